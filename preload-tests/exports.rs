@@ -1,0 +1,110 @@
+//! What the library exports, links to and contains.
+
+use crate::support::{library, output_of};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The functions that hand out memory: all of them are replaced.
+const ALLOCATION: [&str; 9] = [
+    "aligned_alloc",
+    "calloc",
+    "malloc",
+    "memalign",
+    "posix_memalign",
+    "pvalloc",
+    "realloc",
+    "reallocarray",
+    "valloc",
+];
+
+/// What may be replaced besides, to follow the life of a process.
+const LIFE: [&str; 4] = ["_Exit", "_exit", "dlclose", "quick_exit"];
+
+/// Dynamic symbols that the library defines, without their versions.
+fn exports() -> BTreeSet<String> {
+    output_of(
+        "nm",
+        &["-D", "--defined-only", &library().to_string_lossy()],
+    )
+    .lines()
+    .filter_map(|line| line.split_whitespace().last())
+    .map(|name| name.split('@').next().unwrap_or(name).to_owned())
+    .collect()
+}
+
+#[test]
+fn all_allocation_functions_are_exported() {
+    let exports = exports();
+    for name in ALLOCATION {
+        assert!(exports.contains(name), "{name} is not in {exports:?}");
+    }
+}
+
+#[test]
+fn nothing_else_is_exported() {
+    // In particular neither free, which nothing needs, nor dlsym.
+    let allowed: BTreeSet<&str> = ALLOCATION.into_iter().chain(LIFE).collect();
+    let others: Vec<String> = exports()
+        .into_iter()
+        .filter(|name| !allowed.contains(name.as_str()))
+        .collect();
+    assert_eq!(others, Vec::<String>::new());
+}
+
+#[test]
+fn only_libc_and_the_loader_are_needed() {
+    let dynamic = output_of("readelf", &["-dW", &library().to_string_lossy()]);
+    let needed: Vec<&str> = dynamic
+        .lines()
+        .filter(|line| line.contains("(NEEDED)"))
+        .filter_map(|line| line.split(['[', ']']).nth(1))
+        .collect();
+    assert!(needed.contains(&"libc.so.6"), "{needed:?}");
+    for name in needed {
+        assert!(
+            name == "libc.so.6" || name.starts_with("ld-linux"),
+            "the library drags in {name}"
+        );
+    }
+}
+
+#[test]
+fn thread_state_is_reached_without_the_loaders_tls_get_addr() {
+    // It is slow, and it may itself allocate. Code of the standard library calls a function of
+    // this name all the same: then it has to be the library's own, which computes and returns.
+    let path = library().to_string_lossy();
+    let undefined = output_of("nm", &["-D", "--undefined-only", &path]);
+    assert!(undefined.contains("mmap"), "{undefined}");
+    assert!(!undefined.contains("__tls_get_addr"), "{undefined}");
+    let relocations = output_of("readelf", &["-rW", &path]);
+    assert!(relocations.contains("R_X86_64_"), "{relocations}");
+    assert!(!relocations.contains("__tls_get_addr"), "{relocations}");
+    assert!(!relocations.contains("TLSDESC"), "{relocations}");
+    let code = output_of("objdump", &["-d", "--no-show-raw-insn", &path]);
+    assert!(!code.contains("__tls_get_addr@plt"), "in the disassembly");
+    let bodies = functions(&code);
+    assert!(
+        bodies.contains_key("malloc"),
+        "a disassembly without malloc"
+    );
+    if code.contains("<__tls_get_addr") {
+        let own = bodies["__tls_get_addr"];
+        let leaves = own
+            .lines()
+            .any(|line| line.contains("call") || line.contains("jmp"));
+        assert!(!leaves, "{own}");
+    }
+    for name in ALLOCATION {
+        assert!(!bodies[name].contains("__tls_get_addr"), "{}", bodies[name]);
+    }
+}
+
+/// Functions of a disassembly by name.
+fn functions(code: &str) -> BTreeMap<&str, &str> {
+    code.split("\n\n")
+        .filter_map(|block| {
+            let (head, body) = block.trim_start().split_once('\n')?;
+            let name = head.split_once('<')?.1.strip_suffix(">:")?;
+            Some((name, body))
+        })
+        .collect()
+}

@@ -1,0 +1,60 @@
+//! The budget of instructions for one allocation, counted by callgrind: repeatable on any machine,
+//! so that the hot path cannot rot unseen.
+
+use crate::support::{Run, Source, library};
+use std::path::Path;
+
+/// Most instructions that the library may add to an allocation, four frames recorded.
+const BUDGET: u64 = 120;
+
+/// Numbers of pairs; their difference leaves start and end of the process out.
+const FEW: u64 = 1_000;
+const MANY: u64 = 11_000;
+
+/// Instructions of a run of the fixture.
+fn instructions(program: &Path, pairs: u64, preload: bool) -> u64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let counts = folder.path().join("callgrind.out");
+    let mut run = Run::plain("/usr/bin/valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", counts.display()))
+        .arg(program)
+        .arg(pairs.to_string());
+    if preload {
+        run = run.env("LD_PRELOAD", library());
+    }
+    let outcome = run.succeed();
+    if preload {
+        let report = outcome.reports();
+        assert_eq!(report.len(), 1, "{outcome:?}");
+        report[0].assert_row(["bottom", "f14", "f13", "f12"], 48, pairs);
+    }
+    let text = std::fs::read_to_string(&counts).expect("callgrind's file");
+    text.lines()
+        .find_map(|line| line.strip_prefix("totals: "))
+        .and_then(|total| total.trim().parse().ok())
+        .unwrap_or_else(|| panic!("no total: {outcome:?}"))
+}
+
+/// Instructions for each pair of malloc and free.
+fn for_each_pair(program: &Path, preload: bool) -> u64 {
+    let difference = instructions(program, MANY, preload) - instructions(program, FEW, preload);
+    difference / (MANY - FEW)
+}
+
+#[test]
+fn an_allocation_stays_within_the_budget() {
+    for flag in ["-fomit-frame-pointer", "-fno-omit-frame-pointer"] {
+        let program = Source::c("pairs").flags(&[flag]).build();
+        let plain = for_each_pair(&program, false);
+        let profiled = for_each_pair(&program, true);
+        let added = profiled - plain;
+        println!("{flag}: {plain} instructions plain, {profiled} profiled, {added} added");
+        assert!(plain > 10, "callgrind saw no malloc: {plain}");
+        assert!(added > 10, "the library did not run: {added}");
+        assert!(
+            added <= BUDGET,
+            "{flag}: {added} instructions, budget {BUDGET}"
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! Black-box tests: real programs run under the library that the tool embeds.
+//!
+//! Which file a new test belongs in:
+//!
+//! | file | topic |
+//! |---|---|
+//! | `csv.rs` | the report as a file: header, quoting, order, merging of rows, frames of a row |
+//! | `calls.rs` | which calls count, with which size, and that they behave as without the library |
+//! | `exports.rs` | what the library exports, links to and contains |
+//! | `wrappers.rs` | who asked: allocation wrappers of C++, Rust and the user are trimmed |
+//! | `builds.rs` | names and counts for every way to build a program: options, stripping, debug files |
+//! | `stacks.rs` | unusual stacks: recursion, coroutines, signal handlers, aligned frames, exceptions |
+//! | `settings.rs` | environment variables, which programs are profiled, what is printed |
+//! | `life.rs` | how a process starts and ends: exit in all forms, fork, vfork, signals, closed descriptors |
+//! | `limits.rs` | a missing folder, no room on disk, too little memory |
+//! | `threads.rs` | exact counts with threads, and memory with many of them |
+//! | `modules.rs` | dlopen and dlclose |
+//! | `tool.rs` | the command-line tool |
+//! | `oracle.rs` | real programs, compared with a simple counter of its own |
+//! | `instructions.rs` | the budget of instructions for one allocation |
+//!
+//! `support` builds the fixtures of `programs/`, runs them with a time-out and reads reports.
+//! A fixture is a few lines long and shows one behaviour; where a whole report is compared, the
+//! expected one lies beside it (`programs/NAME.csv`, frames of libc and the loader written as
+//! `libc`, because their names depend on what is installed).
+
+mod builds;
+mod calls;
+mod csv;
+mod exports;
+mod instructions;
+mod life;
+mod limits;
+mod modules;
+mod oracle;
+mod settings;
+mod stacks;
+mod support;
+mod threads;
+mod tool;
+mod wrappers;

@@ -1,0 +1,87 @@
+//! dlopen and dlclose: names are right on both sides of an unload.
+
+use crate::support::{Outcome, Run, Source};
+use std::path::PathBuf;
+
+/// A plug-in whose functions begin with `name` and whose allocations have `size` bytes.
+fn plugin(name: &str, room: u32, size: u64) -> PathBuf {
+    Source::c_library("plugin")
+        .named(&format!("lib{name}.so"))
+        .flags(&[
+            format!("-DNAME={name}"),
+            format!("-DROOM={room}"),
+            format!("-DSIZE={size}"),
+        ])
+        .build()
+}
+
+fn load(rounds: u64, plugins: &[PathBuf]) -> Outcome {
+    Run::preloaded(Source::c("loader").build())
+        .arg(rounds.to_string())
+        .args(plugins)
+        .succeed()
+}
+
+fn assert_rows(outcome: &Outcome, name: &str, size: u64, calls: u64) {
+    let report = outcome.report();
+    let (ask, middle) = (format!("{name}_ask"), format!("{name}_middle"));
+    report.assert_row([&ask, &middle, "plugin", "use"], size, calls);
+    let constructor = format!("{name}_constructor");
+    assert_eq!(report.calls_by(&constructor), calls, "{}", report.text);
+    assert_eq!(report.calls_by(&ask), calls, "{}", report.text);
+}
+
+#[test]
+fn a_library_that_was_closed_keeps_its_names() {
+    let outcome = load(1, &[plugin("alpha", 16, 100)]);
+    assert_rows(&outcome, "alpha", 100, 1);
+}
+
+#[test]
+fn two_libraries_in_turn_at_the_same_address_keep_theirs() {
+    // The frames differ in size: a rule of the one, used for the other, breaks the stack.
+    let outcome = load(3, &[plugin("alpha", 16, 100), plugin("beta", 4000, 200)]);
+    let addresses: Vec<&str> = outcome.stdout.lines().take(2).collect();
+    assert_eq!(
+        addresses[0].get(..addresses[0].len() - 3),
+        addresses[1].get(..addresses[1].len() - 3),
+        "the loader did not use the address again, so this test shows nothing"
+    );
+    assert_rows(&outcome, "alpha", 100, 3);
+    assert_rows(&outcome, "beta", 200, 3);
+}
+
+#[test]
+fn the_same_library_opened_twice_is_one_row() {
+    let outcome = load(
+        1,
+        &[
+            plugin("alpha", 16, 100),
+            plugin("beta", 48, 200),
+            plugin("alpha", 16, 100),
+        ],
+    );
+    assert_rows(&outcome, "alpha", 100, 2);
+    assert_rows(&outcome, "beta", 200, 1);
+}
+
+#[test]
+fn opening_and_closing_two_thousand_times_grows_nothing() {
+    let plugins = [plugin("alpha", 16, 100), plugin("beta", 4000, 200)];
+    let few = load(10, &plugins);
+    let many = load(1000, &plugins);
+    assert_rows(&few, "alpha", 100, 10);
+    assert_rows(&many, "alpha", 100, 1000);
+    assert_rows(&many, "beta", 200, 1000);
+    assert_eq!(few.report().rows.len(), many.report().rows.len());
+    let peak = |outcome: &Outcome| -> u64 {
+        let words: Vec<&str> = outcome.stdout.split_whitespace().collect();
+        words[words.len() - 2].parse().expect("kilobytes")
+    };
+    assert!(
+        peak(&many) < peak(&few) + 8 * 1024,
+        "{} kB after 10 rounds, {} kB after 1000",
+        peak(&few),
+        peak(&many)
+    );
+}

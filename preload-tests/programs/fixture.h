@@ -1,0 +1,17 @@
+/* What the C fixtures share: functions that stay functions at every level of optimisation. */
+#ifndef FIXTURE_H
+#define FIXTURE_H
+
+/* Never inlined, cloned or specialised, so that its name is in every stack. */
+#if defined(__clang__)
+#define FUNCTION __attribute__((noinline, optnone))
+#else
+#define FUNCTION __attribute__((noipa))
+#endif
+
+/* Uses a value: an allocation is not optimised away, and a call before it is no tail call. */
+#define KEEP(value) __asm__ volatile("" : : "r"(value) : "memory")
+/* Makes the call before it no tail call. */
+#define NO_TAIL_CALL() __asm__ volatile("" : : : "memory")
+
+#endif

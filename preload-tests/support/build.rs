@@ -1,0 +1,152 @@
+//! Builds fixtures once for each source and set of options.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of the fixtures' sources.
+pub(crate) fn fixture_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("preload-tests/programs")
+}
+
+/// A fixture and how to build it.
+#[derive(Clone)]
+pub(crate) struct Source {
+    compiler: String,
+    file: String,
+    output: String,
+    flags: Vec<String>,
+}
+
+impl Source {
+    fn new(compiler: &str, file: String, output: &str, flags: &[&str]) -> Self {
+        Self {
+            compiler: compiler.to_owned(),
+            file,
+            output: output.to_owned(),
+            flags: Vec::new(),
+        }
+        .flags(flags)
+    }
+
+    /// `programs/NAME.c`, a program built by gcc.
+    pub(crate) fn c(name: &str) -> Self {
+        Self::new("gcc", format!("{name}.c"), name, &["-O2", "-pthread"])
+    }
+
+    /// `programs/NAME.c`, a shared library built by gcc.
+    pub(crate) fn c_library(name: &str) -> Self {
+        let output = format!("lib{name}.so");
+        Self::new(
+            "gcc",
+            format!("{name}.c"),
+            &output,
+            &["-O2", "-shared", "-fPIC"],
+        )
+    }
+
+    /// `programs/NAME.cpp`, a program built by g++.
+    pub(crate) fn cpp(name: &str) -> Self {
+        Self::new("g++", format!("{name}.cpp"), name, &["-O2", "-pthread"])
+    }
+
+    /// `programs/NAME.rs`, a program built by rustc.
+    pub(crate) fn rust(name: &str) -> Self {
+        Self::new("rustc", format!("{name}.rs"), name, &["--edition=2021"])
+    }
+
+    /// Adds options; of those that contradict each other the last holds.
+    pub(crate) fn flags<S: AsRef<str>>(mut self, flags: &[S]) -> Self {
+        self.flags
+            .extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
+        self
+    }
+
+    /// Uses another compiler.
+    pub(crate) fn compiler(mut self, compiler: &str) -> Self {
+        self.compiler = compiler.to_owned();
+        self
+    }
+
+    /// Gives the file that is built another name.
+    pub(crate) fn named(mut self, output: &str) -> Self {
+        self.output = output.to_owned();
+        self
+    }
+
+    /// The built file, from the cache if it has been built before.
+    ///
+    /// Tests run in parallel, in one process or many: each builds in a folder of its own and
+    /// renames it into place, so a file that can be seen is complete.
+    pub(crate) fn build(&self) -> PathBuf {
+        let source = fixture_dir().join(&self.file);
+        let folder = cache().join(format!("{:016x}", self.key(&source)));
+        let built = folder.join(&self.output);
+        if !built.exists() {
+            let scratch = tempfile::tempdir_in(cache()).expect("a folder to build in");
+            let output = Command::new(&self.compiler)
+                .current_dir(fixture_dir())
+                .arg("-o")
+                .arg(scratch.path().join(&self.output))
+                .arg(&source)
+                .args(&self.flags)
+                .output()
+                .unwrap_or_else(|error| panic!("{} cannot be started: {error}", self.compiler));
+            assert!(
+                output.status.success(),
+                "{} {:?} {}:\n{}",
+                self.compiler,
+                self.flags,
+                source.display(),
+                String::from_utf8_lossy(&output.stderr)
+            );
+            publish(scratch, &folder);
+        }
+        built
+    }
+
+    /// Names the build: the sources, the compiler, the options.
+    fn key(&self, source: &Path) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let header = fixture_dir().join("fixture.h");
+        for path in [source, &header] {
+            fs::read(path)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+                .hash(&mut hasher);
+        }
+        (&self.compiler, &self.output, &self.flags).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// A copy of a built file in a folder of its own, changed by `change`, which gets the folder and
+/// the copy's path. Not cached: use it for quick changes (`strip`, `objcopy`).
+pub(crate) fn patched_copy(
+    original: &Path,
+    change: impl FnOnce(&Path, &Path),
+) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder for the copy");
+    let copy = folder
+        .path()
+        .join(original.file_name().expect("a file name"));
+    fs::copy(original, &copy).expect("the copy");
+    change(folder.path(), &copy);
+    (folder, copy)
+}
+
+fn cache() -> PathBuf {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
+    fs::create_dir_all(&cache).expect("the cache of fixtures");
+    cache
+}
+
+/// Renames the scratch folder to its place, unless another test was quicker.
+fn publish(scratch: tempfile::TempDir, folder: &Path) {
+    let scratch = scratch.keep();
+    if let Err(error) = fs::rename(&scratch, folder) {
+        assert!(folder.exists(), "{}: {error}", folder.display());
+        fs::remove_dir_all(&scratch).expect("the scratch folder is ours");
+    }
+}

@@ -1,0 +1,29 @@
+//! What every test needs: fixtures, runs with a time-out, reports.
+
+mod build;
+mod library;
+mod process;
+mod report;
+
+pub(crate) use build::{Source, fixture_dir, patched_copy};
+pub(crate) use library::{library, tool};
+pub(crate) use process::{Outcome, Run};
+pub(crate) use report::{HEADER, Report, expected, is_system_frame};
+
+/// Runs a tool of the build machine (`nm`, `objdump` ...) and returns what it prints.
+///
+/// # Panics
+/// When it cannot be started or fails: the test would prove nothing.
+pub(crate) fn output_of(program: &str, args: &[&str]) -> String {
+    let output = std::process::Command::new(program)
+        .args(args)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {args:?}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

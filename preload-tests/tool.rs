@@ -1,0 +1,410 @@
+//! The command-line tool.
+
+use crate::support::{Outcome, Report, Run, Source, library, output_of, patched_copy, tool};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn skip_heapprof() -> Run {
+    Run::plain(tool())
+}
+
+/// The report that the tool's summary names, and the summary.
+fn report_of(outcome: &Outcome) -> Report {
+    let path = outcome
+        .stderr
+        .split_whitespace()
+        .map(|word| word.trim_matches(['"', '\'', '`', ',', ':', '(', ')']))
+        .find(|word| word.ends_with(".csv"))
+        .unwrap_or_else(|| panic!("no report named: {outcome:?}"));
+    Report::read(Path::new(path))
+}
+
+/// Runs the tool with `-o` and reads the report that it wrote there.
+fn with_o(arrange: impl FnOnce(Run) -> Run) -> (Outcome, Report) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let csv = folder.path().join("out.csv");
+    let outcome = arrange(skip_heapprof().arg("-o").arg(&csv)).finish();
+    assert!(csv.exists(), "no report: {outcome:?}");
+    (outcome, Report::read(&csv))
+}
+
+/// Recordings that were left in a folder.
+fn recordings(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SKIPHEAP")))
+        .collect()
+}
+
+#[test]
+fn a_program_is_profiled_and_summed_up() {
+    let outcome = skip_heapprof().arg(Source::c("pattern").build()).succeed();
+    assert_eq!(outcome.stdout, "");
+    report_of(&outcome).assert_is("pattern.csv");
+    assert!(
+        outcome
+            .stderr
+            .contains("pattern: 1,023 allocations, 1,025,103 bytes (1.0 MB), 6 sites"),
+        "{outcome:?}"
+    );
+    assert_eq!(largest_sites(&outcome).len(), 6, "{outcome:?}");
+    for line in [
+        "leaf ← nothing_and_much ← main",
+        "leaf ← middle ← outer ← main",
+    ] {
+        assert!(outcome.stderr.contains(line), "{line}: {outcome:?}");
+    }
+    assert!(!outcome.stderr.contains("Dumping log"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("enabled!"), "{outcome:?}");
+}
+
+/// The lines of the summary's table.
+fn largest_sites(outcome: &Outcome) -> Vec<&str> {
+    outcome
+        .stderr
+        .lines()
+        .skip_while(|line| !line.contains("allocated by"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn the_summary_shows_the_ten_largest_sites() {
+    let (outcome, report) = with_o(|run| run.arg("/usr/bin/jq").args(&["-n", "[range(9)]"]));
+    assert!(report.rows.len() > 20);
+    let shown = largest_sites(&outcome);
+    assert_eq!(shown.len(), 10, "{outcome:?}");
+    // In the order of the report.
+    for (line, row) in shown.iter().zip(&report.rows) {
+        let bytes: String = line
+            .trim_start()
+            .chars()
+            .take_while(|c| *c != ' ')
+            .filter(char::is_ascii_digit)
+            .collect();
+        assert_eq!(bytes.parse(), Ok(row.total), "{line}\n{row:?}");
+    }
+}
+
+#[test]
+fn the_report_can_be_named() {
+    let (outcome, report) = with_o(|run| run.arg(Source::c("pattern").build()));
+    assert!(outcome.status.success(), "{outcome:?}");
+    report.assert_is("pattern.csv");
+}
+
+#[test]
+fn the_exit_status_passes_through() {
+    let life = Source::c("life").build();
+    for (how, status) in [
+        ("return", 7),
+        ("_exit", 7),
+        ("nonsense", 1),
+        ("segv", 128 + 11),
+    ] {
+        let (outcome, _) = with_o(|run| run.arg(&life).arg(how));
+        assert_eq!(outcome.status.code(), Some(status), "{how}: {outcome:?}");
+    }
+}
+
+#[test]
+fn standard_input_and_output_pass_through() {
+    let (outcome, report) = with_o(|run| run.arg("/usr/bin/jq").arg(".a").stdin(b"{\"a\": 42}"));
+    assert_eq!(outcome.stdout, "42\n");
+    assert!(report.calls() > 0);
+}
+
+#[test]
+fn a_program_named_like_a_verb_can_be_run() {
+    let (_folder, program) = patched_copy(&Source::c("pattern").build(), |_, _| ());
+    let diff = program.with_file_name("diff");
+    fs::rename(&program, &diff).expect("renamed");
+    let folder = diff
+        .parent()
+        .expect("a folder")
+        .to_string_lossy()
+        .into_owned();
+    let outcome = skip_heapprof()
+        .env("PATH", format!("{folder}:/usr/bin:/bin"))
+        .args(&["run", "--", "diff", "a", "b"])
+        .succeed();
+    report_of(&outcome).assert_is("pattern.csv");
+}
+
+#[test]
+fn programs_are_found_on_the_path() {
+    let (outcome, report) = with_o(|run| run.arg("jq").args(&["-n", "1+1"]));
+    assert_eq!(outcome.stdout, "2\n");
+    assert!(report.calls() > 0);
+}
+
+#[test]
+fn preloaded_libraries_of_the_user_are_kept() {
+    let other = Source::c_library("other_allocator").build();
+    let (outcome, report) = with_o(|run| {
+        run.env("LD_PRELOAD", &other)
+            .arg(Source::c("served_by").build())
+    });
+    // The fixture exits with 2 if the other library is not there.
+    assert!(outcome.status.success(), "{outcome:?}");
+    assert_eq!(report.calls_by("ask"), 1000);
+}
+
+#[test]
+fn settings_of_the_environment_reach_the_library() {
+    let (_, report) = with_o(|run| {
+        run.env("SKIP_HEAP_TRIM", "leaf")
+            .arg(Source::c("pattern").build())
+    });
+    assert_eq!(report.calls_by("leaf"), 0, "{}", report.text);
+    assert_eq!(report.calls_by("middle"), 1010, "{}", report.text);
+}
+
+#[test]
+fn a_signal_to_the_tool_reaches_the_program() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let csv = folder.path().join("out.csv");
+        let mut running = skip_heapprof()
+            .arg("-o")
+            .arg(&csv)
+            .arg(Source::c("signals").build())
+            .start();
+        running.wait_for_output("ready\n");
+        running.signal(signal);
+        let outcome = running.finish();
+        assert_eq!(outcome.status.code(), Some(3 + signal), "{outcome:?}");
+        assert_eq!(Report::read(&csv).calls_by("main"), 1);
+    }
+}
+
+#[test]
+fn control_c_ends_the_program_and_the_tool_reports() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let csv = folder.path().join("out.csv");
+        let start = |program: &str, how: &str| {
+            let mut running = skip_heapprof()
+                .arg("-o")
+                .arg(&csv)
+                .arg(Source::c(program).build())
+                .arg(how)
+                .start();
+            running.wait_for_output("ready\n");
+            running.signal_group(signal);
+            running.finish()
+        };
+        // A program that handles the signal: its own status.
+        let outcome = start("signals", "");
+        assert_eq!(outcome.status.code(), Some(3 + signal), "{outcome:?}");
+        assert_eq!(Report::read(&csv).calls_by("main"), 1);
+        // A program that dies of it: 128 plus the number, and all that it had done.
+        let outcome = start("life", "pause");
+        assert_eq!(outcome.status.code(), Some(128 + signal), "{outcome:?}");
+        assert_eq!(Report::read(&csv).calls_by("work"), 1000);
+    }
+}
+
+#[test]
+fn a_recording_of_a_killed_program_becomes_a_report() {
+    let mut running = Run::preloaded(Source::c("life").build())
+        .arg("pause")
+        .start();
+    running.wait_for_output("ready\n");
+    // Still running ...
+    let found = recordings(&running.tmp());
+    assert_eq!(found.len(), 1, "{found:?}");
+    let report = |csv: &str| {
+        let csv = running.tmp().join(csv);
+        let outcome = skip_heapprof()
+            .arg("report")
+            .arg("-o")
+            .arg(&csv)
+            .arg(&found[0])
+            .succeed();
+        assert!(outcome.stderr.contains("work"), "the table: {outcome:?}");
+        Report::read(&csv)
+    };
+    report("running.csv").assert_row(["work", "main", "libc", "libc"], 40, 1000);
+    // ... and after SIGKILL.
+    running.signal(libc::SIGKILL);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    report("killed.csv").assert_row(["work", "main", "libc", "libc"], 40, 1000);
+    running.finish();
+}
+
+#[test]
+fn a_kept_recording_gives_the_same_report_as_the_library_wrote() {
+    let run = Run::preloaded("/usr/bin/jq")
+        .args(&["-n", "[range(500)] | map(tostring) | join(\",\") | length"])
+        .env("SKIP_HEAP_KEEP", "1")
+        .succeed();
+    let kept = recordings(&run.tmp());
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let csv = run.tmp().join("again.csv");
+    skip_heapprof()
+        .arg("report")
+        .arg("-o")
+        .arg(&csv)
+        .arg(&kept[0])
+        .succeed();
+    assert_eq!(Report::read(&csv).text, run.report().text);
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases: [(&str, Vec<u8>); 4] = [
+        ("empty", vec![]),
+        ("text", b"hello".to_vec()),
+        ("zeros", vec![0; 10000]),
+        ("cut", b"SKIPHEAP\x01\0\0\0".to_vec()),
+    ];
+    for (name, bytes) in cases {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).expect("the file");
+        let outcome = skip_heapprof().arg("report").arg(&path).finish();
+        assert!(!outcome.status.success(), "{name}: {outcome:?}");
+        assert!(
+            outcome.status.code().is_some_and(|code| code < 101),
+            "{outcome:?}"
+        );
+        assert!(outcome.stderr.contains(name), "{name}: {outcome:?}");
+    }
+    let missing = folder.path().join("missing");
+    let outcome = skip_heapprof().arg("report").arg(&missing).finish();
+    assert!(!outcome.status.success(), "{outcome:?}");
+    assert!(outcome.stderr.contains("missing"), "{outcome:?}");
+}
+
+/// The program is not profiled, and the message says why.
+fn assert_refused(run: Run, why: &[&str]) {
+    let outcome = run.finish();
+    let said = outcome.stderr.to_lowercase();
+    assert!(
+        why.iter().any(|word| said.contains(word)),
+        "none of {why:?}: {outcome:?}"
+    );
+}
+
+#[test]
+fn a_static_program_is_explained() {
+    let program = Source::c("pattern").flags(&["-static"]).build();
+    assert_refused(skip_heapprof().arg(program), &["static"]);
+    let program = Source::c("pattern").flags(&["-static-pie"]).build();
+    assert_refused(skip_heapprof().arg(program), &["static"]);
+}
+
+#[test]
+fn a_setuid_program_is_explained() {
+    // As root, who may run it: the loader ignores LD_PRELOAD for those who are not the owner.
+    let (_folder, program) = patched_copy(&Source::c("pattern").build(), |_, copy| {
+        output_of("chmod", &["4755", &copy.to_string_lossy()]);
+        // SAFETY: geteuid cannot fail.
+        if unsafe { libc::geteuid() } == 0 {
+            output_of("chown", &["daemon", &copy.to_string_lossy()]);
+            output_of("chmod", &["4755", &copy.to_string_lossy()]);
+        }
+    });
+    // SAFETY: geteuid cannot fail.
+    if unsafe { libc::geteuid() } == 0 {
+        assert_refused(skip_heapprof().arg(program), &["setuid", "set-uid"]);
+    } else {
+        // One's own set-user-id program is an ordinary one.
+        let outcome = skip_heapprof().arg(program).succeed();
+        assert_eq!(report_of(&outcome).calls(), 1023);
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_explained() {
+    let outcome = skip_heapprof().arg("no-such-program-anywhere").finish();
+    assert_eq!(outcome.status.code(), Some(127), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("no-such-program-anywhere"),
+        "{outcome:?}"
+    );
+    assert_refused(
+        skip_heapprof().arg("/no/such/program"),
+        &["not found", "no such file"],
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_run_is_explained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("data");
+    fs::write(&file, "no program").expect("a file");
+    let outcome = skip_heapprof().arg(&file).finish();
+    assert_eq!(outcome.status.code(), Some(126), "{outcome:?}");
+    assert!(outcome.stderr.contains("data"), "{outcome:?}");
+}
+
+#[test]
+fn a_program_of_another_architecture_is_explained() {
+    // Only the header is read: a 32-bit one, and one of another machine.
+    let (_folder, elf32) = patched_copy(&Source::c("pattern").build(), |_, copy| {
+        let mut bytes = fs::read(copy).expect("the program");
+        bytes[4] = 1; // ELFCLASS32
+        bytes[18] = 3; // EM_386
+        fs::write(copy, bytes).expect("the program");
+    });
+    assert_refused(skip_heapprof().arg(elf32), &["32-bit", "32 bit"]);
+    let (_folder, other) = patched_copy(&Source::c("pattern").build(), |_, copy| {
+        let mut bytes = fs::read(copy).expect("the program");
+        bytes[18] = 243; // EM_RISCV
+        fs::write(copy, bytes).expect("the program");
+    });
+    assert_refused(
+        skip_heapprof().arg(other),
+        &["architecture", "risc-v", "riscv", "machine"],
+    );
+}
+
+#[test]
+fn a_program_that_is_left_out_is_explained() {
+    let outcome = skip_heapprof()
+        .env("SKIP_HEAP_PROFILE", "0")
+        .arg(Source::c("pattern").build())
+        .finish();
+    assert!(outcome.status.success(), "{outcome:?}");
+    assert!(outcome.stderr.contains("SKIP_HEAP_PROFILE"), "{outcome:?}");
+}
+
+#[test]
+fn a_script_runs_and_its_programs_are_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("run.sh");
+    let program = Source::c("pattern").build();
+    fs::write(
+        &script,
+        format!("#!/bin/sh\n\"{}\"\nexit 5\n", program.display()),
+    )
+    .expect("written");
+    output_of("chmod", &["+x", &script.to_string_lossy()]);
+    let outcome = skip_heapprof().arg(&script).finish();
+    assert_eq!(outcome.status.code(), Some(5), "{outcome:?}");
+    report_of(&outcome).assert_is("pattern.csv");
+}
+
+#[test]
+fn the_placed_library_is_the_one_that_preloads_by_hand() {
+    let again = output_of(&tool().to_string_lossy(), &["library"]);
+    assert_eq!(Path::new(again.trim_end()), library());
+    assert!(
+        library().ends_with("libskipheap.so"),
+        "{}",
+        library().display()
+    );
+}
+
+#[test]
+fn help_names_every_variable() {
+    let outcome = skip_heapprof().arg("--help").succeed();
+    let help = outcome.stdout + &outcome.stderr;
+    for name in ["SKIP_HEAP_PROFILE", "SKIP_HEAP_PROGRAMS", "SKIP_HEAP_TRIM"] {
+        assert!(help.contains(name), "{name} in {help}");
+    }
+}

@@ -1,0 +1,270 @@
+//! The command line.
+
+use crate::record::settings::{KEEP, PROFILE, PROGRAMS, TRIM};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Profiles the heap of a program: counts every allocation by call site, exactly.
+///
+/// Runs PROGRAM, prints a summary on standard error when it ends, and writes all call sites to a
+/// CSV file. Everything behind PROGRAM belongs to the program. Use `skip-heapprof run -- PROGRAM`
+/// for a program that is named like one of the commands below.
+#[derive(Parser, Debug)]
+#[command(
+    name = "skip-heapprof",
+    version = env!("SKIPHEAP_VERSION"),
+    override_usage = "skip-heapprof [OPTIONS] PROGRAM [ARGUMENTS]...\n       skip-heapprof [OPTIONS] COMMAND",
+    after_help = "Try `skip-heapprof --help` for the environment variables and the exit status.",
+    after_long_help = LONG_HELP,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) report: ReportOptions,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const LONG_HELP: &str = "\
+Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM) as well:
+  SKIP_HEAP_PROFILE   as --profile
+  SKIP_HEAP_PROGRAMS  as --programs
+  SKIP_HEAP_TRIM      as --trim
+  SKIP_HEAP_KEEP      1: as --keep
+  SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
+  TMPDIR              where recordings and CSV files go, in place of /tmp
+An option has the last word over its variable.
+
+Exit status: that of the program, or 128 + N when signal N killed it; 127 when the program was not
+found, 126 when it could not be executed, 125 when the profiler failed or the program cannot be
+profiled (it is then not run), 2 for a wrong command line or a recording that cannot be read.";
+
+/// What is done with recordings: for `run` and `report`.
+#[derive(Args, Debug, Default, Clone)]
+pub(crate) struct ReportOptions {
+    /// Write the CSV to FILE instead of a fresh file in TMPDIR or /tmp.
+    ///
+    /// Further processes of the same run are written to FILE with their program's name and process
+    /// id before the extension. `-` is standard output, and implies --merge.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) output: Option<PathBuf>,
+    /// Write one CSV for all processes together instead of one for each.
+    #[arg(long, global = true)]
+    pub(crate) merge: bool,
+    /// Print no summary.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What the library is told.
+#[derive(Args, Debug, Default, Clone)]
+pub(crate) struct RunOptions {
+    /// Profile the programs whose names match GLOBS (separated by commas), `!GLOB` to exclude
+    /// [SKIP_HEAP_PROGRAMS].
+    ///
+    /// By default, all but shells and launchers that only start other programs (sh, env, make,
+    /// ...). `*` is all programs, `!perl` all but perl.
+    #[arg(long, value_name = "GLOBS")]
+    pub(crate) programs: Option<OsString>,
+    /// Leave the functions that match GLOBS out of the stacks, like operator new
+    /// [SKIP_HEAP_TRIM].
+    ///
+    /// For an allocation wrapper of your own: its callers become the sites.
+    #[arg(long, value_name = "GLOBS")]
+    pub(crate) trim: Option<OsString>,
+    /// 0: nothing, 1: every program but the Skip compiler, 2: the compiler too
+    /// [SKIP_HEAP_PROFILE] [default: 1].
+    #[arg(long, value_name = "N", hide_possible_values = true)]
+    pub(crate) profile: Option<Profile>,
+    /// Keep the recordings and say where they are [SKIP_HEAP_KEEP].
+    ///
+    /// `skip-heapprof report` turns them into the same CSV files again.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// The values of `--profile`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Nothing.
+    #[value(name = "0")]
+    Nothing,
+    /// Programs.
+    #[value(name = "1")]
+    Programs,
+    /// The Skip compiler too.
+    #[value(name = "2")]
+    CompilerToo,
+}
+
+impl Profile {
+    fn value(self) -> &'static str {
+        match self {
+            Self::Nothing => "0",
+            Self::Programs => "1",
+            Self::CompilerToo => "2",
+        }
+    }
+}
+
+impl RunOptions {
+    /// These options, and those of `outer` where they are silent.
+    pub(crate) fn or(self, outer: Self) -> Self {
+        Self {
+            programs: self.programs.or(outer.programs),
+            trim: self.trim.or(outer.trim),
+            profile: self.profile.or(outer.profile),
+            keep: self.keep || outer.keep,
+        }
+    }
+
+    /// The variables that tell the library.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = Vec::new();
+        let given = [
+            (PROGRAMS, self.programs.clone()),
+            (TRIM, self.trim.clone()),
+            (PROFILE, self.profile.map(|profile| profile.value().into())),
+            (KEEP, self.keep.then(|| "1".into())),
+        ];
+        for (name, value) in given {
+            variables.extend(value.map(|value| (name, value)));
+        }
+        variables
+    }
+
+    /// Was any of them given?
+    pub(crate) fn is_any(&self) -> bool {
+        !self.variables().is_empty()
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Run a program, whatever its name is.
+    #[command(override_usage = "skip-heapprof run [OPTIONS] [--] PROGRAM [ARGUMENTS]...")]
+    Run {
+        #[command(flatten)]
+        options: RunOptions,
+        /// The program and its arguments.
+        #[arg(value_name = "PROGRAM", required = true)]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Write CSV and summary of recordings, also of a process that was killed or still runs.
+    Report {
+        /// Recordings (*.skipheap-rec), or folders of recordings.
+        #[arg(value_name = "RECORDING", required = true)]
+        recordings: Vec<PathBuf>,
+    },
+    /// Print the path of libskipheap.so, for use with LD_PRELOAD.
+    Library,
+    /// The program, given without `run`, and its arguments.
+    #[command(external_subcommand)]
+    Program(Vec<OsString>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"))
+    }
+
+    fn program(line: &str) -> Vec<OsString> {
+        match parse(line).verb {
+            Verb::Program(command) | Verb::Run { command, .. } => command,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn everything_behind_the_program_is_its_own() {
+        assert_eq!(
+            program("s jq -n -o x --help"),
+            ["jq", "-n", "-o", "x", "--help"]
+        );
+        assert_eq!(program("s -o f jq report"), ["jq", "report"]);
+        assert_eq!(program("s jq -- -x"), ["jq", "--", "-x"]);
+        assert_eq!(program("s -- jq -x"), ["jq", "-x"]);
+        assert_eq!(program("s run jq -q -- run"), ["jq", "-q", "--", "run"]);
+    }
+
+    #[test]
+    fn run_reaches_programs_that_are_named_like_a_verb() {
+        assert_eq!(program("s run -- diff a b"), ["diff", "a", "b"]);
+        assert_eq!(program("s run report -o x"), ["report", "-o", "x"]);
+        assert_eq!(program("s run -- -odd name"), ["-odd", "name"]);
+        assert_eq!(program("s -- report x"), ["report", "x"]);
+    }
+
+    #[test]
+    fn options_stand_before_or_behind_the_verb() {
+        for line in [
+            "s -o f -q run jq",
+            "s run -o f -q jq",
+            "s -q run -o f -- jq",
+        ] {
+            let cli = parse(line);
+            assert_eq!(cli.report.output.as_deref(), Some("f".as_ref()), "{line}");
+            assert!(cli.report.quiet, "{line}");
+        }
+        for line in ["s --trim f* run --keep jq", "s --keep run --trim f* jq"] {
+            let Cli { run, verb, .. } = parse(line);
+            let Verb::Run { options, .. } = verb else {
+                panic!("{line}");
+            };
+            let variables = options.or(run).variables();
+            assert_eq!(
+                variables,
+                [(TRIM, "f*".into()), (KEEP, "1".into())],
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_inner_option_has_the_last_word() {
+        let Cli { run, verb, .. } = parse("s --profile 0 run --profile 2 jq");
+        let Verb::Run { options, .. } = verb else {
+            panic!("run");
+        };
+        assert_eq!(options.or(run).variables(), [(PROFILE, "2".into())]);
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        let kind = |line: &str| {
+            Cli::try_parse_from(line.split_whitespace())
+                .map(|cli| panic!("{cli:?}"))
+                .unwrap_or_else(|error| error.kind())
+        };
+        assert_eq!(kind("s --bogus jq"), ErrorKind::UnknownArgument);
+        assert_eq!(kind("s --profile 3 jq"), ErrorKind::InvalidValue);
+        assert_eq!(kind("s report"), ErrorKind::MissingRequiredArgument);
+        assert_eq!(kind("s run"), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn arguments_need_not_be_text() {
+        let odd = OsString::from_vec(b"a\xff\n".to_vec());
+        let line: [OsString; 5] = [
+            "s".into(),
+            "-o".into(),
+            odd.clone(),
+            odd.clone(),
+            odd.clone(),
+        ];
+        let cli = Cli::try_parse_from(line).expect("parsed");
+        assert_eq!(cli.report.output.as_deref(), Some(odd.as_ref()));
+        assert!(matches!(cli.verb, Verb::Program(command) if command == [odd.clone(), odd]));
+    }
+}

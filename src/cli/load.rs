@@ -1,0 +1,198 @@
+//! Reads recordings from files: by read, not by mapping, so that a file that shrinks meanwhile is
+//! an error and not a fault.
+
+use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
+use crate::record::reader::{FormatError, Recording};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::{error, fmt, fs};
+
+/// What the names of recordings end with.
+pub(crate) const EXTENSION: &str = "skipheap-rec";
+
+/// Why a recording cannot be used.
+#[derive(Debug)]
+pub(crate) struct LoadError {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// What is wrong.
+    pub(crate) why: Why,
+}
+
+/// What is wrong with a file.
+#[derive(Debug)]
+pub(crate) enum Why {
+    /// It cannot be read.
+    Io(io::Error),
+    /// It holds something else, or a damaged recording.
+    Format(FormatError),
+    /// A folder in which there are none.
+    NoRecordings,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.why {
+            Why::Io(error) => error.fmt(f),
+            Why::Format(error) => error.fmt(f),
+            Why::NoRecordings => write!(f, "a folder without recordings (*.{EXTENSION})"),
+        }
+    }
+}
+
+impl error::Error for LoadError {}
+
+impl LoadError {
+    /// For `map_err`.
+    pub(crate) fn at<E: Into<Why>>(path: &Path) -> impl FnOnce(E) -> Self {
+        let path = path.to_owned();
+        move |why| Self {
+            path,
+            why: why.into(),
+        }
+    }
+}
+
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<FormatError> for Why {
+    fn from(error: FormatError) -> Self {
+        Self::Format(error)
+    }
+}
+
+/// What the header of a recording says, to put processes in order before they are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// When the process began, nanoseconds since 1970.
+    pub(crate) start_ns: u64,
+    /// The process's id.
+    pub(crate) pid: u32,
+}
+
+/// Reads the header.
+///
+/// # Errors
+/// When the file is no recording or cannot be read.
+pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
+    let mut bytes = Vec::new();
+    open(path)?
+        .take(HEADER_LEN)
+        .read_to_end(&mut bytes)
+        .map_err(LoadError::at(path))?;
+    let recording = Recording::parse(&bytes).map_err(LoadError::at(path))?;
+    Ok(Head {
+        path: path.to_owned(),
+        start_ns: recording.start_ns(),
+        pid: recording.pid(),
+    })
+}
+
+/// Reads all of a recording that was written, not the hole behind it.
+///
+/// # Errors
+/// When the file cannot be read. What it holds is not checked.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    (&file)
+        .take(HEADER_LEN)
+        .read_to_end(&mut bytes)
+        .map_err(LoadError::at(path))?;
+    let rest = Recording::extent(&bytes) - HEADER_LEN;
+    (&file)
+        .take(rest)
+        .read_to_end(&mut bytes)
+        .map_err(LoadError::at(path))?;
+    Ok(bytes)
+}
+
+/// Opens a regular file; reading from anything else might never end.
+fn open(path: &Path) -> Result<File, LoadError> {
+    let data = fs::metadata(path).map_err(LoadError::at(path))?;
+    if !data.is_file() {
+        let error = io::Error::other("not a regular file");
+        return Err(LoadError::at(path)(error));
+    }
+    File::open(path).map_err(LoadError::at(path))
+}
+
+/// The recordings in a folder, in no order.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(crate) fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == EXTENSION)
+        {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Allocations whose stacks were cut, by the reason: from [`CUT_NO_UNWIND_INFO`] to
+/// [`CUT_TOO_DEEP`].
+pub(crate) type Cuts = [u64; (CUT_TOO_DEEP - CUT_NO_UNWIND_INFO + 1) as usize];
+
+/// Counts the allocations whose stacks were cut.
+pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
+    let mut cuts = Cuts::default();
+    for site in recording.sites() {
+        let reasons = CUT_NO_UNWIND_INFO..=CUT_TOO_DEEP;
+        if let Some(id) = site.frames.iter().find(|id| reasons.contains(id)) {
+            let count = &mut cuts[(id - CUT_NO_UNWIND_INFO) as usize];
+            *count = count.saturating_add(site.count);
+        }
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::recording;
+
+    #[test]
+    fn the_written_part_of_a_file_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("1-a.skipheap-rec");
+        let written = recording(7, 3, &[(16, 2)]);
+        let mut file = written.clone();
+        file.resize(written.len() + 100_000, 0);
+        fs::write(&path, file).expect("written");
+        assert_eq!(bytes(&path).expect("read"), written);
+        let head = head(&path).expect("read");
+        assert_eq!((head.pid, head.start_ns), (7, 3));
+        assert_eq!(in_folder(folder.path()).expect("the folder"), [path]);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "SKIPHEAP, but short").expect("written");
+        assert!(matches!(head(&file).unwrap_err().why, Why::Format(_)));
+        for path in [
+            &file,
+            folder.path(),
+            Path::new("/dev/zero"),
+            Path::new("/no/such"),
+        ] {
+            let said = head(path).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("{}: ", path.display())), "{said}");
+        }
+    }
+}

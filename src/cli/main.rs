@@ -1,0 +1,94 @@
+//! `skip-heapprof`: runs programs under `libskipheap.so` and turns recordings into reports.
+//!
+//! A run's way: [`args`] → [`run`]: [`target`] (can it be profiled?), [`session`] (a folder for the
+//! recordings), [`install`] (the library), [`signals`] (the program runs) → [`harvest`] (recordings
+//! to CSV files, by [`load`] and [`output`]) → [`summary`]. [`reporting`] begins at the harvest.
+
+#![deny(unsafe_code)]
+
+#[path = "../record/mod.rs"]
+#[allow(dead_code)] // The tool does not write recordings.
+mod record;
+#[path = "../report/mod.rs"]
+#[allow(dead_code)]
+mod report;
+#[path = "../symbolize/mod.rs"]
+#[allow(dead_code, unsafe_code)] // It maps object files.
+mod symbolize;
+
+mod args;
+mod error;
+mod harvest;
+mod install;
+mod load;
+mod output;
+mod reporting;
+mod run;
+mod session;
+mod signals;
+mod summary;
+mod sys;
+mod target;
+mod term;
+#[cfg(test)]
+mod testing;
+
+use args::{Cli, Verb};
+use clap::Parser;
+use error::{Code, Failure};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Cli { report, run, verb } = Cli::parse();
+    match dispatch(verb, run, &report) {
+        Ok(status) => ExitCode::from(status),
+        Err(Failure { code, error }) => {
+            // Nobody to tell if that fails.
+            let _ = writeln!(io::stderr(), "skip-heapprof: {error:#}");
+            ExitCode::from(code as u8)
+        }
+    }
+}
+
+fn dispatch(
+    verb: Verb,
+    outer: args::RunOptions,
+    wanted: &args::ReportOptions,
+) -> Result<u8, Failure> {
+    match verb {
+        Verb::Program(command) => run::run(&command, &outer, wanted),
+        Verb::Run { options, command } => run::run(&command, &options.or(outer), wanted),
+        Verb::Report { recordings } => {
+            if outer.is_any() {
+                return Err(Failure {
+                    code: Code::Unusable,
+                    error: anyhow::anyhow!(
+                        "report takes --output, --merge and --quiet; the other options are for runs"
+                    ),
+                });
+            }
+            reporting::report(&recordings, wanted)
+        }
+        Verb::Library => library(),
+    }
+}
+
+/// Prints the path of the library.
+fn library() -> Result<u8, Failure> {
+    let failed = |error| {
+        Failure::because(Code::Failed, "cannot place the library in the user's cache")(error)
+    };
+    let path = install::place_in_one_of(install::cache_folder()).map_err(failed)?;
+    let mut out = io::stdout().lock();
+    let printed = out
+        .write_all(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+        .and_then(|()| out.write_all(b"\n"));
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
+            Code::Failed,
+            "cannot print the path",
+        )(error)),
+        _ => Ok(0),
+    }
+}

@@ -1,0 +1,291 @@
+//! Where CSV files go and how they are named.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What the names of fresh files begin with, as those of the library.
+const FRESH: &str = "skip-alloc-log-";
+/// Longest part of a program's name in a file name.
+const LONGEST_NAME: usize = 64;
+
+/// Where the CSV files of one run go.
+#[derive(Debug)]
+pub(crate) struct Output {
+    place: Place,
+    used: HashSet<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Standard output.
+    Stdout,
+    /// The file that the user named.
+    Named(PathBuf),
+    /// A random name, to be made with the first file.
+    Fresh,
+    /// The random name that was made.
+    Made(PathBuf),
+}
+
+impl Output {
+    /// From the option; `-` is standard output.
+    pub(crate) fn new(option: Option<&Path>) -> Self {
+        let place = match option {
+            Some(path) if path == Path::new("-") => Place::Stdout,
+            Some(path) => Place::Named(path.to_owned()),
+            None => Place::Fresh,
+        };
+        Self {
+            place,
+            used: HashSet::new(),
+        }
+    }
+
+    /// Is there only one stream for all processes?
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.place, Place::Stdout)
+    }
+
+    /// Did the tool choose the names?
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.place, Place::Fresh | Place::Made(_))
+    }
+
+    /// Finds out before a long run whether the named file can be written, and leaves what it holds.
+    ///
+    /// # Errors
+    /// The one that writing would meet.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let Place::Named(path) = &self.place else {
+            return Ok(());
+        };
+        // Opening a pipe would wait for its reader.
+        if path
+            .metadata()
+            .is_ok_and(|data| !data.is_file() && !data.is_dir())
+        {
+            return Ok(());
+        }
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map(drop)
+    }
+
+    /// Writes the main CSV, and returns its path; `None` for standard output.
+    ///
+    /// # Errors
+    /// Those of the file. That nobody reads standard output any more is none.
+    pub(crate) fn write_main(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Option<PathBuf>> {
+        let (file, path) = match &self.place {
+            Place::Stdout => {
+                let written = write(&mut io::stdout().lock());
+                return match written {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+                    other => other.map(|()| None),
+                };
+            }
+            Place::Named(path) => (File::create(path).map_err(naming(path))?, path.clone()),
+            Place::Fresh | Place::Made(_) => {
+                let (file, path) = fresh()?;
+                self.place = Place::Made(path.clone());
+                (file, path)
+            }
+        };
+        self.used.insert(path.clone());
+        fill(file, &path, write)?;
+        Ok(Some(path))
+    }
+
+    /// Writes the CSV of a further process beside the main one.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub(crate) fn write_further(
+        &mut self,
+        program: &[u8],
+        pid: u32,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
+        let (Place::Named(main) | Place::Made(main)) = &self.place else {
+            return Err(io::Error::other("no main file"));
+        };
+        let main = main.clone();
+        let mut open = OpenOptions::new();
+        open.write(true);
+        if self.is_fresh() {
+            open.create_new(true).mode(0o600);
+        } else {
+            open.create(true).truncate(true);
+        }
+        // A process that executes another program, or itself, leaves several recordings.
+        for attempt in 1.. {
+            let path = beside(&main, program, pid, attempt);
+            if !self.used.insert(path.clone()) {
+                continue;
+            }
+            match open.open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(naming(&path)(error)),
+                Ok(file) => return fill(file, &path, write).map(|()| path),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+}
+
+fn fill(
+    mut file: File,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(1 << 16, &mut file);
+    write(&mut out)
+        .and_then(|()| out.flush())
+        .map_err(naming(path))
+}
+
+/// For `map_err`: std's errors do not say which file.
+fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let path = path.to_owned();
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// A new file that nobody else can have prepared.
+fn fresh() -> io::Result<(File, PathBuf)> {
+    let folder = std::env::temp_dir();
+    let file = tempfile::Builder::new()
+        .prefix(FRESH)
+        .suffix(".csv")
+        .tempfile_in(&folder)
+        .map_err(naming(&folder))?;
+    file.keep().map_err(|kept| kept.error)
+}
+
+/// `out.csv` with the program and the process id before the extension.
+fn beside(main: &Path, program: &[u8], pid: u32, attempt: u32) -> PathBuf {
+    let mut name = main.file_stem().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(file_name_of(program));
+    name.push(format!(".{pid}"));
+    if attempt > 1 {
+        name.push(format!("-{attempt}"));
+    }
+    if let Some(extension) = main.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    main.with_file_name(name)
+}
+
+/// The name of a program without anything that is awkward in a file name.
+fn file_name_of(program: &[u8]) -> OsString {
+    let name = Path::new(OsStr::from_bytes(program))
+        .file_name()
+        .unwrap_or_default()
+        .as_bytes();
+    let mut name: Vec<u8> = name
+        .iter()
+        .take(LONGEST_NAME)
+        .map(|&byte| match byte {
+            b'.' | b'_' | b'-' | b'+' => byte,
+            _ if byte.is_ascii_alphanumeric() => byte,
+            _ => b'_',
+        })
+        .collect();
+    if name.is_empty() {
+        name.push(b'_');
+    }
+    OsString::from_vec(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn text(text: &'static str) -> impl FnOnce(&mut dyn Write) -> io::Result<()> {
+        move |out| out.write_all(text.as_bytes())
+    }
+
+    #[test]
+    fn further_files_are_named_by_program_and_process() {
+        let name = |main: &str, program: &str, attempt| {
+            beside(Path::new(main), program.as_bytes(), 12, attempt)
+        };
+        assert_eq!(
+            name("/a.b/out.csv", "/usr/bin/jq", 1),
+            Path::new("/a.b/out.jq.12.csv")
+        );
+        assert_eq!(name("out", "a b/c d\n", 1), Path::new("out.c_d_.12"));
+        assert_eq!(
+            name("out.x.csv", "python3.11", 3),
+            Path::new("out.x.python3.11.12-3.csv")
+        );
+        assert_eq!(name("out.csv", "", 1), Path::new("out._.12.csv"));
+    }
+
+    #[test]
+    fn a_named_file_is_checked_and_then_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.csv");
+        fs::write(&path, "something longer").expect("written");
+        let mut output = Output::new(Some(&path));
+        output.check().expect("can be written");
+        assert_eq!(fs::read_to_string(&path).expect("kept"), "something longer");
+        assert_eq!(
+            output.write_main(text("main")).expect("written"),
+            Some(path.clone())
+        );
+        assert_eq!(fs::read_to_string(&path).expect("replaced"), "main");
+        for (attempt, name) in ["out.p.1.csv", "out.p.1-2.csv"].iter().enumerate() {
+            let further = output
+                .write_further(b"/p", 1, text("further"))
+                .expect("written");
+            assert_eq!(further, folder.path().join(name), "{attempt}");
+        }
+        assert!(Output::new(Some(folder.path())).check().is_err());
+        assert!(Output::new(Some(&path.join("below"))).check().is_err());
+        Output::new(Some(Path::new("/dev/full")))
+            .check()
+            .expect("a device");
+    }
+
+    #[test]
+    fn fresh_files_are_ours_alone() {
+        let mut output = Output::new(None);
+        let main = output
+            .write_main(text("x"))
+            .expect("written")
+            .expect("a file");
+        let further = output.write_further(b"p", 9, text("y")).expect("written");
+        for path in [main, further] {
+            let name = path
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            assert!(name.starts_with(FRESH) && name.ends_with(".csv"), "{name}");
+            let mode = fs::metadata(&path).expect("the file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            fs::remove_file(&path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        let mut output = Output::new(Some(Path::new("/dev/full")));
+        let error = output.write_main(text("x")).unwrap_err();
+        assert!(error.to_string().starts_with("/dev/full: "), "{error}");
+    }
+}

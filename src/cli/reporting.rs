@@ -1,0 +1,108 @@
+//! Reports recordings: those that the user names, and what every run does with its own.
+
+use crate::args::ReportOptions;
+use crate::error::{Code, Failure};
+use crate::harvest::{Harvest, HarvestError, Wish, harvest};
+use crate::load::{self, LoadError, Why};
+use crate::output::Output;
+use crate::{summary, term};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Writes CSV and summary of these recordings, or of those in these folders.
+///
+/// # Errors
+/// When one cannot be read: its file, what is wrong, and where.
+pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Failure> {
+    let fail = |error: HarvestError| Failure {
+        code: Code::Unusable,
+        error: error.into(),
+    };
+    let mut output = Output::new(wanted.output.as_deref());
+    let recordings = recordings(paths).map_err(|error| fail(error.into()))?;
+    let harvest = harvest(&recordings, &mut output, wish(wanted, false)).map_err(fail)?;
+    summarize(&harvest, wanted, &output);
+    Ok(0)
+}
+
+/// The recordings that are meant, each once.
+fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
+    let mut recordings = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let found = load::in_folder(path).map_err(LoadError::at(path))?;
+            if found.is_empty() {
+                return Err(LoadError::at(path)(Why::NoRecordings));
+            }
+            recordings.extend(found);
+        } else {
+            recordings.push(path.clone());
+        }
+    }
+    recordings.sort();
+    recordings.dedup();
+    Ok(recordings)
+}
+
+/// What the options ask for.
+pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Wish {
+    Wish {
+        merge: wanted.merge,
+        largest: if wanted.quiet { 0 } else { summary::LISTED },
+        tolerant,
+    }
+}
+
+/// Prints the summary, unless that is not wanted.
+pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Output) {
+    let text = if !wanted.quiet {
+        summary::text(harvest, term::width())
+    } else if output.is_fresh() {
+        // Nobody could find them else.
+        summary::files(harvest)
+    } else {
+        return;
+    };
+    // There is nobody to tell if that fails.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::recording;
+    use std::fs;
+
+    #[test]
+    fn folders_stand_for_their_recordings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let empty = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["b.skipheap-rec", "a.skipheap-rec", "c.csv"] {
+            fs::write(path(name), recording(1, 1, &[])).expect("written");
+        }
+        let found = recordings(&[path("b.skipheap-rec"), folder.path().to_owned()]);
+        assert_eq!(
+            found.expect("found"),
+            [path("a.skipheap-rec"), path("b.skipheap-rec")]
+        );
+        let said = recordings(&[empty.path().to_owned()])
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("without recordings"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_recording_ends_with_status_two() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out.csv");
+        let wanted = ReportOptions {
+            output: Some(out.clone()),
+            ..ReportOptions::default()
+        };
+        let failure = report(&["/no/such/file".into()], &wanted).unwrap_err();
+        assert_eq!(failure.code, Code::Unusable);
+        assert!(failure.error.to_string().starts_with("/no/such/file: "));
+        assert!(!out.exists());
+    }
+}

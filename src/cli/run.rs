@@ -1,0 +1,295 @@
+//! Runs a program under the library and reports what it did.
+
+use crate::args::{ReportOptions, RunOptions};
+use crate::error::{Code, Failure};
+use crate::harvest::harvest;
+use crate::output::Output;
+use crate::record::filter::is_profiled;
+use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
+use crate::session::{Running, Session, still_running};
+use crate::target::{self, Target};
+use crate::{install, reporting, signals};
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// Runs the program and reports. Returns the exit status for the tool: the program's.
+///
+/// # Errors
+/// When the program was not run, or the report could not be written although it succeeded.
+pub(crate) fn run(
+    command: &[OsString],
+    options: &RunOptions,
+    wanted: &ReportOptions,
+) -> Result<u8, Failure> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Ok(Code::Unusable as u8);
+    };
+    let settings = Settings::new(options);
+    let target = target::find(program).map_err(refused)?;
+    let profiled = settings.profiles(&target);
+    if settings.mode != Mode::Off {
+        target.check(profiled).map_err(refused)?;
+    }
+    let output = Output::new(wanted.output.as_deref());
+    output.check().map_err(Failure::because(
+        Code::Failed,
+        format_args!("cannot write the report to {}", display(wanted)),
+    ))?;
+    let session = Session::new().map_err(Failure::because(
+        Code::Failed,
+        "cannot make a folder for the recordings (TMPDIR says where)",
+    ))?;
+    let places = Places::new(&session)?;
+    let mut command = Command::new(&target.path);
+    command
+        .arg0(program)
+        .args(arguments)
+        .env(SESSION, session.path())
+        .env(
+            "LD_PRELOAD",
+            install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
+        )
+        .envs(settings.variables);
+    let status = signals::run_to_end(&mut command).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::NotFound => Code::NotFound,
+            _ => Code::NotExecutable,
+        };
+        Failure::because(code, format_args!("cannot run {}", target.path.display()))(error)
+    })?;
+    let ending = Ending {
+        status: exit_status(status),
+        profiled,
+        mode: settings.mode,
+        target,
+    };
+    ending.report(session, places, output, options, wanted)
+}
+
+/// The settings of a run, from options and environment.
+struct Settings {
+    variables: Vec<(&'static str, OsString)>,
+    mode: Mode,
+    programs: Option<OsString>,
+}
+
+impl Settings {
+    fn new(options: &RunOptions) -> Self {
+        let mut variables = options.variables();
+        let value = |name: &str| {
+            let option = variables.iter().find(|variable| variable.0 == name);
+            option
+                .map(|variable| variable.1.clone())
+                .or_else(|| env::var_os(name))
+        };
+        let profile = value(PROFILE);
+        let programs = value(PROGRAMS);
+        let mode = Mode::parse(profile.as_deref().map(OsStr::as_bytes));
+        if mode.is_none() {
+            say(format_args!(
+                "{PROFILE} must be one of: {PROFILE_VALUES}; taking the default, 1"
+            ));
+            // Said once, not by every process.
+            variables.push((PROFILE, "1".into()));
+        }
+        Self {
+            variables,
+            mode: mode.unwrap_or(Mode::Programs),
+            programs,
+        }
+    }
+
+    /// Will the library profile the program itself?
+    fn profiles(&self, target: &Target) -> bool {
+        let programs = self.programs.as_deref().map(OsStr::as_bytes);
+        let exe = target.exe.as_os_str().as_bytes();
+        is_profiled(self.mode, programs, target.argv0.as_bytes(), exe)
+    }
+}
+
+/// Where the library is for this run.
+struct Places {
+    library: PathBuf,
+    /// Made for the library when neither the cache nor the session's folder would do.
+    _own: Option<tempfile::TempDir>,
+}
+
+impl Places {
+    fn new(session: &Session) -> Result<Self, Failure> {
+        let failed = |error| {
+            Failure::because(
+                Code::Failed,
+                "cannot place the library where the loader could load it",
+            )(error)
+        };
+        let usual = install::cache_folder()
+            .into_iter()
+            .chain([session.path().to_owned()]);
+        if let Ok(library) = install::place_in_one_of(usual) {
+            return Ok(Self {
+                library,
+                _own: None,
+            });
+        }
+        // TMPDIR and HOME have odd names or are mounted noexec.
+        let own = tempfile::tempdir_in("/tmp").map_err(failed)?;
+        let library = install::place_in_one_of([own.path().to_owned()]).map_err(failed)?;
+        Ok(Self {
+            library,
+            _own: Some(own),
+        })
+    }
+
+    /// Leaves the library to processes that still run.
+    fn keep(self) {
+        if let Some(own) = self._own {
+            let _ = own.keep();
+        }
+    }
+}
+
+/// A run that has ended.
+struct Ending {
+    status: u8,
+    profiled: bool,
+    mode: Mode,
+    target: Target,
+}
+
+impl Ending {
+    fn report(
+        self,
+        session: Session,
+        places: Places,
+        mut output: Output,
+        options: &RunOptions,
+        wanted: &ReportOptions,
+    ) -> Result<u8, Failure> {
+        let recordings = session.recordings().unwrap_or_default();
+        let harvested = harvest(&recordings, &mut output, reporting::wish(wanted, true));
+        // After the harvest: what a process does after this moment is not in the report either.
+        let running = still_running(&recordings);
+        let code = match &harvested {
+            Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
+                self.say_why_there_is_nothing();
+                self.status
+            }
+            Ok(harvest) => {
+                reporting::summarize(harvest, wanted, &output);
+                self.status
+            }
+            Err(error) => {
+                say(format_args!("{error}"));
+                // The program's own failure is the more important one.
+                if self.status == 0 {
+                    Code::Failed as u8
+                } else {
+                    self.status
+                }
+            }
+        };
+        let in_use = !running.is_empty();
+        if in_use {
+            places.keep();
+        }
+        if in_use || options.keep || harvested.is_err() {
+            say_where_recordings_are(&session.keep(), &running);
+        }
+        Ok(code)
+    }
+
+    /// Nothing was recorded: not an error, but not to be passed over either.
+    fn say_why_there_is_nothing(&self) {
+        let name = self.target.path.display();
+        if self.mode == Mode::Off {
+            say(format_args!("nothing was profiled, as {PROFILE}=0 asks"));
+        } else if !self.profiled {
+            say(format_args!(
+                "nothing was profiled: {name} is left out itself (by default, programs that only start \
+                 others, and the Skip compiler) and started no program that could be profiled; \
+                 {PROGRAMS} or --programs says which programs are, --programs '*' is all"
+            ));
+        } else {
+            say(format_args!(
+                "nothing was recorded: the library did not start in {name}; did it start with an empty \
+                 environment, or is there no room for the recording?"
+            ));
+        }
+    }
+}
+
+fn say_where_recordings_are(folder: &Path, running: &[Running]) {
+    for process in running {
+        let exe = crate::term::printable(&process.exe);
+        say(format_args!(
+            "process {} ({exe}) still runs and goes on recording",
+            process.pid
+        ));
+    }
+    say(format_args!(
+        "the recordings are kept in {}; `skip-heapprof report` of that folder reports them again",
+        folder.display()
+    ));
+}
+
+/// A line on standard error; there is nobody to tell if that fails.
+fn say(what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "skip-heapprof: {what}");
+}
+
+fn refused(why: target::Refusal) -> Failure {
+    Failure {
+        code: why.code(),
+        error: why.into(),
+    }
+}
+
+fn display(wanted: &ReportOptions) -> String {
+    wanted
+        .output
+        .as_deref()
+        .unwrap_or(Path::new(""))
+        .display()
+        .to_string()
+}
+
+/// As shells have it: the program's own, or 128 and the number of the signal that killed it.
+fn exit_status(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => code as u8,
+        (None, Some(signal)) => 128_u8.wrapping_add(signal as u8),
+        (None, None) => Code::Failed as u8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_added_to_128() {
+        assert_eq!(exit_status(ExitStatus::from_raw(7 << 8)), 7);
+        assert_eq!(exit_status(ExitStatus::from_raw(255 << 8)), 255);
+        assert_eq!(exit_status(ExitStatus::from_raw(libc::SIGKILL)), 137);
+        assert_eq!(exit_status(ExitStatus::from_raw(libc::SIGSEGV | 0x80)), 139);
+    }
+
+    #[test]
+    fn launchers_are_not_profiled_but_may_be_asked_for() {
+        let sh = target::find("sh".as_ref()).expect("sh");
+        let settings = |programs: Option<&str>| {
+            Settings::new(&RunOptions {
+                programs: programs.map(Into::into),
+                ..RunOptions::default()
+            })
+        };
+        assert!(!settings(Some("jq")).profiles(&sh));
+        assert!(settings(Some("*")).profiles(&sh));
+        assert!(settings(Some("dash,sh")).profiles(&sh));
+    }
+}

@@ -1,0 +1,140 @@
+//! Signal dispositions and masks: what the tool got from its parent, and how the program gets the
+//! same although std and the tool change some of it for themselves.
+//!
+//! The only unsafe code of the tool: std and the crates have no safe way to these calls.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What the parent of the tool left us.
+#[derive(Clone, Copy)]
+struct Inherited {
+    mask: libc::sigset_t,
+    sigpipe_ignored: bool,
+    sigchld_ignored: bool,
+}
+
+static INHERITED: OnceLock<Inherited> = OnceLock::new();
+
+/// Runs before main, where std ignores SIGPIPE and forgets what it was.
+#[ctor::ctor(unsafe)]
+fn remember() {
+    let inherited = Inherited {
+        mask: change_mask(libc::SIG_BLOCK, &[]),
+        sigpipe_ignored: is_ignored(libc::SIGPIPE),
+        sigchld_ignored: is_ignored(libc::SIGCHLD),
+    };
+    if inherited.sigchld_ignored {
+        // Else the kernel throws the program's exit status away.
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    }
+    INHERITED.get_or_init(|| inherited);
+}
+
+/// Is the signal ignored?
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: asks only; `action` is large enough, and all zeros is a valid value of it, should
+    // the call fail.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Holds these signals back until [`deliver`]; they stay pending.
+pub(crate) fn hold(signals: &[i32]) {
+    change_mask(libc::SIG_BLOCK, signals);
+}
+
+/// Lets these signals come, also when the parent had blocked them.
+pub(crate) fn deliver(signals: &[i32]) {
+    change_mask(libc::SIG_UNBLOCK, signals);
+}
+
+/// Changes the calling thread's mask and returns the one before.
+fn change_mask(how: i32, signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::zeroed();
+    let mut before = MaybeUninit::zeroed();
+    // SAFETY: both sets are ours, large enough, and valid when zeroed; numbers that are no signals
+    // are refused.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr());
+        before.assume_init()
+    }
+}
+
+/// Starts the command with the mask and the dispositions that the tool was started with, in place
+/// of those that std gives a child (nothing blocked, SIGPIPE not ignored).
+pub(crate) fn pass_on(command: &mut Command) {
+    let Some(&inherited) = INHERITED.get() else {
+        return;
+    };
+    let restore = move || {
+        // SAFETY: no code of ours is installed as a handler, and the set is a copy in the closure.
+        unsafe {
+            for (signal, ignored) in [
+                (libc::SIGPIPE, inherited.sigpipe_ignored),
+                (libc::SIGCHLD, inherited.sigchld_ignored),
+            ] {
+                if ignored {
+                    libc::signal(signal, libc::SIG_IGN);
+                }
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &inherited.mask, std::ptr::null_mut());
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and makes only async-signal-safe calls.
+    unsafe { command.pre_exec(restore) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status_of(prepare: impl FnOnce(&mut Command)) -> String {
+        let mut command = Command::new("/bin/grep");
+        command.args(["Sig[BI]", "/proc/self/status"]);
+        prepare(&mut command);
+        String::from_utf8(command.output().expect("grep").stdout).expect("text")
+    }
+
+    #[test]
+    fn a_program_gets_the_mask_and_the_ignored_signals_of_the_parent() {
+        let own = std::fs::read_to_string("/proc/self/status").expect("status");
+        let blocked = own.lines().find(|line| line.starts_with("SigBlk"));
+        let passed = status_of(pass_on);
+        assert!(passed.contains(blocked.expect("a mask")), "{passed}");
+    }
+
+    #[test]
+    fn held_signals_wait() {
+        hold(&[libc::SIGWINCH]);
+        let held = change_mask(libc::SIG_BLOCK, &[]);
+        deliver(&[libc::SIGWINCH]);
+        let free = change_mask(libc::SIG_BLOCK, &[]);
+        // SAFETY: both sets are initialised.
+        unsafe {
+            assert_eq!(libc::sigismember(&held, libc::SIGWINCH), 1);
+            assert_eq!(libc::sigismember(&free, libc::SIGWINCH), 0);
+        }
+    }
+
+    #[test]
+    fn ignored_signals_are_known() {
+        // std ignores it in every program.
+        assert!(is_ignored(libc::SIGPIPE));
+        assert!(!is_ignored(libc::SIGXFSZ));
+    }
+}

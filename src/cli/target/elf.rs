@@ -1,0 +1,100 @@
+//! What kind of program an ELF file is, from its headers alone.
+
+use object::elf::{self, ELFCLASS32, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_DYNAMIC};
+use object::read::elf::{FileHeader, ProgramHeader};
+use object::{Endianness, ReadCache};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The machine that the tool, and the library in it, is built for.
+const MACHINE: u16 = match () {
+    () if cfg!(target_arch = "x86_64") => elf::EM_X86_64,
+    () if cfg!(target_arch = "aarch64") => elf::EM_AARCH64,
+    () => elf::EM_NONE,
+};
+
+/// What kind of program it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// For this machine, to be loaded by the loader of this path.
+    Loader(PathBuf),
+    /// The loader itself, executed to load a program that its arguments name.
+    LoaderItself,
+    /// No loader: statically linked, position-independent or not.
+    Static,
+    /// For a 32-bit machine.
+    Bits32,
+    /// For another machine, by its name.
+    Machine(String),
+}
+
+/// Reads the headers of a program.
+///
+/// # Errors
+/// When it cannot be read or they make no sense.
+pub(super) fn kind(path: &Path) -> io::Result<Kind> {
+    let cache = ReadCache::new(File::open(path)?);
+    let bad =
+        |error: object::read::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+    let class = object::ReadRef::read_bytes_at(&cache, 4, 1)
+        .map_err(|()| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    if class == [ELFCLASS32] {
+        let header = FileHeader32::<Endianness>::parse(&cache).map_err(bad)?;
+        let machine = header.e_machine(header.endian().map_err(bad)?);
+        return Ok(match machine {
+            elf::EM_386 | elf::EM_ARM | elf::EM_X86_64 => Kind::Bits32,
+            other => Kind::Machine(machine_name(other)),
+        });
+    }
+    let header = FileHeader64::<Endianness>::parse(&cache).map_err(bad)?;
+    let endian = header.endian().map_err(bad)?;
+    let machine = header.e_machine(endian);
+    if machine != MACHINE {
+        return Ok(Kind::Machine(machine_name(machine)));
+    }
+    let kind = header.e_type(endian);
+    if kind != ET_EXEC && kind != ET_DYN {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "an ELF file, but not a program",
+        ));
+    }
+    let segments = header.program_headers(endian, &cache).map_err(bad)?;
+    let mut is_dynamic = false;
+    for segment in segments {
+        if let Some(loader) = segment.interpreter(endian, &cache).map_err(bad)? {
+            return Ok(Kind::Loader(OsString::from_vec(loader.to_vec()).into()));
+        }
+        is_dynamic |= segment.p_type(endian) == PT_DYNAMIC;
+    }
+    if is_dynamic && is_loader(path) {
+        return Ok(Kind::LoaderItself);
+    }
+    Ok(Kind::Static)
+}
+
+/// Is it glibc's loader, by its name? `ld.so PROGRAM` obeys LD_PRELOAD as PROGRAM does.
+fn is_loader(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    [&b"ld-linux"[..], b"ld-2.", b"ld.so"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+fn machine_name(machine: u16) -> String {
+    match machine {
+        elf::EM_386 => "x86, 32 bit".into(),
+        elf::EM_X86_64 => "x86-64".into(),
+        elf::EM_ARM => "ARM, 32 bit".into(),
+        elf::EM_AARCH64 => "AArch64".into(),
+        elf::EM_RISCV => "RISC-V".into(),
+        elf::EM_PPC64 => "POWER".into(),
+        elf::EM_S390 => "s390".into(),
+        elf::EM_LOONGARCH => "LoongArch".into(),
+        elf::EM_MIPS => "MIPS".into(),
+        other => format!("ELF machine {other}"),
+    }
+}

@@ -1,0 +1,132 @@
+//! Why a program is not run, in words that say what to do about it.
+
+use crate::error::Code;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{error, fmt, io};
+
+/// Why a program is not run.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// No file of that name, on PATH if `searched`.
+    NotFound {
+        /// As given.
+        program: OsString,
+        /// By PATH, not by path.
+        searched: bool,
+    },
+    /// The file's permissions, or those of a folder on the way.
+    NotExecutable(PathBuf),
+    /// A folder.
+    Folder(PathBuf),
+    /// Neither ELF nor script.
+    NotAProgram(PathBuf),
+    /// An I/O error.
+    Unreadable(PathBuf, io::Error),
+    /// No loader that could preload anything.
+    Static(PathBuf),
+    /// A 32-bit program.
+    Bits32(PathBuf),
+    /// A program for another processor.
+    Machine(PathBuf, String),
+    /// Another C library.
+    Musl(PathBuf),
+    /// The loader that it asks for is not there.
+    NoLoader(PathBuf, PathBuf),
+    /// The loader ignores LD_PRELOAD for it.
+    Privileged(PathBuf, &'static str),
+    /// It holds for the interpreter of a script.
+    Interpreter {
+        /// The script.
+        script: PathBuf,
+        /// What holds for its interpreter.
+        why: Box<Refusal>,
+    },
+}
+
+impl Refusal {
+    /// The exit status: what a shell would give, or that of the tool's own failures.
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::NotFound { .. } | Self::NoLoader(..) => Code::NotFound,
+            Self::NotExecutable(_)
+            | Self::Folder(_)
+            | Self::NotAProgram(_)
+            | Self::Unreadable(..) => Code::NotExecutable,
+            Self::Static(_)
+            | Self::Bits32(_)
+            | Self::Machine(..)
+            | Self::Musl(_)
+            | Self::Privileged(..) => Code::Failed,
+            Self::Interpreter { why, .. } => why.code(),
+        }
+    }
+
+    /// Would it keep the library out of the programs that it starts, too?
+    pub(super) fn stops_children(&self) -> bool {
+        !matches!(self, Self::Static(_) | Self::Bits32(_))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { program, searched } => {
+                let where_ = if *searched { " on PATH" } else { "" };
+                write!(f, "{}: not found{where_}", program.display())
+            }
+            Self::NotExecutable(path) => write!(
+                f,
+                "{}: cannot be executed: no permission (is it a program, and is `chmod +x` missing?)",
+                path.display()
+            ),
+            Self::Folder(path) => write!(f, "{}: a folder, not a program", path.display()),
+            Self::NotAProgram(path) => write!(
+                f,
+                "{}: cannot be executed: neither an ELF program nor a script",
+                path.display()
+            ),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Static(path) => write!(
+                f,
+                "{}: cannot be profiled: it is statically linked, so it brings its own malloc and no \
+                 loader that could preload the profiler; link it dynamically to profile it",
+                path.display()
+            ),
+            Self::Bits32(path) => write!(
+                f,
+                "{}: cannot be profiled: it is a 32-bit program, and the profiler a 64-bit one",
+                path.display()
+            ),
+            Self::Machine(path, machine) => write!(
+                f,
+                "{}: cannot be profiled: it is a program for another architecture ({machine}), and \
+                 the profiler one for {}",
+                path.display(),
+                std::env::consts::ARCH
+            ),
+            Self::Musl(path) => write!(
+                f,
+                "{}: cannot be profiled: its C library is musl, and the profiler needs glibc",
+                path.display()
+            ),
+            Self::NoLoader(path, loader) => write!(
+                f,
+                "{}: cannot be executed: its loader {} is not found",
+                path.display(),
+                loader.display()
+            ),
+            Self::Privileged(path, gain) => write!(
+                f,
+                "{}: cannot be profiled: {gain}, and the loader ignores LD_PRELOAD where a program \
+                 gains privileges; run the tool as the user that the program becomes",
+                path.display()
+            ),
+            Self::Interpreter { script, why } => {
+                write!(f, "{}: interpreter {why}", script.display())
+            }
+        }
+    }
+}
+
+impl error::Error for Refusal {}

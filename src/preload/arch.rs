@@ -1,0 +1,179 @@
+//! What only assembly can say on x86-64: the hooks, the TLS word, the increment.
+//!
+//! May run at any moment of the program's life: nothing here touches memory other than the TLS
+//! word and what the caller hands in.
+
+use crate::record::layout::SiteRecord;
+use core::arch::{asm, global_asm};
+use core::mem::offset_of;
+
+// One pointer-sized thread-local in the initial-exec model. `thread_local!` in a shared library
+// goes through the loader's address function, which may allocate. Eight bytes never exhaust the
+// static TLS surplus, so the library can also be loaded by dlopen.
+global_asm!(
+    ".section .tbss,\"awT\",@nobits",
+    ".globl skipheap_thread_word",
+    ".hidden skipheap_thread_word",
+    ".type skipheap_thread_word, @object",
+    ".size skipheap_thread_word, 8",
+    ".p2align 3",
+    "skipheap_thread_word:",
+    ".zero 8",
+    ".text",
+);
+
+// std was compiled for dynamic TLS: its few thread-locals (panic count and the like) would call the
+// loader's address function. That function is defined here instead, for this library alone. Our TLS
+// block is in static TLS (the word above forces that), so the block's distance from the thread
+// pointer is the same for all threads, and equals the word's offset from the thread pointer less
+// its offset in the block. Argument in rdi: {module, offset}. May change rax, rcx, rdx, rsi, rdi,
+// r8-r11 as any call may.
+#[cfg(not(test))]
+global_asm!(
+    ".text",
+    ".globl __tls_get_addr",
+    ".hidden __tls_get_addr",
+    ".type __tls_get_addr, @function",
+    "__tls_get_addr:",
+    "mov rax, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
+    "add rax, qword ptr fs:[0]",
+    "add rax, qword ptr [rdi + 8]",
+    "mov rcx, qword ptr [rip + skipheap_thread_word_dtpoff]",
+    "sub rax, rcx",
+    "ret",
+    ".size __tls_get_addr, . - __tls_get_addr",
+    ".section .rodata",
+    ".p2align 3",
+    "skipheap_thread_word_dtpoff:",
+    ".quad skipheap_thread_word@DTPOFF",
+    ".text",
+);
+
+/// The calling thread's word; 0 in a new thread.
+#[inline(always)]
+pub(crate) fn thread_word() -> usize {
+    let word: usize;
+    // SAFETY: reads eight bytes of our own static TLS, which every thread has.
+    unsafe {
+        asm!(
+            "mov {w}, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
+            "mov {w}, qword ptr fs:[{w}]",
+            w = out(reg) word,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    word
+}
+
+/// Sets the calling thread's word.
+#[inline(always)]
+pub(crate) fn set_thread_word(word: usize) {
+    // SAFETY: writes eight bytes of our own static TLS, which every thread has.
+    unsafe {
+        asm!(
+            "mov {t}, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
+            "mov qword ptr fs:[{t}], {w}",
+            t = out(reg) _,
+            w = in(reg) word,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The thread pointer, where glibc keeps the thread's descriptor.
+#[inline(always)]
+pub(crate) fn thread_pointer() -> usize {
+    let tp: usize;
+    // SAFETY: the x86-64 ABI keeps the thread pointer itself at fs:0.
+    unsafe {
+        asm!("mov {}, qword ptr fs:[0]", out(reg) tp, options(nostack, preserves_flags, readonly));
+    }
+    tp
+}
+
+/// Adds one to a site's count, in a single instruction, so that a signal handler of the same thread
+/// that counts there too can come before or after it but not in its middle.
+///
+/// # Safety
+/// `record` points to a site record that no other thread counts in.
+#[inline(always)]
+pub(crate) unsafe fn increment_count(record: *mut u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!(
+            "inc qword ptr [{record} + {count}]",
+            record = in(reg) record,
+            count = const offset_of!(SiteRecord, count),
+            options(nostack),
+        );
+    }
+}
+
+/// Declares an exported allocation function: it calls the next definition with the stack as the
+/// caller left it but for one word, the size, and goes on to the recording if that gave memory.
+///
+/// What the recording needs survives the call by itself: the size on the stack, the caller's rbp in
+/// rbp, and the address of the return address is rsp. The unwind rules are stated, so that
+/// debuggers and the program's own unwinding pass through.
+macro_rules! hook {
+    ($(#[$doc:meta])* $name:ident, $slot:path, function $function:literal, pushes $($size:literal),+) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As the C function of this name.
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "endbr64",
+                $($size,)+
+                ".cfi_adjust_cfa_offset 8",
+                "call qword ptr [rip + {next}]",
+                "pop rdi",
+                ".cfi_adjust_cfa_offset -8",
+                "test rax, rax",
+                "jz 2f",
+                ".if {function}",
+                "mov rcx, {function} << {size_bits}",
+                "or rdi, rcx",
+                ".endif",
+                "jmp {record}",
+                "2: ret",
+                ".cfi_endproc",
+                next = sym $slot,
+                function = const $function,
+                size_bits = const crate::record::layout::SIZE_BITS,
+                record = sym crate::hot::record,
+            )
+        }
+    };
+}
+pub(crate) use hook;
+
+/// Declares an exported function of three arguments that hands them, the address of its return
+/// address and the frame pointer to `$body`.
+///
+/// The frame is left as the call made it.
+macro_rules! entry {
+    ($(#[$doc:meta])* $name:ident, $body:path) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As the C function of this name.
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "endbr64",
+                "mov rcx, rsp",
+                "mov r8, rbp",
+                "jmp {body}",
+                ".cfi_endproc",
+                body = sym $body,
+            )
+        }
+    };
+}
+pub(crate) use entry;

@@ -1,0 +1,119 @@
+//! The library's private heap: what `Vec`, `String` and the maps of the cold paths use.
+//!
+//! Through the default allocator they would call `malloc`, which is the hook. dlmalloc on pages of
+//! its own serves instead, behind a spin lock: contention is rare (cold paths), and a lock that
+//! sleeps would need more of std. All state lies in the [`Process`](crate::process::Process) page,
+//! which a child of fork finds zeroed: a lock that another thread held at the time of the fork is
+//! free there, and the child starts a heap of its own.
+//!
+//! May run at any moment, but not in a signal handler that interrupted it: cold paths block
+//! signals.
+
+use crate::{process, sys};
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
+use dlmalloc::Dlmalloc;
+
+/// A lock for short sections of the cold paths. All zeros is unlocked.
+#[repr(transparent)]
+pub(crate) struct SpinLock(AtomicU32);
+
+impl SpinLock {
+    /// An unlocked lock.
+    #[cfg(test)]
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Waits for the lock; it is given back when the guard is dropped.
+    pub(crate) fn lock(&self) -> SpinGuard<'_> {
+        while self
+            .0
+            .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            sys::yield_now();
+        }
+        SpinGuard(self)
+    }
+}
+
+/// Holds a [`SpinLock`].
+pub(crate) struct SpinGuard<'l>(&'l SpinLock);
+
+impl Drop for SpinGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(0, Ordering::Release);
+    }
+}
+
+/// The heap's state. All zeros is a heap that was not used yet.
+#[repr(C)]
+pub(crate) struct Heap {
+    lock: SpinLock,
+    begun: UnsafeCell<u32>,
+    state: UnsafeCell<MaybeUninit<Dlmalloc>>,
+}
+
+impl Heap {
+    fn with<T>(&self, f: impl FnOnce(&mut Dlmalloc) -> T) -> T {
+        let _guard = self.lock.lock();
+        // SAFETY: the lock makes this the only reference; `state` is initialised before `begun`
+        // says so, and both become zero together in a child of fork.
+        unsafe {
+            if *self.begun.get() == 0 {
+                (*self.state.get()).write(Dlmalloc::new());
+                *self.begun.get() = 1;
+            }
+            f((*self.state.get()).assume_init_mut())
+        }
+    }
+}
+
+struct PrivateHeap;
+
+#[global_allocator]
+static PRIVATE_HEAP: PrivateHeap = PrivateHeap;
+
+// SAFETY: dlmalloc keeps the contract of GlobalAlloc for any layout; the heap's lock serialises.
+unsafe impl GlobalAlloc for PrivateHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match process::process() {
+            // SAFETY: the caller passes a layout of non-zero size.
+            Some(p) => p
+                .heap
+                .with(|h| unsafe { h.malloc(layout.size(), layout.align()) }),
+            None => core::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match process::process() {
+            // SAFETY: as above.
+            Some(p) => p
+                .heap
+                .with(|h| unsafe { h.calloc(layout.size(), layout.align()) }),
+            None => core::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(p) = process::process() {
+            // SAFETY: the caller passes a block of this heap with its layout.
+            p.heap
+                .with(|h| unsafe { h.free(block, layout.size(), layout.align()) });
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        match process::process() {
+            Some(p) => p.heap.with(|h| {
+                // SAFETY: the caller passes a block of this heap with its layout.
+                unsafe { h.realloc(block, layout.size(), layout.align(), new_size) }
+            }),
+            None => core::ptr::null_mut(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The allocation functions of C, interposed. Each calls the next definition first, so that what it
+//! returns, its alignment, the block's layout and errno are exactly the real function's, and then
+//! records the call if memory was given.
+//!
+//! May run at any moment of the program's life.
+
+use crate::arch::{entry, hook};
+use crate::record::layout::SIZE_BITS;
+use crate::{real, sys, thread};
+use core::ffi::{c_int, c_void};
+use core::ptr;
+
+hook! { /// `malloc` of C.
+malloc, real::MALLOC, function 0, pushes "push rdi" }
+hook! { /// `calloc` of C. (Where the product overflows there is no memory to record.)
+calloc, real::CALLOC, function 1, pushes "mov rax, rdi", "imul rax, rsi", "push rax" }
+hook! { /// `realloc` of C.
+realloc, real::REALLOC, function 2, pushes "push rsi" }
+hook! { /// `aligned_alloc` of C11.
+aligned_alloc, real::ALIGNED_ALLOC, function 5, pushes "push rsi" }
+hook! { /// `memalign` of SunOS and glibc.
+memalign, real::MEMALIGN, function 6, pushes "push rsi" }
+hook! { /// `valloc` of BSD and glibc.
+valloc, real::VALLOC, function 7, pushes "push rdi" }
+hook! { /// `pvalloc` of SysV and glibc.
+pvalloc, real::PVALLOC, function 8, pushes "push rdi" }
+
+entry! { /// `reallocarray` of BSD and glibc.
+reallocarray, reallocarray_body }
+entry! { /// `posix_memalign` of POSIX.
+posix_memalign, posix_memalign_body }
+
+/// Not the next definition, which would come back through our `realloc`, but the same overflow
+/// check and the next `realloc`.
+unsafe extern "C" fn reallocarray_body(
+    old: *mut c_void,
+    count: usize,
+    size: usize,
+    entry: *const u64,
+    bp: u64,
+) -> *mut c_void {
+    let Some(bytes) = count.checked_mul(size) else {
+        sys::set_errno(libc::ENOMEM);
+        return ptr::null_mut();
+    };
+    // SAFETY: the caller's own arguments; the entry hands in the rest.
+    unsafe {
+        let block = real::realloc(old, bytes);
+        if block.is_null() {
+            return block;
+        }
+        thread::record_rest(bytes as u64 | 3 << SIZE_BITS, entry, bp, block)
+    }
+}
+
+unsafe extern "C" fn posix_memalign_body(
+    out: *mut *mut c_void,
+    align: usize,
+    size: usize,
+    entry: *const u64,
+    bp: u64,
+) -> c_int {
+    // SAFETY: as above.
+    unsafe {
+        let error = real::posix_memalign(out, align, size);
+        if error == 0 {
+            thread::record_rest(size as u64 | 4 << SIZE_BITS, entry, bp, ptr::null_mut());
+        }
+        error
+    }
+}

@@ -1,0 +1,59 @@
+//! `libskipheap.so`: records every allocation of the program that preloads it.
+//!
+//! The library runs inside programs that it does not know, at any moment of their lives. Three laws
+//! follow, and each file says at its top in which state it may run:
+//!
+//! 1. **Nothing here calls the program's malloc** but the hooks that forward to it. Rust's own
+//! allocations go to a private heap ([`heap`]).
+//! 2. **No std thread-locals** on the way of an allocation: they may allocate, take the loader's
+//! lock and register destructors. One pointer-sized initial-exec TLS word ([`arch`]) holds all.
+//! 3. **No panic leaves the library**: cold paths that use std or other crates run under
+//! [`lifecycle::shielded`].
+//!
+//! An allocation's way: [`hooks`] → [`hot`] (or, where something is out of the ordinary, [`thread`]
+//! → [`unwind`] → [`sites`]); everything that happens only once for each return address, site,
+//! thread or module lies in the `#[cold]` functions behind them.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout
+)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+// The exported functions, which call everything else, are left out of the unit tests.
+#![cfg_attr(test, allow(dead_code))]
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+compile_error!(
+    "libskipheap supports x86-64 Linux with glibc; other targets have no entry code yet"
+);
+
+#[path = "../record/mod.rs"]
+#[allow(dead_code)] // The library reads only part of what the tool reads.
+mod record;
+#[path = "../report/mod.rs"]
+#[allow(dead_code)]
+mod report;
+#[path = "../symbolize/mod.rs"]
+#[allow(dead_code)]
+mod symbolize;
+
+mod arch;
+mod elf;
+mod exit_report;
+mod heap;
+mod hooks;
+mod hot;
+mod lifecycle;
+mod log;
+mod process;
+mod real;
+mod recording;
+mod settings;
+mod sites;
+mod stack;
+mod sys;
+mod thread;
+mod unwind;

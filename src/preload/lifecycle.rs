@@ -1,0 +1,219 @@
+//! The process from its first allocation to its end: start, exit in all its forms, unloading.
+//!
+//! Each function says when it runs.
+
+use crate::process::{self, Process};
+use crate::record::loss::Loss;
+use crate::record::settings::{PROFILE, PROFILE_VALUES};
+use crate::{exit_report, log, real, settings, sys, thread, unwind};
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Nothing decided yet.
+const ASLEEP: u8 = 0;
+/// One thread is deciding.
+const WAKING: u8 = 1;
+/// This program is profiled.
+const RECORDING: u8 = 2;
+/// This program is left alone.
+const OFF: u8 = 3;
+
+/// Kept across fork: a child is profiled when its parent is.
+static MODE: AtomicU8 = AtomicU8::new(ASLEEP);
+/// The pthread key whose destructor gives thread states back.
+static KEY: AtomicI32 = AtomicI32::new(-1);
+
+/// Is this program profiled? Decides it on the first call, which may be an allocation before the
+/// constructor.
+pub(crate) fn is_recording() -> bool {
+    match MODE.load(Acquire) {
+        RECORDING => true,
+        OFF | WAKING => false,
+        _ => wake(),
+    }
+}
+
+#[cold]
+fn wake() -> bool {
+    if !settings::is_environment_ready() {
+        return false;
+    }
+    if MODE
+        .compare_exchange(ASLEEP, WAKING, AcqRel, Acquire)
+        .is_err()
+    {
+        return false;
+    }
+    let recording = thread::cold_section(|| {
+        // SAFETY: the exchange above lets one caller through, once.
+        let wanted = unsafe { settings::read() };
+        wanted && start()
+    });
+    let recording = recording == Some(true);
+    MODE.store(if recording { RECORDING } else { OFF }, Release);
+    recording
+}
+
+/// Sets up what the whole program shares; false when there is no memory for it.
+fn start() -> bool {
+    let Some(process) = process::process() else {
+        return false;
+    };
+    // The hook would print on standard error and look for a backtrace.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut key: libc::pthread_key_t = 0;
+    // SAFETY: all three only register functions that stay mapped (the library is never unloaded).
+    // Without an object's handle a function registered by the first constructor is the last to
+    // run, after all destructors of all objects.
+    unsafe {
+        if libc::pthread_key_create(&raw mut key, Some(thread::release)) == 0 {
+            KEY.store(key as i32, Relaxed);
+        }
+        __cxa_atexit(at_exit, ptr::null_mut(), ptr::null_mut());
+        __cxa_at_quick_exit(at_exit, ptr::null_mut());
+    }
+    process.begin();
+    true
+}
+
+unsafe extern "C" {
+    fn __cxa_atexit(
+        f: unsafe extern "C" fn(*mut c_void),
+        arg: *mut c_void,
+        object: *mut c_void,
+    ) -> c_int;
+    fn __cxa_at_quick_exit(f: unsafe extern "C" fn(*mut c_void), object: *mut c_void) -> c_int;
+}
+
+/// Has [`thread::release`] called with `state` when the calling thread ends. Cold section.
+pub(crate) fn announce_thread(state: *const c_void) {
+    let key = KEY.load(Relaxed);
+    if key >= 0 {
+        // SAFETY: the key was created in `start`.
+        unsafe {
+            libc::pthread_setspecific(key as libc::pthread_key_t, state);
+        }
+    }
+}
+
+/// Runs `f`; a panic in it ends here and is counted.
+pub(crate) fn shielded<T>(f: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_unwind(AssertUnwindSafe(f));
+    match result {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            // Its destructor might panic too.
+            core::mem::forget(payload);
+            if let Some(process) = process::process() {
+                process.recording.lose(Loss::Internal, 1);
+            }
+            None
+        }
+    }
+}
+
+#[cfg(not(test))]
+#[ctor::ctor(unsafe)]
+fn constructor() {
+    real::look_up();
+    if !is_recording() {
+        if settings::settings().bad_profile {
+            thread::cold_section(|| {
+                log::remember_stderr();
+                warn_of_bad_profile();
+            });
+        }
+        return;
+    }
+    thread::cold_section(|| {
+        let s = settings::settings();
+        if s.session.get().is_empty() {
+            log::remember_stderr();
+            if s.bad_profile {
+                warn_of_bad_profile();
+            }
+            log::line(&[b"heap profiler: enabled!"]);
+        } else if s.bad_profile {
+            log::remember_stderr();
+            warn_of_bad_profile();
+        }
+    });
+}
+
+#[cfg_attr(test, allow(dead_code))]
+fn warn_of_bad_profile() {
+    log::line(&[
+        b"heap profiler: ",
+        PROFILE.as_bytes(),
+        b" must be one of: ",
+        PROFILE_VALUES.as_bytes(),
+        b"; taking the default, 1",
+    ]);
+}
+
+/// Runs as the last of the exit handlers: `exit`, a return from main, `quick_exit`.
+unsafe extern "C" fn at_exit(_: *mut c_void) {
+    end_of_process();
+}
+
+/// Writes the report, once, if this very process has recorded anything.
+fn end_of_process() {
+    if MODE.load(Acquire) != RECORDING {
+        return;
+    }
+    let Some(process) = process::process() else {
+        return;
+    };
+    // A child of fork that allocated nothing is not ready; a child of vfork is in its parent's
+    // memory under another id.
+    if !process.is_ready()
+        || process.pid.load(Relaxed) != sys::pid()
+        || process.ended.swap(true, AcqRel)
+    {
+        return;
+    }
+    thread::cold_section(|| exit_report::write(process));
+}
+
+fn end_now(status: c_int) {
+    end_of_process();
+    // SAFETY: ends the process as the caller asked.
+    unsafe { real::exit_now(status) }
+}
+
+/// `_exit` of POSIX: the report, then the real one.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) extern "C" fn _exit(status: c_int) {
+    end_now(status);
+}
+
+/// `_Exit` of C: the report, then the real one.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[allow(non_snake_case)]
+pub(crate) extern "C" fn _Exit(status: c_int) {
+    end_now(status);
+}
+
+/// `dlclose` of POSIX: the real one, with the rules of the unloaded modules forgotten before any
+/// other can take their place.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) extern "C" fn dlclose(handle: *mut c_void) -> c_int {
+    let close = || {
+        // SAFETY: the caller's own handle.
+        unsafe { real::dlclose(handle) }
+    };
+    match ready_process() {
+        Some(process) => unwind::around_unload(process, close),
+        None => close(),
+    }
+}
+
+fn ready_process() -> Option<&'static Process> {
+    if MODE.load(Acquire) != RECORDING {
+        return None;
+    }
+    let process = process::process().filter(|process| process.is_ready())?;
+    Some(process)
+}

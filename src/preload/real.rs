@@ -1,0 +1,95 @@
+//! The functions that the program would have reached without this library.
+//!
+//! Each starts as a function that looks all of them up and then calls the right one, so that the
+//! hooks need no "is it there yet?". The lookup needs neither dlsym nor memory ([`elf`]), so there
+//! is no bootstrap buffer that could run out.
+//!
+//! May run at any moment, before the constructor included.
+
+use crate::{elf, sys};
+use core::ffi::{CStr, c_int, c_void};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+macro_rules! real {
+    ($($slot:ident $symbol:literal fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, or $missing:expr;)*) => {
+        $(
+            pub(crate) static $slot: AtomicPtr<c_void> = AtomicPtr::new($name::first as *mut c_void);
+
+            /// Calls the next definition of the C function of this name.
+            ///
+            /// # Safety
+            /// As the C function.
+            #[inline(always)]
+            pub(crate) unsafe fn $name($($arg: $ty),*) -> $ret {
+                // SAFETY: the slot holds `first` below or a definition of the C function.
+                unsafe {
+                    let f: unsafe extern "C" fn($($ty),*) -> $ret =
+                        core::mem::transmute(($slot).load(Relaxed));
+                    f($($arg),*)
+                }
+            }
+
+            mod $name {
+                use super::*;
+
+                #[cold]
+                pub(super) unsafe extern "C" fn first($($arg: $ty),*) -> $ret {
+                    look_up();
+                    // SAFETY: the slot was just replaced, so this does not come back here.
+                    unsafe { super::$name($($arg),*) }
+                }
+
+                /// Where no object defines the function: answers as a C library that has run out
+                /// of memory would.
+                #[cold]
+                pub(super) unsafe extern "C" fn missing($(_: $ty),*) -> $ret {
+                    $missing
+                }
+            }
+        )*
+
+        /// Fills all slots. Repeating it, from several threads too, stores the same values again.
+        pub(crate) fn look_up() {
+            $(
+                const _: &CStr = $symbol;
+                let found = elf::next_definition($symbol);
+                let found = if found.is_null() { $name::missing as *mut c_void } else { found };
+                $slot.store(found, Relaxed);
+            )*
+        }
+    };
+}
+
+fn out_of_memory() -> *mut c_void {
+    sys::set_errno(libc::ENOMEM);
+    ptr::null_mut()
+}
+
+fn end(status: c_int) -> ! {
+    // SAFETY: ends the process; nothing returns.
+    unsafe {
+        libc::syscall(libc::SYS_exit_group, status);
+    }
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+real! {
+    MALLOC c"malloc" fn malloc(size: usize) -> *mut c_void, or out_of_memory();
+    CALLOC c"calloc" fn calloc(count: usize, size: usize) -> *mut c_void, or out_of_memory();
+    REALLOC c"realloc" fn realloc(block: *mut c_void, size: usize) -> *mut c_void, or out_of_memory();
+    POSIX_MEMALIGN c"posix_memalign" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int, or libc::ENOMEM;
+    ALIGNED_ALLOC c"aligned_alloc" fn aligned_alloc(align: usize, size: usize) -> *mut c_void, or out_of_memory();
+    MEMALIGN c"memalign" fn memalign(align: usize, size: usize) -> *mut c_void, or out_of_memory();
+    VALLOC c"valloc" fn valloc(size: usize) -> *mut c_void, or out_of_memory();
+    PVALLOC c"pvalloc" fn pvalloc(size: usize) -> *mut c_void, or out_of_memory();
+    EXIT_NOW c"_exit" fn exit_now(status: c_int) -> (), or end(status_of_missing());
+    QUICK_EXIT c"quick_exit" fn quick_exit(status: c_int) -> (), or end(status_of_missing());
+    DLCLOSE c"dlclose" fn dlclose(handle: *mut c_void) -> c_int, or -1;
+}
+
+fn status_of_missing() -> c_int {
+    libc::EXIT_FAILURE
+}

@@ -1,0 +1,384 @@
+//! Writes the recording: the only code that touches its mapping, but for the counts of the sites.
+//!
+//! The file is made once, with its full length as a hole, mapped, and closed: no descriptor stays
+//! behind that the program could close or use again. Room is taken by asking the kernel to have
+//! the pages (`MADV_POPULATE_WRITE`), which reports a full disk as an error and never as SIGBUS,
+//! and works after chroot or with fewer privileges too.
+//!
+//! Runs in cold sections only: errno is restored and signals are blocked by the caller.
+
+use crate::heap::SpinLock;
+use crate::record::PAGE;
+use crate::record::layout::*;
+use crate::record::loss::Loss;
+use crate::settings::{PATH_LEN, settings};
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::ffi::c_int;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+
+/// Length of the file, as a hole: room for 30 million sites.
+const CAPACITY: u64 = 1 << 30;
+/// The smallest recording that is of any use.
+const SMALLEST: u64 = 256 * 1024;
+/// Chunks of frames and modules begin with this many pages and double up to [`LARGEST_CHUNK`].
+const FIRST_CHUNK: u32 = 1;
+/// How the names of recordings end.
+const SUFFIX: &[u8] = b".skipheap-rec";
+/// Most pages of a chunk: 256 KiB, so that threads that come and go do not hold much unused room.
+pub(crate) const LARGEST_CHUNK: u32 = 64;
+
+/// Where the next record of a kind goes.
+struct Appender {
+    chunk: *mut u8,
+    used: usize,
+    len: usize,
+    pages: u32,
+}
+
+/// A recording being written. All zeros is one that was not created.
+#[repr(C)]
+pub(crate) struct Recording {
+    base: AtomicPtr<u8>,
+    capacity: AtomicU64,
+    /// No more room is to be had; saves the system calls that would find out again.
+    full: AtomicBool,
+    in_file: AtomicBool,
+    lock: SpinLock,
+    frames: UnsafeCell<Appender>,
+    modules: UnsafeCell<Appender>,
+    path: UnsafeCell<[u8; PATH_LEN]>,
+}
+
+/// What is wrong when a chunk cannot be had.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Full;
+
+impl Recording {
+    /// Makes the file, or private memory where no file can be had, and writes the header.
+    pub(crate) fn create(&self, forked: bool) {
+        let limit = sys::soft_limit(libc::RLIMIT_FSIZE)
+            .min(sys::soft_limit(libc::RLIMIT_AS) / 16)
+            .min(CAPACITY)
+            / PAGE
+            * PAGE;
+        let mut capacity = limit;
+        while capacity >= SMALLEST {
+            if let Some(base) = self.map_file(capacity) {
+                self.in_file.store(true, Relaxed);
+                self.base.store(base, Release);
+                break;
+            }
+            capacity /= 16;
+        }
+        if self.base.load(Relaxed).is_null() {
+            // Nothing survives a kill now, but the report at exit can still be written.
+            capacity = (sys::soft_limit(libc::RLIMIT_AS) / 16).min(CAPACITY / 4) / PAGE * PAGE;
+            let base = sys::map_private(capacity as usize);
+            if base.is_null() {
+                self.full.store(true, Relaxed);
+                return;
+            }
+            self.base.store(base, Release);
+        }
+        self.capacity.store(capacity, Relaxed);
+        self.write_header(forked);
+    }
+
+    /// Creates and maps a file of `capacity` bytes, of which the first page is real.
+    fn map_file(&self, capacity: u64) -> Option<*mut u8> {
+        // SAFETY: only `create` writes the path, once, before the recording is visible.
+        let path = unsafe { &mut *self.path.get() };
+        let mut digits = [0; 10];
+        let pid = decimal(&mut digits, sys::pid());
+        let session = settings().session.get();
+        let fd = if session.is_empty() {
+            create_in_tmp(path, &[b"/skip-heap-", pid, b"-"], SUFFIX)
+        } else {
+            create_unique(path, &[session, b"/", pid, b"-"], SUFFIX)
+        };
+        let fd = fd.ok()?;
+        // SAFETY: `fd` is ours; a fresh shared mapping of it disturbs nothing.
+        let base = unsafe {
+            if libc::ftruncate(fd, capacity as libc::off_t) != 0 {
+                libc::MAP_FAILED
+            } else {
+                libc::mmap(
+                    core::ptr::null_mut(),
+                    capacity as usize,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_SHARED | libc::MAP_NORESERVE,
+                    fd,
+                    0,
+                )
+            }
+        };
+        sys::close(fd);
+        if base == libc::MAP_FAILED {
+            sys::unlink(path);
+            return None;
+        }
+        // Without this the first touch of the hole reads two megabytes of zeros ahead, which takes
+        // two milliseconds on ext4.
+        // SAFETY: advice about our own mapping.
+        unsafe {
+            libc::madvise(base, capacity as usize, libc::MADV_RANDOM);
+        }
+        if sys::populate(base.cast(), HEADER_LEN as usize).is_err() {
+            // SAFETY: our own mapping, which nobody else has seen.
+            unsafe {
+                libc::munmap(base, capacity as usize);
+            }
+            sys::unlink(path);
+            return None;
+        }
+        Some(base.cast())
+    }
+
+    fn header(&self) -> Option<*mut Header> {
+        let base = self.base.load(Acquire);
+        (!base.is_null()).then_some(base.cast())
+    }
+
+    fn write_header(&self, forked: bool) {
+        let Some(header) = self.header() else { return };
+        let exe = settings().exe.get();
+        let mut cmdline = [0; CMDLINE_LEN];
+        let cmdline_len = sys::read_file(b"/proc/self/cmdline\0", &mut cmdline).len();
+        // SAFETY: the header's page is mapped, writable, and no reader minds it before the magic.
+        unsafe {
+            let h = &mut *header;
+            h.version = FORMAT_VERSION;
+            h.state = STATE_RUNNING;
+            h.cursor = HEADER_LEN;
+            h.pid = sys::pid();
+            h.ppid = libc::getppid() as u32;
+            h.start_ns = sys::now_ns();
+            h.stack_depth = 4;
+            h.forked = u32::from(forked);
+            h.exe_len = exe.len().min(EXE_LEN) as u32;
+            core::ptr::copy_nonoverlapping(
+                exe.as_ptr(),
+                (&raw mut h.exe).cast(),
+                h.exe_len as usize,
+            );
+            h.cmdline_len = cmdline_len as u32;
+            h.cmdline = cmdline;
+            core::sync::atomic::fence(Release);
+            (&raw mut h.magic).write_volatile(MAGIC);
+        }
+    }
+
+    /// Takes a chunk of `pages` for `kind`; the address behind the chunk's header and the bytes
+    /// there.
+    pub(crate) fn chunk(&self, kind: u32, pages: u32) -> Result<(*mut u8, usize), Full> {
+        let base = self.base.load(Acquire);
+        if base.is_null() || self.full.load(Relaxed) {
+            return Err(Full);
+        }
+        let len = u64::from(pages) * PAGE;
+        // SAFETY: the header's page is mapped; `cursor` is only used atomically while we run.
+        let cursor =
+            unsafe { AtomicU64::from_ptr((&raw mut (*base.cast::<Header>()).cursor).cast()) };
+        let at = cursor.fetch_add(len, AcqRel);
+        let start = base.wrapping_add(at as usize);
+        let fits = at + len <= self.capacity.load(Relaxed);
+        if !fits || sys::populate(start, len as usize).is_err() {
+            self.full.store(true, Relaxed);
+            return Err(Full);
+        }
+        // SAFETY: the chunk's pages were just made ours alone and writable.
+        unsafe {
+            let header: *mut ChunkHeader = start.cast();
+            (*header).kind = kind;
+            (*header).pages = pages;
+            AtomicU32::from_ptr(&raw mut (*header).magic).store(CHUNK_MAGIC, Release);
+            Ok((
+                start.add(size_of::<ChunkHeader>()),
+                len as usize - size_of::<ChunkHeader>(),
+            ))
+        }
+    }
+
+    /// Appends a record of `parts`, padded to 16 bytes, and returns its id.
+    fn append(
+        &self,
+        appender: &UnsafeCell<Appender>,
+        kind: u32,
+        parts: &[&[u8]],
+    ) -> Result<u32, Full> {
+        let len = parts
+            .iter()
+            .map(|part| part.len())
+            .sum::<usize>()
+            .next_multiple_of(16);
+        let _guard = self.lock.lock();
+        // SAFETY: the lock makes this the only reference; the records go behind what was used so
+        // far and within the chunk, which `chunk` made writable and ours.
+        unsafe {
+            let a = &mut *appender.get();
+            if a.len - a.used < len {
+                let least = (len + size_of::<ChunkHeader>()).div_ceil(PAGE as usize) as u32;
+                let pages = (a.pages * 2).clamp(FIRST_CHUNK, LARGEST_CHUNK).max(least);
+                let (chunk, room) = self.chunk(kind, pages)?;
+                *a = Appender {
+                    chunk,
+                    used: 0,
+                    len: room,
+                    pages,
+                };
+            }
+            let record = a.chunk.add(a.used);
+            let mut at = record;
+            for part in parts {
+                core::ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
+                at = at.add(part.len());
+            }
+            a.used += len;
+            let header: *mut ChunkHeader = a.chunk.sub(size_of::<ChunkHeader>()).cast();
+            AtomicU32::from_ptr(&raw mut (*header).used).store(a.used as u32, Release);
+            Ok((record.offset_from(self.base.load(Relaxed)) / 16) as u32)
+        }
+    }
+
+    /// Adds a frame and returns its id.
+    pub(crate) fn add_frame(&self, frame: FrameRecord) -> Result<u32, Full> {
+        // SAFETY: a frame record is sixteen bytes without padding.
+        let bytes = unsafe { &*(&raw const frame).cast::<[u8; size_of::<FrameRecord>()]>() };
+        self.append(&self.frames, CHUNK_FRAMES, &[bytes])
+    }
+
+    /// Adds a module and returns its id.
+    pub(crate) fn add_module(
+        &self,
+        start: u64,
+        end: u64,
+        bias: u64,
+        path: &[u8],
+        build_id: &[u8],
+    ) -> Result<u32, Full> {
+        let path = path.get(..PATH_LEN * 4).unwrap_or(path);
+        let build_id = build_id.get(..64).unwrap_or(build_id);
+        let record = ModuleRecord {
+            start,
+            end,
+            bias,
+            path_len: path.len() as u32,
+            build_id_len: build_id.len() as u32,
+        };
+        // SAFETY: a module record is 32 bytes without padding.
+        let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ModuleRecord>()]>() };
+        self.append(&self.modules, CHUNK_MODULES, &[bytes, path, build_id])
+    }
+
+    /// Counts `n` of what is missing from the recording.
+    pub(crate) fn lose(&self, loss: Loss, n: u64) {
+        if let Some(header) = self.header() {
+            // SAFETY: the counters lie in the header's page and are only used atomically.
+            unsafe {
+                let counter = (&raw mut (*header).losses).cast::<u64>().add(loss as usize);
+                AtomicU64::from_ptr(counter).fetch_add(n, Relaxed);
+            }
+        }
+    }
+
+    /// Marks the orderly end of the process.
+    pub(crate) fn finish(&self) {
+        if let Some(header) = self.header() {
+            // SAFETY: the header's page is mapped; both fields have this one writer.
+            unsafe {
+                (&raw mut (*header).end_ns).write_volatile(sys::now_ns());
+                AtomicU32::from_ptr(&raw mut (*header).state).store(STATE_FINISHED, Release);
+            }
+        }
+    }
+
+    /// A copy of what was written so far; empty without a recording.
+    ///
+    /// A copy, since other threads go on counting in the original.
+    pub(crate) fn snapshot(&self) -> Vec<u8> {
+        let Some(header) = self.header() else {
+            return Vec::new();
+        };
+        // SAFETY: the first `cursor` bytes are mapped and readable (chunks that could not be
+        // populated are holes, which read as zeros); words are copied one by one with volatile
+        // reads, so that a count that changes meanwhile is seen before or after.
+        unsafe {
+            let cursor = (&raw const (*header).cursor).read_volatile();
+            let len = cursor.min(self.capacity.load(Relaxed)) as usize;
+            let words: *const u64 = header.cast();
+            let mut copy = Vec::with_capacity(len);
+            for i in 0..len / 8 {
+                copy.extend_from_slice(&words.add(i).read_volatile().to_le_bytes());
+            }
+            copy
+        }
+    }
+
+    /// Path of the file, NUL-terminated; `None` when the recording is in memory only.
+    pub(crate) fn path(&self) -> Option<&[u8]> {
+        // SAFETY: written in `create` only, before `in_file`.
+        self.in_file
+            .load(Relaxed)
+            .then(|| unsafe { &*self.path.get() }.as_slice())
+    }
+}
+
+/// As [`create_unique`] in the folder for temporary files, or in `/tmp` where the program's own
+/// `TMPDIR` cannot be used.
+pub(crate) fn create_in_tmp(
+    path: &mut [u8],
+    parts: &[&[u8]; 3],
+    suffix: &[u8],
+) -> Result<c_int, c_int> {
+    let [a, b, c] = *parts;
+    create_unique(path, &[settings().tmp.get(), a, b, c], suffix)
+        .or_else(|error| create_unique(path, &[b"/tmp", a, b, c], suffix).map_err(|_| error))
+}
+
+/// Creates a file named `parts`, six random letters, `suffix`, for us alone; its path
+/// (NUL-terminated) is left in `path`. Error: an error number.
+pub(crate) fn create_unique(
+    path: &mut [u8],
+    parts: &[&[u8]],
+    suffix: &[u8],
+) -> Result<c_int, c_int> {
+    const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    for _ in 0..100 {
+        let mut random = sys::random();
+        let letters: [u8; 6] = core::array::from_fn(|_| {
+            let letter = LETTERS[(random % 62) as usize];
+            random /= 62;
+            letter
+        });
+        let mut len = 0;
+        for part in parts.iter().copied().chain([&letters[..], suffix, b"\0"]) {
+            let Some(room) = path.get_mut(len..len + part.len()) else {
+                return Err(libc::ENAMETOOLONG);
+            };
+            room.copy_from_slice(part);
+            len += part.len();
+        }
+        match sys::create_exclusively(&path[..len]) {
+            Err(libc::EEXIST) => {}
+            result => return result,
+        }
+    }
+    Err(libc::EEXIST)
+}
+
+/// `n` in decimal digits.
+pub(crate) fn decimal(buffer: &mut [u8; 10], mut n: u32) -> &[u8] {
+    let mut at = buffer.len();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            return &buffer[at..];
+        }
+    }
+}
+
+const _: () = assert!(offset_of!(Header, cursor) % 8 == 0);

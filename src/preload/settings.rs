@@ -1,0 +1,145 @@
+//! The environment variables, read once, before the program can change its environment.
+//!
+//! Runs in the constructor, or in the first allocation when that comes before it. Must not
+//! allocate: the values stay where the kernel put them, or are copied into static room.
+
+use crate::record::filter;
+use crate::record::settings::{self, Mode};
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char};
+
+/// Longest path that is kept, in bytes.
+pub(crate) const PATH_LEN: usize = 1024;
+
+/// Bytes of a setting, copied, with a NUL behind them.
+pub(crate) struct Text<const N: usize> {
+    len: usize,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Text<N> {
+    const fn new() -> Self {
+        Self {
+            len: 0,
+            bytes: [0; N],
+        }
+    }
+
+    /// Copies `value`, unless it is too long for the room.
+    pub(crate) fn set(&mut self, value: &[u8]) -> bool {
+        let fits = value.len() < N;
+        if fits && let Some(room) = self.bytes.get_mut(..value.len()) {
+            room.copy_from_slice(value);
+            self.len = value.len();
+            if let Some(end) = self.bytes.get_mut(value.len()) {
+                *end = 0;
+            }
+        }
+        fits
+    }
+
+    /// The bytes.
+    pub(crate) fn get(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// What the environment said.
+pub(crate) struct Settings {
+    /// Path of the executable.
+    pub(crate) exe: Text<PATH_LEN>,
+    /// Folder of the tool's session; empty without the tool.
+    pub(crate) session: Text<PATH_LEN>,
+    /// Folder for temporary files, `TMPDIR` or else `/tmp`.
+    pub(crate) tmp: Text<PATH_LEN>,
+    /// Globs of `SKIP_HEAP_TRIM`.
+    pub(crate) trim: Text<4096>,
+    /// `SKIP_HEAP_KEEP`.
+    pub(crate) keep: bool,
+    /// The value of `SKIP_HEAP_PROFILE` is none that we know.
+    pub(crate) bad_profile: bool,
+}
+
+struct Shared(UnsafeCell<Settings>);
+
+// SAFETY: written once, in `read`, before the mode that lets others read it is published.
+unsafe impl Sync for Shared {}
+
+static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
+    exe: Text::new(),
+    session: Text::new(),
+    tmp: Text::new(),
+    trim: Text::new(),
+    keep: false,
+    bad_profile: false,
+}));
+
+/// The settings; call it only after [`read`].
+pub(crate) fn settings() -> &'static Settings {
+    // SAFETY: see `Shared`.
+    unsafe { &*SETTINGS.0.get() }
+}
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+    static program_invocation_name: *const c_char;
+}
+
+/// Is the environment there yet?
+pub(crate) fn is_environment_ready() -> bool {
+    // SAFETY: libc's variables; read while the process has one thread.
+    unsafe { !environ.is_null() && !program_invocation_name.is_null() }
+}
+
+fn variable(name: &str) -> Option<&'static [u8]> {
+    // SAFETY: the environment is an array of C strings that ends with null. It is read at start,
+    // before the program's own code could change it from another thread.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let text = CStr::from_ptr(*entry).to_bytes();
+            if let Some(value) = text
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="))
+            {
+                return Some(value);
+            }
+            entry = entry.add(1);
+        }
+    }
+    None
+}
+
+/// Reads the environment; true when this program is to be profiled.
+///
+/// # Safety
+/// To be called once, before [`settings`].
+pub(crate) unsafe fn read() -> bool {
+    // SAFETY: the caller promises to be the only one.
+    let s = unsafe { &mut *SETTINGS.0.get() };
+    let mode = Mode::parse(variable(settings::PROFILE));
+    s.bad_profile = mode.is_none();
+    let mode = mode.unwrap_or(Mode::Programs);
+    if mode == Mode::Off {
+        return false;
+    }
+    let mut buffer = [0; PATH_LEN];
+    s.exe.set(sys::read_link(b"/proc/self/exe\0", &mut buffer));
+    // SAFETY: libc's variable; checked by `is_environment_ready`.
+    let argv0 = unsafe { CStr::from_ptr(program_invocation_name) }.to_bytes();
+    if s.exe.get().is_empty() {
+        s.exe.set(argv0);
+    }
+    if !filter::is_profiled(mode, variable(settings::PROGRAMS), argv0, s.exe.get()) {
+        return false;
+    }
+    s.session.set(variable(settings::SESSION).unwrap_or(b""));
+    let tmp = variable("TMPDIR").filter(|dir| !dir.is_empty() && s.tmp.set(dir));
+    if tmp.is_none() {
+        s.tmp.set(b"/tmp");
+    }
+    s.trim.set(variable(settings::TRIM).unwrap_or(b""));
+    s.keep = variable(settings::KEEP) == Some(b"1");
+    true
+}

@@ -1,0 +1,273 @@
+//! Every system call of the cold paths, with its contract. Nothing else in the library calls the
+//! kernel, but for the file access of the exit report.
+//!
+//! May run at any moment. Nothing here allocates; errno may change, and callers restore it.
+
+use core::ffi::c_int;
+use core::ptr;
+
+/// Maps `len` bytes of zeroed private memory; null when there is none.
+pub(crate) fn map_private(len: usize) -> *mut u8 {
+    // SAFETY: a fresh anonymous mapping disturbs nothing.
+    let p = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if p == libc::MAP_FAILED {
+        ptr::null_mut()
+    } else {
+        p.cast()
+    }
+}
+
+/// Maps `len` bytes of zeroed private memory that read as zeros again in a child of fork.
+///
+/// Null when there is no memory or the kernel (before 4.14) cannot wipe on fork.
+pub(crate) fn map_wiped_on_fork(len: usize) -> *mut u8 {
+    let p = map_private(len);
+    if p.is_null() {
+        return p;
+    }
+    // SAFETY: the range is the mapping just made.
+    unsafe {
+        if libc::madvise(p.cast(), len, libc::MADV_WIPEONFORK) != 0 {
+            libc::munmap(p.cast(), len);
+            return ptr::null_mut();
+        }
+    }
+    p
+}
+
+/// Has the pages of `[start, start + len)` allocated and writable now, without a signal when the
+/// disk is full. Returns the error number on failure.
+pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {
+    /// Linux 5.14; not yet in every libc crate.
+    const MADV_POPULATE_WRITE: c_int = 23;
+    loop {
+        // SAFETY: advice about our own mapping; it changes no content.
+        if unsafe { libc::madvise(start.cast(), len, MADV_POPULATE_WRITE) } == 0 {
+            return Ok(());
+        }
+        let error = errno();
+        if error != libc::EINTR && error != libc::EAGAIN {
+            return Err(error);
+        }
+    }
+}
+
+/// The calling thread's errno.
+pub(crate) fn errno() -> c_int {
+    // SAFETY: the location is valid for the whole life of the thread.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's errno.
+pub(crate) fn set_errno(value: c_int) {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = value }
+}
+
+/// Blocks every signal for the calling thread, the C library's own ones included, and returns the
+/// mask before.
+pub(crate) fn block_signals() -> u64 {
+    let all = u64::MAX;
+    let mut before = 0_u64;
+    // SAFETY: both pointers are to eight bytes, the size of the kernel's signal set.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const all,
+            &raw mut before,
+            8,
+        );
+    }
+    before
+}
+
+/// Restores what [`block_signals`] returned.
+pub(crate) fn restore_signals(mask: u64) {
+    // SAFETY: as above.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            ptr::null_mut::<u64>(),
+            8,
+        );
+    }
+}
+
+/// Can eight bytes at `address` be read? Asks the kernel, which reports a fault and does not raise
+/// one.
+///
+/// An invalid `how` makes the call change nothing: it copies the set in first (EFAULT when it
+/// cannot) and then refuses (EINVAL).
+pub(crate) fn is_readable(address: usize) -> bool {
+    let before = errno();
+    // SAFETY: with this `how` the call has no effect.
+    let failed_with = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            !0_i64,
+            address,
+            ptr::null_mut::<u64>(),
+            8_usize,
+        );
+        errno()
+    };
+    set_errno(before);
+    failed_with == libc::EINVAL
+}
+
+/// Process id, from the kernel.
+pub(crate) fn pid() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::getpid() as u32 }
+}
+
+/// Thread id, from the kernel.
+pub(crate) fn tid() -> u32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// Is there no thread `tid` in this process?
+pub(crate) fn is_dead(tid: u32) -> bool {
+    // SAFETY: signal 0 is never sent; only the target's existence is checked.
+    let result = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid as c_int, 0) };
+    result != 0 && errno() == libc::ESRCH
+}
+
+/// Gives the rest of the time slice away.
+pub(crate) fn yield_now() {
+    // SAFETY: no preconditions.
+    unsafe {
+        libc::sched_yield();
+    }
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time);
+    }
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Soft limit of a resource; `u64::MAX` when unlimited or unknown.
+pub(crate) fn soft_limit(resource: libc::__rlimit_resource_t) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to an rlimit.
+    if unsafe { libc::getrlimit(resource, &raw mut limit) } == 0 {
+        limit.rlim_cur
+    } else {
+        u64::MAX
+    }
+}
+
+/// Random bytes; not for secrets, so a clock and the stack's address do where the kernel gives
+/// none.
+pub(crate) fn random() -> u64 {
+    let mut value = 0_u64;
+    // SAFETY: the pointer is to eight writable bytes.
+    let got = unsafe { libc::syscall(libc::SYS_getrandom, &raw mut value, 8, libc::GRND_NONBLOCK) };
+    if got == 8 {
+        return value;
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+    }
+    (time.tv_nsec as u64 ^ (&raw const value as u64).rotate_left(17) ^ (u64::from(pid()) << 32))
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Creates `path` (NUL-terminated) for us alone: fails when anything is there already, links
+/// included.
+pub(crate) fn create_exclusively(path: &[u8]) -> Result<c_int, c_int> {
+    debug_assert!(path.contains(&0));
+    // SAFETY: the path ends with a NUL.
+    let fd = unsafe {
+        libc::open(
+            path.as_ptr().cast(),
+            libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC,
+            0o600 as libc::c_uint,
+        )
+    };
+    if fd < 0 { Err(errno()) } else { Ok(fd) }
+}
+
+/// Closes a descriptor that we own.
+pub(crate) fn close(fd: c_int) {
+    // SAFETY: the caller owns it.
+    unsafe {
+        libc::close(fd);
+    }
+}
+
+/// Removes the name `path` (NUL-terminated).
+pub(crate) fn unlink(path: &[u8]) {
+    debug_assert!(path.contains(&0));
+    // SAFETY: the path ends with a NUL.
+    unsafe {
+        libc::unlink(path.as_ptr().cast());
+    }
+}
+
+/// Reads the target of the link `path` (NUL-terminated) into `buffer`; the part that was filled.
+pub(crate) fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
+    debug_assert!(path.contains(&0));
+    // SAFETY: the path ends with a NUL, the buffer is as long as said.
+    let len = unsafe {
+        libc::readlink(
+            path.as_ptr().cast(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+        )
+    };
+    buffer
+        .get(..usize::try_from(len).unwrap_or(0))
+        .unwrap_or(&[])
+}
+
+/// Reads the start of the file `path` (NUL-terminated) into `buffer`; the part that was filled.
+pub(crate) fn read_file<'b>(path: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
+    debug_assert!(path.contains(&0));
+    let mut filled = 0;
+    // SAFETY: the path ends with a NUL; each read stays within the rest of the buffer.
+    unsafe {
+        let fd = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return &[];
+        }
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let n = libc::read(fd, rest.as_mut_ptr().cast(), rest.len());
+            if n <= 0 {
+                break;
+            }
+            filled += n as usize;
+        }
+        libc::close(fd);
+    }
+    buffer.get(..filled).unwrap_or(&[])
+}

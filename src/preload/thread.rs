@@ -1,0 +1,260 @@
+//! What each thread has of its own, and the way of an allocation from the hook to its site.
+//!
+//! The thread's TLS word is 0 (nothing yet), [`BUSY`] (a cold section is running) or the address of
+//! its [`Thread`]. Threads lie in memory that reads as zeros in a child of fork, so that the check
+//! of the stack's bounds, which each allocation makes anyway, sends the child's first allocation to
+//! the cold path.
+//!
+//! [`record_rest`] may run at any moment.
+
+use crate::process;
+use crate::record::loss::Loss;
+use crate::sites::Table;
+use crate::unwind::{Frames, careful_walk, walk};
+use crate::{arch, lifecycle, stack, sys};
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*};
+
+/// TLS word of a thread that is in a cold section: allocations meanwhile are the library's own
+/// doing (through the C library) and are passed on without a look.
+const BUSY: usize = 1;
+
+/// State of a thread. All zeros is that of a child of fork.
+#[repr(C, align(64))]
+pub(crate) struct Thread {
+    /// Start and length of the thread's own stack; a length of 0 sends everything the cold way.
+    stack_lo: usize,
+    stack_len: usize,
+    stack_hi: usize,
+    /// Highest place of a frame record {rbp, return address}.
+    stack_hi_16: usize,
+    sites: UnsafeCell<Table>,
+    /// Kernel's id of the thread that uses this state, 0 when free.
+    owner: AtomicU32,
+    next: *const Thread,
+}
+
+/// Records one allocation of `size` bytes (with the function's index above, see
+/// [`crate::record::layout::SIZE_BITS`]), where [`crate::hot`] does not. Hands `block` through,
+/// which the hook returns.
+///
+/// # Safety
+/// `entry` points at the return address of the call being recorded, `bp` is the caller's rbp.
+pub(crate) unsafe extern "C" fn record_rest(
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    block: *mut c_void,
+) -> *mut c_void {
+    let word = arch::thread_word();
+    if word > BUSY {
+        // SAFETY: the word is the address of this thread's state, and the table is this thread's.
+        // `entry` lies in the thread's own stack, which is readable from there to its end.
+        unsafe {
+            let thread = &*(word as *const Thread);
+            if (entry as usize).wrapping_sub(thread.stack_lo) < thread.stack_len {
+                let frames = walk::walk(entry, bp, thread.stack_hi as u64);
+                if !(*thread.sites.get()).count(frames, size) {
+                    new_site(thread, frames, size);
+                }
+                return block;
+            }
+        }
+    }
+    // SAFETY: as the caller promises.
+    unsafe { record_elsewhere(word, size, entry, bp) };
+    block
+}
+
+/// The first allocation of a thread or of a child of fork, and those on foreign stacks.
+#[cold]
+#[inline(never)]
+unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
+    if word == BUSY || !lifecycle::is_recording() {
+        return;
+    }
+    let Some(process) = process::process() else {
+        return;
+    };
+    let mut thread = if word > BUSY && process.is_ready() {
+        word as *const Thread
+    } else {
+        ptr::null()
+    };
+    if thread.is_null() {
+        thread = cold_section(|| {
+            process.begin();
+            process.threads.acquire()
+        })
+        .flatten()
+        .map_or(ptr::null(), |thread| {
+            arch::set_thread_word(ptr::from_ref(thread) as usize);
+            thread
+        });
+    }
+    // SAFETY: null, or this thread's state.
+    let Some(thread) = (unsafe { thread.as_ref() }) else {
+        process.recording.lose(Loss::NoMemory, 1);
+        return;
+    };
+    // SAFETY: `entry` is readable, as the caller promises; the table is this thread's.
+    unsafe {
+        let frames = careful_walk(entry, bp);
+        if !(*thread.sites.get()).count(frames, size) {
+            new_site(thread, frames, size);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn new_site(thread: &Thread, frames: Frames, size: u64) {
+    let Some(process) = process::process() else {
+        return;
+    };
+    let done = cold_section(|| {
+        // SAFETY: the table is this thread's, signals are blocked, and nobody else uses it.
+        unsafe { (*thread.sites.get()).insert(process, frames, size) }
+    });
+    if !matches!(done, Some(Ok(()))) {
+        process.recording.lose(Loss::RecordingFull, 1);
+    }
+}
+
+// Where the assembly of the hot path finds the fields.
+pub(crate) const OFFSET_STACK_LO: usize = offset_of!(Thread, stack_lo);
+pub(crate) const OFFSET_STACK_LEN: usize = offset_of!(Thread, stack_len);
+pub(crate) const OFFSET_STACK_HI: usize = offset_of!(Thread, stack_hi);
+pub(crate) const OFFSET_STACK_HI_16: usize = offset_of!(Thread, stack_hi_16);
+pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
+pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
+
+/// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
+/// a panic ends here and is counted. `None` after a panic.
+pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
+    let errno = sys::errno();
+    let mask = sys::block_signals();
+    let word = arch::thread_word();
+    arch::set_thread_word(BUSY);
+    let result = lifecycle::shielded(f);
+    arch::set_thread_word(word);
+    sys::restore_signals(mask);
+    sys::set_errno(errno);
+    result
+}
+
+/// All states of the process's threads. All zeros is an empty pool.
+#[repr(transparent)]
+pub(crate) struct Pool(AtomicPtr<Thread>);
+
+/// States made at once.
+const SLAB: usize = 32;
+
+impl Pool {
+    fn states(&self) -> impl Iterator<Item = &'static Thread> {
+        let mut next: *const Thread = self.0.load(Acquire);
+        core::iter::from_fn(move || {
+            // SAFETY: null, or a state of a slab that is never unmapped; `next` was set before the
+            // slab was linked in.
+            let thread = unsafe { next.as_ref() }?;
+            next = thread.next;
+            Some(thread)
+        })
+    }
+
+    /// A state for the calling thread. Cold section.
+    fn acquire(&self) -> Option<&'static Thread> {
+        let tid = sys::tid();
+        let take = |free: &'static Thread, was| {
+            free.owner
+                .compare_exchange(was, tid, AcqRel, Relaxed)
+                .is_ok()
+                .then_some(free)
+        };
+        let free = || {
+            self.states()
+                .find_map(|t| (t.owner.load(Relaxed) == 0).then(|| take(t, 0)).flatten())
+        };
+        // Threads that allocated after their last destructor did not give theirs back.
+        let dead = || {
+            self.states().find_map(|t| {
+                let owner = t.owner.load(Relaxed);
+                (owner == tid || sys::is_dead(owner))
+                    .then(|| take(t, owner))
+                    .flatten()
+            })
+        };
+        let thread = free().or_else(dead).or_else(|| {
+            self.add_slab()?;
+            free()
+        })?;
+        // SAFETY: taking the ownership made the state this thread's.
+        unsafe { thread.begin() }
+    }
+
+    #[cold]
+    fn add_slab(&self) -> Option<()> {
+        let slab: *mut Thread = sys::map_wiped_on_fork(SLAB * size_of::<Thread>()).cast();
+        if slab.is_null() {
+            return None;
+        }
+        let last = slab.wrapping_add(SLAB - 1);
+        for i in 0..SLAB - 1 {
+            // SAFETY: within the fresh slab.
+            unsafe { (*slab.add(i)).next = slab.add(i + 1) };
+        }
+        let mut head = self.0.load(Relaxed);
+        loop {
+            // SAFETY: within the fresh slab.
+            unsafe { (*last).next = head };
+            match self.0.compare_exchange(head, slab, Release, Relaxed) {
+                Ok(_) => return Some(()),
+                Err(now) => head = now,
+            }
+        }
+    }
+}
+
+impl Thread {
+    /// Prepares the state for the calling thread.
+    ///
+    /// # Safety
+    /// The calling thread owns the state.
+    unsafe fn begin(&'static self) -> Option<&'static Self> {
+        let this = ptr::from_ref(self).cast_mut();
+        // SAFETY: nobody but the owner reads these fields.
+        unsafe {
+            if (*self.sites.get()).begin().is_err() {
+                self.owner.store(0, Release);
+                return None;
+            }
+            let here = 0_usize;
+            let bounds = stack::own_bounds(&raw const here as usize);
+            (*this).stack_lo = bounds.map_or(0, |b| b.lo);
+            (*this).stack_hi = bounds.map_or(0, |b| b.hi);
+            (*this).stack_hi_16 = bounds.map_or(0, |b| b.hi - 16);
+            (*this).stack_len = bounds.map_or(0, |b| b.hi - b.lo);
+        }
+        lifecycle::announce_thread(ptr::from_ref(self).cast());
+        Some(self)
+    }
+}
+
+/// Gives a thread's state back: the destructor of the pthread key, called with the state's address.
+///
+/// The state of a forked parent's thread reads as zeros and is not the thread's word any more.
+pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
+    if arch::thread_word() == state as usize
+        && let Some(process) = process::process()
+        && let Some(thread) = process
+            .threads
+            .states()
+            .find(|t| ptr::from_ref(*t) as usize == state as usize)
+    {
+        arch::set_thread_word(0);
+        thread.owner.store(0, Release);
+    }
+}

@@ -1,0 +1,64 @@
+//! From the stack pointer at an allocation to the four frames that asked for it.
+//!
+//! [`walk`] reads rules and the program's stack, both without locks. What it
+//! meets only now and then goes to [`careful`]; rules are made by [`derive`] with the help of
+//! framehop and [`cfi`], from the object files that [`modules`] keeps track of.
+
+mod careful;
+mod cfi;
+mod derive;
+mod modules;
+mod rule;
+mod table;
+pub(crate) mod walk;
+
+pub(crate) use careful::walk_anywhere as careful_walk;
+pub(crate) use derive::{Registry, Scratch};
+pub(crate) use rule::Rule;
+pub(crate) use table::{HEAD as TABLE_HEAD, TABLE};
+
+use crate::process::Process;
+use crate::thread::cold_section;
+use core::sync::atomic::Ordering::*;
+
+/// Set in a key when the address is of an interrupted instruction and not a return address. No
+/// address of the program has this bit.
+const EXACT: u64 = 1 << 63;
+/// Most frames that a walk looks at. Deep recursion that collapses into one frame would else be
+/// paid for at each allocation.
+pub(crate) const LONGEST_WALK: u32 = 256;
+
+/// Four frame ids, innermost first, in two words: the record's layout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Frames {
+    pub(crate) first: u64,
+    pub(crate) second: u64,
+}
+
+/// Starts in a process that has just begun.
+pub(crate) fn begin(process: &Process) {
+    table::reset();
+    modules::begin();
+    process
+        .registry
+        .store(Box::into_raw(Box::new(Registry::new())), Release);
+}
+
+fn registry(process: &Process) -> Option<&'static Registry> {
+    // SAFETY: null or a box that is never freed.
+    unsafe { process.registry.load(Acquire).as_ref() }
+}
+
+/// Runs the program's `dlclose` so that no rule of an unloaded module is used for another that
+/// takes its place.
+pub(crate) fn around_unload<T>(process: &Process, unload: impl FnOnce() -> T) -> T {
+    cold_section(|| table::suspend(&process.rules_lock));
+    let result = unload();
+    cold_section(|| {
+        if let Some(registry) = registry(process) {
+            registry.modules.forget_unloaded(process);
+        }
+    });
+    cold_section(|| table::resume(&process.rules_lock));
+    result
+}

@@ -1,0 +1,554 @@
+//! The object files that are mapped, as far as the walks have met them.
+//!
+//! A module is looked up by an address in it (`_dl_find_object`, which takes no lock; before glibc
+//! 2.35 `dl_iterate_phdr`) and compared with what is known of that place, so that another module at
+//! the same addresses is told from the one before it, whether it was unloaded through `dlclose` or
+//! by the C library itself.
+//!
+//! Runs in cold sections. No lock of ours is held around a call into the loader.
+
+use super::Scratch;
+use crate::elf::{LinkMap, next_definition};
+use crate::settings::settings;
+use crate::symbolize::wrappers::Wrappers;
+use core::ffi::{CStr, c_int, c_void};
+use core::hash::{BuildHasherDefault, Hasher};
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use dashmap::DashMap;
+use dashmap::try_result::TryResult;
+use framehop::x86_64::UnwinderX86_64;
+use framehop::{ExplicitModuleSectionInfo, MustNotAllocateDuringUnwind, Unwinder};
+use std::sync::Arc;
+
+/// Hashes what the maps of the cold paths are keyed by (FNV-1a, 64 bits).
+#[derive(Default)]
+pub(crate) struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        // dashmap takes the shard from the high bits.
+        self.0 ^ self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0 ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 29;
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+}
+
+pub(crate) type Map<K, V> = DashMap<K, V, BuildHasherDefault<Fnv>>;
+
+/// A map for what threads share. Its shards are few: they are met on cold paths only.
+pub(crate) fn map<K: Eq + core::hash::Hash, V>() -> Map<K, V> {
+    DashMap::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), 8)
+}
+
+/// Looks a key up without ever sleeping in the map: a sleeping lock would register a thread-local
+/// destructor in the program's thread.
+pub(crate) fn get<K: Eq + core::hash::Hash, V: Clone>(map: &Map<K, V>, key: &K) -> Option<V> {
+    loop {
+        match map.try_get(key) {
+            TryResult::Present(value) => return Some(value.clone()),
+            TryResult::Absent => return None,
+            TryResult::Locked => crate::sys::yield_now(),
+        }
+    }
+}
+
+/// Puts a value in unless there is one; what is in the map then. As [`get`], it never sleeps.
+pub(crate) fn get_or_put<K: Eq + core::hash::Hash + Clone, V: Clone>(
+    map: &Map<K, V>,
+    key: &K,
+    value: V,
+) -> V {
+    loop {
+        if let Some(entry) = map.try_entry(key.clone()) {
+            return entry.or_insert(value).clone();
+        }
+        crate::sys::yield_now();
+    }
+}
+
+/// What the loader says about the object that contains an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// First mapped address.
+    pub(crate) start: u64,
+    /// End of the mapped addresses.
+    pub(crate) end: u64,
+    /// Address of `.eh_frame_hdr`, 0 without one.
+    pub(crate) eh_frame_hdr: u64,
+    name: u64,
+    bias: u64,
+}
+
+/// glibc's `struct dl_find_object` (`<dlfcn.h>`, x86-64).
+#[repr(C)]
+struct DlFindObject {
+    flags: u64,
+    map_start: u64,
+    map_end: u64,
+    link_map: *const LinkMap,
+    eh_frame: u64,
+    reserved: [u64; 7],
+}
+
+static DL_FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Looks the loader's function up. Once, at start.
+pub(crate) fn begin() {
+    DL_FIND_OBJECT.store(next_definition(c"_dl_find_object"), Relaxed);
+}
+
+/// Asks the loader which object an address lies in.
+pub(crate) fn find(address: u64) -> Option<Found> {
+    let function = DL_FIND_OBJECT.load(Relaxed);
+    if function.is_null() {
+        return find_by_iteration(address);
+    }
+    let mut result = DlFindObject {
+        flags: 0,
+        map_start: 0,
+        map_end: 0,
+        link_map: core::ptr::null(),
+        eh_frame: 0,
+        reserved: [0; 7],
+    };
+    // SAFETY: the function has this signature since glibc 2.35; a link map that it returns is valid
+    // while code of the object runs, and `address` is such code.
+    unsafe {
+        let f: unsafe extern "C" fn(u64, *mut DlFindObject) -> c_int =
+            core::mem::transmute(function);
+        if f(address, &raw mut result) != 0 {
+            return None;
+        }
+        let map = result.link_map.as_ref()?;
+        Some(Found {
+            start: result.map_start,
+            end: result.map_end,
+            eh_frame_hdr: result.eh_frame,
+            name: map.l_name as u64,
+            bias: map.l_addr as u64,
+        })
+    }
+}
+
+fn find_by_iteration(address: u64) -> Option<Found> {
+    unsafe extern "C" fn visit(
+        info: *mut libc::dl_phdr_info,
+        _: usize,
+        data: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the loader passes a valid info, `data` is the pair handed in below.
+        unsafe {
+            let (address, found) = &mut *data.cast::<(u64, Option<Found>)>();
+            let info = &*info;
+            let headers = core::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
+            let (mut start, mut end, mut hdr) = (u64::MAX, 0, 0);
+            for h in headers {
+                let at = info.dlpi_addr.wrapping_add(h.p_vaddr);
+                match h.p_type {
+                    libc::PT_LOAD => {
+                        start = start.min(at & !0xfff);
+                        end = end.max(at + h.p_memsz);
+                    }
+                    libc::PT_GNU_EH_FRAME => hdr = at,
+                    _ => {}
+                }
+            }
+            if start <= *address && *address < end {
+                *found = Some(Found {
+                    start,
+                    end,
+                    eh_frame_hdr: hdr,
+                    name: info.dlpi_name as u64,
+                    bias: info.dlpi_addr,
+                });
+                return 1;
+            }
+        }
+        0
+    }
+    let mut data = (address, None);
+    // SAFETY: `visit` keeps the contract of the callback.
+    unsafe {
+        libc::dl_iterate_phdr(Some(visit), (&raw mut data).cast());
+    }
+    data.1
+}
+
+/// Do all bytes of `start..end` lie in one readable, executable segment of a mapped object?
+pub(crate) fn is_code(start: u64, end: u64) -> bool {
+    let Some(found) = find(start) else {
+        return false;
+    };
+    let mut inside = false;
+    // SAFETY: the object was just found mapped, and holds code that is on the stack.
+    unsafe {
+        each_header(&found, |h, _| {
+            let at = found.bias.wrapping_add(h.p_vaddr);
+            inside |= h.p_type == libc::PT_LOAD
+                && h.p_flags & libc::PF_X != 0
+                && h.p_flags & libc::PF_R != 0
+                && at <= start
+                && end <= at + h.p_filesz;
+        });
+    }
+    inside
+}
+
+/// Unwind information of a module, in the program's own memory.
+#[derive(Clone, Copy)]
+pub(crate) struct EhFrame {
+    pub(crate) hdr: &'static [u8],
+    pub(crate) hdr_address: u64,
+    pub(crate) frame: &'static [u8],
+    pub(crate) frame_address: u64,
+}
+
+/// An object file that is mapped now.
+pub(crate) struct Module {
+    pub(crate) found: Found,
+    /// Address in memory minus address in the file.
+    pub(crate) bias: u64,
+    /// Id in the recording.
+    pub(crate) id: u32,
+    /// What tells this module from another at the same place.
+    identity: Vec<u8>,
+    pub(crate) eh_frame: Option<EhFrame>,
+    pub(crate) unwinder: UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>,
+    wrappers: Arc<[(u64, u64)]>,
+}
+
+impl Module {
+    /// Does this address (as stated in the file) lie in an allocation wrapper?
+    pub(crate) fn is_wrapper(&self, svma: u64) -> bool {
+        let next = self.wrappers.partition_point(|range| range.0 <= svma);
+        next.checked_sub(1)
+            .and_then(|i| self.wrappers.get(i))
+            .is_some_and(|range| svma < range.1)
+    }
+}
+
+/// All modules that were met, by first address, and what is known of the files.
+pub(crate) struct Modules {
+    by_start: Map<u64, Arc<Module>>,
+    /// By identity: the id in the recording and the wrappers. A file that is loaded again, also
+    /// elsewhere, keeps them, so that a program that loads and unloads in a loop adds nothing.
+    known: Map<Vec<u8>, (u32, Arc<[(u64, u64)]>)>,
+    wrappers: Wrappers,
+}
+
+/// Calls `f` with each program header of a mapped object and the readable bytes from its address to
+/// the end of the segment that holds it.
+///
+/// # Safety
+/// `found` describes an object that stays mapped while code of it runs.
+unsafe fn each_header(found: &Found, mut f: impl FnMut(&libc::Elf64_Phdr, &'static [u8])) {
+    // SAFETY: the loader mapped the first page of the object's first segment at `start`; with the
+    // ELF magic there, the program headers follow as the header says. All ranges are kept within
+    // the file's part of the segments, which are mapped.
+    unsafe {
+        let start = found.start as *const u8;
+        if core::slice::from_raw_parts(start, 4) != b"\x7fELF" {
+            return;
+        }
+        let header = &*start.cast::<libc::Elf64_Ehdr>();
+        let len = u64::from(header.e_phnum) * size_of::<libc::Elf64_Phdr>() as u64;
+        if header.e_phoff > 4096 || header.e_phoff + len > 4096 {
+            return;
+        }
+        let headers = core::slice::from_raw_parts(
+            start
+                .add(header.e_phoff as usize)
+                .cast::<libc::Elf64_Phdr>(),
+            usize::from(header.e_phnum),
+        );
+        for h in headers {
+            f(
+                h,
+                bytes_from(found, headers, found.bias.wrapping_add(h.p_vaddr)),
+            );
+        }
+    }
+}
+
+/// Readable bytes from `at` to the end of the segment that contains it.
+///
+/// # Safety
+/// `headers` are those of the object `found`, which is mapped.
+unsafe fn bytes_from(found: &Found, headers: &[libc::Elf64_Phdr], at: u64) -> &'static [u8] {
+    for h in headers {
+        let start = found.bias.wrapping_add(h.p_vaddr);
+        let end = start.wrapping_add(h.p_filesz);
+        if h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_R != 0 && start <= at && at < end {
+            // SAFETY: the file's part of a readable segment is mapped.
+            return unsafe { core::slice::from_raw_parts(at as *const u8, (end - at) as usize) };
+        }
+    }
+    &[]
+}
+
+/// The build id of a mapped object, empty without one.
+///
+/// # Safety
+/// As [`each_header`].
+unsafe fn build_id_of(found: &Found) -> &'static [u8] {
+    let mut id: &[u8] = &[];
+    // SAFETY: as the caller promises.
+    unsafe {
+        each_header(found, |h, bytes| {
+            if h.p_type == libc::PT_NOTE && id.is_empty() {
+                id = bytes
+                    .get(..h.p_filesz as usize)
+                    .and_then(build_id)
+                    .unwrap_or(&[]);
+            }
+        });
+    }
+    id
+}
+
+/// What stands in for the build id where there is none: a hash over the headers and the start of
+/// the unwind table, which change with the code.
+///
+/// # Safety
+/// As [`each_header`].
+unsafe fn sample_of(found: &Found) -> u64 {
+    let mut fnv = Fnv::default();
+    // SAFETY: as the caller promises.
+    unsafe {
+        each_header(found, |h, bytes| {
+            fnv.write_u64(h.p_vaddr ^ h.p_memsz.rotate_left(32));
+            if h.p_type == libc::PT_GNU_EH_FRAME {
+                fnv.write(bytes.get(..h.p_filesz.min(4096) as usize).unwrap_or(bytes));
+            }
+        });
+    }
+    fnv.finish()
+}
+
+/// The unwind information of a mapped object.
+///
+/// # Safety
+/// As [`each_header`].
+unsafe fn eh_frame_of(found: &Found) -> Option<EhFrame> {
+    let mut hdr: Option<&'static [u8]> = None;
+    // SAFETY: as the caller promises.
+    unsafe {
+        each_header(found, |h, bytes| {
+            if h.p_type == libc::PT_GNU_EH_FRAME {
+                hdr = bytes.get(..h.p_filesz as usize);
+            }
+        });
+    }
+    let hdr = hdr?;
+    let hdr_address = hdr.as_ptr() as u64;
+    let frame_address = eh_frame_address(hdr, hdr_address)?;
+    let mut frame: &'static [u8] = &[];
+    // SAFETY: as the caller promises.
+    unsafe {
+        each_header(found, |h, bytes| {
+            let start = found.bias.wrapping_add(h.p_vaddr);
+            if h.p_type == libc::PT_LOAD
+                && (start..start + bytes.len() as u64).contains(&frame_address)
+            {
+                frame = bytes.get((frame_address - start) as usize..).unwrap_or(&[]);
+            }
+        });
+    }
+    (!frame.is_empty()).then_some(EhFrame {
+        hdr,
+        hdr_address,
+        frame,
+        frame_address,
+    })
+}
+
+/// Where `.eh_frame` starts, by `.eh_frame_hdr`. Its length is not stated: it is taken up to the
+/// end of its segment, and an entry of length zero ends it before.
+fn eh_frame_address(hdr: &'static [u8], hdr_address: u64) -> Option<u64> {
+    let bases = gimli::BaseAddresses::default().set_eh_frame_hdr(hdr_address);
+    let parsed = gimli::EhFrameHdr::new(hdr, gimli::LittleEndian)
+        .parse(&bases, 8)
+        .ok()?;
+    match parsed.eh_frame_ptr() {
+        gimli::Pointer::Direct(address) => Some(address),
+        gimli::Pointer::Indirect(_) => None,
+    }
+}
+
+/// The GNU build id among an object's notes.
+fn build_id(mut notes: &'static [u8]) -> Option<&'static [u8]> {
+    const NT_GNU_BUILD_ID: u32 = 3;
+    let word = |at: &[u8], i: usize| {
+        at.get(i * 4..i * 4 + 4)
+            .and_then(|b| b.try_into().ok())
+            .map(u32::from_le_bytes)
+    };
+    loop {
+        let (name_len, len, kind) = (
+            word(notes, 0)? as usize,
+            word(notes, 1)? as usize,
+            word(notes, 2)?,
+        );
+        let name = notes.get(12..12_usize.checked_add(name_len)?)?;
+        let start = 12 + name_len.next_multiple_of(4);
+        let content = notes.get(start..start.checked_add(len)?)?;
+        if kind == NT_GNU_BUILD_ID && name == b"GNU\0" {
+            return Some(content);
+        }
+        notes = notes.get(start + len.next_multiple_of(4)..)?;
+    }
+}
+
+impl Modules {
+    /// None met yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            by_start: map(),
+            known: map(),
+            wrappers: Wrappers::new(settings().trim.get()),
+        }
+    }
+
+    /// The module that contains an address of code, or `None` for code that no object file holds.
+    pub(crate) fn at(
+        &self,
+        process: &crate::process::Process,
+        address: u64,
+    ) -> Option<Arc<Module>> {
+        let found = find(address)?;
+        // SAFETY: code at `address` is running or about to be returned to, so its object is mapped.
+        let build_id = unsafe { build_id_of(&found) };
+        let path = path_of(&found);
+        let mut identity = Vec::with_capacity(path.len() + 64);
+        identity.extend_from_slice(path);
+        identity.push(0);
+        if build_id.is_empty() {
+            // SAFETY: as above.
+            identity.extend_from_slice(&unsafe { sample_of(&found) }.to_le_bytes());
+        } else {
+            identity.extend_from_slice(build_id);
+        }
+        if let Some(known) = get(&self.by_start, &found.start)
+            && known.found == found
+            && known.identity == identity
+        {
+            return Some(known);
+        }
+        self.forget_where(process, |module| {
+            module.found.start < found.end && found.start < module.found.end
+        });
+        let (id, wrappers) = self.describe(process, &found, path, build_id, &identity);
+        // SAFETY: as above.
+        let eh_frame = unsafe { eh_frame_of(&found) };
+        let module = Arc::new(Module {
+            unwinder: unwinder(&found, eh_frame),
+            bias: found.bias,
+            found,
+            id,
+            identity,
+            eh_frame,
+            wrappers,
+        });
+        Some(get_or_put(&self.by_start, &found.start, module))
+    }
+
+    fn describe(
+        &self,
+        process: &crate::process::Process,
+        found: &Found,
+        path: &[u8],
+        build_id: &[u8],
+        identity: &[u8],
+    ) -> (u32, Arc<[(u64, u64)]>) {
+        let identity = identity.to_vec();
+        if let Some(known) = get(&self.known, &identity) {
+            return known;
+        }
+        let id = process
+            .recording
+            .add_module(found.start, found.end, found.bias, path, build_id)
+            .unwrap_or(0);
+        let wrappers = self.wrappers.ranges(path, build_id).into();
+        get_or_put(&self.known, &identity, (id, wrappers))
+    }
+
+    /// Forgets the rules of modules that fit the condition, and the modules.
+    fn forget_where(&self, process: &crate::process::Process, gone: impl Fn(&Module) -> bool) {
+        let mut starts = Vec::new();
+        for module in self.by_start.iter() {
+            if gone(module.value()) {
+                starts.push((*module.key(), module.found.end));
+            }
+        }
+        for (start, end) in starts {
+            super::table::forget(&process.rules_lock, start, end);
+            while let TryResult::Locked = self.by_start.try_get(&start) {
+                crate::sys::yield_now();
+            }
+            drop(self.by_start.remove(&start));
+        }
+    }
+
+    /// After `dlclose`: forgets every module that is no longer where it was.
+    pub(crate) fn forget_unloaded(&self, process: &crate::process::Process) {
+        let places: Vec<Found> = self.by_start.iter().map(|module| module.found).collect();
+        for place in places {
+            if find(place.start) != Some(place) {
+                self.forget_where(process, |module| module.found == place);
+            }
+        }
+    }
+}
+
+fn path_of(found: &Found) -> &'static [u8] {
+    // SAFETY: the loader keeps the name while the object is mapped.
+    let name = if found.name == 0 {
+        &[]
+    } else {
+        unsafe { CStr::from_ptr(found.name as *const _) }.to_bytes()
+    };
+    if name.is_empty() {
+        settings().exe.get()
+    } else {
+        name
+    }
+}
+
+fn unwinder(
+    found: &Found,
+    eh_frame: Option<EhFrame>,
+) -> UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind> {
+    let mut unwinder = UnwinderX86_64::new();
+    if let Some(e) = eh_frame {
+        Scratch::note_new_module();
+        // With addresses in memory as the file's own addresses no conversion is needed.
+        let sections = ExplicitModuleSectionInfo {
+            base_svma: found.start,
+            eh_frame_hdr: Some(e.hdr),
+            eh_frame_hdr_svma: Some(e.hdr_address..e.hdr_address + e.hdr.len() as u64),
+            eh_frame: Some(e.frame),
+            eh_frame_svma: Some(e.frame_address..e.frame_address + e.frame.len() as u64),
+            ..Default::default()
+        };
+        unwinder.add_module(framehop::Module::new(
+            String::new(),
+            found.start..found.end,
+            found.start,
+            sections,
+        ));
+    }
+    unwinder
+}

@@ -1,0 +1,278 @@
+//! The rules that were derived so far, by return address: one table for all threads.
+//!
+//! A reader takes no lock and writes nothing. A slot's key is written once and stays; its rule is
+//! one atomic word that can be emptied (the module was unloaded) and set again. A table that gets
+//! too full is copied into a larger one; the old one stays mapped, since a thread may be reading
+//! it: all old ones together are smaller than the current one. While the loader unmaps a module, an
+//! empty table stands in, so that every lookup goes the careful way.
+//!
+//! [`lookup`] runs on the hot path, at any moment; the rest in cold sections.
+
+use super::rule::Rule;
+use crate::heap::SpinLock;
+use crate::sys;
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+
+/// A slot. A key of 0 is free: no function returns to address 0.
+#[repr(C, align(16))]
+pub(crate) struct Slot {
+    key: AtomicU64,
+    rule: AtomicU64,
+}
+
+/// What lies in front of a table's first slot.
+#[repr(C, align(64))]
+struct Head {
+    /// Bytes of the slots, less one slot: a mask for byte offsets.
+    mask: u64,
+    len: AtomicU64,
+}
+
+/// How far in front of the first slot the mask lies.
+pub(crate) const HEAD: usize = size_of::<Head>() - offset_of!(Head, mask);
+
+#[repr(C)]
+struct Empty {
+    head: Head,
+    slots: [Slot; 1],
+}
+
+static EMPTY: Empty = Empty {
+    head: Head {
+        mask: 0,
+        len: AtomicU64::new(0),
+    },
+    slots: [Slot {
+        key: AtomicU64::new(0),
+        rule: AtomicU64::new(0),
+    }],
+};
+
+/// What walks read. Invariant: points at the first slot of a table that is never unmapped.
+pub(crate) static TABLE: AtomicPtr<Slot> =
+    AtomicPtr::new((&raw const EMPTY.slots).cast_mut().cast());
+/// The table that holds the rules; the same as TABLE but while a module is being unloaded. Same
+/// invariant.
+static MAIN: AtomicPtr<Slot> = AtomicPtr::new((&raw const EMPTY.slots).cast_mut().cast());
+/// How many threads are unloading a module right now.
+static SUSPENDED: AtomicU32 = AtomicU32::new(0);
+
+/// Slots of the first table: 64 KiB, of which only what is used becomes real.
+const FIRST_SLOTS: u64 = 4096;
+/// At most this many slots (256 MiB): programs that make code without end are served the careful
+/// way from there on.
+const MOST_SLOTS: u64 = 1 << 24;
+
+/// A table and its mask, for the time of one walk.
+#[derive(Clone, Copy)]
+pub(crate) struct View {
+    slots: *const Slot,
+    mask: u64,
+}
+
+/// The table for a walk.
+#[inline(always)]
+pub(crate) fn view() -> View {
+    view_of(&TABLE)
+}
+
+#[inline(always)]
+fn view_of(table: &AtomicPtr<Slot>) -> View {
+    let slots = table.load(Acquire);
+    // SAFETY: by the invariant of the tables a Head lies in front of the slots.
+    View {
+        slots,
+        mask: unsafe { (*slots.cast::<Head>().sub(1)).mask },
+    }
+}
+
+impl View {
+    #[inline(always)]
+    fn offset(self, key: u64) -> u64 {
+        // The low bits of return addresses are spread well enough; a multiplication would lengthen
+        // the chain of dependent steps of a walk.
+        (key << 4) & self.mask
+    }
+
+    /// The rule for a return address.
+    #[inline(always)]
+    pub(crate) fn lookup(self, key: u64) -> Option<Rule> {
+        let mut offset = self.offset(key);
+        loop {
+            // SAFETY: the masked offset is that of a slot of the table.
+            let slot = unsafe { &*self.slots.byte_add(offset as usize) };
+            match slot.key.load(Acquire) {
+                found if found == key => return Some(Rule(slot.rule.load(Relaxed))),
+                0 => return None,
+                // A table is never full, so a free slot ends the search.
+                _ => offset = (offset + 16) & self.mask,
+            }
+        }
+    }
+
+    /// The slot of `key`, or the free one where it would go; `None` in a full table.
+    fn find(self, key: u64) -> Option<&'static Slot> {
+        let mut offset = self.offset(key);
+        for _ in 0..=self.mask / 16 {
+            // SAFETY: as above.
+            let slot = unsafe { &*self.slots.byte_add(offset as usize) };
+            let found = slot.key.load(Acquire);
+            if found == key || found == 0 {
+                return Some(slot);
+            }
+            offset = (offset + 16) & self.mask;
+        }
+        None
+    }
+
+    fn slots(self) -> &'static [Slot] {
+        // SAFETY: a table has mask / 16 + 1 slots and is never unmapped.
+        unsafe { core::slice::from_raw_parts(self.slots, (self.mask / 16 + 1) as usize) }
+    }
+
+    fn len(self) -> &'static AtomicU64 {
+        // SAFETY: as in `view`.
+        unsafe { &(*self.slots.cast::<Head>().sub(1)).len }
+    }
+}
+
+/// The rule for a return address, wherever in the table it lies; `None` when there is none (yet, or
+/// no more), or when it cannot be trusted because a module is just being unloaded.
+pub(crate) fn lookup_anywhere(key: u64) -> Option<Rule> {
+    if SUSPENDED.load(Acquire) != 0 {
+        return None;
+    }
+    let slot = view_of(&MAIN).find(key)?;
+    let rule = slot.rule.load(Acquire);
+    (slot.key.load(Acquire) == key && rule != 0).then_some(Rule(rule))
+}
+
+fn make(slots: u64) -> Option<View> {
+    let head =
+        sys::map_private(size_of::<Head>() + slots as usize * size_of::<Slot>()).cast::<Head>();
+    if head.is_null() {
+        return None;
+    }
+    // SAFETY: the mapping is fresh, zeroed and large enough.
+    unsafe {
+        (*head).mask = (slots - 1) * 16;
+        Some(View {
+            slots: head.add(1).cast(),
+            mask: (*head).mask,
+        })
+    }
+}
+
+/// Keeps `rule` for `key`. Without memory for a larger table the rule is not kept, and derived anew
+/// each time.
+pub(crate) fn insert(lock: &SpinLock, key: u64, rule: Rule) {
+    let _guard = lock.lock();
+    let mut table = view_of(&MAIN);
+    let slots = table.mask / 16 + 1;
+    if ptr::eq(table.slots, (&raw const EMPTY.slots).cast())
+        || table.len().load(Relaxed) * 2 >= slots
+    {
+        let larger = (slots * 2).max(FIRST_SLOTS);
+        if larger > MOST_SLOTS {
+            return;
+        }
+        let Some(new) = make(larger) else { return };
+        let mut len = 0;
+        for slot in table.slots() {
+            let (key, rule) = (slot.key.load(Relaxed), slot.rule.load(Relaxed));
+            if rule != 0
+                && let Some(to) = new.find(key)
+            {
+                to.rule.store(rule, Relaxed);
+                to.key.store(key, Relaxed);
+                len += 1;
+            }
+        }
+        new.len().store(len, Relaxed);
+        MAIN.store(new.slots.cast_mut(), Release);
+        if SUSPENDED.load(Relaxed) == 0 {
+            TABLE.store(new.slots.cast_mut(), Release);
+        }
+        table = new;
+    }
+    if let Some(slot) = table.find(key) {
+        slot.rule.store(rule.0, Release);
+        if slot.key.swap(key, AcqRel) != key {
+            table.len().fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Empties the rules of all return addresses in `start..end`.
+pub(crate) fn forget(lock: &SpinLock, start: u64, end: u64) {
+    let _guard = lock.lock();
+    for slot in view_of(&MAIN).slots() {
+        // A return address may be one past the last byte of a module's code.
+        let key = slot.key.load(Relaxed) & !super::EXACT;
+        if start <= key && key <= end {
+            slot.rule.store(0, Release);
+        }
+    }
+}
+
+/// Sends every walk the careful way until [`resume`].
+pub(crate) fn suspend(lock: &SpinLock) {
+    let _guard = lock.lock();
+    SUSPENDED.fetch_add(1, AcqRel);
+    TABLE.store((&raw const EMPTY.slots).cast_mut().cast(), Release);
+}
+
+/// Ends what [`suspend`] began.
+pub(crate) fn resume(lock: &SpinLock) {
+    let _guard = lock.lock();
+    if SUSPENDED.fetch_sub(1, AcqRel) == 1 {
+        TABLE.store(MAIN.load(Relaxed), Release);
+    }
+}
+
+/// Starts with an empty table, in a process that has just begun.
+pub(crate) fn reset() {
+    SUSPENDED.store(0, Relaxed);
+    for table in [&MAIN, &TABLE] {
+        table.store((&raw const EMPTY.slots).cast_mut().cast(), Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_survive_growth_and_are_forgotten_by_range() {
+        let lock = SpinLock::new();
+        reset();
+        let rule = |key: u64| Rule::from_sp(8, None).unwrap().with_frame(key as u32);
+        // Keys that collide in their low bits, so that probing is exercised.
+        let keys: Vec<u64> = (1..20_000_u64)
+            .map(|i| (i % 300) + (i / 300) * 0x1_0000_0000)
+            .collect();
+        for &key in &keys {
+            insert(&lock, key + 1, rule(key));
+        }
+        for &key in &keys {
+            assert_eq!(lookup_anywhere(key + 1), Some(rule(key)));
+            assert!(
+                view()
+                    .lookup(key + 1)
+                    .is_none_or(|found| found == rule(key))
+            );
+        }
+        assert_eq!(lookup_anywhere(0x7777_7777_7777), None);
+        forget(&lock, 0x1_0000_0000, 0x1_ffff_ffff);
+        for &key in &keys {
+            let gone = (0x1_0000_0000..=0x1_ffff_ffff).contains(&(key + 1));
+            assert_eq!(lookup_anywhere(key + 1), (!gone).then(|| rule(key)));
+        }
+        insert(&lock, 0x1_0000_0001, rule(5));
+        assert_eq!(lookup_anywhere(0x1_0000_0001), Some(rule(5)));
+        reset();
+        assert_eq!(lookup_anywhere(0x1_0000_0001), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! The walk up the thread's own stack. [`crate::hot`] has its most frequent case in assembly.
+//!
+//! A step loads the return address's rule (one slot of a shared table, read without a lock), finds
+//! the CFA from rsp or rbp, reloads rbp where the frame saved it, and loads the next return
+//! address. Every read lies between the current frame and the end of the stack, and each step leads
+//! towards the root, whatever a register or a slot holds.
+//!
+//! May run at any moment, also in a signal handler that interrupted it: it writes nothing.
+
+use super::rule::Rule;
+use super::table;
+use super::{Frames, LONGEST_WALK, careful};
+use crate::record::layout::{CUT_TOO_DEEP, CUT_UNREADABLE};
+
+/// The registers of a frame, as far as unwinding needs them: those after the return to `ra`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Regs {
+    pub(crate) ra: u64,
+    pub(crate) sp: u64,
+    pub(crate) bp: u64,
+}
+
+/// Why a plain step could not be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stuck {
+    /// The next frame would lie outside the stack or not towards its root.
+    Astray,
+    /// The same return address came again and again.
+    TooDeep,
+}
+
+impl Stuck {
+    /// What stands in the record in place of the frame.
+    pub(crate) fn marker(self) -> u32 {
+        match self {
+            Self::Astray => CUT_UNREADABLE,
+            Self::TooDeep => CUT_TOO_DEEP,
+        }
+    }
+}
+
+/// Makes a plain step.
+///
+/// # Safety
+/// `16 <= regs.sp <= hi`, and the memory from `regs.sp - 8` to `hi` is readable.
+#[inline(always)]
+pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), Stuck> {
+    if rule.is_bp_based() {
+        let frame = regs.bp;
+        if frame < regs.sp || frame > hi - 16 {
+            return Err(Stuck::Astray);
+        }
+        // SAFETY: sp <= frame and frame + 16 <= hi, as just checked.
+        unsafe {
+            regs.ra = *((frame + 8) as *const u64);
+            regs.bp = *(frame as *const u64);
+        }
+        regs.sp = frame + 16;
+    } else {
+        let cfa = regs.sp + rule.offset();
+        if cfa > hi {
+            return Err(Stuck::Astray);
+        }
+        if rule.saves_bp() {
+            // SAFETY: a rule from rsp saves rbp within its frame: sp <= cfa - below < hi.
+            regs.bp = unsafe { *((cfa - rule.saved_bp_below_cfa()) as *const u64) };
+        }
+        // SAFETY: sp - 8 <= cfa - 8 < hi. (The offset is 8 at least, but 0 in the special rules
+        // that the hot path steps over.)
+        regs.ra = unsafe { *((cfa - 8) as *const u64) };
+        regs.sp = cfa;
+    }
+    Ok(())
+}
+
+/// The innermost four frames of a walk on the thread's own stack: direct recursion collapses into
+/// one frame, allocation wrappers are passed over, and what is not a plain step is left to
+/// [`careful`].
+///
+/// `entry` points at the return address into the caller, `bp` is its frame pointer.
+///
+/// # Safety
+/// The memory from `entry` to `hi`, the end of the stack, is readable, and `entry < hi`.
+#[inline]
+pub(crate) unsafe fn walk(entry: *const u64, bp: u64, hi: u64) -> Frames {
+    let table = table::view();
+    // SAFETY: `entry` is readable.
+    let mut regs = Regs {
+        ra: unsafe { *entry },
+        sp: entry as u64 + 8,
+        bp,
+    };
+    let mut ids = [0_u64; 4];
+    let mut taken = 0;
+    let mut last = 0;
+    for _ in 0..LONGEST_WALK {
+        let rule = match table.lookup(regs.ra) {
+            Some(rule) => rule,
+            None => careful::rule_for(regs.ra),
+        };
+        if rule.is_special() && !rule.is_transparent() {
+            return careful::go_on(regs, hi, ids, taken, last);
+        }
+        if regs.ra != last {
+            last = regs.ra;
+            if !rule.is_special() {
+                ids[taken & 3] = rule.frame();
+                taken += 1;
+                if taken == ids.len() {
+                    return pack(ids);
+                }
+            }
+        }
+        // SAFETY: as the caller promises; steps keep sp <= hi.
+        if let Err(stuck) = unsafe { step(&mut regs, rule, hi) } {
+            return cut(ids, taken, stuck);
+        }
+    }
+    cut(ids, taken, Stuck::TooDeep)
+}
+
+/// The ids in the record's layout.
+#[inline(always)]
+pub(crate) fn pack(ids: [u64; 4]) -> Frames {
+    Frames {
+        first: ids[0] | ids[1] << 32,
+        second: ids[2] | ids[3] << 32,
+    }
+}
+
+#[cold]
+fn cut(mut ids: [u64; 4], taken: usize, stuck: Stuck) -> Frames {
+    if let Some(slot) = ids.get_mut(taken) {
+        *slot = u64::from(stuck.marker());
+    }
+    pack(ids)
+}

@@ -1,0 +1,39 @@
+//! The honesty counters: everything that a recording does not say, by cause.
+
+/// Why something is missing from a recording. The value is the index into
+/// [`super::layout::Header::losses`]; new causes go at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Loss {
+    /// Allocations of a site for which the recording had no room: disk full, file size limit.
+    RecordingFull = 0,
+    /// Allocations of a thread for which no memory for its table could be had.
+    NoMemory = 1,
+    /// Failures inside the profiler that were caught before they could reach the program.
+    Internal = 2,
+}
+
+/// What a report needs to say about a [`Loss`]. All of them mean that calls and bytes are missing
+/// from the totals; stacks that were cut are seen in the sites themselves.
+pub(crate) struct LossText {
+    /// The cause.
+    pub(crate) loss: Loss,
+    /// A sentence fragment that fits after the number.
+    pub(crate) text: &'static str,
+}
+
+/// Every cause, in the order of the reports.
+pub(crate) const LOSSES: [LossText; 3] = [
+    LossText {
+        loss: Loss::RecordingFull,
+        text: "allocations not recorded: no room for the recording (disk full or file size limit)",
+    },
+    LossText {
+        loss: Loss::NoMemory,
+        text: "allocations not recorded: no memory for the profiler",
+    },
+    LossText {
+        loss: Loss::Internal,
+        text: "internal errors of the profiler",
+    },
+];

@@ -1,0 +1,40 @@
+//! The recording: what the library writes while the program runs, and what every report reads.
+//!
+//! One definition for both sides. This folder depends on nothing but `core` and `std` basics, and
+//! knows neither the library nor the tool.
+//!
+//! # Format, version 1
+//!
+//! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
+//! it describes, so that the kernel keeps what was counted however the process ends.
+//!
+//! ```text
+//! offset 0          Header, HEADER_LEN bytes
+//! offset HEADER_LEN chunk, chunk, chunk ...   up to Header.cursor
+//! ```
+//!
+//! The file may be longer than `cursor`: its tail is a hole that was reserved and never written. A
+//! chunk starts at a multiple of [`PAGE`] with a [`layout::ChunkHeader`] and takes a whole number
+//! of pages. A page of zeros where a chunk should start belongs to a chunk that was reserved but
+//! not yet begun when the process died: readers skip it.
+//!
+//! | chunk kind | content |
+//! |---|---|
+//! | [`layout::CHUNK_MODULES`] | [`layout::ModuleRecord`]s, each followed by its path and build id, padded to 16 bytes |
+//! | [`layout::CHUNK_FRAMES`] | [`layout::FrameRecord`]s of 16 bytes |
+//! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes |
+//!
+//! References are file offsets in units of the record's size: a frame id is `offset / 16`, a module
+//! id is `offset / 16`. Offset 0 is the header, so id 0 is free to mean "none".
+//!
+//! All records only ever grow: a record is written completely before the word that makes it visible
+//! (the chunk's `used`, or a site's `count`), and only `count` changes afterwards.
+
+pub(crate) mod filter;
+pub(crate) mod layout;
+pub(crate) mod loss;
+pub(crate) mod reader;
+pub(crate) mod settings;
+
+/// Granularity of chunks in a recording, in bytes. Fixed by the format, not by the machine.
+pub(crate) const PAGE: u64 = 4096;

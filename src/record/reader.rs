@@ -1,0 +1,319 @@
+//! Reads a recording as untrusted input: it may be cut short by SIGKILL, still growing, damaged,
+//! or something else altogether.
+
+use super::PAGE;
+use super::layout::*;
+use std::fmt;
+
+/// Why bytes are not a recording that can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FormatError {
+    /// Shorter than a header.
+    TooShort {
+        /// Bytes there are.
+        len: usize,
+    },
+    /// The first bytes are not [`MAGIC`].
+    NotARecording,
+    /// Written by another version.
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// A record contradicts itself or the file.
+    Corrupt {
+        /// Offset of the record in the file, in bytes.
+        offset: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for FormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { len } => write!(
+                f,
+                "not a recording: {len} bytes, shorter than the header of {HEADER_LEN} bytes"
+            ),
+            Self::NotARecording => f.write_str(
+                "not a recording: the first bytes are not \"SKIPHEAP\" (was it made by libskipheap.so?)",
+            ),
+            Self::Version { found } => write!(
+                f,
+                "recording of format version {found}, but this program reads version {FORMAT_VERSION}: use the skip-heapprof that belongs to the library"
+            ),
+            Self::Corrupt { offset, what } => {
+                write!(f, "damaged recording: {what} at offset {offset}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FormatError {}
+
+/// A module as recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Module<'a> {
+    /// First mapped address.
+    pub(crate) start: u64,
+    /// End of the mapped addresses.
+    pub(crate) end: u64,
+    /// Address in memory minus address in the file.
+    pub(crate) bias: u64,
+    /// Path as the loader knew it; bytes, since a path need not be UTF-8.
+    pub(crate) path: &'a [u8],
+    /// Build id, empty when the file has none.
+    pub(crate) build_id: &'a [u8],
+}
+
+/// A frame as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Frame {
+    /// Id of the module, 0 when unknown.
+    pub(crate) module: u32,
+    /// Address in the module's file (SVMA), or absolute.
+    pub(crate) address: u64,
+    /// The address is of an interrupted instruction, not of a return address.
+    pub(crate) exact: bool,
+}
+
+/// One site of one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Site {
+    /// Frame ids, innermost first, 0 for none.
+    pub(crate) frames: [u32; 4],
+    /// Size of each allocation in bytes.
+    pub(crate) size: u64,
+    /// Index into [`FUNCTION_NAMES`].
+    pub(crate) function: u16,
+    /// Number of allocations.
+    pub(crate) count: u64,
+}
+
+/// A validated view of a recording.
+pub(crate) struct Recording<'a> {
+    bytes: &'a [u8],
+    /// Chunks found: kind, offset of the first record, bytes of records.
+    chunks: Vec<(u32, usize, usize)>,
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    bytes
+        .get(offset..offset.wrapping_add(4))
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    bytes
+        .get(offset..offset.wrapping_add(8))
+        .and_then(|b| b.try_into().ok())
+        .map_or(0, u64::from_le_bytes)
+}
+
+impl<'a> Recording<'a> {
+    /// Bytes of the recording that can hold anything, read from the start of its file; all of a
+    /// recording that is not one. Use it to leave the unwritten tail of the file alone.
+    pub(crate) fn extent(start: &[u8]) -> u64 {
+        u64_at(start, std::mem::offset_of!(Header, cursor)).max(HEADER_LEN)
+    }
+
+    /// Checks the header and walks the chunks.
+    ///
+    /// # Errors
+    /// A [`FormatError`] that names the offset. A file that ends in the middle of a chunk is
+    /// not an error: what is complete is read.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
+        if bytes.len() < 8 || bytes[..8] != MAGIC {
+            if bytes.len() < HEADER_LEN as usize {
+                return Err(FormatError::TooShort { len: bytes.len() });
+            }
+            return Err(FormatError::NotARecording);
+        }
+        if bytes.len() < HEADER_LEN as usize {
+            return Err(FormatError::TooShort { len: bytes.len() });
+        }
+        let version = u32_at(bytes, std::mem::offset_of!(Header, version));
+        if version != FORMAT_VERSION {
+            return Err(FormatError::Version { found: version });
+        }
+        let end = Self::extent(bytes).min(bytes.len() as u64) as usize;
+        let bytes = &bytes[..end];
+        let mut chunks = Vec::new();
+        let mut offset = HEADER_LEN as usize;
+        while offset + size_of::<ChunkHeader>() <= end {
+            let magic = u32_at(bytes, offset);
+            if magic != CHUNK_MAGIC {
+                // Reserved, but the process died before it wrote the chunk's header.
+                let page = &bytes[offset..end.min(offset + PAGE as usize)];
+                if page.iter().any(|&b| b != 0) {
+                    return Err(FormatError::Corrupt {
+                        offset: offset as u64,
+                        what: "no chunk where one should start",
+                    });
+                }
+                offset += PAGE as usize;
+                continue;
+            }
+            let kind = u32_at(bytes, offset + std::mem::offset_of!(ChunkHeader, kind));
+            let pages = u32_at(bytes, offset + std::mem::offset_of!(ChunkHeader, pages));
+            let used = u32_at(bytes, offset + std::mem::offset_of!(ChunkHeader, used));
+            if pages == 0 {
+                return Err(FormatError::Corrupt {
+                    offset: offset as u64,
+                    what: "a chunk of no pages",
+                });
+            }
+            let len = pages as usize * PAGE as usize;
+            let start = offset + size_of::<ChunkHeader>();
+            let room = len.min(end - offset) - size_of::<ChunkHeader>();
+            let records = if kind == CHUNK_SITES {
+                room
+            } else {
+                if used as usize > len - size_of::<ChunkHeader>() {
+                    return Err(FormatError::Corrupt {
+                        offset: offset as u64,
+                        what: "a chunk that says it holds more than its pages can",
+                    });
+                }
+                room.min(used as usize)
+            };
+            chunks.push((kind, start, records));
+            offset += len;
+        }
+        Ok(Self { bytes, chunks })
+    }
+
+    fn header_u32(&self, offset: usize) -> u32 {
+        u32_at(self.bytes, offset)
+    }
+
+    /// True when the library saw the orderly end of the process.
+    pub(crate) fn finished(&self) -> bool {
+        self.header_u32(std::mem::offset_of!(Header, state)) == STATE_FINISHED
+    }
+
+    /// Process id as the process saw it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.header_u32(std::mem::offset_of!(Header, pid))
+    }
+
+    /// Parent's process id.
+    pub(crate) fn ppid(&self) -> u32 {
+        self.header_u32(std::mem::offset_of!(Header, ppid))
+    }
+
+    /// True when the process was made by fork without exec.
+    pub(crate) fn forked(&self) -> bool {
+        self.header_u32(std::mem::offset_of!(Header, forked)) != 0
+    }
+
+    /// Start of the recording, nanoseconds since 1970.
+    pub(crate) fn start_ns(&self) -> u64 {
+        u64_at(self.bytes, std::mem::offset_of!(Header, start_ns))
+    }
+
+    /// Path of the executable.
+    pub(crate) fn exe(&self) -> &'a [u8] {
+        let len = self.header_u32(std::mem::offset_of!(Header, exe_len)) as usize;
+        let start = std::mem::offset_of!(Header, exe);
+        &self.bytes[start..start + len.min(EXE_LEN)]
+    }
+
+    /// Command line, each argument ended by a NUL.
+    pub(crate) fn cmdline(&self) -> &'a [u8] {
+        let len = self.header_u32(std::mem::offset_of!(Header, cmdline_len)) as usize;
+        let start = std::mem::offset_of!(Header, cmdline);
+        &self.bytes[start..start + len.min(CMDLINE_LEN)]
+    }
+
+    /// The honesty counter of a cause.
+    pub(crate) fn loss(&self, loss: super::loss::Loss) -> u64 {
+        u64_at(
+            self.bytes,
+            std::mem::offset_of!(Header, losses) + 8 * loss as usize,
+        )
+    }
+
+    /// The module with this id.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] when the id points outside the modules or the record is damaged.
+    pub(crate) fn module(&self, id: u32) -> Result<Module<'a>, FormatError> {
+        let offset = id as usize * 16;
+        let corrupt = |what| FormatError::Corrupt {
+            offset: offset as u64,
+            what,
+        };
+        let chunk_end = self
+            .chunk_end(CHUNK_MODULES, offset, size_of::<ModuleRecord>())
+            .ok_or(corrupt("a module id that points at no module"))?;
+        let path_len = u32_at(
+            self.bytes,
+            offset + std::mem::offset_of!(ModuleRecord, path_len),
+        ) as usize;
+        let id_len = u32_at(
+            self.bytes,
+            offset + std::mem::offset_of!(ModuleRecord, build_id_len),
+        ) as usize;
+        let path_start = offset + size_of::<ModuleRecord>();
+        let path_end = path_start.saturating_add(path_len);
+        let id_end = path_end.saturating_add(id_len);
+        if id_end > chunk_end {
+            return Err(corrupt("a module whose path or build id is too long"));
+        }
+        Ok(Module {
+            start: u64_at(self.bytes, offset),
+            end: u64_at(self.bytes, offset + 8),
+            bias: u64_at(self.bytes, offset + 16),
+            path: &self.bytes[path_start..path_end],
+            build_id: &self.bytes[path_end..id_end],
+        })
+    }
+
+    /// The frame with this id.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] when the id points outside the frames.
+    pub(crate) fn frame(&self, id: u32) -> Result<Frame, FormatError> {
+        let offset = id as usize * size_of::<FrameRecord>();
+        self.chunk_end(CHUNK_FRAMES, offset, size_of::<FrameRecord>())
+            .ok_or(FormatError::Corrupt {
+                offset: offset as u64,
+                what: "a frame id that points at no frame",
+            })?;
+        Ok(Frame {
+            module: u32_at(self.bytes, offset),
+            exact: u32_at(self.bytes, offset + 4) & FRAME_EXACT != 0,
+            address: u64_at(self.bytes, offset + 8),
+        })
+    }
+
+    /// All sites with at least one allocation, in the order of the file.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = Site> + '_ {
+        self.chunks
+            .iter()
+            .filter(|chunk| chunk.0 == CHUNK_SITES)
+            .flat_map(|&(_, start, len)| {
+                self.bytes[start..start + len].chunks_exact(size_of::<SiteRecord>())
+            })
+            .filter_map(|record| {
+                let count = u64_at(record, std::mem::offset_of!(SiteRecord, count));
+                let size = u64_at(record, std::mem::offset_of!(SiteRecord, size));
+                (count != 0).then(|| Site {
+                    frames: [0, 4, 8, 12].map(|at| u32_at(record, at)),
+                    size: size & ((1 << SIZE_BITS) - 1),
+                    function: (size >> SIZE_BITS) as u16,
+                    count,
+                })
+            })
+    }
+
+    /// End of the chunk of this kind that holds `len` bytes at `offset`.
+    fn chunk_end(&self, kind: u32, offset: usize, len: usize) -> Option<usize> {
+        let index = self.chunks.partition_point(|chunk| chunk.1 <= offset);
+        let &(found, start, room) = self.chunks.get(index.checked_sub(1)?)?;
+        (found == kind && offset + len <= start + room).then_some(start + room)
+    }
+}

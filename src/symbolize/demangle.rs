@@ -1,0 +1,180 @@
+//! Names as people write them. Rust and C++ names are demangled, all others stand as they are:
+//! names of Skip functions have dots and are no mangling that we know.
+//!
+//! Compilers append suffixes to the clones and parts of a function (`.cold`, `.part.0`,
+//! `.llvm.123`); they are cut, since it is the same function to its author.
+
+use cpp_demangle::{DemangleOptions, ParseOptions, Symbol};
+use std::fmt::Write;
+
+/// Longest name that is demangled or printed, in bytes.
+const LONGEST: usize = 1 << 16;
+/// Nesting that the C++ demangler follows.
+const DEEPEST: u32 = 128;
+
+/// The name of a symbol for a report. Bytes that are no text, and control characters, are escaped.
+pub(crate) fn demangle(symbol: &[u8]) -> String {
+    let symbol = without_clone_suffixes(symbol);
+    let text = symbol
+        .get(..LONGEST)
+        .is_none()
+        .then(|| std::str::from_utf8(symbol).ok().and_then(demangle_text))
+        .flatten();
+    match text {
+        Some(text) => printable(text.as_bytes()),
+        None => printable(symbol),
+    }
+}
+
+fn demangle_text(symbol: &str) -> Option<String> {
+    if let Ok(rust) = rustc_demangle::try_demangle(symbol) {
+        let mut text = Bounded(String::new());
+        write!(text, "{rust:#}").ok()?;
+        return Some(text.0);
+    }
+    if !symbol.starts_with("_Z") {
+        return None;
+    }
+    let limits = ParseOptions::default().recursion_limit(DEEPEST);
+    let parsed = Symbol::new_with_options(symbol, &limits).ok()?;
+    let mut text = Bounded(String::new());
+    let options = DemangleOptions::new().recursion_limit(DEEPEST);
+    parsed.structured_demangle(&mut text, &options).ok()?;
+    Some(text.0)
+}
+
+/// Text that refuses to grow beyond [`LONGEST`]: a short mangled name can stand for a huge one.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if self.0.len() + text.len() > LONGEST {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+/// Cuts what compilers append to the symbols of a function's clones.
+fn without_clone_suffixes(mut symbol: &[u8]) -> &[u8] {
+    const WITH_NUMBER: [&[u8]; 6] = [
+        b".part",
+        b".isra",
+        b".constprop",
+        b".llvm",
+        b".lto_priv",
+        b".cold",
+    ];
+    loop {
+        let number = symbol
+            .iter()
+            .rev()
+            .take_while(|c| c.is_ascii_digit())
+            .count();
+        let stem = match symbol.split_at(symbol.len() - number) {
+            (stem, number) if !number.is_empty() => stem.strip_suffix(b".").unwrap_or(&[]),
+            _ => symbol,
+        };
+        let suffix = WITH_NUMBER.iter().find(|suffix| {
+            // `.cold` alone needs no number.
+            stem.ends_with(suffix) && (number > 0 || **suffix == b".cold")
+        });
+        match suffix.and_then(|suffix| stem.strip_suffix(*suffix)) {
+            Some(rest) if !rest.is_empty() => symbol = rest,
+            _ => return symbol,
+        }
+    }
+}
+
+/// Text that is safe in a terminal and a file: what is no UTF-8 and what controls a terminal is
+/// written as `\xNN`, and an overlong name ends with an ellipsis.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    let (bytes, cut) = match bytes.get(..LONGEST) {
+        Some(start) if bytes.len() > LONGEST => (start, true),
+        _ => (bytes, false),
+    };
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            // Also the marks that turn the direction of writing around.
+            let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}') {
+                let mut utf8 = [0; 4];
+                for byte in c.encode_utf8(&mut utf8).bytes() {
+                    let _ = write!(text, "\\x{byte:02x}");
+                }
+            } else {
+                text.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    if cut {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_are_as_their_authors_wrote_them() {
+        for (symbol, name) in [
+            (
+                "_ZN4skip7Obstack6callocEm",
+                "skip::Obstack::calloc(unsigned long)",
+            ),
+            ("_ZN3fooEv.cold", "foo()"),
+            ("_ZN3fooEv.part.0.cold", "foo()"),
+            ("sk.Leaf_make13__call", "sk.Leaf_make13__call"),
+            ("Vector.unsafeMake__call.1", "Vector.unsafeMake__call.1"),
+            ("do_thing.constprop.0.isra.0", "do_thing"),
+            ("fold.llvm.1234567890", "fold"),
+            ("_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write"),
+            (
+                "_ZN4core3fmt5write17h0123456789abcdefE.llvm.99",
+                "core::fmt::write",
+            ),
+            ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+            ("main", "main"),
+            (".cold", ".cold"),
+            ("x.5", "x.5"),
+        ] {
+            assert_eq!(demangle(symbol.as_bytes()), name);
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_name_reaches_a_terminal() {
+        assert_eq!(
+            demangle(b"a\x1b[31m\nb\xff\xc2\x9b"),
+            "a\\x1b[31m\\x0ab\\xff\\xc2\\x9b"
+        );
+        assert_eq!(printable("\u{202e}x".as_bytes()), "\\xe2\\x80\\xaex");
+    }
+
+    #[test]
+    fn overlong_names_are_cut() {
+        let name = demangle(&vec![b'a'; 1_000_000]);
+        assert!(name.len() < LONGEST + 8 && name.ends_with("a…"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_make_a_printable_name(bytes: Vec<u8>) {
+            let name = demangle(&bytes);
+            prop_assert!(!name.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn any_mangled_looking_name_is_survived(tail in "(_ZN|_R|_ZT)[0-9A-Za-z_$.]{0,80}") {
+            prop_assert!(!demangle(tail.as_bytes()).chars().any(char::is_control));
+        }
+    }
+}
