@@ -16,6 +16,7 @@
 //! | `threads.rs` | exact counts with threads, and memory with many of them |
 //! | `modules.rs` | dlopen and dlclose |
 //! | `tool.rs` | the command-line tool |
+//! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -38,4 +39,5 @@ mod stacks;
 mod support;
 mod threads;
 mod tool;
+mod trees;
 mod wrappers;

@@ -8,6 +8,15 @@ fn run(what: &str) -> Outcome {
     Run::preloaded(program).arg(what).succeed()
 }
 
+/// What the tool says about a case. (The library alone prints nothing but its three lines.)
+fn summary(case: &str) -> String {
+    Run::plain(env!("CARGO_BIN_EXE_skip-heapprof"))
+        .arg(Source::c("stacks").build())
+        .arg(case)
+        .succeed()
+        .stderr
+}
+
 #[test]
 fn a_realigned_frame_is_stepped_over() {
     let report = run("over-aligned").report();
@@ -85,7 +94,7 @@ fn the_walk_over_endless_recursion_is_bounded_and_says_so() {
     let report = outcome.reports().remove(0);
     assert_eq!(report.calls_by("many"), 100000, "{}", report.text);
     // The honesty counter: all 100 000 stacks were cut.
-    assert!(outcome.stderr.contains("100000"), "{outcome:?}");
+    assert!(summary("deep-and-equal").contains("100,000 allocations were cut"));
 }
 
 #[test]
@@ -94,10 +103,8 @@ fn code_without_unwind_information_and_a_stray_frame_pointer_cuts_the_stack_and_
     let report = outcome.reports().remove(0);
     assert_eq!(report.calls_by("no_information"), 1, "{}", report.text);
     assert_eq!(report.calls(), 1, "{}", report.text);
-    assert!(
-        outcome.stderr.lines().count() > 3,
-        "a nonzero honesty counter is printed: {outcome:?}"
-    );
+    let summary = summary("no-information");
+    assert!(summary.contains("cut"), "{summary}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::record::settings::{KEEP, PROFILE, PROGRAMS, TRIM};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -26,7 +27,36 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) run: RunOptions,
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) verb: Option<Verb>,
+    /// The program to run and its arguments.
+    #[arg(value_name = "PROGRAM", trailing_var_arg = true, hide = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Cli {
+    /// What to do. Ends the tool with a message when the line names neither program nor verb.
+    pub(crate) fn verb(self) -> Verb {
+        match self.verb {
+            Some(Verb::Run { options, command }) => Verb::Run {
+                options: options.or(self.run),
+                command,
+            },
+            Some(_) if self.run.is_any() => Cli::command()
+                .error(
+                    ErrorKind::ArgumentConflict,
+                    "only --output, --merge and --quiet go with this command",
+                )
+                .exit(),
+            Some(verb) => verb,
+            None if self.command.is_empty() => Cli::command()
+                .error(ErrorKind::MissingRequiredArgument, "which program?")
+                .exit(),
+            None => Verb::Run {
+                options: self.run,
+                command: self.command,
+            },
+        }
+    }
 }
 
 const LONG_HELP: &str = "\
@@ -64,23 +94,23 @@ pub(crate) struct ReportOptions {
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct RunOptions {
     /// Profile the programs whose names match GLOBS (separated by commas), `!GLOB` to exclude
-    /// [SKIP_HEAP_PROGRAMS].
+    /// (SKIP_HEAP_PROGRAMS).
     ///
     /// By default, all but shells and launchers that only start other programs (sh, env, make,
     /// ...). `*` is all programs, `!perl` all but perl.
     #[arg(long, value_name = "GLOBS")]
     pub(crate) programs: Option<OsString>,
     /// Leave the functions that match GLOBS out of the stacks, like operator new
-    /// [SKIP_HEAP_TRIM].
+    /// (SKIP_HEAP_TRIM).
     ///
     /// For an allocation wrapper of your own: its callers become the sites.
     #[arg(long, value_name = "GLOBS")]
     pub(crate) trim: Option<OsString>,
     /// 0: nothing, 1: every program but the Skip compiler, 2: the compiler too
-    /// [SKIP_HEAP_PROFILE] [default: 1].
+    /// (SKIP_HEAP_PROFILE; default: 1).
     #[arg(long, value_name = "N", hide_possible_values = true)]
     pub(crate) profile: Option<Profile>,
-    /// Keep the recordings and say where they are [SKIP_HEAP_KEEP].
+    /// Keep the recordings and say where they are (SKIP_HEAP_KEEP).
     ///
     /// `skip-heapprof report` turns them into the same CSV files again.
     #[arg(long)]
@@ -153,7 +183,7 @@ pub(crate) enum Verb {
         options: RunOptions,
         /// The program and its arguments.
         #[arg(value_name = "PROGRAM", required = true)]
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        #[arg(trailing_var_arg = true)]
         command: Vec<OsString>,
     },
     /// Write CSV and summary of recordings, also of a process that was killed or still runs.
@@ -164,26 +194,26 @@ pub(crate) enum Verb {
     },
     /// Print the path of libskipheap.so, for use with LD_PRELOAD.
     Library,
-    /// The program, given without `run`, and its arguments.
-    #[command(external_subcommand)]
-    Program(Vec<OsString>),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::error::ErrorKind;
     use std::os::unix::ffi::OsStringExt;
 
     fn parse(line: &str) -> Cli {
         Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|e| panic!("{line}: {e}"))
     }
 
-    fn program(line: &str) -> Vec<OsString> {
-        match parse(line).verb {
-            Verb::Program(command) | Verb::Run { command, .. } => command,
+    fn run(line: &str) -> (RunOptions, Vec<OsString>) {
+        match parse(line).verb() {
+            Verb::Run { options, command } => (options, command),
             other => panic!("{line}: {other:?}"),
         }
+    }
+
+    fn program(line: &str) -> Vec<OsString> {
+        run(line).1
     }
 
     #[test]
@@ -218,11 +248,7 @@ mod tests {
             assert!(cli.report.quiet, "{line}");
         }
         for line in ["s --trim f* run --keep jq", "s --keep run --trim f* jq"] {
-            let Cli { run, verb, .. } = parse(line);
-            let Verb::Run { options, .. } = verb else {
-                panic!("{line}");
-            };
-            let variables = options.or(run).variables();
+            let variables = run(line).0.variables();
             assert_eq!(
                 variables,
                 [(TRIM, "f*".into()), (KEEP, "1".into())],
@@ -233,11 +259,8 @@ mod tests {
 
     #[test]
     fn an_inner_option_has_the_last_word() {
-        let Cli { run, verb, .. } = parse("s --profile 0 run --profile 2 jq");
-        let Verb::Run { options, .. } = verb else {
-            panic!("run");
-        };
-        assert_eq!(options.or(run).variables(), [(PROFILE, "2".into())]);
+        let options = run("s --profile 0 run --profile 2 jq").0;
+        assert_eq!(options.variables(), [(PROFILE, "2".into())]);
     }
 
     #[test]
@@ -247,7 +270,9 @@ mod tests {
                 .map(|cli| panic!("{cli:?}"))
                 .unwrap_or_else(|error| error.kind())
         };
-        assert_eq!(kind("s --bogus jq"), ErrorKind::UnknownArgument);
+        for line in ["s --bogus jq", "s run --bogus jq"] {
+            assert_eq!(kind(line), ErrorKind::UnknownArgument, "{line}");
+        }
         assert_eq!(kind("s --profile 3 jq"), ErrorKind::InvalidValue);
         assert_eq!(kind("s report"), ErrorKind::MissingRequiredArgument);
         assert_eq!(kind("s run"), ErrorKind::MissingRequiredArgument);
@@ -265,6 +290,6 @@ mod tests {
         ];
         let cli = Cli::try_parse_from(line).expect("parsed");
         assert_eq!(cli.report.output.as_deref(), Some(odd.as_ref()));
-        assert!(matches!(cli.verb, Verb::Program(command) if command == [odd.clone(), odd]));
+        assert_eq!(cli.command, [odd.clone(), odd]);
     }
 }

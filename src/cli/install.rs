@@ -20,12 +20,14 @@ const FILE_NAME: &str = "libskipheap.so";
 ///
 /// `None` when the user has none. A run can also do with its own folder.
 pub(crate) fn cache_folder() -> Option<PathBuf> {
-    let absolute = |name, below: &str| {
+    let absolute = |name| {
         let folder = PathBuf::from(env::var_os(name)?);
-        folder.is_absolute().then(|| folder.join(below))
+        folder.is_absolute().then_some(folder)
     };
-    absolute("XDG_CACHE_HOME", "")
-        .or_else(|| absolute("HOME", ".cache"))
+    // A home that is not there (a system user's) is not to be made.
+    let home = || absolute("HOME").filter(|home| home.is_dir());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| Some(home()?.join(".cache")))
         .map(|cache| cache.join("skip-heapprof").join(ID))
 }
 

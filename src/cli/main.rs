@@ -11,6 +11,7 @@
 mod record;
 #[path = "../report/mod.rs"]
 #[allow(dead_code)]
+#[cfg_attr(test, allow(unsafe_code))] // Its tests look at records byte by byte.
 mod report;
 #[path = "../symbolize/mod.rs"]
 #[allow(dead_code, unsafe_code)] // It maps object files.
@@ -40,37 +41,20 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Cli { report, run, verb } = Cli::parse();
-    match dispatch(verb, run, &report) {
+    let cli = Cli::parse();
+    let wanted = cli.report.clone();
+    let done = match cli.verb() {
+        Verb::Run { options, command } => run::run(&command, &options, &wanted),
+        Verb::Report { recordings } => reporting::report(&recordings, &wanted),
+        Verb::Library => library(),
+    };
+    match done {
         Ok(status) => ExitCode::from(status),
         Err(Failure { code, error }) => {
             // Nobody to tell if that fails.
             let _ = writeln!(io::stderr(), "skip-heapprof: {error:#}");
             ExitCode::from(code as u8)
         }
-    }
-}
-
-fn dispatch(
-    verb: Verb,
-    outer: args::RunOptions,
-    wanted: &args::ReportOptions,
-) -> Result<u8, Failure> {
-    match verb {
-        Verb::Program(command) => run::run(&command, &outer, wanted),
-        Verb::Run { options, command } => run::run(&command, &options.or(outer), wanted),
-        Verb::Report { recordings } => {
-            if outer.is_any() {
-                return Err(Failure {
-                    code: Code::Unusable,
-                    error: anyhow::anyhow!(
-                        "report takes --output, --merge and --quiet; the other options are for runs"
-                    ),
-                });
-            }
-            reporting::report(&recordings, wanted)
-        }
-        Verb::Library => library(),
     }
 }
 

@@ -88,11 +88,10 @@ impl Output {
     ) -> io::Result<Option<PathBuf>> {
         let (file, path) = match &self.place {
             Place::Stdout => {
-                let written = write(&mut io::stdout().lock());
-                return match written {
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
-                    other => other.map(|()| None),
-                };
+                let mut out = io::BufWriter::new(WhileRead(io::stdout().lock()));
+                write(&mut out)?;
+                out.flush()?;
+                return Ok(None);
             }
             Place::Named(path) => (File::create(path).map_err(naming(path))?, path.clone()),
             Place::Fresh | Place::Made(_) => {
@@ -140,6 +139,25 @@ impl Output {
             }
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
+    }
+}
+
+/// Writes as long as somebody reads. That a reader such as `head` has enough is no error.
+struct WhileRead<W>(W);
+
+impl<W: Write> Write for WhileRead<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -280,6 +298,17 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
             fs::remove_file(&path).expect("removed");
         }
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut out = WhileRead(writer);
+        out.write_all(b"text").expect("nobody minds");
+        out.flush().expect("nobody minds");
+        let full = File::options().write(true).open("/dev/full");
+        assert!(WhileRead(full.expect("/dev/full")).write_all(b"x").is_err());
     }
 
     #[test]

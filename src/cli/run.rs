@@ -62,6 +62,7 @@ pub(crate) fn run(
         };
         Failure::because(code, format_args!("cannot run {}", target.path.display()))(error)
     })?;
+    signals::let_go();
     let ending = Ending {
         status: exit_status(status),
         profiled,

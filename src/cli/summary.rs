@@ -4,7 +4,7 @@ use crate::harvest::{Harvest, Process};
 use crate::load::Cuts;
 use crate::record::loss::LOSSES;
 use crate::report::rows::Row;
-use crate::term::{bytes, counted, grouped, join, printable};
+use crate::term::{bytes, counted, cut, grouped, join, printable};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write;
 use std::path::Path;
@@ -109,7 +109,7 @@ fn sites(text: &mut String, harvest: &Harvest, width: usize) {
         })
         .sum();
     let room = width.saturating_sub(taken + 2);
-    let mut table = table(headings, "allocated by ← called by");
+    let mut table = table(headings, &cut("allocated by ← called by", room));
     for (row, cells) in harvest.largest.iter().zip(numbers) {
         let names: Vec<String> = row
             .names

@@ -30,8 +30,7 @@ fn remember() {
     };
     if inherited.sigchld_ignored {
         // Else the kernel throws the program's exit status away.
-        // SAFETY: the default disposition runs no code of ours.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        reset(&[libc::SIGCHLD]);
     }
     INHERITED.get_or_init(|| inherited);
 }
@@ -46,6 +45,14 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
         action.assume_init()
     };
     action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Lets these signals do what they do by default.
+pub(crate) fn reset(signals: &[i32]) {
+    for &signal in signals {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// Holds these signals back until [`deliver`]; they stay pending.
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_program_gets_the_mask_and_the_ignored_signals_of_the_parent() {
-        let own = std::fs::read_to_string("/proc/self/status").expect("status");
+        let own = std::fs::read_to_string("/proc/thread-self/status").expect("status");
         let blocked = own.lines().find(|line| line.starts_with("SigBlk"));
         let passed = status_of(pass_on);
         assert!(passed.contains(blocked.expect("a mask")), "{passed}");

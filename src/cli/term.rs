@@ -6,6 +6,8 @@ use std::io::IsTerminal;
 const DEFAULT_WIDTH: usize = 100;
 /// Narrower windows get lines of this length, which they may wrap.
 const LEAST_WIDTH: usize = 40;
+/// Names cut to fewer columns say nothing.
+const LEAST_NAME: usize = 15;
 
 /// Columns of the window that standard error goes to.
 pub(crate) fn width() -> usize {
@@ -58,24 +60,48 @@ pub(crate) fn bytes(n: u64) -> String {
     format!("{exact} ({scaled:.1} {unit})")
 }
 
-/// Cuts text to a number of columns; the last of them then shows that it was cut.
+/// Cuts text to a number of columns, in the middle: `module+0x1234` and `path::to::function` are
+/// told apart by their ends.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
-    if text.chars().count() <= columns {
+    let len = text.chars().count();
+    if len <= columns {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(columns.saturating_sub(1)).collect();
-    short.push('…');
-    short
+    let end = columns.saturating_sub(1) / 2;
+    let start = columns.saturating_sub(1 + end);
+    let shown = |from, n| text.chars().skip(from).take(n).collect::<String>();
+    format!("{}…{}", shown(0, start), shown(len - end, end))
 }
 
-/// Joins names in at most `columns` columns. Long names are cut so that every name shows something:
-/// each gets an equal share, and what the short ones do not need goes to the long ones.
+/// Joins names, most important first, in at most `columns` columns.
+///
+/// Each gets an equal share of the room, and what the short ones do not need goes to the long ones.
+/// Names are left out at the end before the share falls below [`LEAST_NAME`].
 pub(crate) fn join(names: &[&str], separator: &str, columns: usize) -> String {
-    let room = columns.saturating_sub(separator.chars().count() * names.len().saturating_sub(1));
-    let share = fair_share(names, room);
-    let cut: Vec<String> = names.iter().map(|name| cut(name, share)).collect();
-    // Even then, a window may be too narrow for the separators alone.
-    self::cut(&cut.join(separator), columns)
+    const REST: &str = "…";
+    let len = |text: &str| text.chars().count();
+    for n in (1..=names.len()).rev() {
+        let mut shown = names[..n].to_vec();
+        let is_all = n == names.len();
+        let rest = if is_all {
+            0
+        } else {
+            len(separator) + len(REST)
+        };
+        let room = columns.saturating_sub(len(separator) * (n - 1) + rest);
+        let share = fair_share(&shown, room);
+        if share < LEAST_NAME && shown.iter().any(|name| len(name) > share) && n > 1 {
+            continue;
+        }
+        let cut: Vec<String> = shown.iter().map(|name| cut(name, share)).collect();
+        shown = cut.iter().map(String::as_str).collect();
+        if !is_all {
+            shown.push(REST);
+        }
+        // A window may be too narrow for even that.
+        return self::cut(&shown.join(separator), columns);
+    }
+    String::new()
 }
 
 /// The largest length to which all names can be cut to fit together into `room`.
@@ -125,13 +151,19 @@ mod tests {
 
     #[test]
     fn long_names_are_cut_and_short_ones_are_not() {
-        let long = "x".repeat(100);
+        let long = "abcdefghijklmnopqrstuvwxyz".repeat(2);
+        assert_eq!(cut(&long, 9), "abcd…wxyz");
+        assert_eq!(cut("short", 5), "short");
         assert_eq!(join(&["main"], " < ", 10), "main");
         assert_eq!(
-            join(&[&long, "main"], " < ", 20),
-            format!("{}… < main", "x".repeat(12))
+            join(&[&long, "main"], " < ", 30),
+            "abcdefghijk…pqrstuvwxyz < main"
         );
-        assert_eq!(join(&["abcd", "efgh"], " < ", 9), "ab… < ef…");
+        assert_eq!(
+            join(&[&long, &long, "main"], " < ", 28),
+            "abcdefghijkl…pqrstuvwxyz < …"
+        );
+        assert_eq!(join(&["abcd", "efgh"], " < ", 9), "abcd < …");
         assert_eq!(join(&[], " < ", 9), "");
     }
 

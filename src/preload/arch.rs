@@ -5,9 +5,10 @@
 
 use crate::record::layout::SiteRecord;
 use core::arch::{asm, global_asm};
+use core::ffi::c_void;
 use core::mem::offset_of;
 
-// One pointer-sized thread-local in the initial-exec model. `thread_local!` in a shared library
+// Pointer-sized thread-locals in the initial-exec model. `thread_local!` in a shared library
 // goes through the loader's address function, which may allocate. Eight bytes never exhaust the
 // static TLS surplus, so the library can also be loaded by dlopen.
 global_asm!(
@@ -18,6 +19,12 @@ global_asm!(
     ".size skipheap_thread_word, 8",
     ".p2align 3",
     "skipheap_thread_word:",
+    ".zero 8",
+    ".globl skipheap_escape_word",
+    ".hidden skipheap_escape_word",
+    ".type skipheap_escape_word, @object",
+    ".size skipheap_escape_word, 8",
+    "skipheap_escape_word:",
     ".zero 8",
     ".text",
 );
@@ -89,6 +96,105 @@ pub(crate) fn thread_pointer() -> usize {
         asm!("mov {}, qword ptr fs:[0]", out(reg) tp, options(nostack, preserves_flags, readonly));
     }
     tp
+}
+
+/// Where [`escape`] returns to: a place on the stack, 0 when nothing catches.
+#[inline(always)]
+fn escape_word() -> *mut usize {
+    let word: *mut usize;
+    // SAFETY: computes the address of eight bytes of our own static TLS, which every thread has.
+    unsafe {
+        asm!(
+            "mov {w}, qword ptr [rip + skipheap_escape_word@GOTTPOFF]",
+            "add {w}, qword ptr fs:[0]",
+            w = out(reg) word,
+            options(nostack, readonly),
+        );
+    }
+    word
+}
+
+/// Calls `f(data)`; false when it was left by [`escape`], which runs no destructors.
+pub(crate) fn catch_escape(f: unsafe extern "C" fn(*mut c_void), data: *mut c_void) -> bool {
+    let word = escape_word();
+    // SAFETY: the word is this thread's; `call` leaves the stack and the saved registers as they
+    // were, whichever way it returns.
+    unsafe {
+        let returned = call(f, data, word) != 0;
+        *word = 0;
+        returned
+    }
+}
+
+/// Leaves the innermost [`catch_escape`] of this thread; returns when there is none.
+pub(crate) fn escape() {
+    // SAFETY: the word holds the stack pointer of a `call` that has not returned, or 0.
+    unsafe {
+        let stack = *escape_word();
+        if stack != 0 {
+            leave(stack);
+        }
+    }
+}
+
+/// Saves what a function has to keep, leaves rsp at `word` and calls `f(data)`. 1, or 0 by way of `leave`.
+#[unsafe(naked)]
+unsafe extern "C" fn call(
+    f: unsafe extern "C" fn(*mut c_void),
+    data: *mut c_void,
+    word: *mut usize,
+) -> usize {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_adjust_cfa_offset 8",
+        "push rbx",
+        ".cfi_adjust_cfa_offset 8",
+        "push r12",
+        ".cfi_adjust_cfa_offset 8",
+        "push r13",
+        ".cfi_adjust_cfa_offset 8",
+        "push r14",
+        ".cfi_adjust_cfa_offset 8",
+        "push r15",
+        ".cfi_adjust_cfa_offset 8",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 8",
+        "mov qword ptr [rdx], rsp",
+        "mov rax, rdi",
+        "mov rdi, rsi",
+        "call rax",
+        "mov eax, 1",
+        "2: add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
+/// Returns 0 from the `call` that left `stack`.
+///
+/// # Safety
+/// That call has not returned.
+#[unsafe(naked)]
+unsafe extern "C" fn leave(stack: usize) {
+    core::arch::naked_asm!(
+        "mov rsp, rdi",
+        "xor eax, eax",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
 }
 
 /// Adds one to a site's count, in a single instruction, so that a signal handler of the same thread

@@ -11,12 +11,11 @@ use crate::settings::{PATH_LEN, settings};
 use crate::symbolize::Symbolizer;
 use crate::{log, sys};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::fd::FromRawFd;
 
-/// Closes the recording and, without the tool, writes the CSV and the lines that name it.
+/// Without the tool, writes the CSV and the lines that name it.
 pub(crate) fn write(process: &Process) {
-    process.recording.finish();
     if !settings().session.get().is_empty() {
         return;
     }
@@ -44,14 +43,37 @@ fn write_csv(process: &Process) -> Result<(), ()> {
             ));
         })?;
     // SAFETY: just opened, and ours alone.
-    let mut out = BufWriter::new(unsafe { File::from_raw_fd(fd) });
+    let mut out = unsafe { File::from_raw_fd(fd) };
+    let mut text = Vec::new();
     let end = path.iter().position(|&byte| byte == 0).unwrap_or(0);
     let path = path.get(..end).unwrap_or(&[]);
-    csv::write(&rows, &mut out)
-        .and_then(|()| out.flush())
-        .map_err(|error| complain(&format!("cannot write {}: {error}", path.escape_ascii())))?;
+    let was_pending = sys::is_pending(libc::SIGXFSZ);
+    let result = csv::write(&rows, &mut text).and_then(|()| out.write_all(&text));
+    if result.is_err() && !was_pending {
+        // Beyond the file size limit the kernel raises a signal, which would end the program.
+        sys::take_pending(libc::SIGXFSZ);
+    }
+    result.map_err(|error| complain(&format!("cannot write {}: {error}", path.escape_ascii())))?;
     log::line(&[b"heap profiler: wrote allocation log to ", path]);
     Ok(())
+}
+
+/// Says why there is no report, where there was no memory for it. Allocates nothing.
+pub(crate) fn excuse(process: &Process) {
+    if !settings().session.get().is_empty() {
+        return;
+    }
+    let path = process.recording.path().unwrap_or(&[]);
+    let path = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    log::line(&[
+        b"heap profiler: not enough memory for the report",
+        if path.is_empty() {
+            b""
+        } else {
+            b"; the recording is "
+        },
+        path,
+    ]);
 }
 
 fn complain(what: &str) {

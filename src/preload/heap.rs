@@ -9,7 +9,7 @@
 //! May run at any moment, but not in a signal handler that interrupted it: cold paths block
 //! signals.
 
-use crate::{process, sys};
+use crate::{arch, process, sys};
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -72,6 +72,15 @@ impl Heap {
     }
 }
 
+/// A request that was not served: std would abort the program for it. Instead the cold section is
+/// left as it stands, and none is entered any more.
+fn served(block: *mut u8) -> *mut u8 {
+    if block.is_null() {
+        arch::escape();
+    }
+    block
+}
+
 struct PrivateHeap;
 
 #[global_allocator]
@@ -80,23 +89,19 @@ static PRIVATE_HEAP: PrivateHeap = PrivateHeap;
 // SAFETY: dlmalloc keeps the contract of GlobalAlloc for any layout; the heap's lock serialises.
 unsafe impl GlobalAlloc for PrivateHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match process::process() {
+        served(process::process().map_or(core::ptr::null_mut(), |p| {
             // SAFETY: the caller passes a layout of non-zero size.
-            Some(p) => p
-                .heap
-                .with(|h| unsafe { h.malloc(layout.size(), layout.align()) }),
-            None => core::ptr::null_mut(),
-        }
+            p.heap
+                .with(|h| unsafe { h.malloc(layout.size(), layout.align()) })
+        }))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match process::process() {
+        served(process::process().map_or(core::ptr::null_mut(), |p| {
             // SAFETY: as above.
-            Some(p) => p
-                .heap
-                .with(|h| unsafe { h.calloc(layout.size(), layout.align()) }),
-            None => core::ptr::null_mut(),
-        }
+            p.heap
+                .with(|h| unsafe { h.calloc(layout.size(), layout.align()) })
+        }))
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -108,12 +113,10 @@ unsafe impl GlobalAlloc for PrivateHeap {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        match process::process() {
-            Some(p) => p.heap.with(|h| {
-                // SAFETY: the caller passes a block of this heap with its layout.
-                unsafe { h.realloc(block, layout.size(), layout.align(), new_size) }
-            }),
-            None => core::ptr::null_mut(),
-        }
+        served(process::process().map_or(core::ptr::null_mut(), |p| {
+            // SAFETY: the caller passes a block of this heap with its layout.
+            p.heap
+                .with(|h| unsafe { h.realloc(block, layout.size(), layout.align(), new_size) })
+        }))
     }
 }

@@ -5,7 +5,7 @@
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
-use crate::{exit_report, log, real, settings, sys, thread, unwind};
+use crate::{arch, exit_report, log, real, settings, sys, thread, unwind};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
@@ -98,19 +98,43 @@ pub(crate) fn announce_thread(state: *const c_void) {
     }
 }
 
-/// Runs `f`; a panic in it ends here and is counted.
+/// Runs `f`; a panic in it ends here and is counted, and so does a request for memory that cannot be
+/// served. After the latter, what `f` had locked stays locked: nothing is run here any more.
 pub(crate) fn shielded<T>(f: impl FnOnce() -> T) -> Option<T> {
-    let result = catch_unwind(AssertUnwindSafe(f));
-    match result {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            // Its destructor might panic too.
-            core::mem::forget(payload);
-            if let Some(process) = process::process() {
-                process.recording.lose(Loss::Internal, 1);
+    struct Call<F, T>(Option<F>, Option<T>);
+    unsafe extern "C" fn run<F: FnOnce() -> T, T>(data: *mut c_void) {
+        // SAFETY: `data` is the call below.
+        let call = unsafe { &mut *data.cast::<Call<F, T>>() };
+        let Some(f) = call.0.take() else { return };
+        match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(value) => call.1 = Some(value),
+            Err(payload) => {
+                // Its destructor might panic too.
+                core::mem::forget(payload);
+                count_internal();
             }
-            None
         }
+    }
+    fn run_of<F: FnOnce() -> T, T>(_: &Call<F, T>) -> unsafe extern "C" fn(*mut c_void) {
+        run::<F, T>
+    }
+    let process = process::process()?;
+    if process.gave_up.load(Relaxed) {
+        return None;
+    }
+    let mut call = Call(Some(f), None);
+    let run = run_of(&call);
+    if !arch::catch_escape(run, (&raw mut call).cast()) {
+        process.gave_up.store(true, Relaxed);
+        count_internal();
+        return None;
+    }
+    call.1
+}
+
+fn count_internal() {
+    if let Some(process) = process::process() {
+        process.recording.lose(Loss::Internal, 1);
     }
 }
 
@@ -174,7 +198,11 @@ fn end_of_process() {
     {
         return;
     }
+    process.recording.finish();
     thread::cold_section(|| exit_report::write(process));
+    if process.gave_up.load(Relaxed) {
+        exit_report::excuse(process);
+    }
 }
 
 fn end_now(status: c_int) {

@@ -8,6 +8,7 @@
 //! Runs in cold sections with all signals blocked: a closed pipe raises SIGPIPE, which is taken
 //! back before the mask is restored. Must not allocate or panic.
 
+use crate::sys;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
@@ -37,7 +38,7 @@ pub(crate) fn remember_stderr() {
     };
     DEVICE.store(device, Relaxed);
     INODE.store(inode, Relaxed);
-    let limit = crate::sys::soft_limit(libc::RLIMIT_NOFILE);
+    let limit = sys::soft_limit(libc::RLIMIT_NOFILE);
     let from = HIGH_DESCRIPTOR.min(limit.saturating_sub(6)) as c_int;
     // SAFETY: duplicates a descriptor; nothing of the program's is replaced.
     let copy = unsafe { libc::fcntl(2, libc::F_DUPFD_CLOEXEC, from) };
@@ -68,33 +69,18 @@ pub(crate) fn line(parts: &[&[u8]]) {
 }
 
 fn write(fd: c_int, mut bytes: &[u8]) {
-    // SAFETY: the set is initialised by sigemptyset; the buffers are as long as said. All signals
-    // are blocked, so that SIGPIPE stays pending until it is taken below.
-    unsafe {
-        let mut pipe_only = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(pipe_only.as_mut_ptr());
-        libc::sigaddset(pipe_only.as_mut_ptr(), libc::SIGPIPE);
-        let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
-        let was_pending = libc::sigpending(pending.as_mut_ptr()) == 0
-            && libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1;
-        while !bytes.is_empty() {
-            let n = libc::write(fd, bytes.as_ptr().cast(), bytes.len());
-            if n > 0 {
-                bytes = bytes.get(n as usize..).unwrap_or(&[]);
-                continue;
-            }
-            match crate::sys::errno() {
-                libc::EINTR => {}
-                libc::EPIPE if !was_pending => {
-                    let now = libc::timespec {
-                        tv_sec: 0,
-                        tv_nsec: 0,
-                    };
-                    libc::sigtimedwait(pipe_only.as_ptr(), core::ptr::null_mut(), &raw const now);
-                    return;
-                }
-                _ => return,
-            }
+    let was_pending = sys::is_pending(libc::SIGPIPE);
+    while !bytes.is_empty() {
+        // SAFETY: the buffer is as long as said.
+        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        if n > 0 {
+            bytes = bytes.get(n as usize..).unwrap_or(&[]);
+            continue;
+        }
+        match sys::errno() {
+            libc::EINTR => {}
+            libc::EPIPE if !was_pending => return sys::take_pending(libc::SIGPIPE),
+            _ => return,
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Process {
     pub(crate) pid: AtomicU32,
     /// Set by the first end-of-process event, so that the report is written once.
     pub(crate) ended: AtomicBool,
+    /// Set when there was no memory for a cold section: no other is entered.
+    pub(crate) gave_up: AtomicBool,
     pub(crate) heap: Heap,
     pub(crate) recording: Recording,
     pub(crate) threads: Pool,

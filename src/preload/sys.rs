@@ -4,6 +4,7 @@
 //! May run at any moment. Nothing here allocates; errno may change, and callers restore it.
 
 use core::ffi::c_int;
+use core::mem::MaybeUninit;
 use core::ptr;
 
 /// Maps `len` bytes of zeroed private memory; null when there is none.
@@ -102,6 +103,39 @@ pub(crate) fn restore_signals(mask: u64) {
             ptr::null_mut::<u64>(),
             8,
         );
+    }
+}
+
+fn set_of(signal: c_int) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        set.assume_init()
+    }
+}
+
+/// Does a blocked `signal` wait for the calling thread?
+pub(crate) fn is_pending(signal: c_int) -> bool {
+    let mut pending = set_of(signal);
+    // SAFETY: both calls get an initialised set.
+    unsafe {
+        libc::sigpending(&raw mut pending) == 0
+            && libc::sigismember(&raw const pending, signal) == 1
+    }
+}
+
+/// Takes back a blocked `signal` that our own system call has raised.
+pub(crate) fn take_pending(signal: c_int) {
+    let set = set_of(signal);
+    let now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointers are to initialised values; no information is wanted.
+    unsafe {
+        libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const now);
     }
 }
 

@@ -252,7 +252,7 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
         && let Some(thread) = process
             .threads
             .states()
-            .find(|t| ptr::from_ref(*t) as usize == state as usize)
+            .find(|t| ptr::eq(ptr::from_ref(*t), state.cast()))
     {
         arch::set_thread_word(0);
         thread.owner.store(0, Release);

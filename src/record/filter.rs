@@ -5,10 +5,38 @@ use super::settings::Mode;
 
 /// Programs that only start the real program, left out by default so that `./run.sh` reports the
 /// program and not the shell.
-pub(crate) const LAUNCHERS: [&str; 30] = [
-    "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "ash", "busybox", "toybox",
-    "env", "time", "timeout", "nice", "nohup", "setsid", "stdbuf", "sudo", "xargs", "make",
-    "gmake", "ninja", "strace", "ltrace", "gdb", "taskset", "ionice", "chrt",
+pub(crate) const LAUNCHERS: [&str; 31] = [
+    "skip-heapprof",
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "ksh",
+    "mksh",
+    "fish",
+    "csh",
+    "tcsh",
+    "ash",
+    "busybox",
+    "toybox",
+    "env",
+    "time",
+    "timeout",
+    "nice",
+    "nohup",
+    "setsid",
+    "stdbuf",
+    "sudo",
+    "xargs",
+    "make",
+    "gmake",
+    "ninja",
+    "strace",
+    "ltrace",
+    "gdb",
+    "taskset",
+    "ionice",
+    "chrt",
 ];
 
 /// Does `name` match `pattern`, in which `*` stands for any bytes and `?` for one?

@@ -4,6 +4,8 @@ use crate::record::layout::FIRST_FRAME_ID;
 use crate::record::reader::{FormatError, Module, Recording};
 use crate::symbolize::Symbolizer;
 use crate::symbolize::hash::FastMap;
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 /// All allocations of one size from functions of these names.
@@ -39,7 +41,7 @@ pub(crate) fn totals(rows: &[Row]) -> Totals {
     })
 }
 
-/// Names by number, so that sites are compared by numbers.
+/// Names by number, so that sites are added up by numbers.
 #[derive(Default)]
 struct Interner {
     numbers: FastMap<Rc<str>, u32>,
@@ -60,6 +62,20 @@ impl Interner {
 
     fn name(&self, number: u32) -> Option<Rc<str>> {
         self.names.get((number as usize).checked_sub(1)?).cloned()
+    }
+
+    /// By number, the rank of each name in the order of the alphabet; that of no name is 0, the
+    /// first.
+    fn ranks(&self) -> Vec<u32> {
+        let mut order: Vec<(&str, u32)> = self.names.iter().map(|name| &**name).zip(1..).collect();
+        order.sort_unstable();
+        let mut ranks = vec![0; order.len() + 1];
+        for ((_, number), rank) in order.into_iter().zip(1..) {
+            if let Some(slot) = ranks.get_mut(number as usize) {
+                *slot = rank;
+            }
+        }
+        ranks
     }
 }
 
@@ -85,7 +101,18 @@ pub(crate) fn rows(
             *calls = calls.saturating_add(site.count);
         }
     }
-    let mut rows: Vec<Row> = sums
+    let ranks = interner.ranks();
+    let rank = |number: u32| ranks.get(number as usize).copied().unwrap_or(0);
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_unstable_by_key(|&((key, size), calls)| {
+        (
+            Reverse(size.saturating_mul(calls)),
+            Reverse(calls),
+            key.map(rank),
+            size,
+        )
+    });
+    Ok(sums
         .into_iter()
         .map(|((key, size), calls)| Row {
             names: key.map(|number| interner.name(number)),
@@ -93,12 +120,10 @@ pub(crate) fn rows(
             calls,
             total: size.saturating_mul(calls),
         })
-        .collect();
-    sort(&mut rows);
-    Ok(rows)
+        .collect())
 }
 
-/// Puts rows in the order of every report.
+/// Puts rows in the order of every report, which is also that of [`rows`].
 pub(crate) fn sort(rows: &mut [Row]) {
     rows.sort_unstable_by(|a, b| {
         b.total
@@ -145,13 +170,13 @@ impl<'r, 'b> FrameNames<'r, 'b> {
             frame.address.wrapping_sub(1)
         };
         let name = if frame.module == 0 {
-            symbolizer.function(None, lookup)
+            symbolizer.made_at_run_time(self.recording.pid(), lookup)
         } else {
-            if !self.modules.contains_key(&frame.module) {
-                self.modules
-                    .insert(frame.module, self.recording.module(frame.module)?);
-            }
-            symbolizer.function(self.modules.get(&frame.module), lookup)
+            let module = match self.modules.entry(frame.module) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.recording.module(frame.module)?),
+            };
+            symbolizer.function(module, lookup)
         };
         let number = interner.number(&name);
         self.numbers.insert(id, number);

@@ -1,228 +1,320 @@
-//! The function symbols of one module, from all files that describe it, sorted for look-up.
+//! The function symbols of a module, sorted for look-up by address.
+//!
+//! Symbols overlap: aliases share an address, labels and parts lie inside functions. They are
+//! flattened once into a list of segments, each with the one symbol that names it, so that a
+//! look-up is a binary search:
+//!
+//! - A symbol with a size names `[start, start + size)`, except where one that starts later lies
+//!   inside.
+//! - A symbol without a size (hand-written assembly) names what is left up to the next symbol or
+//!   the end of its section.
+//! - Among several symbols at one address, the order is: functions before untyped labels; exported
+//!   before local; fewer leading underscores (`malloc` before `__libc_malloc`); strong before weak;
+//!   the shorter; the first in the alphabet. Exported ones come early so that a separate debug file
+//!   does not change the names.
 
-/// Where a symbol's name is.
-#[derive(Clone, Copy)]
-struct NameAt {
-    /// Index into [`Symbols::data`].
-    data: u32,
-    offset: u32,
-    len: u32,
-}
+use super::elf::{Binding, FunctionSymbol, name_at};
+use super::object_file::{ObjectFile, StringsAt};
+use std::cmp::Ordering;
 
-/// A symbol as found in a file.
-pub(crate) struct RawSymbol<'d> {
-    /// First address (SVMA).
-    pub(crate) start: u64,
-    /// Bytes of the function; 0 when unknown.
-    pub(crate) size: u64,
-    /// End of the section that holds it: where a function of unknown size ends at the latest.
-    pub(crate) section_end: u64,
-    /// Mangled name, a part of the file's bytes.
-    pub(crate) name: &'d [u8],
-    /// Not local to the file.
-    pub(crate) global: bool,
+/// Sorted symbols.
+#[derive(Default)]
+pub(crate) struct Symbols {
+    strings: Vec<StringsAt>,
+    symbols: Vec<Entry>,
+    /// Sorted by the first address. Each ends where the next begins.
+    segments: Vec<Segment>,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
-    start: u64,
-    /// Exclusive; set by `finish` for symbols of unknown size.
+    symbol: FunctionSymbol,
+    /// Index into [`Symbols::strings`].
+    strings: u32,
+    /// Exclusive.
     end: u64,
-    section_end: u64,
-    global: bool,
-    name: NameAt,
 }
 
-/// Bytes that hold names: a mapped file, or one that was unpacked.
-pub(crate) type Data = Box<dyn std::ops::Deref<Target = [u8]>>;
-
-/// The function symbols of a module.
-#[derive(Default)]
-pub(crate) struct Symbols {
-    entries: Vec<Entry>,
-    data: Vec<Data>,
+#[derive(Clone, Copy)]
+struct Segment {
+    start: u64,
+    /// Index into [`Symbols::symbols`], or [`NOTHING`].
+    symbol: u32,
 }
+
+/// In a [`Segment`]: no symbol covers it.
+const NOTHING: u32 = u32::MAX;
 
 /// The function found for an address.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'s> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found<'f> {
+    /// Number of the symbol, by which names can be kept.
+    pub(crate) id: u32,
     /// First address (SVMA).
     pub(crate) start: u64,
     /// Mangled name without a symbol version.
-    pub(crate) name: &'s [u8],
+    pub(crate) name: &'f [u8],
+    /// The file does not say how long the function is: its end is a guess.
+    pub(crate) guessed: bool,
 }
 
 impl Symbols {
-    /// Adds what `read` finds in `data`, and keeps `data` for the names.
-    pub(crate) fn add(
-        &mut self,
-        data: Data,
-        read: impl FnOnce(&[u8], &mut dyn FnMut(RawSymbol<'_>)),
-    ) {
-        let index = self.data.len() as u32;
-        let entries = &mut self.entries;
-        let bytes: &[u8] = &data;
-        read(bytes, &mut |symbol| {
-            let Some(offset) = (symbol.name.as_ptr() as usize).checked_sub(bytes.as_ptr() as usize)
-            else {
-                return;
-            };
-            let (Ok(offset), Ok(len)) = (u32::try_from(offset), u32::try_from(symbol.name.len()))
-            else {
-                return;
-            };
-            // Versions stand in the name in some symbol tables.
-            let len = symbol
-                .name
-                .iter()
-                .position(|&c| c == b'@')
-                .map_or(len, |at| at as u32);
-            if len == 0 || symbol.start == 0 {
-                return;
-            }
-            entries.push(Entry {
-                start: symbol.start,
+    /// Sorts the symbols of a file.
+    pub(crate) fn new(file: &ObjectFile) -> Self {
+        let mut this = Self::default();
+        file.function_tables(|strings, functions| {
+            let index = this.strings.len() as u32;
+            this.strings.push(strings);
+            this.symbols.extend(functions.map(|symbol| Entry {
+                symbol,
+                strings: index,
                 end: symbol.start.saturating_add(symbol.size),
-                section_end: symbol.section_end,
-                global: symbol.global,
-                name: NameAt {
-                    data: index,
-                    offset,
-                    len,
-                },
-            });
+            }));
         });
-        self.data.push(data);
+        // Indices are 32 bits; a file with more symbols than that is none.
+        this.symbols.truncate(NOTHING as usize);
+        this.symbols
+            .sort_unstable_by_key(|entry| entry.symbol.start);
+        this.drop_aliases(file);
+        this.flatten();
+        this
     }
 
-    /// The bytes of the first file that was added.
-    pub(crate) fn bytes(&self) -> Option<&[u8]> {
-        self.data.first().map(|data| &***data)
+    fn name<'f>(&self, file: &'f ObjectFile, entry: &Entry) -> &'f [u8] {
+        self.strings
+            .get(entry.strings as usize)
+            .map_or(&[], |strings| {
+                name_at(
+                    file.source(strings.source),
+                    &strings.range,
+                    entry.symbol.name,
+                )
+            })
     }
 
-    /// Sorts, leaves one symbol for each address, and gives symbols of unknown size an end.
-    pub(crate) fn finish(&mut self) {
-        let mut entries = std::mem::take(&mut self.entries);
-        // The first of each address is kept: sized before unsized, then the name a person would
-        // use: global, few leading underscores, short, first in the alphabet.
-        entries.sort_by(|a, b| {
-            let (a_name, b_name) = (self.name(a.name), self.name(b.name));
-            let underscores = |name: &[u8]| name.iter().take_while(|&&c| c == b'_').count();
-            a.start
-                .cmp(&b.start)
-                .then((a.end == a.start).cmp(&(b.end == b.start)))
-                .then(b.global.cmp(&a.global))
-                .then(underscores(a_name).cmp(&underscores(b_name)))
-                .then(a_name.len().cmp(&b_name.len()))
-                .then(a_name.cmp(b_name))
-        });
-        entries.dedup_by_key(|entry| entry.start);
-        let next: Vec<u64> = entries.iter().skip(1).map(|entry| entry.start).collect();
-        for (i, entry) in entries.iter_mut().enumerate() {
-            if entry.end == entry.start {
-                let next = next.get(i).copied().unwrap_or(u64::MAX);
-                entry.end = next.min(entry.section_end).max(entry.start);
+    /// Of the symbols at one address, keeps the best one of each length, the best of all last;
+    /// gives those without a size an end.
+    fn drop_aliases(&mut self, file: &ObjectFile) {
+        let entries = std::mem::take(&mut self.symbols);
+        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+        let mut group: Vec<(Entry, &[u8])> = Vec::new();
+        let mut groups = entries
+            .chunk_by(|a, b| a.symbol.start == b.symbol.start)
+            .peekable();
+        while let Some(entries) = groups.next() {
+            let next = groups
+                .peek()
+                .and_then(|next| next.first())
+                .map_or(u64::MAX, |next| next.symbol.start);
+            group.clear();
+            group.extend(entries.iter().map(|entry| (*entry, self.name(file, entry))));
+            let is_sized = group
+                .iter()
+                .any(|(entry, name)| entry.symbol.size != 0 && !name.is_empty());
+            group.retain(|(entry, name)| !name.is_empty() && (entry.symbol.size != 0) == is_sized);
+            group.sort_unstable_by(worse_first);
+            let first = kept.len();
+            // One that a better one covers entirely is never seen.
+            let mut covered = 0;
+            for (mut entry, _) in group.iter().rev().copied() {
+                if !is_sized {
+                    entry.end = next.min(entry.symbol.section_end);
+                }
+                if entry.end > covered {
+                    covered = entry.end;
+                    kept.push(entry);
+                }
+            }
+            if let Some(group) = kept.get_mut(first..) {
+                group.reverse();
             }
         }
-        entries.shrink_to_fit();
-        self.entries = entries;
+        self.symbols = kept;
     }
 
-    fn name(&self, at: NameAt) -> &[u8] {
-        let start = at.offset as usize;
-        self.data
-            .get(at.data as usize)
-            .and_then(|data| data.get(start..start + at.len as usize))
-            .unwrap_or(&[])
+    /// Makes the segments.
+    fn flatten(&mut self) {
+        let mut segments: Vec<Segment> = Vec::with_capacity(self.symbols.len());
+        // Symbols that the sweep is inside of, the innermost last.
+        let mut open: Vec<(u32, u64)> = Vec::new();
+        for (index, entry) in (0_u32..).zip(&self.symbols) {
+            close(&mut segments, &mut open, entry.symbol.start);
+            if entry.symbol.size == 0 && !open.is_empty() {
+                continue;
+            }
+            push(
+                &mut segments,
+                Segment {
+                    start: entry.symbol.start,
+                    symbol: index,
+                },
+            );
+            open.push((index, entry.end));
+        }
+        close(&mut segments, &mut open, u64::MAX);
+        self.segments = segments;
     }
 
     /// The function that contains an address.
-    pub(crate) fn find(&self, address: u64) -> Option<Found<'_>> {
-        /// How many labels inside a function are passed over.
-        const NESTED: usize = 16;
-        let behind = self.entries.partition_point(|entry| entry.start <= address);
-        let first = behind.saturating_sub(NESTED);
-        let entry = self
-            .entries
-            .get(first..behind)?
-            .iter()
-            .rev()
-            .find(|entry| address < entry.end)?;
+    pub(crate) fn find<'f>(&self, file: &'f ObjectFile, address: u64) -> Option<Found<'f>> {
+        let behind = self
+            .segments
+            .partition_point(|segment| segment.start <= address);
+        let segment = self.segments.get(behind.checked_sub(1)?)?;
+        let entry = self.symbols.get(segment.symbol as usize)?;
         Some(Found {
-            start: entry.start,
-            name: self.name(entry.name),
+            id: segment.symbol,
+            start: entry.symbol.start,
+            name: self.name(file, entry),
+            guessed: entry.symbol.size == 0,
         })
+    }
+}
+
+/// Ends the symbols that end up to an address.
+fn close(segments: &mut Vec<Segment>, open: &mut Vec<(u32, u64)>, address: u64) {
+    while let Some(&(_, end)) = open.last() {
+        if end > address {
+            return;
+        }
+        // Those around it that ended inside it are over, too.
+        while open.last().is_some_and(|around| around.1 <= end) {
+            open.pop();
+        }
+        push(
+            segments,
+            Segment {
+                start: end,
+                symbol: open.last().map_or(NOTHING, |around| around.0),
+            },
+        );
+    }
+}
+
+/// Adds a segment; it replaces one of no length.
+fn push(segments: &mut Vec<Segment>, segment: Segment) {
+    match segments.last_mut() {
+        Some(last) if last.start == segment.start => *last = segment,
+        _ => segments.push(segment),
+    }
+}
+
+/// The order of symbols at one address; see the head of this file.
+fn worse_first((a, a_name): &(Entry, &[u8]), (b, b_name): &(Entry, &[u8])) -> Ordering {
+    let is_local = |entry: &Entry| entry.symbol.binding == Binding::Local;
+    let better_first = (a.symbol.label.cmp(&b.symbol.label))
+        .then_with(|| is_local(a).cmp(&is_local(b)))
+        .then_with(|| underscores(a_name).cmp(&underscores(b_name)))
+        .then_with(|| a.symbol.binding.cmp(&b.symbol.binding))
+        .then_with(|| a_name.len().cmp(&b_name.len()))
+        .then_with(|| a_name.cmp(b_name))
+        .then_with(|| b.end.cmp(&a.end));
+    better_first.reverse()
+}
+
+/// Leading underscores, without that of a mangled name.
+fn underscores(name: &[u8]) -> usize {
+    match name {
+        [b'_', b'Z' | b'R', ..] => 0,
+        _ => name.iter().take_while(|&&c| c == b'_').count(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::symbolize::tests::{Sym, elf};
+    use proptest::prelude::*;
 
-    fn symbols(list: &[(u64, u64, &str, bool)]) -> Symbols {
-        let text: String = list.iter().map(|symbol| symbol.2).collect();
-        let mut symbols = Symbols::default();
-        symbols.add(Box::new(text.into_bytes()), |bytes, add| {
-            let mut at = 0;
-            for &(start, size, name, global) in list {
-                let name = &bytes[at..at + name.len()];
-                at += name.len();
-                add(RawSymbol {
-                    start,
-                    size,
-                    section_end: 0x2000,
-                    name,
-                    global,
-                });
-            }
-        });
-        symbols.finish();
+    fn name_at(list: &[Sym], address: u64) -> Option<String> {
+        let file = elf(list);
+        let symbols = Symbols::new(&file);
         symbols
-    }
-
-    fn name_at(symbols: &Symbols, address: u64) -> Option<String> {
-        symbols
-            .find(address)
+            .find(&file, address)
             .map(|found| String::from_utf8(found.name.to_vec()).unwrap())
     }
 
     #[test]
     fn sizes_bound_functions_and_gaps_have_no_name() {
-        let s = symbols(&[
-            (0x1000, 0x10, "a", true),
-            (0x1020, 0, "asm", false),
-            (0x1040, 8, "b", false),
-        ]);
-        assert_eq!(name_at(&s, 0xfff), None);
-        assert_eq!(name_at(&s, 0x1000).as_deref(), Some("a"));
-        assert_eq!(name_at(&s, 0x100f).as_deref(), Some("a"));
-        assert_eq!(name_at(&s, 0x1010), None);
-        assert_eq!(name_at(&s, 0x103f).as_deref(), Some("asm"));
-        assert_eq!(name_at(&s, 0x1047).as_deref(), Some("b"));
-        assert_eq!(name_at(&s, 0x1048), None);
+        let list = [
+            Sym::function("a", 0x1000, 0x10),
+            Sym::function("asm", 0x1020, 0).local(),
+            Sym::function("b", 0x1040, 8).local(),
+            Sym::function("end", 0x1ff0, 0),
+        ];
+        for (address, name) in [
+            (0xfff, None),
+            (0x1000, Some("a")),
+            (0x100f, Some("a")),
+            (0x1010, None),
+            (0x101f, None),
+            (0x1020, Some("asm")),
+            (0x103f, Some("asm")),
+            (0x1040, Some("b")),
+            (0x1047, Some("b")),
+            (0x1048, None),
+            (0x1fff, Some("end")),
+            (0x2000, None),
+            (u64::MAX, None),
+        ] {
+            assert_eq!(name_at(&list, address).as_deref(), name, "{address:#x}");
+        }
     }
 
     #[test]
-    fn among_aliases_the_plain_global_name_wins() {
-        let s = symbols(&[
-            (0x1000, 8, "__libc_malloc", true),
-            (0x1000, 8, "malloc", true),
-            (0x1000, 8, "m", false),
-            (0x1000, 0, "label", true),
-        ]);
-        assert_eq!(name_at(&s, 0x1004).as_deref(), Some("malloc"));
+    fn among_aliases_the_plain_exported_name_wins() {
+        let list = [
+            Sym::function("__libc_malloc", 0x1000, 8),
+            Sym::function("m", 0x1000, 8).local(),
+            Sym::function("label", 0x1000, 0),
+            Sym::function("a", 0x1000, 8).label(),
+            Sym::function("malloc@@GLIBC_2.2.5", 0x1000, 8),
+            Sym::function("mallocs", 0x1000, 8).weak(),
+        ];
+        assert_eq!(name_at(&list, 0x1004).as_deref(), Some("malloc"));
+        let list = [
+            Sym::function("__write", 0x1000, 8),
+            Sym::function("write", 0x1000, 8).weak(),
+        ];
+        assert_eq!(name_at(&list, 0x1004).as_deref(), Some("write"));
+        let list = [
+            Sym::function("zz", 0x1000, 8),
+            Sym::function("a", 0x1000, 8).weak(),
+        ];
+        assert_eq!(name_at(&list, 0x1004).as_deref(), Some("zz"));
     }
 
     #[test]
-    fn labels_inside_a_function_do_not_hide_it() {
-        let s = symbols(&[(0x1000, 0x100, "outer", true), (0x1010, 4, "inner", false)]);
-        assert_eq!(name_at(&s, 0x1011).as_deref(), Some("inner"));
-        assert_eq!(name_at(&s, 0x1050).as_deref(), Some("outer"));
+    fn what_lies_inside_a_function_hides_only_its_own_part() {
+        let list = [
+            Sym::function("outer", 0x1000, 0x100),
+            Sym::function("inner", 0x1010, 4).local(),
+            Sym::function("label", 0x1020, 0).label().local(),
+            Sym::function("short", 0x1000, 4).local(),
+        ];
+        assert_eq!(name_at(&list, 0x1002).as_deref(), Some("outer"));
+        assert_eq!(name_at(&list, 0x1013).as_deref(), Some("inner"));
+        assert_eq!(name_at(&list, 0x1014).as_deref(), Some("outer"));
+        assert_eq!(name_at(&list, 0x1050).as_deref(), Some("outer"));
+        assert_eq!(name_at(&list, 0x1100), None);
     }
 
-    #[test]
-    fn symbol_versions_are_cut() {
-        let s = symbols(&[(0x1000, 8, "memcpy@@GLIBC_2.14", true)]);
-        assert_eq!(name_at(&s, 0x1000).as_deref(), Some("memcpy"));
+    proptest! {
+        #[test]
+        fn the_segments_say_what_a_search_of_all_symbols_says(
+            list in prop::collection::vec((0x1000_u64..0x1040, 1_u64..24, 0_usize..3), 0..20),
+            address in 0xff8_u64..0x1068,
+        ) {
+            let names = ["a", "bb", "_c"];
+            let list: Vec<Sym> =
+                list.iter().map(|&(start, size, name)| Sym::function(names[name], start, size)).collect();
+            // The one that starts last, then the best name of those that cover the address.
+            let expected = list
+                .iter()
+                .filter(|sym| sym.start <= address && address < sym.start + sym.size)
+                .max_by_key(|sym| (sym.start, std::cmp::Reverse(names.iter().position(|name| *name == sym.name))))
+                .map(|sym| sym.name.to_owned());
+            prop_assert_eq!(name_at(&list, address), expected);
+        }
     }
 }

@@ -107,8 +107,9 @@ pub(crate) fn go_on(regs: Regs, hi: u64, ids: [u64; 4], taken: usize, last: u64)
 pub(crate) unsafe fn walk_anywhere(entry: *const u64, bp: u64) -> Frames {
     let memory = Memory::around(entry as u64);
     // SAFETY: `entry` is readable, as the caller promises.
+    let ra = unsafe { *entry };
     let regs = Regs {
-        ra: unsafe { *entry },
+        ra,
         sp: entry as u64 + 8,
         bp,
     };
@@ -268,17 +269,25 @@ impl Walk {
     }
 }
 
-/// Is there a call instruction in known code that returns to this address?
+/// Is there a call instruction that returns to this address?
 fn follows_a_call(address: u64) -> bool {
     const LONGEST_CALL: u64 = 7;
-    let Some(found) = modules::find(address.wrapping_sub(1)) else {
+    let Some(start) = address.checked_sub(LONGEST_CALL) else {
         return false;
     };
-    if address < found.start + LONGEST_CALL || !modules::is_code(address - LONGEST_CALL, address) {
+    let is_code = match modules::find(start) {
+        Some(_) => modules::is_code(start, address),
+        // Code that was made at run time; it may have been unmade since the address was left on the stack.
+        None => {
+            let words = [start & !7, (address - 1) & !7];
+            words.iter().all(|&word| sys::is_readable(word as usize))
+        }
+    };
+    if !is_code {
         return false;
     }
-    // SAFETY: the seven bytes in front of the address lie in an executable, readable segment.
-    let before = unsafe { *((address - LONGEST_CALL) as *const [u8; LONGEST_CALL as usize]) };
+    // SAFETY: the seven bytes in front of the address were just found readable.
+    let before = unsafe { *(start as *const [u8; LONGEST_CALL as usize]) };
     // E8 rel32, or FF /2 with a ModRM byte of register, memory, disp8 or disp32 form.
     before[2] == 0xe8
         || (2..=7).any(|len| {

@@ -46,6 +46,9 @@ impl Hasher for Fnv {
     }
 }
 
+/// Address ranges of the allocation wrappers of a file, sorted.
+type Ranges = Arc<[(u64, u64)]>;
+
 pub(crate) type Map<K, V> = DashMap<K, V, BuildHasherDefault<Fnv>>;
 
 /// A map for what threads share. Its shards are few: they are met on cold paths only.
@@ -144,47 +147,56 @@ pub(crate) fn find(address: u64) -> Option<Found> {
 }
 
 fn find_by_iteration(address: u64) -> Option<Found> {
-    unsafe extern "C" fn visit(
+    let mut found = None;
+    each_object(|info, headers| {
+        let (mut start, mut end, mut hdr) = (u64::MAX, 0, 0);
+        for h in headers {
+            let at = info.dlpi_addr.wrapping_add(h.p_vaddr);
+            match h.p_type {
+                libc::PT_LOAD => {
+                    start = start.min(at & !0xfff);
+                    end = end.max(at + h.p_memsz);
+                }
+                libc::PT_GNU_EH_FRAME => hdr = at,
+                _ => {}
+            }
+        }
+        if start <= address && address < end {
+            found = Some(Found {
+                start,
+                end,
+                eh_frame_hdr: hdr,
+                name: info.dlpi_name as u64,
+                bias: info.dlpi_addr,
+            });
+        }
+        found.is_some()
+    });
+    found
+}
+
+/// Calls `f` with each mapped object and its program headers, until it answers true. Under the
+/// loader's lock.
+fn each_object<F: FnMut(&libc::dl_phdr_info, &'static [libc::Elf64_Phdr]) -> bool>(mut f: F) {
+    unsafe extern "C" fn visit<
+        F: FnMut(&libc::dl_phdr_info, &'static [libc::Elf64_Phdr]) -> bool,
+    >(
         info: *mut libc::dl_phdr_info,
         _: usize,
         data: *mut c_void,
     ) -> c_int {
-        // SAFETY: the loader passes a valid info, `data` is the pair handed in below.
+        // SAFETY: the loader passes a valid info, whose headers stay mapped with the object; `data`
+        // is the closure handed in below.
         unsafe {
-            let (address, found) = &mut *data.cast::<(u64, Option<Found>)>();
             let info = &*info;
             let headers = core::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum));
-            let (mut start, mut end, mut hdr) = (u64::MAX, 0, 0);
-            for h in headers {
-                let at = info.dlpi_addr.wrapping_add(h.p_vaddr);
-                match h.p_type {
-                    libc::PT_LOAD => {
-                        start = start.min(at & !0xfff);
-                        end = end.max(at + h.p_memsz);
-                    }
-                    libc::PT_GNU_EH_FRAME => hdr = at,
-                    _ => {}
-                }
-            }
-            if start <= *address && *address < end {
-                *found = Some(Found {
-                    start,
-                    end,
-                    eh_frame_hdr: hdr,
-                    name: info.dlpi_name as u64,
-                    bias: info.dlpi_addr,
-                });
-                return 1;
-            }
+            c_int::from((*data.cast::<F>())(info, headers))
         }
-        0
     }
-    let mut data = (address, None);
     // SAFETY: `visit` keeps the contract of the callback.
     unsafe {
-        libc::dl_iterate_phdr(Some(visit), (&raw mut data).cast());
+        libc::dl_iterate_phdr(Some(visit::<F>), (&raw mut f).cast());
     }
-    data.1
 }
 
 /// Do all bytes of `start..end` lie in one readable, executable segment of a mapped object?
@@ -227,7 +239,7 @@ pub(crate) struct Module {
     identity: Vec<u8>,
     pub(crate) eh_frame: Option<EhFrame>,
     pub(crate) unwinder: UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>,
-    wrappers: Arc<[(u64, u64)]>,
+    wrappers: Ranges,
 }
 
 impl Module {
@@ -245,35 +257,64 @@ pub(crate) struct Modules {
     by_start: Map<u64, Arc<Module>>,
     /// By identity: the id in the recording and the wrappers. A file that is loaded again, also
     /// elsewhere, keeps them, so that a program that loads and unloads in a loop adds nothing.
-    known: Map<Vec<u8>, (u32, Arc<[(u64, u64)]>)>,
+    known: Map<Vec<u8>, (u32, Ranges)>,
     wrappers: Wrappers,
+}
+
+/// The program headers of a mapped object; none when they cannot be found.
+///
+/// # Safety
+/// `found` describes an object that stays mapped while code of it runs.
+unsafe fn headers(found: &Found) -> &'static [libc::Elf64_Phdr] {
+    // Of an object with gaps between its segments the loader reports one segment alone. Then the
+    // file's header is mapped at the bias.
+    let start = [found.start, found.bias].into_iter().find(|&start| {
+        // SAFETY: the start of a segment is mapped, and the bias is read after it was found readable.
+        start != 0
+            && (start == found.start || crate::sys::is_readable(start as usize))
+            && unsafe { *(start as *const [u8; 4]) } == *b"\x7fELF"
+    });
+    if let Some(start) = start {
+        // SAFETY: with the ELF magic there, the program headers follow as the header says; within
+        // the first page they are mapped.
+        unsafe {
+            let header = &*(start as *const libc::Elf64_Ehdr);
+            let len = u64::from(header.e_phnum) * size_of::<libc::Elf64_Phdr>() as u64;
+            if header.e_phoff <= 4096 && header.e_phoff + len <= 4096 {
+                let first = (start + header.e_phoff) as *const libc::Elf64_Phdr;
+                return core::slice::from_raw_parts(first, usize::from(header.e_phnum));
+            }
+        }
+    }
+    headers_by_iteration(found)
+}
+
+/// The same from the loader, under its lock: for executables with fixed addresses and gaps, and for
+/// files whose headers were moved (by BOLT).
+fn headers_by_iteration(found: &Found) -> &'static [libc::Elf64_Phdr] {
+    let mut result: &'static [libc::Elf64_Phdr] = &[];
+    each_object(|info, headers| {
+        let holds_start = headers.iter().any(|h| {
+            let at = info.dlpi_addr.wrapping_add(h.p_vaddr);
+            h.p_type == libc::PT_LOAD && at & !0xfff <= found.start && found.start < at + h.p_memsz
+        });
+        if info.dlpi_addr == found.bias && holds_start {
+            result = headers;
+        }
+        !result.is_empty()
+    });
+    result
 }
 
 /// Calls `f` with each program header of a mapped object and the readable bytes from its address to
 /// the end of the segment that holds it.
 ///
 /// # Safety
-/// `found` describes an object that stays mapped while code of it runs.
+/// As [`headers`].
 unsafe fn each_header(found: &Found, mut f: impl FnMut(&libc::Elf64_Phdr, &'static [u8])) {
-    // SAFETY: the loader mapped the first page of the object's first segment at `start`; with the
-    // ELF magic there, the program headers follow as the header says. All ranges are kept within
-    // the file's part of the segments, which are mapped.
+    // SAFETY: as the caller promises.
     unsafe {
-        let start = found.start as *const u8;
-        if core::slice::from_raw_parts(start, 4) != b"\x7fELF" {
-            return;
-        }
-        let header = &*start.cast::<libc::Elf64_Ehdr>();
-        let len = u64::from(header.e_phnum) * size_of::<libc::Elf64_Phdr>() as u64;
-        if header.e_phoff > 4096 || header.e_phoff + len > 4096 {
-            return;
-        }
-        let headers = core::slice::from_raw_parts(
-            start
-                .add(header.e_phoff as usize)
-                .cast::<libc::Elf64_Phdr>(),
-            usize::from(header.e_phnum),
-        );
+        let headers = headers(found);
         for h in headers {
             f(
                 h,
@@ -472,7 +513,7 @@ impl Modules {
         path: &[u8],
         build_id: &[u8],
         identity: &[u8],
-    ) -> (u32, Arc<[(u64, u64)]>) {
+    ) -> (u32, Ranges) {
         let identity = identity.to_vec();
         if let Some(known) = get(&self.known, &identity) {
             return known;
@@ -514,10 +555,10 @@ impl Modules {
 }
 
 fn path_of(found: &Found) -> &'static [u8] {
-    // SAFETY: the loader keeps the name while the object is mapped.
-    let name = if found.name == 0 {
+    let name: &[u8] = if found.name == 0 {
         &[]
     } else {
+        // SAFETY: the loader keeps the name, a C string, while the object is mapped.
         unsafe { CStr::from_ptr(found.name as *const _) }.to_bytes()
     };
     if name.is_empty() {

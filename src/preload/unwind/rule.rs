@@ -68,7 +68,7 @@ impl Rule {
             Some(below) => {
                 let slot = below / 8;
                 // A slot below the frame's own rsp could be overwritten at any time.
-                if !below.is_multiple_of(8) || slot < 2 || slot >= SLOT_LIMIT || below > offset {
+                if !below.is_multiple_of(8) || !(2..SLOT_LIMIT).contains(&slot) || below > offset {
                     return None;
                 }
                 slot << SLOT_SHIFT | Self::SAVES_BP

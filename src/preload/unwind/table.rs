@@ -82,10 +82,8 @@ pub(crate) fn view() -> View {
 fn view_of(table: &AtomicPtr<Slot>) -> View {
     let slots = table.load(Acquire);
     // SAFETY: by the invariant of the tables a Head lies in front of the slots.
-    View {
-        slots,
-        mask: unsafe { (*slots.cast::<Head>().sub(1)).mask },
-    }
+    let mask = unsafe { (*slots.cast::<Head>().sub(1)).mask };
+    View { slots, mask }
 }
 
 impl View {

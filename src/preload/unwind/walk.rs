@@ -84,9 +84,10 @@ pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), St
 #[inline]
 pub(crate) unsafe fn walk(entry: *const u64, bp: u64, hi: u64) -> Frames {
     let table = table::view();
-    // SAFETY: `entry` is readable.
+    // SAFETY: `entry` is readable, as the caller promises.
+    let ra = unsafe { *entry };
     let mut regs = Regs {
-        ra: unsafe { *entry },
+        ra,
         sp: entry as u64 + 8,
         bp,
     };

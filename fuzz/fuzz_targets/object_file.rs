@@ -1,0 +1,65 @@
+//! Any bytes as an object file: symbols, unwind table, packed symbols, build id, debug link,
+//! wrappers.
+
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../../src/record/mod.rs"]
+mod record;
+#[path = "../../src/symbolize/mod.rs"]
+mod symbolize;
+
+use libfuzzer_sys::fuzz_target;
+use symbolize::ModuleNames;
+use symbolize::bytes::Bytes;
+use symbolize::elf::Elf;
+use symbolize::object_file::ObjectFile;
+use symbolize::wrappers::Wrappers;
+
+fuzz_target!(|data: &[u8]| {
+    let packed = Elf::parse(data).and_then(|elf| {
+        let _ = (elf.build_id(), elf.debuglink(), elf.has_symtab());
+        elf.section(b".gnu_debugdata")
+    });
+    let unpacked =
+        symbolize::xz::unpack(packed.unwrap_or(data)).filter(|bytes| bytes.len() < 1 << 20);
+    let sources = || {
+        std::iter::once(data.to_vec())
+            .chain(unpacked.clone())
+            .map(Bytes::Owned)
+            .collect()
+    };
+
+    let file = ObjectFile::new(sources());
+    for extra in ["", "a*;f??::b"] {
+        let ranges = Wrappers::new(extra.as_bytes()).ranges_in(&file);
+        assert!(ranges.iter().all(|range| range.0 < range.1));
+        assert!(ranges.is_sorted_by(|a, b| a.1 < b.0));
+    }
+    // Around each symbol, and some addresses of nobody.
+    let mut addresses = vec![0, 1, 0x1000, u64::MAX];
+    file.function_tables(|_, functions| {
+        for symbol in functions.take(20) {
+            let end = symbol.start.wrapping_add(symbol.size);
+            addresses.extend([
+                symbol.start,
+                symbol.start.wrapping_sub(1),
+                end.wrapping_sub(1),
+                end,
+            ]);
+        }
+    });
+    if let Some((address, _)) = Elf::parse(data).and_then(|elf| elf.eh_frame_hdr()) {
+        addresses.extend([
+            address,
+            address.wrapping_sub(0x20),
+            address.wrapping_add(0x100),
+        ]);
+    }
+    let mut names = ModuleNames::new(b"/lib/x.so", Some(file));
+    for address in addresses {
+        let name = names.function(address);
+        assert!(!name.is_empty() && !name.chars().any(char::is_control));
+        assert_eq!(name, names.function(address));
+    }
+});

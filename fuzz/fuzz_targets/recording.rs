@@ -1,0 +1,68 @@
+//! Any bytes as a recording, read all the way to rows and CSV.
+//!
+//! Input that does not begin with the magic number is put behind a valid header, so that the
+//! fuzzer spends its time on chunks and records.
+
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../../src/record/mod.rs"]
+mod record;
+#[path = "../../src/report/mod.rs"]
+mod report;
+#[path = "../../src/symbolize/mod.rs"]
+mod symbolize;
+
+use libfuzzer_sys::fuzz_target;
+use record::layout::{FORMAT_VERSION, HEADER_LEN, Header, MAGIC};
+use record::reader::Recording;
+use symbolize::Symbolizer;
+
+fn with_header(chunks: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_LEN as usize];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    let cursor = std::mem::offset_of!(Header, cursor);
+    bytes[cursor..cursor + 8].copy_from_slice(&(HEADER_LEN + chunks.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(chunks);
+    bytes
+}
+
+fuzz_target!(|data: &[u8]| {
+    let made;
+    let bytes = if data.starts_with(&MAGIC) {
+        data
+    } else {
+        made = with_header(data);
+        &made
+    };
+    let Ok(recording) = Recording::parse(bytes) else {
+        return;
+    };
+    let _ = (recording.exe().len(), recording.cmdline().len());
+    let _ = (recording.pid(), recording.ppid(), recording.start_ns());
+    let _ = (recording.finished(), recording.forked());
+    for loss in record::loss::LOSSES {
+        let _ = recording.loss(loss.loss);
+    }
+    for site in recording.sites() {
+        for id in site.frames {
+            if let Ok(frame) = recording.frame(id)
+                && let Ok(module) = recording.module(frame.module)
+                // Devices and files of the machine are none of the input.
+                && module.path.contains(&b'/')
+            {
+                return;
+            }
+        }
+    }
+    if let Ok(rows) = report::rows::rows(&[&recording], &mut Symbolizer::new()) {
+        assert!(
+            rows.iter()
+                .all(|row| row.names.iter().flatten().all(|name| !name.is_empty()))
+        );
+        let totals = report::rows::totals(&rows);
+        assert_eq!(totals.sites, rows.len());
+        report::csv::write(&rows, std::io::sink()).expect("a sink takes everything");
+    }
+});

@@ -1,0 +1,339 @@
+//! Recordings made from random data through the structs of the format, read back, and summed up in
+//! the plainest way to compare.
+
+use super::rows::{Row, rows, sort, totals};
+use crate::record::PAGE;
+use crate::record::layout::*;
+use crate::record::reader::{FormatError, Recording};
+use crate::symbolize::Symbolizer;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// The bytes of a record.
+fn bytes_of<T: Copy>(record: &T) -> &[u8] {
+    // SAFETY: the records of the format are plain integers without padding (the sizes are asserted
+    // beside them), and the slice lives no longer than the record.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
+}
+
+/// Writes a recording as the library does, but all at once.
+struct Builder {
+    bytes: Vec<u8>,
+}
+
+impl Builder {
+    fn new() -> Self {
+        let mut bytes = vec![0; HEADER_LEN as usize];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        Self { bytes }
+    }
+
+    /// Adds a chunk; returns the offset of its first record.
+    fn chunk(&mut self, kind: u32, records: &[u8]) -> usize {
+        let start = self.bytes.len();
+        let pages = (size_of::<ChunkHeader>() + records.len()).div_ceil(PAGE as usize) as u32;
+        let used = if kind == CHUNK_SITES {
+            0
+        } else {
+            records.len() as u32
+        };
+        for word in [CHUNK_MAGIC, kind, pages, used] {
+            self.bytes.extend(word.to_le_bytes());
+        }
+        self.bytes.extend([0; 16]);
+        self.bytes.extend(records);
+        self.bytes.resize(start + pages as usize * PAGE as usize, 0);
+        start + size_of::<ChunkHeader>()
+    }
+
+    /// The recording, with a tail that was reserved and never written.
+    fn finish(mut self, tail: usize) -> Vec<u8> {
+        let cursor = self.bytes.len() as u64;
+        let at = std::mem::offset_of!(Header, cursor);
+        self.bytes[at..at + 8].copy_from_slice(&cursor.to_le_bytes());
+        self.bytes.resize(self.bytes.len() + tail, 0);
+        self.bytes
+    }
+}
+
+/// What a random recording is made of.
+#[derive(Clone, Debug)]
+struct Model {
+    /// Names of files that are not there, so that names are `file+0x…`.
+    modules: Vec<String>,
+    /// Module by index, address.
+    frames: Vec<(usize, u64)>,
+    /// Frames by index (those behind the last are no frames), size, function, count.
+    sites: Vec<([usize; 4], u64, u16, u64)>,
+    /// Pages reserved but not begun between the chunks.
+    holes: usize,
+    tail: usize,
+}
+
+fn models() -> impl Strategy<Value = Model> {
+    let modules = prop::collection::vec("[a-c]{1,2}", 1..4);
+    let frames = prop::collection::vec((any::<prop::sample::Index>(), 0_u64..6), 1..8);
+    let sites = prop::collection::vec((any::<[u8; 4]>(), 0_u64..3, 0_u16..9, 0_u64..4), 0..300);
+    (modules, frames, sites, 0_usize..3, 0_usize..9000).prop_map(
+        |(modules, frames, sites, holes, tail)| {
+            let len = frames.len() + 1;
+            Model {
+                frames: frames
+                    .iter()
+                    .map(|(module, address)| (module.index(modules.len()), *address))
+                    .collect(),
+                sites: sites
+                    .into_iter()
+                    .map(|(frames, size, function, count)| {
+                        (
+                            frames.map(|frame| usize::from(frame) % len),
+                            size,
+                            function,
+                            count,
+                        )
+                    })
+                    .collect(),
+                modules,
+                holes,
+                tail,
+            }
+        },
+    )
+}
+
+impl Model {
+    fn path(&self, module: usize) -> String {
+        format!("/nowhere/at/all/{}", self.modules[module])
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut builder = Builder::new();
+        let mut records = Vec::new();
+        let mut offsets = Vec::new();
+        for module in 0..self.modules.len() {
+            offsets.push(records.len());
+            let path = self.path(module);
+            let record = ModuleRecord {
+                start: 0x1000,
+                end: 0x2000,
+                bias: 0,
+                path_len: path.len() as u32,
+                build_id_len: 2,
+            };
+            records.extend(bytes_of(&record));
+            records.extend(path.bytes().chain([0xab, module as u8]));
+            records.resize(records.len().next_multiple_of(16), 0);
+        }
+        let modules = builder.chunk(CHUNK_MODULES, &records);
+        builder
+            .bytes
+            .resize(builder.bytes.len() + self.holes * PAGE as usize, 0);
+        let records: Vec<u8> = self
+            .frames
+            .iter()
+            .flat_map(|&(module, address)| {
+                let flags = (address % 2) as u32 * FRAME_EXACT;
+                let module = ((modules + offsets[module]) / 16) as u32;
+                bytes_of(&FrameRecord {
+                    module,
+                    flags,
+                    address,
+                })
+                .to_vec()
+            })
+            .collect();
+        let frames = builder.chunk(CHUNK_FRAMES, &records) / 16;
+        // A kind that later versions may add.
+        builder.chunk(77, b"?");
+        let records: Vec<u8> = self
+            .sites
+            .iter()
+            .flat_map(|&(indices, size, function, count)| {
+                let id = |index: usize| match index < self.frames.len() {
+                    true => (frames + index) as u32,
+                    // No frame, or a stack that was cut.
+                    false => (size % 4) as u32,
+                };
+                let size = size | u64::from(function) << SIZE_BITS;
+                bytes_of(&SiteRecord {
+                    frames: indices.map(id),
+                    size,
+                    count,
+                })
+                .to_vec()
+            })
+            .collect();
+        builder.chunk(CHUNK_SITES, &records);
+        builder.finish(self.tail)
+    }
+
+    fn name(&self, frame: usize) -> Option<String> {
+        let &(module, address) = self.frames.get(frame)?;
+        let lookup = if address % 2 == 1 {
+            address
+        } else {
+            address.wrapping_sub(1)
+        };
+        Some(format!("{}+{lookup:#x}", self.modules[module]))
+    }
+
+    /// Calls by names and size.
+    fn sums(&self) -> BTreeMap<(Vec<Option<String>>, u64), u64> {
+        let mut sums = BTreeMap::new();
+        for &(frames, size, _, count) in self.sites.iter().filter(|site| site.3 != 0) {
+            *sums
+                .entry((frames.map(|frame| self.name(frame)).to_vec(), size))
+                .or_insert(0) += count;
+        }
+        sums
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Row>, FormatError> {
+    rows(&[&Recording::parse(bytes)?], &mut Symbolizer::new())
+}
+
+/// Reads all there is, for what it may do to the process.
+fn read_everything(bytes: &[u8]) {
+    let Ok(recording) = Recording::parse(bytes) else {
+        return;
+    };
+    let _ = (
+        recording.exe().len(),
+        recording.cmdline().len(),
+        recording.finished(),
+        recording.pid(),
+    );
+    for site in recording.sites() {
+        for id in site.frames {
+            let module = recording
+                .frame(id)
+                .and_then(|frame| recording.module(frame.module));
+            let _ = module.map(|module| module.path.len() + module.build_id.len());
+        }
+    }
+    let _ = rows(&[&recording], &mut Symbolizer::new());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn rows_are_the_sums_of_the_sites_by_names_and_size(model in models()) {
+        let rows = read(&model.write()).unwrap();
+        let found: BTreeMap<_, _> = rows
+            .iter()
+            .map(|row| {
+                let names: Vec<_> = row.names.iter().map(|name| name.as_deref().map(str::to_owned)).collect();
+                ((names, row.size), row.calls)
+            })
+            .collect();
+        prop_assert_eq!(found.len(), rows.len());
+        prop_assert_eq!(&found, &model.sums());
+        prop_assert!(rows.iter().all(|row| row.total == row.size * row.calls));
+        let totals = totals(&rows);
+        prop_assert_eq!(totals.calls, model.sites.iter().map(|site| site.3).sum::<u64>());
+        prop_assert_eq!(totals.bytes, model.sites.iter().map(|site| site.1 * site.3).sum::<u64>());
+        prop_assert_eq!(totals.sites, rows.len());
+    }
+
+    #[test]
+    fn the_order_of_sites_in_the_file_does_not_matter(model in models(), seed: u64) {
+        let mut shuffled = model.clone();
+        let len = shuffled.sites.len().max(1);
+        shuffled.sites.rotate_left(seed as usize % len);
+        let rows = read(&model.write()).unwrap();
+        prop_assert_eq!(&read(&shuffled.write()).unwrap(), &rows);
+        let mut sorted = rows.clone();
+        sorted.reverse();
+        sort(&mut sorted);
+        prop_assert_eq!(sorted, rows);
+    }
+
+    #[test]
+    fn two_recordings_are_added_up(a in models(), b in models()) {
+        let (a_bytes, b_bytes) = (a.write(), b.write());
+        let recordings = [Recording::parse(&a_bytes).unwrap(), Recording::parse(&b_bytes).unwrap()];
+        let both = rows(&[&recordings[0], &recordings[1]], &mut Symbolizer::new()).unwrap();
+        let mut sums = a.sums();
+        for (site, calls) in b.sums() {
+            *sums.entry(site).or_insert(0) += calls;
+        }
+        prop_assert_eq!(both.len(), sums.len());
+        prop_assert_eq!(totals(&both).calls, sums.values().sum::<u64>());
+    }
+
+    #[test]
+    fn a_recording_that_is_cut_short_is_read_up_to_there(model in models(), at: prop::sample::Index) {
+        let bytes = model.write();
+        let len = at.index(bytes.len() + 1);
+        let cut = &bytes[..len];
+        match Recording::parse(cut) {
+            Ok(recording) => {
+                let calls: u64 = recording.sites().map(|site| site.count).sum();
+                prop_assert!(calls <= model.sites.iter().map(|site| site.3).sum());
+            }
+            Err(error) => prop_assert_eq!(error, FormatError::TooShort { len }),
+        }
+        read_everything(cut);
+    }
+
+    #[test]
+    fn damage_never_panics(
+        model in models(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 1..12),
+    ) {
+        let mut bytes = model.write();
+        for (at, word) in damage {
+            // Words of the records, and of the header's part that is read.
+            let at = at.index(bytes.len() / 4) * 4;
+            bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        read_everything(&bytes);
+    }
+
+    #[test]
+    fn random_chunks_never_panic(
+        chunks in prop::collection::vec((0_u32..5, 0_u32..4, any::<u32>(), any::<[u32; 8]>()), 0..6),
+        tail in 0_usize..5000,
+    ) {
+        let mut bytes = Builder::new().finish(0);
+        for (kind, pages, used, words) in chunks {
+            let start = bytes.len();
+            for word in [CHUNK_MAGIC, kind, pages, used % 5000, 0, 0, 0, 0] {
+                bytes.extend(word.to_le_bytes());
+            }
+            bytes.extend(words.iter().flat_map(|word| (word % 0x800).to_le_bytes()));
+            bytes.resize(start + pages.max(1) as usize * PAGE as usize, 0);
+        }
+        bytes.truncate(bytes.len().saturating_sub(tail).max(8));
+        let at = std::mem::offset_of!(Header, cursor);
+        if bytes.len() >= HEADER_LEN as usize {
+            let cursor = bytes.len() as u64 + u64::from(tail as u32 % 3) * PAGE;
+            bytes[at..at + 8].copy_from_slice(&cursor.to_le_bytes());
+        }
+        read_everything(&bytes);
+    }
+
+    #[test]
+    fn random_bytes_are_no_recording(bytes: Vec<u8>) {
+        prop_assert!(Recording::parse(&bytes).is_err());
+    }
+}
+
+#[test]
+fn sums_that_do_not_fit_stop_at_the_largest_number() {
+    let mut model = Model {
+        modules: vec!["a".into()],
+        frames: vec![(0, 2)],
+        sites: vec![],
+        holes: 0,
+        tail: 0,
+    };
+    let size = (1 << SIZE_BITS) - 1;
+    model.sites = vec![([0; 4], size, 0, u64::MAX), ([0; 4], size, 1, 5)];
+    let rows = read(&model.write()).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].calls, rows[0].total), (u64::MAX, u64::MAX));
+}

@@ -1,0 +1,232 @@
+//! A view of an ELF file as untrusted input: the few things that naming functions needs.
+//!
+//! Every read is checked against the file's length; what does not fit is not there. Only 64-bit
+//! little-endian files are read, since no others can be loaded into a process that the library
+//! supports.
+
+use object::LittleEndian as Le;
+use object::elf::{
+    FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD, ProgramHeader64, SHF_EXECINSTR,
+    SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
+    Sym64,
+};
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
+use std::ops::Range;
+
+/// An ELF file.
+pub(crate) struct Elf<'d> {
+    data: &'d [u8],
+    segments: &'d [ProgramHeader64<Le>],
+    sections: SectionTable<'d, FileHeader64<Le>>,
+}
+
+/// How a function symbol is seen from outside its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Binding {
+    /// Exported, or at least meant to be linked against.
+    Exported,
+    /// Exported, and may be overridden.
+    Weak,
+    /// Of one source file.
+    Local,
+}
+
+/// A symbol that may name a function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FunctionSymbol {
+    /// First address (SVMA).
+    pub(crate) start: u64,
+    /// Bytes of the function; 0 when the file does not say.
+    pub(crate) size: u64,
+    /// End of the section that holds the function; `start` where it is in none that holds code.
+    pub(crate) section_end: u64,
+    /// How it is seen from outside.
+    pub(crate) binding: Binding,
+    /// A label without a type, as hand-written assembly has.
+    pub(crate) label: bool,
+    /// Offset of the name in the table's strings.
+    pub(crate) name: u32,
+}
+
+/// A symbol table: its symbols and where its strings lie in the file.
+pub(crate) struct SymbolTable<'d> {
+    symbols: &'d [Sym64<Le>],
+    /// Where names are, in bytes from the start of the file.
+    pub(crate) strings: Range<usize>,
+    /// By section index: the end of those that hold code, 0 for others.
+    code_ends: Vec<u64>,
+}
+
+impl<'d> Elf<'d> {
+    /// `None` when `data` is no ELF file that this can read.
+    pub(crate) fn parse(data: &'d [u8]) -> Option<Self> {
+        let header = FileHeader64::<Le>::parse(data).ok()?;
+        if header.is_big_endian() {
+            return None;
+        }
+        // A file may have either kind of header alone.
+        let segments = header.program_headers(Le, data).unwrap_or(&[]);
+        let sections = header.sections(Le, data).unwrap_or_default();
+        Some(Self {
+            data,
+            segments,
+            sections,
+        })
+    }
+
+    /// The bytes of a section.
+    pub(crate) fn section(&self, name: &[u8]) -> Option<&'d [u8]> {
+        let (_, section) = self.sections.section_by_name(Le, name)?;
+        section.data(Le, self.data).ok()
+    }
+
+    /// The build id; empty when there is none.
+    pub(crate) fn build_id(&self) -> &'d [u8] {
+        let in_sections = self
+            .sections
+            .iter()
+            .filter_map(|section| section.notes(Le, self.data).ok()?);
+        let in_segments = self
+            .segments
+            .iter()
+            .filter_map(|segment| segment.notes(Le, self.data).ok()?);
+        // A debug file keeps its segments' headers but not their bytes: sections first.
+        for mut notes in in_sections.chain(in_segments) {
+            while let Ok(Some(note)) = notes.next() {
+                if note.name() == b"GNU" && note.n_type(Le) == NT_GNU_BUILD_ID {
+                    return note.desc();
+                }
+            }
+        }
+        &[]
+    }
+
+    /// Name and checksum of the separate debug file.
+    pub(crate) fn debuglink(&self) -> Option<(&'d [u8], u32)> {
+        let section = self.section(b".gnu_debuglink")?;
+        let len = memchr::memchr(0, section)?;
+        let crc = section
+            .get((len + 1).next_multiple_of(4)..)?
+            .first_chunk()?;
+        Some((section.get(..len)?, u32::from_le_bytes(*crc)))
+    }
+
+    /// Is there a full symbol table?
+    pub(crate) fn has_symtab(&self) -> bool {
+        self.sections
+            .iter()
+            .any(|section| section.sh_type(Le) == SHT_SYMTAB && section.sh_size(Le) != 0)
+    }
+
+    /// The symbol tables, the full one first.
+    pub(crate) fn symbol_tables(&self) -> impl Iterator<Item = SymbolTable<'d>> {
+        [SHT_SYMTAB, SHT_DYNSYM].into_iter().filter_map(|kind| {
+            let section = self
+                .sections
+                .iter()
+                .find(|section| section.sh_type(Le) == kind)?;
+            let symbols = section.data_as_array(Le, self.data).ok()?;
+            let strings = self.sections.section(section.link(Le)).ok()?;
+            let (offset, size) = strings.file_range(Le)?;
+            let start = usize::try_from(offset).ok()?;
+            let end = start.checked_add(usize::try_from(size).ok()?)?;
+            self.data.get(start..end)?;
+            Some(SymbolTable {
+                symbols,
+                strings: start..end,
+                code_ends: self.code_ends(),
+            })
+        })
+    }
+
+    fn code_ends(&self) -> Vec<u64> {
+        self.sections
+            .iter()
+            .map(
+                |section| match section.sh_flags(Le) & u64::from(SHF_EXECINSTR) {
+                    0 => 0,
+                    _ => section.sh_addr(Le).saturating_add(section.sh_size(Le)),
+                },
+            )
+            .collect()
+    }
+
+    /// Address and bytes of `.eh_frame_hdr`, found as an unwinder finds it: without sections.
+    pub(crate) fn eh_frame_hdr(&self) -> Option<(u64, &'d [u8])> {
+        let segment = self
+            .segments
+            .iter()
+            .find(|segment| segment.p_type(Le) == PT_GNU_EH_FRAME)?;
+        Some((segment.p_vaddr(Le), segment.data(Le, self.data).ok()?))
+    }
+
+    /// The bytes that are loaded at an address, to the end of their segment.
+    pub(crate) fn loaded_at(&self, address: u64) -> Option<&'d [u8]> {
+        self.segments
+            .iter()
+            .filter(|segment| segment.p_type(Le) == PT_LOAD)
+            .find_map(|segment| {
+                let offset = usize::try_from(address.checked_sub(segment.p_vaddr(Le))?).ok()?;
+                segment
+                    .data(Le, self.data)
+                    .ok()?
+                    .get(offset..)
+                    .filter(|bytes| !bytes.is_empty())
+            })
+    }
+}
+
+impl SymbolTable<'_> {
+    /// The symbols that may name functions.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = FunctionSymbol> {
+        self.symbols.iter().filter_map(|symbol| {
+            let section = symbol.st_shndx(Le);
+            let start = symbol.st_value(Le);
+            let size = symbol.st_size(Le);
+            let kind = symbol.st_type();
+            if !matches!(kind, STT_FUNC | STT_GNU_IFUNC | STT_NOTYPE)
+                || section == SHN_UNDEF
+                || start == 0
+            {
+                return None;
+            }
+            let section_end = self
+                .code_ends
+                .get(usize::from(section))
+                .copied()
+                .unwrap_or(0)
+                .max(start);
+            let label = kind == STT_NOTYPE;
+            // A label in data, or the mark of a section's end.
+            if section_end == start && (label || size == 0) {
+                return None;
+            }
+            let binding = match symbol.st_bind() {
+                STB_GLOBAL => Binding::Exported,
+                STB_WEAK => Binding::Weak,
+                // Unique symbols of C++ are exported as well.
+                object::elf::STB_GNU_UNIQUE => Binding::Exported,
+                _ => Binding::Local,
+            };
+            Some(FunctionSymbol {
+                start,
+                size,
+                section_end,
+                binding,
+                label,
+                name: symbol.st_name(Le),
+            })
+        })
+    }
+}
+
+/// A name in a symbol table's strings: up to its NUL, without a symbol version.
+pub(crate) fn name_at<'d>(data: &'d [u8], strings: &Range<usize>, offset: u32) -> &'d [u8] {
+    let bytes = strings
+        .start
+        .checked_add(offset as usize)
+        .and_then(|start| data.get(start..strings.end))
+        .unwrap_or(&[]);
+    let end = memchr::memchr2(0, b'@', bytes).unwrap_or(0);
+    bytes.get(..end).unwrap_or(&[])
+}
