@@ -4,14 +4,14 @@
 //! follow, and each file says at its top in which state it may run:
 //!
 //! 1. **Nothing here calls the program's malloc** but the hooks that forward to it. Rust's own
-//!    allocations go to a private heap ([`heap`]).
+//!    allocations go to a private heap (`heap`).
 //! 2. **No std thread-locals** on the way of an allocation: they may allocate, take the loader's
-//!    lock and register destructors. A pointer-sized initial-exec TLS word ([`arch`]) holds all.
+//!    lock and register destructors. A pointer-sized initial-exec TLS word (`arch`) holds all.
 //! 3. **No panic leaves the library**: cold paths that use std or other crates run under
-//!    [`lifecycle::shielded`].
+//!    `lifecycle::shielded`.
 //!
-//! An allocation's way: [`hooks`] → [`hot`] (or, where something is out of the ordinary, [`thread`]
-//! → [`unwind`] → [`sites`]); everything that happens only once for each return address, site,
+//! An allocation's way: `hooks` → `hot` (or, where something is out of the ordinary, `thread`
+//! → `unwind` → `sites`); everything that happens only once for each return address, site,
 //! thread or module lies in the `#[cold]` functions behind them.
 
 #![deny(

@@ -114,7 +114,7 @@ fn variable(name: &str) -> Option<&'static [u8]> {
 /// Reads the environment; true when this program is to be profiled.
 ///
 /// # Safety
-/// To be called once, before [`settings`].
+/// To be called once, before [`settings()`].
 pub(crate) unsafe fn read() -> bool {
     // SAFETY: the caller promises to be the only one.
     let s = unsafe { &mut *SETTINGS.0.get() };

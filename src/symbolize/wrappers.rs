@@ -328,7 +328,7 @@ mod tests {
         for wrapper in WRAPPERS {
             let matches =
                 |symbol: &&str| glob(wrapper.as_bytes(), demangle(symbol.as_bytes()).as_bytes());
-            assert!(SYMBOLS.iter().any(|symbol| matches(symbol)), "{wrapper}");
+            assert!(SYMBOLS.iter().any(matches), "{wrapper}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! From the stack pointer at an allocation to the four frames that asked for it.
 //!
 //! [`walk`] reads rules and the program's stack, both without locks. What it
-//! meets only now and then goes to [`careful`]; rules are made by [`derive`] with the help of
+//! meets only now and then goes to [`careful`]; rules are made by [`mod@derive`] with the help of
 //! framehop and [`cfi`], from the object files that [`modules`] keeps track of.
 
 mod careful;

@@ -6,7 +6,7 @@
 //! it: all old ones together are smaller than the current one. While the loader unmaps a module, an
 //! empty table stands in, so that every lookup goes the careful way.
 //!
-//! [`lookup`] runs on the hot path, at any moment; the rest in cold sections.
+//! `View::lookup` runs on the hot path, at any moment; the rest in cold sections.
 
 use super::rule::Rule;
 use crate::heap::SpinLock;
