@@ -114,13 +114,21 @@ fn escape_word() -> *mut usize {
     word
 }
 
-/// Calls `f(data)`; false when it was left by [`escape`], which runs no destructors.
-pub(crate) fn catch_escape(f: unsafe extern "C" fn(*mut c_void), data: *mut c_void) -> bool {
+/// Calls `f(data)` on another stack, whose end (aligned to 16 bytes) is `stack`, or on this one where that
+/// is 0; false when it was left by [`escape`], which runs no destructors.
+///
+/// # Safety
+/// The memory below `stack` is nobody else's meanwhile, and enough for `f`.
+pub(crate) unsafe fn catch_escape(
+    f: unsafe extern "C" fn(*mut c_void),
+    data: *mut c_void,
+    stack: usize,
+) -> bool {
     let word = escape_word();
     // SAFETY: the word is this thread's; `call` leaves the stack and the saved registers as they
     // were, whichever way it returns.
     unsafe {
-        let returned = call(f, data, word) != 0;
+        let returned = call(f, data, word, stack) != 0;
         *word = 0;
         returned
     }
@@ -137,12 +145,14 @@ pub(crate) fn escape() {
     }
 }
 
-/// Saves what a function has to keep, leaves rsp at `word` and calls `f(data)`. 1, or 0 by way of `leave`.
+/// Saves what a function has to keep, leaves rsp at `word`, changes to `stack` unless it is 0, and calls
+/// `f(data)`. 1, or 0 by way of `leave`.
 #[unsafe(naked)]
 unsafe extern "C" fn call(
     f: unsafe extern "C" fn(*mut c_void),
     data: *mut c_void,
     word: *mut usize,
+    stack: usize,
 ) -> usize {
     core::arch::naked_asm!(
         ".cfi_startproc",
@@ -161,11 +171,17 @@ unsafe extern "C" fn call(
         "sub rsp, 8",
         ".cfi_adjust_cfa_offset 8",
         "mov qword ptr [rdx], rsp",
-        "mov rax, rdi",
+        "mov rbx, rsp",
+        ".cfi_def_cfa rbx, 64",
+        "test rcx, rcx",
+        "jz 2f",
+        "mov rsp, rcx",
+        "2: mov rax, rdi",
         "mov rdi, rsi",
         "call rax",
+        "mov rsp, rbx",
         "mov eax, 1",
-        "2: add rsp, 8",
+        "add rsp, 8",
         "pop r15",
         "pop r14",
         "pop r13",

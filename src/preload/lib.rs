@@ -41,6 +41,7 @@ mod report;
 mod symbolize;
 
 mod arch;
+mod cold_stack;
 mod elf;
 mod exit_report;
 mod heap;

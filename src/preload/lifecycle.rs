@@ -124,11 +124,14 @@ pub(crate) fn shielded<T>(f: impl FnOnce() -> T) -> Option<T> {
     }
     let mut call = Call(Some(f), None);
     let run = run_of(&call);
-    if !arch::catch_escape(run, (&raw mut call).cast()) {
+    let stack = process.cold_stacks.take();
+    // SAFETY: the stack is ours until it is put back.
+    if !unsafe { arch::catch_escape(run, (&raw mut call).cast(), stack) } {
         process.gave_up.store(true, Relaxed);
         count_internal();
         return None;
     }
+    process.cold_stacks.put(stack);
     call.1
 }
 

@@ -5,6 +5,7 @@
 //!
 //! May run at any moment.
 
+use crate::cold_stack::ColdStacks;
 use crate::heap::{Heap, SpinLock};
 use crate::recording::Recording;
 use crate::thread::Pool;
@@ -26,6 +27,7 @@ pub(crate) struct Process {
     pub(crate) ended: AtomicBool,
     /// Set when there was no memory for a cold section: no other is entered.
     pub(crate) gave_up: AtomicBool,
+    pub(crate) cold_stacks: ColdStacks,
     pub(crate) heap: Heap,
     pub(crate) recording: Recording,
     pub(crate) threads: Pool,

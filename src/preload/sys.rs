@@ -45,6 +45,27 @@ pub(crate) fn map_wiped_on_fork(len: usize) -> *mut u8 {
     p
 }
 
+/// Maps a stack of `len` bytes, the lowest `guard` of them without access; its end, or 0.
+pub(crate) fn map_stack(len: usize, guard: usize) -> usize {
+    let start = map_private(len);
+    if start.is_null() {
+        return 0;
+    }
+    // SAFETY: the lowest pages of the mapping just made.
+    unsafe {
+        libc::mprotect(start.cast(), guard, libc::PROT_NONE);
+    }
+    start as usize + len
+}
+
+/// Unmaps what [`map_stack`] made.
+pub(crate) fn unmap_stack(end: usize, len: usize) {
+    // SAFETY: the caller gives the stack up.
+    unsafe {
+        libc::munmap((end - len) as *mut _, len);
+    }
+}
+
 /// Has the pages of `[start, start + len)` allocated and writable now, without a signal when the
 /// disk is full. Returns the error number on failure.
 pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {

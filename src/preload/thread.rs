@@ -100,8 +100,11 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
         process.recording.lose(Loss::NoMemory, 1);
         return;
     };
-    // SAFETY: `entry` is readable, as the caller promises; the table is this thread's.
+    // SAFETY: `entry` is readable, as the caller promises; the state is this thread's.
     unsafe {
+        if thread.stack_len == 0 {
+            thread.find_stack(entry as usize);
+        }
         let frames = careful_walk(entry, bp);
         if !(*thread.sites.get()).count(frames, size) {
             new_site(thread, frames, size);
@@ -219,24 +222,45 @@ impl Pool {
 }
 
 impl Thread {
+    /// # Safety
+    /// The calling thread owns the state.
+    unsafe fn forget_stack(&self) {
+        let this = ptr::from_ref(self).cast_mut();
+        // SAFETY: as the caller promises.
+        unsafe { (*this).stack_len = 0 };
+    }
+
+    /// Finds the bounds of the thread's stack, if `sp` is on it. (A thread's first allocation may
+    /// be on another one.)
+    ///
+    /// # Safety
+    /// The calling thread owns the state.
+    unsafe fn find_stack(&self, sp: usize) {
+        let this = ptr::from_ref(self).cast_mut();
+        if let Some(bounds) = stack::own_bounds(sp) {
+            // SAFETY: as the caller promises. The length comes last: it is what lets the hot path
+            // use the others, should a signal handler come in between.
+            unsafe {
+                (*this).stack_lo = bounds.lo;
+                (*this).stack_hi = bounds.hi;
+                (*this).stack_hi_16 = bounds.hi - 16;
+                (&raw mut (*this).stack_len).write_volatile(bounds.hi - bounds.lo);
+            }
+        }
+    }
+
     /// Prepares the state for the calling thread.
     ///
     /// # Safety
     /// The calling thread owns the state.
     unsafe fn begin(&'static self) -> Option<&'static Self> {
-        let this = ptr::from_ref(self).cast_mut();
         // SAFETY: nobody but the owner reads these fields.
         unsafe {
+            self.forget_stack();
             if (*self.sites.get()).begin().is_err() {
                 self.owner.store(0, Release);
                 return None;
             }
-            let here = 0_usize;
-            let bounds = stack::own_bounds(&raw const here as usize);
-            (*this).stack_lo = bounds.map_or(0, |b| b.lo);
-            (*this).stack_hi = bounds.map_or(0, |b| b.hi);
-            (*this).stack_hi_16 = bounds.map_or(0, |b| b.hi - 16);
-            (*this).stack_len = bounds.map_or(0, |b| b.hi - b.lo);
         }
         lifecycle::announce_thread(ptr::from_ref(self).cast());
         Some(self)
