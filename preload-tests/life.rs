@@ -238,3 +238,20 @@ fn a_program_that_closes_every_descriptor_gets_them_all_and_keeps_its_files_clea
     assert_eq!(outcome.status.code(), Some(7), "{outcome:?}");
     assert_eq!(fs::read_to_string(&data).expect("the file"), "");
 }
+
+#[test]
+fn a_program_that_execs_is_reported_by_its_successor() {
+    let outcome = Run::preloaded("/usr/bin/perl")
+        .args(&[
+            "-e",
+            "my @a = map { \"x$_\" } 1..99; exec '/usr/bin/perl', '-e', '1'",
+        ])
+        .succeed();
+    let reports = outcome.reports();
+    assert_eq!(reports.len(), 2, "{outcome:?}");
+    assert!(
+        reports[0].calls() > reports[1].calls(),
+        "the first has the array: {outcome:?}"
+    );
+    assert_eq!(outcome.stderr.matches("enabled!").count(), 2, "{outcome:?}");
+}

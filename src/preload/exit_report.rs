@@ -4,22 +4,25 @@
 //! counting. The recording is complete without it.
 
 use crate::process::Process;
+use crate::record::layout::HEADER_LEN;
 use crate::record::reader::Recording;
 use crate::recording::create_in_tmp;
 use crate::report::{csv, rows};
 use crate::settings::{PATH_LEN, settings};
 use crate::symbolize::Symbolizer;
 use crate::{log, sys};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStrExt;
 
 /// Without the tool, writes the CSV and the lines that name it.
 pub(crate) fn write(process: &Process) {
     if !settings().session.get().is_empty() {
         return;
     }
-    let written = write_csv(process);
+    let written = write_csv(&process.recording.snapshot());
     if let (Some(path), Ok(())) = (process.recording.path(), written)
         && !settings().keep
     {
@@ -27,9 +30,32 @@ pub(crate) fn write(process: &Process) {
     }
 }
 
-fn write_csv(process: &Process) -> Result<(), ()> {
-    let bytes = process.recording.snapshot();
-    let recording = Recording::parse(&bytes).map_err(|error| complain(&error.to_string()))?;
+/// Writes the report of the program that this one has replaced by exec, if there is one.
+pub(crate) fn write_predecessor(process: &Process) {
+    let Some(path) = process.recording.predecessor() else {
+        return;
+    };
+    let name = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let read = || {
+        let mut file = File::open(OsStr::from_bytes(name))?;
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut file)
+            .take(HEADER_LEN)
+            .read_to_end(&mut bytes)?;
+        let rest = Recording::extent(&bytes).saturating_sub(HEADER_LEN);
+        file.take(rest).read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    let written = read()
+        .map_err(|error| complain(&format!("cannot read {}: {error}", name.escape_ascii())))
+        .and_then(|bytes| write_csv(&bytes));
+    if written.is_ok() && !settings().keep {
+        sys::unlink(path);
+    }
+}
+
+fn write_csv(bytes: &[u8]) -> Result<(), ()> {
+    let recording = Recording::parse(bytes).map_err(|error| complain(&error.to_string()))?;
     let rows = rows::rows(&[&recording], &mut Symbolizer::new())
         .map_err(|error| complain(&error.to_string()))?;
     log::line(&[b"Dumping log of size ", rows.len().to_string().as_bytes()]);

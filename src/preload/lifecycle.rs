@@ -161,6 +161,9 @@ fn constructor() {
             if s.bad_profile {
                 warn_of_bad_profile();
             }
+            if let Some(process) = process::process() {
+                exit_report::write_predecessor(process);
+            }
             log::line(&[b"heap profiler: enabled!"]);
         } else if s.bad_profile {
             log::remember_stderr();

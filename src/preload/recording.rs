@@ -49,6 +49,8 @@ pub(crate) struct Recording {
     frames: UnsafeCell<Appender>,
     modules: UnsafeCell<Appender>,
     path: UnsafeCell<[u8; PATH_LEN]>,
+    /// Empty without one.
+    predecessor: UnsafeCell<[u8; PATH_LEN]>,
 }
 
 /// What is wrong when a chunk cannot be had.
@@ -94,7 +96,7 @@ impl Recording {
         let pid = decimal(&mut digits, sys::pid());
         let session = settings().session.get();
         let fd = if session.is_empty() {
-            create_in_tmp(path, &[b"/skip-heap-", pid, b"-"], SUFFIX)
+            self.create_alone(path, pid)
         } else {
             create_unique(path, &[session, b"/", pid, b"-"], SUFFIX)
         };
@@ -134,6 +136,56 @@ impl Recording {
             return None;
         }
         Some(base.cast())
+    }
+
+    /// Creates the file of a process that no tool watches, named after the process's id and the
+    /// time of its start. Both outlive an exec: a file of that name is what the program left behind that this one
+    /// has replaced, and is put aside for the report.
+    fn create_alone(&self, path: &mut [u8; PATH_LEN], pid: &[u8]) -> Result<c_int, c_int> {
+        let mut stat = [0; 1024];
+        let started = sys::start_time(&mut stat);
+        for folder in [settings().tmp.get(), b"/tmp"] {
+            let parts = [folder, b"/skip-heap-", pid, b"-", started, SUFFIX, b"\0"];
+            if started.is_empty() || join(path, parts.into_iter()).is_err() {
+                break;
+            }
+            match sys::create_exclusively(path) {
+                Ok(fd) => return Ok(fd),
+                Err(libc::EEXIST) if self.put_aside(path, &parts[..5]) => {
+                    return sys::create_exclusively(path);
+                }
+                Err(libc::EEXIST) => break,
+                Err(_) => {}
+            }
+        }
+        create_in_tmp(path, &[b"/skip-heap-", pid, b"-"], SUFFIX)
+    }
+
+    /// Renames a file of ours; false when it is not ours.
+    fn put_aside(&self, path: &[u8], stem: &[&[u8]]) -> bool {
+        if !sys::is_own_file(path) {
+            return false;
+        }
+        // SAFETY: only `create` writes it, once, before the recording is visible.
+        let aside = unsafe { &mut *self.predecessor.get() };
+        let &[a, b, c, d, e] = stem else { return false };
+        let Ok(fd) = create_unique(aside, &[a, b, c, d, e, b"-"], SUFFIX) else {
+            return false;
+        };
+        sys::close(fd);
+        let moved = sys::rename(path, aside);
+        if !moved {
+            sys::unlink(aside);
+            aside.fill(0);
+        }
+        moved
+    }
+
+    /// Path of the recording of the program that this one has replaced, NUL-terminated.
+    pub(crate) fn predecessor(&self) -> Option<&[u8]> {
+        // SAFETY: written in `create` only.
+        let path = unsafe { &*self.predecessor.get() };
+        (path[0] != 0).then_some(path.as_slice())
     }
 
     fn header(&self) -> Option<*mut Header> {
@@ -352,20 +404,27 @@ pub(crate) fn create_unique(
             random /= 62;
             letter
         });
-        let mut len = 0;
-        for part in parts.iter().copied().chain([&letters[..], suffix, b"\0"]) {
-            let Some(room) = path.get_mut(len..len + part.len()) else {
-                return Err(libc::ENAMETOOLONG);
-            };
-            room.copy_from_slice(part);
-            len += part.len();
-        }
-        match sys::create_exclusively(&path[..len]) {
+        let letters: &[u8] = &letters;
+        join(path, parts.iter().copied().chain([letters, suffix, b"\0"]))?;
+        match sys::create_exclusively(path) {
             Err(libc::EEXIST) => {}
             result => return result,
         }
     }
     Err(libc::EEXIST)
+}
+
+/// Writes `parts`, of which the last is a NUL, into `path`.
+fn join<'p>(path: &mut [u8], parts: impl Iterator<Item = &'p [u8]>) -> Result<(), c_int> {
+    let mut len = 0;
+    for part in parts {
+        let room = path
+            .get_mut(len..len + part.len())
+            .ok_or(libc::ENAMETOOLONG)?;
+        room.copy_from_slice(part);
+        len += part.len();
+    }
+    Ok(())
 }
 
 /// `n` in decimal digits.

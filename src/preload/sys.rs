@@ -236,6 +236,42 @@ pub(crate) fn soft_limit(resource: libc::__rlimit_resource_t) -> u64 {
     }
 }
 
+/// When the process started, in clock ticks since the machine did, as text; empty when that cannot be
+/// known. An exec does not change it.
+pub(crate) fn start_time(buffer: &mut [u8]) -> &[u8] {
+    /// Fields of proc(5)'s `stat` between the command, which may hold anything, and `starttime`.
+    const BETWEEN: usize = 19;
+    let stat = read_file(b"/proc/self/stat\0", buffer);
+    let behind = stat
+        .iter()
+        .rposition(|&c| c == b')')
+        .map_or(stat.len(), |at| at + 1);
+    stat.get(behind..)
+        .and_then(|fields| fields.split(|&c| c == b' ').nth(BETWEEN + 1))
+        .filter(|field| field.iter().all(u8::is_ascii_digit))
+        .unwrap_or(&[])
+}
+
+/// Is `path` (NUL-terminated) a regular file of this user, and not a link?
+pub(crate) fn is_own_file(path: &[u8]) -> bool {
+    debug_assert!(path.contains(&0));
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path ends with a NUL; the stat is read only when the call filled it.
+    unsafe {
+        libc::lstat(path.as_ptr().cast(), stat.as_mut_ptr()) == 0 && {
+            let stat = stat.assume_init();
+            stat.st_mode & libc::S_IFMT == libc::S_IFREG && stat.st_uid == libc::geteuid()
+        }
+    }
+}
+
+/// Renames `from` to `to` (both NUL-terminated).
+pub(crate) fn rename(from: &[u8], to: &[u8]) -> bool {
+    debug_assert!(from.contains(&0) && to.contains(&0));
+    // SAFETY: both paths end with a NUL.
+    unsafe { libc::rename(from.as_ptr().cast(), to.as_ptr().cast()) == 0 }
+}
+
 /// Random bytes; not for secrets, so a clock and the stack's address do where the kernel gives
 /// none.
 pub(crate) fn random() -> u64 {

@@ -5,7 +5,7 @@ use super::settings::Mode;
 
 /// Programs that only start the real program, left out by default so that `./run.sh` reports the
 /// program and not the shell.
-pub(crate) const LAUNCHERS: [&str; 31] = [
+pub(crate) const LAUNCHERS: [&str; 38] = [
     "skip-heapprof",
     "sh",
     "bash",
@@ -37,6 +37,13 @@ pub(crate) const LAUNCHERS: [&str; 31] = [
     "taskset",
     "ionice",
     "chrt",
+    "setarch",
+    "linux64",
+    "linux32",
+    "prlimit",
+    "chroot",
+    "unshare",
+    "valgrind",
 ];
 
 /// Does `name` match `pattern`, in which `*` stands for any bytes and `?` for one?
