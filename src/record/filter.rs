@@ -5,7 +5,7 @@ use super::settings::Mode;
 
 /// Programs that only start the real program, left out by default so that `./run.sh` reports the
 /// program and not the shell.
-pub(crate) const LAUNCHERS: [&str; 38] = [
+pub(crate) const LAUNCHERS: [&str; 39] = [
     "skip-heapprof",
     "sh",
     "bash",
@@ -44,6 +44,7 @@ pub(crate) const LAUNCHERS: [&str; 38] = [
     "chroot",
     "unshare",
     "valgrind",
+    "valgrind.bin",
 ];
 
 /// Does `name` match `pattern`, in which `*` stands for any bytes and `?` for one?
