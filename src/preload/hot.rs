@@ -31,7 +31,7 @@
 //! | rcx | the thread's state |
 //! | rsi, rdx, r8 | sp, bp and return address of the walk |
 //! | r10, r11 | the rules and their mask |
-//! | r9 | the slot's offset, then the rule |
+//! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
 use crate::sites::HASH_FACTOR;
@@ -46,17 +46,16 @@ use crate::unwind::Rule;
 //   3n  a step with rbp       4n  the step is made: load the return address     5n  along rbp
 //   6n  an allocation wrapper 8n  the site                                      99  rest
 
-/// Looks up the rule of the return address in r8: its slot's offset goes to r9, the rule by `$keep`
+/// Looks up the rule of the return address in r8: its slot's index goes to r9, the rule by `$keep`
 /// into an xmm register.
 #[rustfmt::skip]
 macro_rules! lookup {
     ($n:literal, $keep:literal) => { concat!(
         "mov r9, r8\n",
-        "shl r9, 4\n",
         "and r9, r11\n",
-        "cmp qword ptr [r10 + r9], r8\n",
+        "cmp qword ptr [r10 + r9 * 8], r8\n",
         "jne 1", $n, "f\n",
-        "2", $n, ": ", $keep, " qword ptr [r10 + r9 + 8]\n",
+        "2", $n, ": ", $keep, " qword ptr [r10 + r9 * 8 + 8]\n",
     ) };
 }
 
@@ -64,11 +63,11 @@ macro_rules! lookup {
 #[rustfmt::skip]
 macro_rules! look_further {
     ($n:literal) => { concat!(
-        "1", $n, ": cmp qword ptr [r10 + r9], 0\n",
+        "1", $n, ": cmp qword ptr [r10 + r9 * 8], 0\n",
         "je 99f\n",
-        "add r9, 16\n",
+        "add r9, 2\n",
         "and r9, r11\n",
-        "cmp qword ptr [r10 + r9], r8\n",
+        "cmp qword ptr [r10 + r9 * 8], r8\n",
         "je 2", $n, "b\n",
         "jmp 1", $n, "b\n",
     ) };
@@ -79,7 +78,7 @@ macro_rules! look_further {
 #[rustfmt::skip]
 macro_rules! step {
     ($n:literal, $other:literal) => { concat!(
-        "mov r9, qword ptr [r10 + r9 + 8]\n",
+        "mov r9, qword ptr [r10 + r9 * 8 + 8]\n",
         $other, "\n",
         "jnz 3", $n, "f\n",
         "and r9d, 0xffff8\n",

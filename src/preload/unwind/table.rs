@@ -25,7 +25,8 @@ pub(crate) struct Slot {
 /// What lies in front of a table's first slot.
 #[repr(C, align(64))]
 struct Head {
-    /// Bytes of the slots, less one slot: a mask for byte offsets.
+    /// Words of the slots, less one slot's: a mask for indexes of words. (Counted in words, an index
+    /// is scaled by the load itself, and one shift less lies in the chain of a walk's loads.)
     mask: u64,
     len: AtomicU64,
 }
@@ -87,47 +88,59 @@ fn view_of(table: &AtomicPtr<Slot>) -> View {
 }
 
 impl View {
+    /// The index, in words, of a key's own slot.
     #[inline(always)]
-    fn offset(self, key: u64) -> u64 {
+    fn home(self, key: u64) -> u64 {
         // The low bits of return addresses are spread well enough; a multiplication would lengthen
-        // the chain of dependent steps of a walk.
-        (key << 4) & self.mask
+        // the chain of dependent loads of a walk.
+        key & self.mask
+    }
+
+    /// The slot at an index.
+    #[inline(always)]
+    fn slot(self, index: u64) -> &'static Slot {
+        // SAFETY: a masked index is that of a slot of the table, which is never unmapped.
+        unsafe { &*self.slots.byte_add(index as usize * 8) }
+    }
+
+    /// The index of the slot behind another.
+    #[inline(always)]
+    fn next(self, index: u64) -> u64 {
+        (index + 2) & self.mask
     }
 
     /// The rule for a return address.
     #[inline(always)]
     pub(crate) fn lookup(self, key: u64) -> Option<Rule> {
-        let mut offset = self.offset(key);
+        let mut index = self.home(key);
         loop {
-            // SAFETY: the masked offset is that of a slot of the table.
-            let slot = unsafe { &*self.slots.byte_add(offset as usize) };
+            let slot = self.slot(index);
             match slot.key.load(Acquire) {
                 found if found == key => return Some(Rule(slot.rule.load(Relaxed))),
                 0 => return None,
                 // A table is never full, so a free slot ends the search.
-                _ => offset = (offset + 16) & self.mask,
+                _ => index = self.next(index),
             }
         }
     }
 
     /// The slot of `key`, or the free one where it would go; `None` in a full table.
     fn find(self, key: u64) -> Option<&'static Slot> {
-        let mut offset = self.offset(key);
-        for _ in 0..=self.mask / 16 {
-            // SAFETY: as above.
-            let slot = unsafe { &*self.slots.byte_add(offset as usize) };
+        let mut index = self.home(key);
+        for _ in 0..=self.mask / 2 {
+            let slot = self.slot(index);
             let found = slot.key.load(Acquire);
             if found == key || found == 0 {
                 return Some(slot);
             }
-            offset = (offset + 16) & self.mask;
+            index = self.next(index);
         }
         None
     }
 
     fn slots(self) -> &'static [Slot] {
-        // SAFETY: a table has mask / 16 + 1 slots and is never unmapped.
-        unsafe { core::slice::from_raw_parts(self.slots, (self.mask / 16 + 1) as usize) }
+        // SAFETY: a table has mask / 2 + 1 slots and is never unmapped.
+        unsafe { core::slice::from_raw_parts(self.slots, (self.mask / 2 + 1) as usize) }
     }
 
     fn len(self) -> &'static AtomicU64 {
@@ -155,7 +168,7 @@ fn make(slots: u64) -> Option<View> {
     }
     // SAFETY: the mapping is fresh, zeroed and large enough.
     unsafe {
-        (*head).mask = (slots - 1) * 16;
+        (*head).mask = (slots - 1) * 2;
         Some(View {
             slots: head.add(1).cast(),
             mask: (*head).mask,
@@ -168,7 +181,7 @@ fn make(slots: u64) -> Option<View> {
 pub(crate) fn insert(lock: &SpinLock, key: u64, rule: Rule) {
     let _guard = lock.lock();
     let mut table = view_of(&MAIN);
-    let slots = table.mask / 16 + 1;
+    let slots = table.mask / 2 + 1;
     if ptr::eq(table.slots, (&raw const EMPTY.slots).cast())
         || table.len().load(Relaxed) * 2 >= slots
     {
