@@ -56,5 +56,7 @@ mod settings;
 mod sites;
 mod stack;
 mod sys;
+#[cfg(test)]
+mod testing;
 mod thread;
 mod unwind;

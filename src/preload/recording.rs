@@ -368,6 +368,12 @@ impl Recording {
         }
     }
 
+    /// Lets the recording end after `capacity` bytes, as a full disk would.
+    #[cfg(test)]
+    pub(crate) fn limit_for_tests(&self, capacity: u64) {
+        self.capacity.store(capacity, Relaxed);
+    }
+
     /// Path of the file, NUL-terminated; `None` when the recording is in memory only.
     pub(crate) fn path(&self) -> Option<&[u8]> {
         // SAFETY: written in `create` only, before `in_file`.
@@ -441,3 +447,7 @@ pub(crate) fn decimal(buffer: &mut [u8; 10], mut n: u32) -> &[u8] {
 }
 
 const _: () = assert!(offset_of!(Header, cursor) % 8 == 0);
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

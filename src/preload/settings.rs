@@ -81,6 +81,16 @@ pub(crate) fn settings() -> &'static Settings {
     unsafe { &*SETTINGS.0.get() }
 }
 
+/// Settings for the unit tests, with `tmp` as the folder for temporary files.
+#[cfg(test)]
+pub(crate) fn set_for_tests(tmp: &[u8]) {
+    // SAFETY: called once, before anything reads the settings.
+    let s = unsafe { &mut *SETTINGS.0.get() };
+    let mut buffer = [0; PATH_LEN];
+    s.exe.set(sys::read_link(b"/proc/self/exe\0", &mut buffer));
+    s.tmp.set(tmp);
+}
+
 unsafe extern "C" {
     static environ: *const *const c_char;
     static program_invocation_name: *const c_char;

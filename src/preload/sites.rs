@@ -196,3 +196,97 @@ impl Table {
 }
 
 const _: () = assert!(offset_of!(SiteRecord, size) == 16 && offset_of!(SiteRecord, count) == 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn table() -> (&'static Process, Table) {
+        // SAFETY: a process and a table of zeros are ones before anything happened.
+        let (process, mut table) = unsafe { (testing::zeroed::<Process>(), std::mem::zeroed()) };
+        testing::create(&process.recording);
+        Table::begin(&mut table).unwrap();
+        (process, table)
+    }
+
+    /// Counts one allocation as a thread does; the model is a map of std.
+    fn allocate(
+        (process, table): (&Process, &mut Table),
+        model: &mut HashMap<([u32; 4], u64), u64>,
+        site: ([u32; 4], u64),
+    ) -> Result<(), Full> {
+        let ([a, b, c, d], size) = site;
+        let frames = Frames {
+            first: u64::from(a) | u64::from(b) << 32,
+            second: u64::from(c) | u64::from(d) << 32,
+        };
+        // SAFETY: the table was begun, and is this thread's.
+        let known = unsafe { table.count(frames, size) };
+        assert_eq!(known, model.contains_key(&site));
+        if !known {
+            table.insert(process, frames, size)?;
+        }
+        *model.entry(site).or_insert(0) += 1;
+        Ok(())
+    }
+
+    /// Sites as programs have them: few frames in many combinations, small sizes.
+    fn site(random: &mut u64, frames: u32) -> ([u32; 4], u64) {
+        let mut next = |below: u64| {
+            *random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+            (*random >> 33) % below
+        };
+        let ids = [0; 4].map(|_: u32| 256 + next(u64::from(frames)) as u32);
+        (ids, next(3) * 8)
+    }
+
+    #[test]
+    fn tens_of_thousands_of_sites_are_counted_apart() {
+        let (process, mut table) = table();
+        let mut model = HashMap::new();
+        let mut random = 7;
+        for _ in 0..200_000 {
+            allocate((process, &mut table), &mut model, site(&mut random, 14)).unwrap();
+        }
+        assert!(model.len() > 50_000 && model.values().any(|&count| count > 3));
+        assert_eq!(table.used, model.len());
+        assert_eq!(testing::site_counts(&process.recording), model);
+    }
+
+    #[test]
+    fn a_full_recording_stops_new_sites_alone() {
+        let (process, mut table) = table();
+        process.recording.limit_for_tests(40 * PAGE);
+        let mut model = HashMap::new();
+        let (mut random, mut refused) = (3, 0);
+        for _ in 0..40_000 {
+            let site = site(&mut random, 12);
+            refused += u32::from(allocate((process, &mut table), &mut model, site).is_err());
+        }
+        assert!(model.len() > 3000 && refused > 3000);
+        assert_eq!(testing::site_counts(&process.recording), model);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn any_frames_and_sizes_are_told_apart(
+            sites in prop::collection::vec((any::<[u32; 4]>(), any::<u64>()), 0..800),
+            again in prop::collection::vec(any::<prop::sample::Index>(), 0..800),
+        ) {
+            let (process, mut table) = table();
+            let mut model = HashMap::new();
+            for &site in &sites {
+                allocate((process, &mut table), &mut model, site).unwrap();
+            }
+            for at in again.iter().filter(|_| !sites.is_empty()) {
+                allocate((process, &mut table), &mut model, *at.get(&sites)).unwrap();
+            }
+            prop_assert_eq!(testing::site_counts(&process.recording), model);
+        }
+    }
+}

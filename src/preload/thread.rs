@@ -149,6 +149,25 @@ pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     result
 }
 
+/// Gives the calling thread a state until the guard is dropped, without the hooks' help.
+#[cfg(test)]
+pub(crate) fn state_for_tests(process: &process::Process) -> impl Drop {
+    struct Guard(&'static Thread);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            arch::set_thread_word(0);
+            self.0.owner.store(0, Release);
+        }
+    }
+    let state = cold_section(|| process.threads.acquire())
+        .flatten()
+        .unwrap();
+    // SAFETY: the state is this thread's.
+    unsafe { state.find_stack((&raw const state) as usize) };
+    arch::set_thread_word(ptr::from_ref(state) as usize);
+    Guard(state)
+}
+
 /// All states of the process's threads. All zeros is an empty pool.
 #[repr(transparent)]
 pub(crate) struct Pool(AtomicPtr<Thread>);

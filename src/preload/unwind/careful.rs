@@ -269,6 +269,30 @@ impl Walk {
     }
 }
 
+/// One step by any rule, on the stack that `regs` are on or up to `hi`: the registers, and whether
+/// they are those of an interrupted instruction.
+#[cfg(test)]
+pub(crate) fn step_for_tests(regs: Regs, rule: Rule, hi: Option<u64>) -> Result<(Regs, bool), u32> {
+    let memory = hi.map_or_else(
+        || Memory::around(regs.sp),
+        |hi| Memory {
+            lo: regs.sp,
+            hi,
+            own: true,
+        },
+    );
+    let mut walk = Walk {
+        regs,
+        memory,
+        ids: [0; 4],
+        taken: 0,
+        last: 0,
+        exact: false,
+    };
+    walk.step(rule)?;
+    Ok((walk.regs, walk.exact))
+}
+
 /// Is there a call instruction that returns to this address?
 fn follows_a_call(address: u64) -> bool {
     const LONGEST_CALL: u64 = 7;

@@ -140,7 +140,8 @@ impl Registry {
         Some(get_or_put(&self.frames, &key, id))
     }
 
-    fn step(&self, module: &Module, address: u64, lookup: u64, exact: bool) -> Rule {
+    /// The step of a rule, without the frame.
+    pub(crate) fn step(&self, module: &Module, address: u64, lookup: u64, exact: bool) -> Rule {
         let Some(eh_frame) = &module.eh_frame else {
             return Rule::special(Special::Guess);
         };
@@ -189,6 +190,10 @@ fn ask_framehop(module: &Module, scratch: &mut Scratch, address: u64, exact: boo
         return Rule::special(Special::Cut);
     }
     let saved_bp = (regs.bp() != BP).then(|| cfa.wrapping_sub(regs.bp().wrapping_sub(MEMORY)));
+    // A slot below rsp is no longer (or not yet) the frame's: an epilogue has restored rbp already,
+    // and the table does not tell.
+    let from_sp = cfa.wrapping_sub(SP);
+    let saved_bp = saved_bp.filter(|&below| from_sp >= FAR || below <= from_sp);
     let from_bp = cfa.wrapping_sub(BP);
     if from_bp < FAR {
         return match (from_bp, saved_bp) {
@@ -197,5 +202,5 @@ fn ask_framehop(module: &Module, scratch: &mut Scratch, address: u64, exact: boo
             _ => Rule::special(Special::Cut),
         };
     }
-    Rule::from_sp(cfa.wrapping_sub(SP), saved_bp).unwrap_or(Rule::special(Special::Cut))
+    Rule::from_sp(from_sp, saved_bp).unwrap_or(Rule::special(Special::Cut))
 }

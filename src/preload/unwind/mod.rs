@@ -10,6 +10,8 @@ mod derive;
 mod modules;
 mod rule;
 mod table;
+#[cfg(test)]
+mod verify;
 pub(crate) mod walk;
 
 pub(crate) use careful::walk_anywhere as careful_walk;

@@ -1,0 +1,234 @@
+//! Recordings written here and read by the reader of the reports.
+
+use super::*;
+use crate::record::reader::{Frame, Recording as Reader};
+use crate::testing;
+use proptest::prelude::*;
+use std::ffi::CStr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+fn recording() -> &'static Recording {
+    // SAFETY: a recording of zeros is one that was not created.
+    let recording = unsafe { testing::zeroed::<Recording>() };
+    testing::create(recording);
+    recording
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    let text = CStr::from_bytes_until_nul(bytes).unwrap();
+    PathBuf::from(text.to_str().unwrap())
+}
+
+#[test]
+fn the_header_describes_the_process() {
+    let recording = recording();
+    let bytes = recording.snapshot();
+    let read = Reader::parse(&bytes).unwrap();
+    assert_eq!(read.pid(), std::process::id());
+    assert_eq!(read.ppid(), std::os::unix::process::parent_id());
+    let exe = std::env::current_exe().unwrap();
+    assert_eq!(read.exe(), exe.as_os_str().as_encoded_bytes());
+    let cmdline = std::fs::read("/proc/self/cmdline").unwrap();
+    assert_eq!(read.cmdline(), &cmdline[..cmdline.len().min(CMDLINE_LEN)]);
+    let age = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as u64
+        - read.start_ns();
+    assert!(age < 60_000_000_000);
+    assert!(!read.forked() && !read.finished());
+    assert_eq!(read.sites().count(), 0);
+}
+
+#[test]
+fn the_end_and_the_losses_are_written() {
+    let recording = recording();
+    recording.lose(Loss::NoMemory, 3);
+    recording.lose(Loss::NoMemory, 4);
+    recording.lose(Loss::Internal, 1);
+    recording.finish();
+    let bytes = recording.snapshot();
+    let read = Reader::parse(&bytes).unwrap();
+    assert!(read.finished());
+    assert_eq!(read.loss(Loss::RecordingFull), 0);
+    assert_eq!(read.loss(Loss::NoMemory), 7);
+    assert_eq!(read.loss(Loss::Internal), 1);
+}
+
+#[test]
+fn a_recording_that_was_not_created_takes_nothing() {
+    // SAFETY: as in `recording`.
+    let recording = unsafe { testing::zeroed::<Recording>() };
+    assert!(recording.chunk(CHUNK_SITES, 1).is_err());
+    assert!(recording.add_module(1, 2, 0, b"/x", b"").is_err());
+    recording.lose(Loss::Internal, 1);
+    recording.finish();
+    assert!(recording.snapshot().is_empty());
+    assert!(recording.path().is_none() && recording.predecessor().is_none());
+}
+
+#[test]
+fn the_file_is_ours_alone_and_what_lay_there_is_put_aside() {
+    let _turn = testing::recordings_in_turn();
+    // SAFETY: as in `recording`.
+    let (first, second) = unsafe {
+        (
+            testing::zeroed::<Recording>(),
+            testing::zeroed::<Recording>(),
+        )
+    };
+    first.create(false);
+    let file = path(first.path().unwrap());
+    let metadata = std::fs::symlink_metadata(&file).unwrap();
+    assert!(metadata.is_file());
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+    assert!(
+        metadata.blocks() * 512 < 64 * 1024,
+        "a hole, not {metadata:?}"
+    );
+    assert!(first.predecessor().is_none());
+    first.add_module(1, 2, 0, b"/from/the/first", b"").unwrap();
+
+    second.create(true);
+    assert_eq!(path(second.path().unwrap()), file);
+    let aside = path(second.predecessor().unwrap());
+    let bytes = std::fs::read(&aside).unwrap();
+    assert!(bytes.starts_with(&first.snapshot()));
+    let fresh = second.snapshot();
+    assert!(Reader::parse(&fresh).unwrap().forked());
+    assert_eq!(fresh.len() as u64, HEADER_LEN);
+    std::fs::remove_file(file).unwrap();
+    std::fs::remove_file(aside).unwrap();
+}
+
+/// A path and a build id.
+type Names = (Vec<u8>, Vec<u8>);
+
+fn names() -> impl Strategy<Value = Names> {
+    let path = prop_oneof![
+        9 => prop::collection::vec(any::<u8>(), 0..60),
+        // Longer than a page.
+        1 => prop::collection::vec(any::<u8>(), 3000..PATH_LEN * 4 + 500),
+    ];
+    (path, prop::collection::vec(any::<u8>(), 0..70))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn modules_and_frames_are_read_as_they_were_added(
+        added in prop::collection::vec((names(), any::<[u64; 3]>(), 0_usize..400), 0..20),
+    ) {
+        let recording = recording();
+        let mut modules = Vec::new();
+        let mut frames = Vec::new();
+        for ((path, build_id), [start, end, bias], count) in &added {
+            let id = recording.add_module(*start, *end, *bias, path, build_id).unwrap();
+            modules.push(id);
+            for i in 0..*count as u64 {
+                let frame = FrameRecord {
+                    module: id,
+                    flags: (i % 2) as u32 * FRAME_EXACT,
+                    address: start.wrapping_add(i),
+                };
+                frames.push((recording.add_frame(frame).unwrap(), frame));
+            }
+        }
+        let bytes = recording.snapshot();
+        let read = Reader::parse(&bytes).unwrap();
+        for (id, ((path, build_id), [start, end, bias], _)) in modules.iter().zip(&added) {
+            let module = read.module(*id).unwrap();
+            prop_assert_eq!([module.start, module.end, module.bias], [*start, *end, *bias]);
+            prop_assert_eq!(module.path, &path[..path.len().min(PATH_LEN * 4)]);
+            prop_assert_eq!(module.build_id, &build_id[..build_id.len().min(64)]);
+        }
+        for (id, frame) in frames {
+            let expected = Frame {
+                module: frame.module,
+                address: frame.address,
+                exact: frame.flags == FRAME_EXACT,
+            };
+            prop_assert_eq!(read.frame(id).unwrap(), expected);
+            prop_assert!(id >= FIRST_FRAME_ID);
+        }
+    }
+}
+
+#[test]
+fn threads_that_add_at_once_do_not_disturb_one_another() {
+    const THREADS: u64 = 4;
+    const FRAMES: u64 = 3000;
+    let recording = recording();
+    let address = std::ptr::from_ref(recording) as usize;
+    let ids: Vec<Vec<u32>> = std::thread::scope(|scope| {
+        let add = |thread: u64| {
+            let frame = move |i| FrameRecord {
+                module: thread as u32,
+                flags: 0,
+                address: i,
+            };
+            move || {
+                // SAFETY: it lives as long as the process; threads share it as they do in a program.
+                let recording = unsafe { &*(address as *const Recording) };
+                (0..FRAMES)
+                    .map(|i| {
+                        if i % 500 == 0 {
+                            recording.chunk(CHUNK_SITES, 1).unwrap();
+                        }
+                        recording.add_frame(frame(i)).unwrap()
+                    })
+                    .collect()
+            }
+        };
+        let threads: Vec<_> = (0..THREADS).map(|t| scope.spawn(add(t))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let bytes = recording.snapshot();
+    let read = Reader::parse(&bytes).unwrap();
+    for (thread, ids) in (0_u32..).zip(ids) {
+        for (address, id) in (0_u64..).zip(ids) {
+            let frame = read.frame(id).unwrap();
+            assert_eq!((frame.module, frame.address), (thread, address));
+        }
+    }
+}
+
+#[test]
+fn a_full_recording_keeps_what_it_has() {
+    let recording = recording();
+    recording.limit_for_tests(5 * PAGE);
+    let frame = |address| FrameRecord {
+        module: 0,
+        flags: 0,
+        address,
+    };
+    let ids: Vec<u32> = (0..)
+        .map_while(|address| recording.add_frame(frame(address)).ok())
+        .collect();
+    // Chunks of one page and of two fit behind the header, one of four does not.
+    assert_eq!(ids.len() as u64, (PAGE - 32) / 16 + (2 * PAGE - 32) / 16);
+    assert!(recording.chunk(CHUNK_SITES, 1).is_err());
+    let bytes = recording.snapshot();
+    assert_eq!(bytes.len() as u64, 5 * PAGE);
+    let read = Reader::parse(&bytes).unwrap();
+    for (address, id) in (0..).zip(ids) {
+        assert_eq!(read.frame(id).unwrap().address, address);
+    }
+}
+
+#[test]
+fn names_of_files_are_joined_or_refused() {
+    let mut path = [0xff; 8];
+    assert_eq!(
+        join(&mut path, [&b"/a"[..], b"/b", b"\0"].into_iter()),
+        Ok(())
+    );
+    assert_eq!(path[..5], *b"/a/b\0");
+    let parts = [&b"/too"[..], b"/long", b"\0"].into_iter();
+    assert_eq!(join(&mut path, parts), Err(libc::ENAMETOOLONG));
+    for (n, text) in [(0, "0"), (7, "7"), (1234, "1234"), (u32::MAX, "4294967295")] {
+        assert_eq!(decimal(&mut [0; 10], n), text.as_bytes());
+    }
+}
