@@ -15,6 +15,7 @@
 //! | `limits.rs` | a missing folder, no room on disk, too little memory |
 //! | `threads.rs` | exact counts with threads, and memory with many of them |
 //! | `modules.rs` | dlopen and dlclose |
+//! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
@@ -29,6 +30,7 @@ mod builds;
 mod calls;
 mod csv;
 mod exports;
+mod hooks;
 mod instructions;
 mod life;
 mod limits;

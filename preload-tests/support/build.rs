@@ -107,12 +107,14 @@ impl Source {
         built
     }
 
-    /// Names the build: the sources, the compiler, the options.
+    /// Names the build: the sources (those among the options too), the compiler, the options.
     fn key(&self, source: &Path) -> u64 {
         let mut hasher = DefaultHasher::new();
         let header = fixture_dir().join("fixture.h");
-        for path in [source, &header] {
-            fs::read(path)
+        let others = self.flags.iter().filter(|flag| flag.ends_with(".c"));
+        let others = others.map(|file| fixture_dir().join(file));
+        for path in [source.to_owned(), header].into_iter().chain(others) {
+            fs::read(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
                 .hash(&mut hasher);
         }

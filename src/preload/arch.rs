@@ -213,6 +213,44 @@ unsafe extern "C" fn leave(stack: usize) {
     )
 }
 
+/// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.
+pub(crate) const VECTORS_LEN: usize = 2752;
+
+/// What is saved of them: x87, SSE, AVX and the three parts of AVX-512; the parts that the machine does
+/// not have are passed over.
+const VECTOR_PARTS: u32 = 0xe7;
+
+/// Saves all vector and mask registers in their full width.
+///
+/// # Safety
+/// [`VECTORS_LEN`] bytes at `room`, aligned to 64, can be written.
+pub(crate) unsafe fn save_vectors(room: usize) {
+    /// Where the header lies, of which the instruction writes a part; the rest has to be zero.
+    const HEADER: usize = 512;
+    // SAFETY: as the caller promises.
+    unsafe {
+        ((room + HEADER) as *mut [u64; 8]).write([0; 8]);
+        asm!("xsave64 [{}]", in(reg) room, in("eax") VECTOR_PARTS, in("edx") 0,
+            options(nostack, preserves_flags));
+    }
+}
+
+/// Puts back what [`save_vectors`] saved.
+///
+/// # Safety
+/// It did so at `room`.
+pub(crate) unsafe fn restore_vectors(room: usize) {
+    // SAFETY: as the caller promises. To the compiler all these registers are changed.
+    unsafe {
+        asm!("xrstor64 [{}]", in(reg) room, in("eax") VECTOR_PARTS, in("edx") 0,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+            options(nostack, preserves_flags));
+    }
+}
+
 /// Adds one to a site's count, in a single instruction, so that a signal handler of the same thread
 /// that counts there too can come before or after it but not in its middle.
 ///

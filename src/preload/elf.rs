@@ -59,7 +59,8 @@ const STT_GNU_IFUNC: u8 = 10;
 /// Set in a version index when the symbol is not the default version of its name.
 const VERSYM_HIDDEN: u16 = 0x8000;
 
-fn own_dynamic() -> *const Dyn {
+/// Where this library's dynamic section lies.
+pub(crate) fn own_dynamic() -> *const Dyn {
     let own: *const Dyn;
     // SAFETY: takes the address of our own dynamic section, which the linker defines.
     unsafe {
@@ -73,7 +74,8 @@ fn own_dynamic() -> *const Dyn {
     own
 }
 
-fn objects() -> impl Iterator<Item = &'static LinkMap> {
+/// The loader's list.
+pub(crate) fn objects() -> impl Iterator<Item = &'static LinkMap> {
     // SAFETY: the loader exports the list and keeps its entries linked; it is read here before
     // other threads exist, or while the loader holds still (our own load).
     let mut next = unsafe { _r_debug.map };
@@ -100,6 +102,14 @@ pub(crate) fn next_definition(name: &CStr) -> *mut c_void {
         .unwrap_or(ptr::null_mut())
 }
 
+/// This library's own definition of `name`; null when it has none.
+pub(crate) fn own_definition(name: &CStr) -> *mut c_void {
+    let own = own_dynamic();
+    objects()
+        .find(|map| map.l_ld == own)
+        .map_or(ptr::null_mut(), |map| definition_in(map, name))
+}
+
 fn gnu_hash(name: &CStr) -> u32 {
     name.to_bytes().iter().fold(5381_u32, |h, &c| {
         h.wrapping_mul(33).wrapping_add(u32::from(c))
@@ -107,7 +117,7 @@ fn gnu_hash(name: &CStr) -> u32 {
 }
 
 /// The definition of `name` in one object; null when it has none.
-fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
+pub(crate) fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
     // SAFETY: a mapped object's dynamic section ends with DT_NULL and points at its own tables,
     // which the loader itself reads in the same way. The vDSO's are relative, all others the
     // loader has made absolute.

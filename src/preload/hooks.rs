@@ -7,8 +7,9 @@
 use crate::arch::{entry, hook};
 use crate::record::layout::SIZE_BITS;
 use crate::{real, sys, thread};
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
+use core::sync::atomic::AtomicPtr;
 
 hook! { /// `malloc` of C.
 malloc, real::MALLOC, function 0, pushes "push rdi" }
@@ -29,6 +30,20 @@ entry! { /// `reallocarray` of BSD and glibc.
 reallocarray, reallocarray_body }
 entry! { /// `posix_memalign` of POSIX.
 posix_memalign, posix_memalign_body }
+
+/// What is exported here, and where the next definition's address stands. Each begins with a landing
+/// pad and at least six bytes of instructions behind it (see [`crate::patch`]).
+pub(crate) static ENTRIES: [(&CStr, &AtomicPtr<c_void>); 9] = [
+    (c"malloc", &real::MALLOC),
+    (c"calloc", &real::CALLOC),
+    (c"realloc", &real::REALLOC),
+    (c"reallocarray", &real::REALLOCARRAY),
+    (c"posix_memalign", &real::POSIX_MEMALIGN),
+    (c"aligned_alloc", &real::ALIGNED_ALLOC),
+    (c"memalign", &real::MEMALIGN),
+    (c"valloc", &real::VALLOC),
+    (c"pvalloc", &real::PVALLOC),
+];
 
 /// Not the next definition, which would come back through our `realloc`, but the same overflow
 /// check and the next `realloc`.

@@ -21,6 +21,10 @@
 //! tested: a walk over anything but plain steps ends in frames that no site has
 //! ([`crate::unwind`]'s rule says why).
 //!
+//! There are two of it, from one text: [`record`] for the interposed functions, which is reached
+//! after the real one has returned, and [`record_at_entry`] for functions hooked by name
+//! ([`crate::patch`]), which is reached before and has to leave every register as it was.
+//!
 //! May run at any moment, also in a signal handler that interrupted it: it writes one count, in one
 //! instruction.
 //!
@@ -117,28 +121,25 @@ macro_rules! step_with_bp {
     ) };
 }
 
-/// Records an allocation of rdi bytes (with the function's index above), returns the block in rax.
-///
-/// # Safety
-/// To be jumped to with rsp and rbp as the caller of the hook left them.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
-        "mov rcx, qword ptr fs:[rcx]",
-        "cmp rcx, 1",
-        "jbe 99f",
-        "mov r8, rsp",
-        "sub r8, qword ptr [rcx + {lo}]",
-        "cmp r8, qword ptr [rcx + {len}]",
-        "jae 99f",
-        "mov r10, qword ptr [rip + {table}]",
-        "mov r11, qword ptr [r10 - {head}]",
-        "mov r8, qword ptr [rsp]",
-        "lea rsi, [rsp + 8]",
-        "mov rdx, rbp",
-        "60:",
+/// The path as a whole. `$entry` is how far above rsp the return address of the recorded call lies,
+/// `$done` what follows the count, `$rest` what is done where anything is out of the ordinary.
+#[rustfmt::skip]
+macro_rules! path {
+    ($entry:literal, $done:expr, $rest:expr) => { concat!(
+        "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]\n",
+        "mov rcx, qword ptr fs:[rcx]\n",
+        "cmp rcx, 1\n",
+        "jbe 99f\n",
+        "mov r8, rsp\n",
+        "sub r8, qword ptr [rcx + {lo}]\n",
+        "cmp r8, qword ptr [rcx + {len}]\n",
+        "jae 99f\n",
+        "mov r10, qword ptr [rip + {table}]\n",
+        "mov r11, qword ptr [r10 - {head}]\n",
+        "mov r8, qword ptr [rsp + ", $entry, "]\n",
+        "lea rsi, [rsp + ", $entry, " + 8]\n",
+        "mov rdx, rbp\n",
+        "60:\n",
         lookup!("0", "movq xmm0,"),
         // Wrappers come innermost: `operator new` is the first frame of most C++ allocations.
         step!("0", "test r9d, {wrapper_or_bp}"),
@@ -148,79 +149,188 @@ pub(crate) unsafe extern "C" fn record() {
         step!("2", "test r9b, 3"),
         lookup!("3", "movhps xmm1,"),
         // The four ids, then the same in rdx and rsi.
-        "shufps xmm0, xmm1, 0xdd",
-        "movq rdx, xmm0",
-        "punpckhqdq xmm0, xmm0",
-        "movq rsi, xmm0",
+        "shufps xmm0, xmm1, 0xdd\n",
+        "movq rdx, xmm0\n",
+        "punpckhqdq xmm0, xmm0\n",
+        "movq rsi, xmm0\n",
         // The hash, as sites::hash.
-        "mov r9, {factor}",
-        "mov r8, rdi",
-        "imul r8, r9",
-        "xor r8, rdx",
-        "imul r8, r9",
-        "xor r8, rsi",
-        "imul r8, r9",
-        "shr r8, 24",
-        "mov r9, r8",
-        "shr r9, 16",
-        "or r8d, 1",
-        "mov r10, qword ptr [rcx + {index}]",
-        "80: and r9, qword ptr [rcx + {index_mask}]",
-        "mov r11, qword ptr [r10 + r9 * 8]",
-        "cmp r11w, r8w",
-        "jne 81f",
-        "shr r11, 16",
-        "cmp qword ptr [r11], rdx",
-        "jne 82f",
-        "cmp qword ptr [r11 + 8], rsi",
-        "jne 82f",
-        "cmp qword ptr [r11 + 16], rdi",
-        "jne 82f",
-        "inc qword ptr [r11 + 24]",
-        "ret",
+        "mov r9, {factor}\n",
+        "mov r8, rdi\n",
+        "imul r8, r9\n",
+        "xor r8, rdx\n",
+        "imul r8, r9\n",
+        "xor r8, rsi\n",
+        "imul r8, r9\n",
+        "shr r8, 24\n",
+        "mov r9, r8\n",
+        "shr r9, 16\n",
+        "or r8d, 1\n",
+        "mov r10, qword ptr [rcx + {index}]\n",
+        "80: and r9, qword ptr [rcx + {index_mask}]\n",
+        "mov r11, qword ptr [r10 + r9 * 8]\n",
+        "cmp r11w, r8w\n",
+        "jne 81f\n",
+        "shr r11, 16\n",
+        "cmp qword ptr [r11], rdx\n",
+        "jne 82f\n",
+        "cmp qword ptr [r11 + 8], rsi\n",
+        "jne 82f\n",
+        "cmp qword ptr [r11 + 16], rdi\n",
+        "jne 82f\n",
+        "inc qword ptr [r11 + 24]\n",
+        $done,
         // Another site's word: the next one, unless the index ends the search with a free word.
-        "81: test r11, r11",
-        "jz 99f",
-        "82: inc r9",
-        "jmp 80b",
+        "81: test r11, r11\n",
+        "jz 99f\n",
+        "82: inc r9\n",
+        "jmp 80b\n",
         look_further!("0"),
         look_further!("1"),
         look_further!("2"),
         look_further!("3"),
-        "30: test r9d, {wrapper}",
-        "jnz 61f",
+        "30: test r9d, {wrapper}\n",
+        "jnz 61f\n",
         step_with_bp!("0"),
-        "31:",
+        "31:\n",
         step_with_bp!("1"),
-        "32:",
+        "32:\n",
         step_with_bp!("2"),
         // A wrapper: the step, and its caller is the first frame to look up.
-        "61: test r9b, 2",
-        "jnz 63f",
-        "mov r8d, r9d",
-        "and r8d, 0xffff8",
-        "add rsi, r8",
-        "cmp rsi, qword ptr [rcx + {hi}]",
-        "ja 99f",
-        "test r9b, 1",
-        "jz 62f",
-        "shr r9d, 24",
-        "neg r9",
-        "mov rdx, qword ptr [rsi + r9 * 8]",
-        "62: mov r8, qword ptr [rsi - 8]",
-        "jmp 60b",
-        "63: cmp rdx, rsi",
-        "jb 99f",
-        "cmp rdx, qword ptr [rcx + {hi_16}]",
-        "ja 99f",
-        "lea rsi, [rdx + 16]",
-        "mov rdx, qword ptr [rdx]",
-        "jmp 62b",
+        "61: test r9b, 2\n",
+        "jnz 63f\n",
+        "mov r8d, r9d\n",
+        "and r8d, 0xffff8\n",
+        "add rsi, r8\n",
+        "cmp rsi, qword ptr [rcx + {hi}]\n",
+        "ja 99f\n",
+        "test r9b, 1\n",
+        "jz 62f\n",
+        "shr r9d, 24\n",
+        "neg r9\n",
+        "mov rdx, qword ptr [rsi + r9 * 8]\n",
+        "62: mov r8, qword ptr [rsi - 8]\n",
+        "jmp 60b\n",
+        "63: cmp rdx, rsi\n",
+        "jb 99f\n",
+        "cmp rdx, qword ptr [rcx + {hi_16}]\n",
+        "ja 99f\n",
+        "lea rsi, [rdx + 16]\n",
+        "mov rdx, qword ptr [rdx]\n",
+        "jmp 62b\n",
         // Start over: nothing that was changed is needed.
-        "99: mov rsi, rsp",
-        "mov rdx, rbp",
-        "mov rcx, rax",
-        "jmp {rest}",
+        "99: lea rsi, [rsp + ", $entry, "]\n",
+        "mov rdx, rbp\n",
+        "mov rcx, rax\n",
+        $rest,
+    ) };
+}
+
+/// Records an allocation of rdi bytes (with the function's index above), returns the block in rax.
+///
+/// # Safety
+/// To be jumped to with rsp and rbp as the caller of the hook left them.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        path!("0", "ret\n", "jmp {rest}\n"),
+        ".cfi_endproc",
+        lo = const OFFSET_STACK_LO,
+        len = const OFFSET_STACK_LEN,
+        hi = const OFFSET_STACK_HI,
+        hi_16 = const OFFSET_STACK_HI_16,
+        index = const OFFSET_INDEX,
+        index_mask = const OFFSET_INDEX_MASK,
+        head = const crate::unwind::TABLE_HEAD,
+        factor = const HASH_FACTOR,
+        wrapper = const Rule::TRANSPARENT,
+        wrapper_or_bp = const Rule::TRANSPARENT | 3,
+        table = sym crate::unwind::TABLE,
+        rest = sym crate::thread::record_rest,
+    )
+}
+
+/// Puts back what [`record_at_entry`] saved and returns to the trampoline.
+macro_rules! leave {
+    () => {
+        concat!(
+            "movups xmm1, xmmword ptr [rsp + 16]\n",
+            "movups xmm0, xmmword ptr [rsp]\n",
+            "add rsp, 32\n",
+            "pop r11\n pop r10\n pop r9\n pop r8\n pop rcx\n pop rdx\n pop rsi\n",
+            "ret\n",
+        )
+    };
+}
+
+/// Records a call of rdi bytes (with the function's index above) that is about to be made, and
+/// leaves every register but rdi and the flags as it was.
+///
+/// Every register, not only those of arguments: the compiler knows which ones a function of the
+/// same file leaves alone, and keeps values in them across the call (GCC's `-fipa-ra`). The upper
+/// parts of the vector registers are left alone here and in [`crate::thread::record_rest`], and
+/// saved by cold sections, which call into the C library.
+///
+/// The stated unwind rules lead straight to the caller of the hooked function: the trampoline has
+/// none, and no frame of its own.
+///
+/// # Safety
+/// To be called by a trampoline that has pushed one word since the hooked function was entered.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record_at_entry() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_def_cfa_offset 24",
+        "push rsi\n push rdx\n push rcx\n push r8\n push r9\n push r10\n push r11",
+        ".cfi_def_cfa_offset 80",
+        "sub rsp, 32",
+        ".cfi_def_cfa_offset 112",
+        "movups xmmword ptr [rsp], xmm0",
+        "movups xmmword ptr [rsp + 16], xmm1",
+        path!(
+            "104",
+            leave!(),
+            // Fourteen more vector registers, and two words to align the stack.
+            concat!(
+                "push rax\n push rbx\n mov rbx, rsp\n",
+                ".cfi_def_cfa rbx, 128\n",
+                "sub rsp, 224\n and rsp, -16\n",
+                "movups xmmword ptr [rsp], xmm2\n",
+                "movups xmmword ptr [rsp + 16], xmm3\n",
+                "movups xmmword ptr [rsp + 32], xmm4\n",
+                "movups xmmword ptr [rsp + 48], xmm5\n",
+                "movups xmmword ptr [rsp + 64], xmm6\n",
+                "movups xmmword ptr [rsp + 80], xmm7\n",
+                "movups xmmword ptr [rsp + 96], xmm8\n",
+                "movups xmmword ptr [rsp + 112], xmm9\n",
+                "movups xmmword ptr [rsp + 128], xmm10\n",
+                "movups xmmword ptr [rsp + 144], xmm11\n",
+                "movups xmmword ptr [rsp + 160], xmm12\n",
+                "movups xmmword ptr [rsp + 176], xmm13\n",
+                "movups xmmword ptr [rsp + 192], xmm14\n",
+                "movups xmmword ptr [rsp + 208], xmm15\n",
+                "call {rest}\n",
+                "movups xmm2, xmmword ptr [rsp]\n",
+                "movups xmm3, xmmword ptr [rsp + 16]\n",
+                "movups xmm4, xmmword ptr [rsp + 32]\n",
+                "movups xmm5, xmmword ptr [rsp + 48]\n",
+                "movups xmm6, xmmword ptr [rsp + 64]\n",
+                "movups xmm7, xmmword ptr [rsp + 80]\n",
+                "movups xmm8, xmmword ptr [rsp + 96]\n",
+                "movups xmm9, xmmword ptr [rsp + 112]\n",
+                "movups xmm10, xmmword ptr [rsp + 128]\n",
+                "movups xmm11, xmmword ptr [rsp + 144]\n",
+                "movups xmm12, xmmword ptr [rsp + 160]\n",
+                "movups xmm13, xmmword ptr [rsp + 176]\n",
+                "movups xmm14, xmmword ptr [rsp + 192]\n",
+                "movups xmm15, xmmword ptr [rsp + 208]\n",
+                "mov rsp, rbx\n",
+                ".cfi_def_cfa rsp, 128\n",
+                "pop rbx\n pop rax\n",
+                ".cfi_def_cfa_offset 112\n",
+                leave!(),
+            )
+        ),
         ".cfi_endproc",
         lo = const OFFSET_STACK_LO,
         len = const OFFSET_STACK_LEN,

@@ -49,6 +49,7 @@ mod hooks;
 mod hot;
 mod lifecycle;
 mod log;
+mod patch;
 mod process;
 mod real;
 mod recording;

@@ -5,7 +5,7 @@
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
-use crate::{arch, exit_report, log, real, settings, sys, thread, unwind};
+use crate::{arch, exit_report, log, patch, real, settings, sys, thread, unwind};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
@@ -46,6 +46,8 @@ fn wake() -> bool {
     {
         return false;
     }
+    // What is hooked is told by what is interposed.
+    real::look_up();
     let recording = thread::cold_section(|| {
         // SAFETY: the exchange above lets one caller through, once.
         let wanted = unsafe { settings::read() };
@@ -75,6 +77,8 @@ fn start() -> bool {
         __cxa_at_quick_exit(at_exit, ptr::null_mut());
     }
     process.begin();
+    patch::begin();
+    patch::describe(process);
     true
 }
 
@@ -125,8 +129,24 @@ pub(crate) fn shielded<T>(f: impl FnOnce() -> T) -> Option<T> {
     let mut call = Call(Some(f), None);
     let run = run_of(&call);
     let stack = process.cold_stacks.take();
-    // SAFETY: the stack is ours until it is put back.
-    if !unsafe { arch::catch_escape(run, (&raw mut call).cast(), stack) } {
+    // A hook at a function's entry has to leave all registers alone, the wide ones too.
+    let room = if patch::keeps_vectors() && stack != 0 {
+        (stack - arch::VECTORS_LEN) & !63
+    } else {
+        0
+    };
+    if room != 0 {
+        // SAFETY: the stack is ours until it is put back.
+        unsafe { arch::save_vectors(room) };
+    }
+    let top = if room == 0 { stack } else { room };
+    // SAFETY: as above, for what is left of the stack.
+    let finished = unsafe { arch::catch_escape(run, (&raw mut call).cast(), top) };
+    if room != 0 {
+        // SAFETY: saved above.
+        unsafe { arch::restore_vectors(room) };
+    }
+    if !finished {
         process.gave_up.store(true, Relaxed);
         count_internal();
         return None;
@@ -165,9 +185,14 @@ fn constructor() {
                 exit_report::write_predecessor(process);
             }
             log::line(&[b"heap profiler: enabled!"]);
-        } else if s.bad_profile {
+        } else if s.bad_profile || !patch::complaints().is_empty() {
             log::remember_stderr();
-            warn_of_bad_profile();
+            if s.bad_profile {
+                warn_of_bad_profile();
+            }
+        }
+        for complaint in patch::complaints() {
+            log::line(&[b"heap profiler: ", complaint.as_bytes()]);
         }
     });
 }

@@ -10,7 +10,7 @@ use crate::heap::{Heap, SpinLock};
 use crate::recording::Recording;
 use crate::thread::Pool;
 use crate::unwind::Registry;
-use crate::{sys, unwind};
+use crate::{patch, sys, unwind};
 use core::ptr;
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32,
@@ -92,6 +92,7 @@ impl Process {
         self.pid.store(sys::pid(), Relaxed);
         unwind::begin(self);
         self.recording.create(forked);
+        patch::describe(self);
         self.state.store(READY, Release);
     }
 }

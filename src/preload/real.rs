@@ -21,6 +21,7 @@ macro_rules! real {
             /// # Safety
             /// As the C function.
             #[inline(always)]
+            #[allow(dead_code)] // Of some only the address is needed.
             pub(crate) unsafe fn $name($($arg: $ty),*) -> $ret {
                 // SAFETY: the slot holds `first` below or a definition of the C function.
                 unsafe {
@@ -58,6 +59,11 @@ macro_rules! real {
                 $slot.store(found, Relaxed);
             )*
         }
+
+        /// Does one of the interposed functions lie at this address?
+        pub(crate) fn is_interposed(address: u64) -> bool {
+            [$(&$slot),*].iter().any(|slot| slot.load(Relaxed) as u64 == address)
+        }
     };
 }
 
@@ -80,6 +86,7 @@ real! {
     MALLOC c"malloc" fn malloc(size: usize) -> *mut c_void, or out_of_memory();
     CALLOC c"calloc" fn calloc(count: usize, size: usize) -> *mut c_void, or out_of_memory();
     REALLOC c"realloc" fn realloc(block: *mut c_void, size: usize) -> *mut c_void, or out_of_memory();
+    REALLOCARRAY c"reallocarray" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void, or out_of_memory();
     POSIX_MEMALIGN c"posix_memalign" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int, or libc::ENOMEM;
     ALIGNED_ALLOC c"aligned_alloc" fn aligned_alloc(align: usize, size: usize) -> *mut c_void, or out_of_memory();
     MEMALIGN c"memalign" fn memalign(align: usize, size: usize) -> *mut c_void, or out_of_memory();

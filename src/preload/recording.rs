@@ -29,6 +29,9 @@ const SUFFIX: &[u8] = b".skipheap-rec";
 /// Most pages of a chunk: 256 KiB, so that threads that come and go do not hold much unused room.
 pub(crate) const LARGEST_CHUNK: u32 = 64;
 
+/// Most bytes of a note or of a function's name.
+const LONGEST_TEXT: usize = 2048;
+
 /// Where the next record of a kind goes.
 struct Appender {
     chunk: *mut u8,
@@ -48,6 +51,8 @@ pub(crate) struct Recording {
     lock: SpinLock,
     frames: UnsafeCell<Appender>,
     modules: UnsafeCell<Appender>,
+    notes: UnsafeCell<Appender>,
+    functions: UnsafeCell<Appender>,
     path: UnsafeCell<[u8; PATH_LEN]>,
     /// Empty without one.
     predecessor: UnsafeCell<[u8; PATH_LEN]>,
@@ -322,6 +327,43 @@ impl Recording {
         // SAFETY: a module record is 32 bytes without padding.
         let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ModuleRecord>()]>() };
         self.append(&self.modules, CHUNK_MODULES, &[bytes, path, build_id])
+    }
+
+    /// Adds a line for the summary.
+    pub(crate) fn add_note(&self, text: &[u8]) -> Result<(), Full> {
+        self.add_text(&self.notes, CHUNK_NOTES, 0, 0, text)
+    }
+
+    /// Adds a function that is hooked by name.
+    pub(crate) fn add_function(&self, index: u16, all: bool, name: &[u8]) -> Result<(), Full> {
+        let flags = if all { FUNCTION_ALL } else { 0 };
+        self.add_text(
+            &self.functions,
+            CHUNK_FUNCTIONS,
+            u32::from(index),
+            flags,
+            name,
+        )
+    }
+
+    fn add_text(
+        &self,
+        appender: &UnsafeCell<Appender>,
+        kind: u32,
+        number: u32,
+        flags: u32,
+        text: &[u8],
+    ) -> Result<(), Full> {
+        let text = text.get(..LONGEST_TEXT).unwrap_or(text);
+        let record = TextRecord {
+            number,
+            flags,
+            len: text.len() as u32,
+            reserved: 0,
+        };
+        // SAFETY: a text record is sixteen bytes without padding.
+        let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<TextRecord>()]>() };
+        self.append(appender, kind, &[bytes, text]).map(|_| ())
     }
 
     /// Counts `n` of what is missing from the recording.

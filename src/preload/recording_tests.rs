@@ -149,6 +149,8 @@ proptest! {
                 module: frame.module,
                 address: frame.address,
                 exact: frame.flags == FRAME_EXACT,
+                hooked: false,
+                callee: 0,
             };
             prop_assert_eq!(read.frame(id).unwrap(), expected);
             prop_assert!(id >= FIRST_FRAME_ID);

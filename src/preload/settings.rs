@@ -4,7 +4,7 @@
 //! allocate: the values stay where the kernel put them, or are copied into static room.
 
 use crate::record::filter;
-use crate::record::settings::{self, Mode};
+use crate::record::settings::{self, Allocators, Mode};
 use crate::sys;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
@@ -55,6 +55,14 @@ pub(crate) struct Settings {
     pub(crate) tmp: Text<PATH_LEN>,
     /// Globs of `SKIP_HEAP_TRIM`.
     pub(crate) trim: Text<4096>,
+    /// Specifications of `SKIP_HEAP_HOOKS`.
+    pub(crate) hooks: Text<8192>,
+    /// They are too long to be kept.
+    pub(crate) hooks_too_long: bool,
+    /// `SKIP_HEAP_ALLOCATORS`.
+    pub(crate) allocators: Allocators,
+    /// Its value is none that we know.
+    pub(crate) bad_allocators: bool,
     /// `SKIP_HEAP_KEEP`.
     pub(crate) keep: bool,
     /// The value of `SKIP_HEAP_PROFILE` is none that we know.
@@ -71,6 +79,10 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     session: Text::new(),
     tmp: Text::new(),
     trim: Text::new(),
+    hooks: Text::new(),
+    hooks_too_long: false,
+    allocators: Allocators::Auto,
+    bad_allocators: false,
     keep: false,
     bad_profile: false,
 }));
@@ -150,6 +162,10 @@ pub(crate) unsafe fn read() -> bool {
         s.tmp.set(b"/tmp");
     }
     s.trim.set(variable(settings::TRIM).unwrap_or(b""));
+    s.hooks_too_long = !s.hooks.set(variable(settings::HOOKS).unwrap_or(b""));
+    let allocators = Allocators::parse(variable(settings::ALLOCATORS));
+    s.bad_allocators = allocators.is_none();
+    s.allocators = allocators.unwrap_or(Allocators::Auto);
     s.keep = variable(settings::KEEP) == Some(b"1");
     true
 }

@@ -182,6 +182,30 @@ pub(crate) fn is_readable(address: usize) -> bool {
     failed_with == libc::EINVAL
 }
 
+/// Number of threads of the process; 0 when that cannot be known.
+pub(crate) fn threads() -> u64 {
+    let mut stat = core::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the path is a C string, and the stat is read only when the call filled it.
+    unsafe {
+        if libc::stat(c"/proc/self/task".as_ptr(), stat.as_mut_ptr()) != 0 {
+            return 0;
+        }
+        // A folder has two links and one for each folder in it.
+        stat.assume_init().st_nlink.saturating_sub(2)
+    }
+}
+
+/// Does the calling thread have a shadow stack, on which return addresses cannot be replaced?
+pub(crate) fn has_shadow_stack() -> bool {
+    /// `<asm/prctl.h>` since Linux 6.6.
+    const ARCH_SHSTK_STATUS: c_int = 0x5005;
+    let mut features = 0_u64;
+    // SAFETY: the kernel fills the word; kernels that do not know the request change nothing.
+    let result =
+        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SHSTK_STATUS, &raw mut features) };
+    result == 0 && features & 1 != 0
+}
+
 /// Process id, from the kernel.
 pub(crate) fn pid() -> u32 {
     // SAFETY: no preconditions.

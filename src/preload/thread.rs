@@ -11,7 +11,7 @@ use crate::process;
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, lifecycle, stack, sys};
+use crate::{arch, lifecycle, patch, stack, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -73,7 +73,7 @@ pub(crate) unsafe extern "C" fn record_rest(
 #[cold]
 #[inline(never)]
 unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
-    if word == BUSY || !lifecycle::is_recording() {
+    if word == BUSY || !lifecycle::is_recording() || patch::leaves_out(size) {
         return;
     }
     let Some(process) = process::process() else {

@@ -3,7 +3,7 @@
 /// First eight bytes of a recording.
 pub(crate) const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 /// Bytes of the header, and offset of the first chunk.
 pub(crate) const HEADER_LEN: u64 = 4096;
 /// First four bytes of a chunk, "SKCH".
@@ -15,6 +15,10 @@ pub(crate) const CHUNK_MODULES: u32 = 1;
 pub(crate) const CHUNK_FRAMES: u32 = 2;
 /// Chunk of [`SiteRecord`]s.
 pub(crate) const CHUNK_SITES: u32 = 3;
+/// Chunk of [`TextRecord`]s: what a summary has to say besides the numbers.
+pub(crate) const CHUNK_NOTES: u32 = 4;
+/// Chunk of [`TextRecord`]s: the functions that were hooked by name.
+pub(crate) const CHUNK_FUNCTIONS: u32 = 5;
 
 /// [`Header::state`]: the process had not ended in a way that the library sees.
 pub(crate) const STATE_RUNNING: u32 = 0;
@@ -103,7 +107,8 @@ pub(crate) struct ModuleRecord {
 pub(crate) struct FrameRecord {
     /// Module id; 0 when the address lies in no known object file.
     pub(crate) module: u32,
-    /// [`FRAME_EXACT`] or 0.
+    /// [`FRAME_EXACT`] and [`FRAME_HOOKED`] where they hold, and from [`FRAME_CALLEE_SHIFT`] on
+    /// the index of the hooked function that the call before this address calls, 0 for none.
     pub(crate) flags: u32,
     /// Address as stated in the object file (SVMA); absolute when `module` is 0.
     pub(crate) address: u64,
@@ -112,6 +117,27 @@ pub(crate) struct FrameRecord {
 /// The address is that of an instruction which a signal interrupted, not a return address: look
 /// names up at the address itself, not one before it.
 pub(crate) const FRAME_EXACT: u32 = 1;
+/// The address lies in a hooked function: calls from there are nested.
+pub(crate) const FRAME_HOOKED: u32 = 2;
+/// Where in a frame's flags the index of the called function begins.
+pub(crate) const FRAME_CALLEE_SHIFT: u32 = 16;
+
+/// A piece of text.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct TextRecord {
+    /// The function's index in [`SiteRecord::size`]; 0 for a note.
+    pub(crate) number: u32,
+    /// [`FUNCTION_ALL`] or 0.
+    pub(crate) flags: u32,
+    /// Bytes of the text that follows this record.
+    pub(crate) len: u32,
+    /// Zero.
+    pub(crate) reserved: u32,
+}
+
+/// All calls of the function count, not only those that are not nested.
+pub(crate) const FUNCTION_ALL: u32 = 1;
 
 /// Allocations of one size from one path of up to four frames, in one thread's share.
 ///
@@ -143,7 +169,8 @@ pub(crate) const FIRST_FRAME_ID: u32 = (HEADER_LEN / 16) as u32;
 /// supported machines.
 pub(crate) const SIZE_BITS: u32 = 48;
 
-/// Names of the allocation functions, by the index stored above the size.
+/// Names of the interposed allocation functions, by the index stored above the size. Higher
+/// indices are of functions hooked by name, see [`CHUNK_FUNCTIONS`].
 pub(crate) const FUNCTION_NAMES: [&str; 9] = [
     "malloc",
     "calloc",
@@ -160,4 +187,5 @@ const _: () = assert!(size_of::<Header>() == HEADER_LEN as usize);
 const _: () = assert!(size_of::<ChunkHeader>() == 32);
 const _: () = assert!(size_of::<ModuleRecord>() == 32);
 const _: () = assert!(size_of::<FrameRecord>() == 16);
+const _: () = assert!(size_of::<TextRecord>() == 16);
 const _: () = assert!(size_of::<SiteRecord>() == 32);

@@ -3,7 +3,7 @@
 //! One definition for both sides. This folder depends on nothing but `core` and `std` basics, and
 //! knows neither the library nor the tool.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.
@@ -23,14 +23,21 @@
 //! | [`layout::CHUNK_MODULES`] | [`layout::ModuleRecord`]s, each followed by its path and build id, padded to 16 bytes |
 //! | [`layout::CHUNK_FRAMES`] | [`layout::FrameRecord`]s of 16 bytes |
 //! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes |
+//! | [`layout::CHUNK_NOTES`] | [`layout::TextRecord`]s, each followed by a line of text, padded to 16 bytes |
+//! | [`layout::CHUNK_FUNCTIONS`] | [`layout::TextRecord`]s, each followed by a function's name, padded to 16 bytes |
 //!
 //! References are file offsets in units of the record's size: a frame id is `offset / 16`, a module
 //! id is `offset / 16`. Offset 0 is the header, so id 0 is free to mean "none".
+//!
+//! A site whose stack shows that the call was made from inside a hooked function is *nested*: it is
+//! recorded like any other, which costs least, and readers leave it out
+//! ([`reader::Recording::sites`] says how it is told).
 //!
 //! All records only ever grow: a record is written completely before the word that makes it visible
 //! (the chunk's `used`, or a site's `count`), and only `count` changes afterwards.
 
 pub(crate) mod filter;
+pub(crate) mod hook_spec;
 pub(crate) mod layout;
 pub(crate) mod loss;
 pub(crate) mod reader;

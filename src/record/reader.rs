@@ -76,6 +76,10 @@ pub(crate) struct Frame {
     pub(crate) address: u64,
     /// The address is of an interrupted instruction, not of a return address.
     pub(crate) exact: bool,
+    /// The address lies in a hooked function.
+    pub(crate) hooked: bool,
+    /// Index of the hooked function that the call before the address calls, 0 for none.
+    pub(crate) callee: u16,
 }
 
 /// One site of one thread.
@@ -85,10 +89,21 @@ pub(crate) struct Site {
     pub(crate) frames: [u32; 4],
     /// Size of each allocation in bytes.
     pub(crate) size: u64,
-    /// Index into [`FUNCTION_NAMES`].
+    /// Index into [`FUNCTION_NAMES`], or that of one of [`Recording::functions`].
     pub(crate) function: u16,
     /// Number of allocations.
     pub(crate) count: u64,
+}
+
+/// A function that was hooked by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Function<'a> {
+    /// What [`Site::function`] says.
+    pub(crate) index: u16,
+    /// All its calls count, nested ones too.
+    pub(crate) all: bool,
+    /// Its symbol.
+    pub(crate) name: &'a [u8],
 }
 
 /// A validated view of a recording.
@@ -96,6 +111,8 @@ pub(crate) struct Recording<'a> {
     bytes: &'a [u8],
     /// Chunks found: kind, offset of the first record, bytes of records.
     chunks: Vec<(u32, usize, usize)>,
+    /// What was hooked by name.
+    functions: Vec<Function<'a>>,
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -182,7 +199,107 @@ impl<'a> Recording<'a> {
             chunks.push((kind, start, records));
             offset += len;
         }
-        Ok(Self { bytes, chunks })
+        let mut recording = Self {
+            bytes,
+            chunks,
+            functions: Vec::new(),
+        };
+        recording.functions = recording
+            .texts(CHUNK_FUNCTIONS)
+            .map(|(number, flags, name)| Function {
+                index: number as u16,
+                all: flags & FUNCTION_ALL != 0,
+                name,
+            })
+            .collect();
+        Ok(recording)
+    }
+
+    /// The texts in the chunks of a kind: number, flags, text. What does not fit its chunk ends
+    /// the chunk.
+    fn texts(&self, kind: u32) -> impl Iterator<Item = (u32, u32, &'a [u8])> + '_ {
+        let bytes = self.bytes;
+        self.chunks
+            .iter()
+            .filter(move |chunk| chunk.0 == kind)
+            .flat_map(move |&(_, start, len)| {
+                let mut rest = bytes.get(start..start + len).unwrap_or(&[]);
+                std::iter::from_fn(move || {
+                    let len = u32_at(rest, std::mem::offset_of!(TextRecord, len)) as usize;
+                    let end = size_of::<TextRecord>().checked_add(len)?;
+                    let text = rest.get(size_of::<TextRecord>()..end)?;
+                    let record = (
+                        u32_at(rest, std::mem::offset_of!(TextRecord, number)),
+                        u32_at(rest, std::mem::offset_of!(TextRecord, flags)),
+                        text,
+                    );
+                    rest = rest.get(end.next_multiple_of(16)..).unwrap_or(&[]);
+                    Some(record)
+                })
+            })
+    }
+
+    /// What a summary has to say besides the numbers, a line each.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
+        self.texts(CHUNK_NOTES).map(|(_, _, text)| text)
+    }
+
+    /// The functions that were hooked by name.
+    pub(crate) fn functions(&self) -> &[Function<'a>] {
+        &self.functions
+    }
+
+    /// The name of the function that a site's allocations went to.
+    pub(crate) fn function_name(&self, index: u16) -> Option<&'a [u8]> {
+        match FUNCTION_NAMES.get(usize::from(index)) {
+            Some(name) => Some(name.as_bytes()),
+            None => self
+                .functions
+                .iter()
+                .find(|function| function.index == index)
+                .map(|function| function.name),
+        }
+    }
+
+    /// Calls that were recorded and left out because they are nested.
+    pub(crate) fn nested_calls(&self) -> u64 {
+        self.all_sites()
+            .filter(|site| self.is_nested(site))
+            .fold(0, |sum, site| sum.saturating_add(site.count))
+    }
+
+    /// Was the call made from inside a hooked function, whose own call counts?
+    ///
+    /// So says a frame that lies in one. A hooked function may also have passed the call on by a
+    /// jump, which leaves no frame: then the call instruction at the innermost frame names another
+    /// hooked function than the one that was reached.
+    fn is_nested(&self, site: &Site) -> bool {
+        let counts_always = |index| {
+            self.functions
+                .iter()
+                .any(|function| function.index == index && function.all)
+        };
+        if self.functions.is_empty() || counts_always(site.function) {
+            return false;
+        }
+        let frame = |&id: &u32| {
+            (id >= FIRST_FRAME_ID)
+                .then(|| self.frame(id).ok())
+                .flatten()
+        };
+        let passed_on = site
+            .frames
+            .first()
+            .and_then(frame)
+            .is_some_and(|frame| frame.callee != 0 && frame.callee != site.function);
+        // A signal handler is not called by what it interrupted.
+        passed_on
+            || site
+                .frames
+                .iter()
+                .map_while(frame)
+                .take_while(|frame| !frame.exact)
+                .any(|frame| frame.hooked)
     }
 
     fn header_u32(&self, offset: usize) -> u32 {
@@ -283,15 +400,25 @@ impl<'a> Recording<'a> {
                 offset: offset as u64,
                 what: "a frame id that points at no frame",
             })?;
+        let flags = u32_at(
+            self.bytes,
+            offset + std::mem::offset_of!(FrameRecord, flags),
+        );
         Ok(Frame {
             module: u32_at(self.bytes, offset),
-            exact: u32_at(self.bytes, offset + 4) & FRAME_EXACT != 0,
+            exact: flags & FRAME_EXACT != 0,
+            hooked: flags & FRAME_HOOKED != 0,
+            callee: (flags >> FRAME_CALLEE_SHIFT) as u16,
             address: u64_at(self.bytes, offset + 8),
         })
     }
 
-    /// All sites with at least one allocation, in the order of the file.
+    /// All sites with at least one allocation, nested ones left out, in the order of the file.
     pub(crate) fn sites(&self) -> impl Iterator<Item = Site> + '_ {
+        self.all_sites().filter(|site| !self.is_nested(site))
+    }
+
+    fn all_sites(&self) -> impl Iterator<Item = Site> + '_ {
         self.chunks
             .iter()
             .filter(|chunk| chunk.0 == CHUNK_SITES)

@@ -13,6 +13,15 @@ pub(crate) const SESSION: &str = "SKIP_HEAP_SESSION";
 /// `1`: keep the recording beside the CSV.
 pub(crate) const KEEP: &str = "SKIP_HEAP_KEEP";
 
+/// Functions to hook by name; see [`super::hook_spec`].
+pub(crate) const HOOKS: &str = "SKIP_HEAP_HOOKS";
+/// Which allocators are reported; see [`Allocators`].
+pub(crate) const ALLOCATORS: &str = "SKIP_HEAP_ALLOCATORS";
+
+/// Values that [`ALLOCATORS`] accepts, for messages.
+pub(crate) const ALLOCATORS_VALUES: &str =
+    "auto, all, none, or some of malloc, obstack, jemalloc, mimalloc, tcmalloc";
+
 /// Values that [`PROFILE`] accepts, for messages.
 pub(crate) const PROFILE_VALUES: &str =
     "0 (off), 1 (every program but the Skip compiler), 2 (the Skip compiler too)";
@@ -37,5 +46,88 @@ impl Mode {
             Some(b"2") => Some(Self::CompilerToo),
             Some(_) => None,
         }
+    }
+}
+
+/// Which allocators [`ALLOCATORS`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allocators {
+    /// Unset, empty or `auto`: ObStack alone in a Skip program; in any other malloc and what is
+    /// linked into it.
+    Auto,
+    /// Bits of [`AllocatorKind`].
+    Chosen(u8),
+}
+
+/// An allocator that can be asked for. The value is its bit in [`Allocators::Chosen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum AllocatorKind {
+    /// The C library's functions, and those of the same names in the executable.
+    Malloc = 1,
+    /// The Skip runtime's.
+    Obstack = 2,
+    /// jemalloc linked into the executable, Rust's `_rjem_` copy too.
+    Jemalloc = 4,
+    /// mimalloc linked into the executable.
+    Mimalloc = 8,
+    /// tcmalloc linked into the executable.
+    Tcmalloc = 16,
+}
+
+impl Allocators {
+    /// Reads the value of [`ALLOCATORS`], names separated by commas; `None` when one of them is
+    /// unknown.
+    pub(crate) fn parse(value: Option<&[u8]>) -> Option<Self> {
+        let value = value.unwrap_or(b"").trim_ascii();
+        if value.is_empty() || value == b"auto" {
+            return Some(Self::Auto);
+        }
+        let mut chosen = 0;
+        for name in value.split(|&c| c == b',') {
+            chosen |= match name.trim_ascii() {
+                b"all" => 31,
+                b"none" => 0,
+                b"malloc" => AllocatorKind::Malloc as u8,
+                b"obstack" => AllocatorKind::Obstack as u8,
+                b"jemalloc" => AllocatorKind::Jemalloc as u8,
+                b"mimalloc" => AllocatorKind::Mimalloc as u8,
+                b"tcmalloc" => AllocatorKind::Tcmalloc as u8,
+                _ => return None,
+            };
+        }
+        Some(Self::Chosen(chosen))
+    }
+
+    /// Is this one reported, in a program that is or is not a Skip program?
+    pub(crate) fn has(self, kind: AllocatorKind, is_skip_program: bool) -> bool {
+        match self {
+            Self::Auto => (kind == AllocatorKind::Obstack) == is_skip_program,
+            Self::Chosen(chosen) => chosen & kind as u8 != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_program_reports_obstack_alone_unless_asked() {
+        use AllocatorKind::*;
+        let parse = |text: &str| Allocators::parse(Some(text.as_bytes()));
+        let auto = Allocators::parse(None).unwrap();
+        assert_eq!(parse(" auto "), Some(auto));
+        assert!(auto.has(Obstack, true) && !auto.has(Malloc, true) && !auto.has(Jemalloc, true));
+        assert!(!auto.has(Obstack, false) && auto.has(Malloc, false) && auto.has(Jemalloc, false));
+        let both = parse("malloc, obstack").unwrap();
+        assert!(both.has(Malloc, true) && both.has(Obstack, true) && !both.has(Mimalloc, true));
+        let all = parse("all").unwrap();
+        for kind in [Malloc, Obstack, Jemalloc, Mimalloc, Tcmalloc] {
+            assert!(all.has(kind, true) && all.has(kind, false));
+            assert!(!parse("none").unwrap().has(kind, false));
+        }
+        assert_eq!(parse("malloc,x"), None);
+        assert_eq!(parse("malloc,"), None);
     }
 }

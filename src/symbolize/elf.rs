@@ -44,6 +44,8 @@ pub(crate) struct FunctionSymbol {
     pub(crate) binding: Binding,
     /// A label without a type, as hand-written assembly has.
     pub(crate) label: bool,
+    /// The function chooses the real one when the program is loaded (IFUNC).
+    pub(crate) indirect: bool,
     /// Offset of the name in the table's strings.
     pub(crate) name: u32,
 }
@@ -214,6 +216,7 @@ impl SymbolTable<'_> {
                 section_end,
                 binding,
                 label,
+                indirect: kind == STT_GNU_IFUNC,
                 name: symbol.st_name(Le),
             })
         })

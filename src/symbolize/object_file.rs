@@ -30,16 +30,8 @@ impl ObjectFile {
     /// build id is another: symbols of a file that was replaced would be lies. A module without a
     /// recorded build id is believed.
     pub(crate) fn open(path: &[u8], build_id: &[u8]) -> Option<Self> {
-        // Names that the loader makes up, such as that of the vDSO, are no paths.
-        if !path.contains(&b'/') {
-            return None;
-        }
-        let file = MappedFile::open(Path::new(OsStr::from_bytes(path)))?;
-        let elf = Elf::parse(&file.bytes)?;
-        if !build_id.is_empty() && elf.build_id() != build_id {
-            return None;
-        }
-        let debug = if elf.has_symtab() {
+        let file = open_checked(path, build_id)?;
+        let debug = if Elf::parse(&file.bytes)?.has_symtab() {
             None
         } else {
             debug_file::find(&file)
@@ -47,6 +39,11 @@ impl ObjectFile {
         Some(Self::new(
             std::iter::once(file.bytes).chain(debug).collect(),
         ))
+    }
+
+    /// As [`Self::open`], without a look for a debug file.
+    pub(crate) fn open_alone(path: &[u8], build_id: &[u8]) -> Option<Self> {
+        open_checked(path, build_id).map(|file| Self::new(vec![file.bytes]))
     }
 
     /// Of bytes that are at hand: the file that was loaded first, then what has more symbols of it.
@@ -83,4 +80,18 @@ impl ObjectFile {
         // Debug files have no unwind information of their own.
         fde::function_start(self.source(0), address)
     }
+}
+
+/// The file of a module, if it is the one that was loaded.
+fn open_checked(path: &[u8], build_id: &[u8]) -> Option<MappedFile> {
+    // Names that the loader makes up, such as that of the vDSO, are no paths.
+    if !path.contains(&b'/') {
+        return None;
+    }
+    let file = MappedFile::open(Path::new(OsStr::from_bytes(path)))?;
+    let elf = Elf::parse(&file.bytes)?;
+    if !build_id.is_empty() && elf.build_id() != build_id {
+        return None;
+    }
+    Some(file)
 }

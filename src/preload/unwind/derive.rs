@@ -11,6 +11,7 @@ use super::cfi::{Class, classify};
 use super::modules::{Map, Module, Modules, get, get_or_put, map};
 use super::rule::{Rule, Special};
 use super::{EXACT, table};
+use crate::patch;
 use crate::process::Process;
 use crate::record::layout::{FRAME_EXACT, FrameRecord};
 use core::ptr;
@@ -113,12 +114,14 @@ impl Registry {
         let wrapped = module
             .as_ref()
             .is_some_and(|m| m.is_wrapper(if exact { svma } else { svma.wrapping_sub(1) }));
-        let rule = if wrapped && step.transparent().is_transparent() {
+        let flags = patch::Flags::of(address, exact);
+        // In a hooked function the frame has to say so, wrapper or not.
+        let rule = if wrapped && !flags.inside && step.transparent().is_transparent() {
             step.transparent().with_frame(0)
         } else {
             let frame = FrameRecord {
                 module: module.as_ref().map_or(0, |m| m.id),
-                flags: if exact { FRAME_EXACT } else { 0 },
+                flags: flags.bits() | if exact { FRAME_EXACT } else { 0 },
                 address: svma,
             };
             let Some(id) = self.frame_id(process, frame) else {

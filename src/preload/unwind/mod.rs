@@ -16,6 +16,7 @@ pub(crate) mod walk;
 
 pub(crate) use careful::walk_anywhere as careful_walk;
 pub(crate) use derive::{Registry, Scratch};
+pub(crate) use modules::{Place, is_code, place_of};
 pub(crate) use rule::Rule;
 pub(crate) use table::{HEAD as TABLE_HEAD, TABLE};
 

@@ -199,6 +199,30 @@ fn each_object<F: FnMut(&libc::dl_phdr_info, &'static [libc::Elf64_Phdr]) -> boo
     }
 }
 
+/// An object and where it is mapped.
+pub(crate) struct Place {
+    /// First mapped address.
+    pub(crate) start: u64,
+    /// End of the mapped addresses.
+    pub(crate) end: u64,
+    /// Address in memory minus address in the file.
+    pub(crate) bias: u64,
+    /// Empty without one.
+    pub(crate) build_id: &'static [u8],
+}
+
+/// The object that contains an address.
+pub(crate) fn place_of(address: u64) -> Option<Place> {
+    let found = find(address)?;
+    Some(Place {
+        start: found.start,
+        end: found.end,
+        bias: found.bias,
+        // SAFETY: the object is in the loader's list.
+        build_id: unsafe { build_id_of(&found) },
+    })
+}
+
 /// Do all bytes of `start..end` lie in one readable, executable segment of a mapped object?
 pub(crate) fn is_code(start: u64, end: u64) -> bool {
     let Some(found) = find(start) else {
