@@ -4,7 +4,7 @@ use crate::record::settings::{KEEP, PROFILE, PROGRAMS, TRIM};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Profiles the heap of a program: counts every allocation by call site, exactly.
 ///
@@ -36,6 +36,13 @@ pub(crate) struct Cli {
 impl Cli {
     /// What to do. Ends the tool with a message when the line names neither program nor verb.
     pub(crate) fn verb(self) -> Verb {
+        let to_stdout = self.report.output.as_deref() == Some(Path::new("-"));
+        if to_stdout && self.report.merge == Some(Merge::Program) {
+            let why = "standard output takes one CSV, and --merge=program writes several";
+            Cli::command()
+                .error(ErrorKind::ArgumentConflict, why)
+                .exit()
+        }
         match self.verb {
             Some(Verb::Run { options, command }) => Verb::Run {
                 options: options.or(self.run),
@@ -79,15 +86,27 @@ pub(crate) struct ReportOptions {
     /// Write the CSV to FILE instead of a fresh file in TMPDIR or /tmp.
     ///
     /// Further processes of the same run are written to FILE with their program's name and process
-    /// id before the extension. `-` is standard output, and implies --merge.
+    /// id before the extension; without this option, to a folder beside the fresh file. `-` is
+    /// standard output, and implies --merge.
     #[arg(short, long, value_name = "FILE", global = true)]
     pub(crate) output: Option<PathBuf>,
-    /// Write one CSV for all processes together instead of one for each.
-    #[arg(long, global = true)]
-    pub(crate) merge: bool,
+    /// Write one CSV for all processes together instead of one for each; with `=program` one for
+    /// all processes of each program.
+    #[arg(long, value_name = "HOW", global = true, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "all", hide_possible_values = true)]
+    pub(crate) merge: Option<Merge>,
     /// Print no summary.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+}
+
+/// The values of `--merge`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// One CSV for all processes.
+    All,
+    /// One for all processes of a program.
+    Program,
 }
 
 /// What the library is told.
@@ -255,6 +274,16 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn merge_takes_a_way_but_no_word_of_the_program() {
+        let merge = |line: &str| parse(line).report.merge;
+        assert_eq!(merge("s jq --merge"), None);
+        assert_eq!(merge("s --merge jq program"), Some(Merge::All));
+        assert_eq!(merge("s --merge=all jq"), Some(Merge::All));
+        assert_eq!(merge("s run --merge=program jq"), Some(Merge::Program));
+        assert!(Cli::try_parse_from(["s", "--merge=pid", "jq"]).is_err());
     }
 
     #[test]

@@ -18,15 +18,18 @@ mod report;
 mod symbolize;
 
 mod args;
+mod ends;
 mod error;
 mod harvest;
 mod install;
 mod load;
 mod output;
+mod programs;
 mod reporting;
 mod run;
 mod session;
 mod signals;
+mod sum;
 mod summary;
 mod sys;
 mod target;

@@ -35,6 +35,11 @@ pub(crate) fn is_recording() -> bool {
     }
 }
 
+/// Was it decided that this program is left alone?
+pub(crate) fn is_off() -> bool {
+    MODE.load(Relaxed) == OFF
+}
+
 #[cold]
 fn wake() -> bool {
     if !settings::is_environment_ready() {
