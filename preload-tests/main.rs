@@ -17,6 +17,7 @@
 //! | `modules.rs` | dlopen and dlclose |
 //! | `tool.rs` | the command-line tool |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
+//! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `instructions.rs` | the budget of instructions for one allocation |
@@ -31,6 +32,7 @@ mod calls;
 mod csv;
 mod exports;
 mod instructions;
+mod jit;
 mod large_trees;
 mod life;
 mod limits;

@@ -16,11 +16,13 @@
 )]
 
 pub(crate) mod bytes;
+pub(crate) mod code_map;
 pub(crate) mod debug_file;
 pub(crate) mod demangle;
 pub(crate) mod elf;
 pub(crate) mod fde;
 pub(crate) mod hash;
+pub(crate) mod jit_dump;
 pub(crate) mod module_wrappers;
 pub(crate) mod object_file;
 pub(crate) mod perf_map;
@@ -33,10 +35,10 @@ pub(crate) mod xz;
 mod tests;
 
 use crate::record::reader::Module;
+use code_map::CodeMap;
 use demangle::{demangle, printable};
 use hash::FastMap;
 use object_file::ObjectFile;
-use perf_map::PerfMap;
 use std::rc::Rc;
 use symbols::find_all;
 
@@ -49,7 +51,9 @@ pub(crate) struct Symbolizer {
     /// By path, then by build id: a file may be replaced and loaded again.
     modules: FastMap<Vec<u8>, Vec<(Vec<u8>, ModuleNames)>>,
     /// By process id; `None` for processes without a map.
-    perf_maps: FastMap<u32, Option<PerfMap>>,
+    perf_maps: FastMap<u32, Option<CodeMap>>,
+    /// By path; `None` for those that cannot be read.
+    jit_dumps: FastMap<Vec<u8>, Option<CodeMap>>,
     unknown: Rc<str>,
 }
 
@@ -59,6 +63,7 @@ impl Symbolizer {
         Self {
             modules: FastMap::default(),
             perf_maps: FastMap::default(),
+            jit_dumps: FastMap::default(),
             unknown: UNKNOWN.into(),
         }
     }
@@ -70,6 +75,9 @@ impl Symbolizer {
     /// if the unwind information tells it, so that all places in a function have one name; else
     /// with the address looked up.
     pub(crate) fn function(&mut self, module: &Module<'_>, lookup: u64) -> Rc<str> {
+        if let Some(pid) = jit_dump::process_of(module.path) {
+            return self.in_dump(module.path, pid, lookup);
+        }
         match self.names_of(module) {
             Some(names) => names.function(lookup),
             None => Rc::clone(&self.unknown),
@@ -79,7 +87,9 @@ impl Symbolizer {
     /// Finds the names for these addresses of a module at once, which takes little more time than
     /// to find one of them.
     pub(crate) fn prepare(&mut self, module: &Module<'_>, lookups: Vec<u64>) {
-        if let Some(names) = self.names_of(module) {
+        if jit_dump::process_of(module.path).is_none()
+            && let Some(names) = self.names_of(module)
+        {
             names.prepare(lookups);
         }
     }
@@ -101,14 +111,27 @@ impl Symbolizer {
         builds.get_mut(index).map(|(_, names)| names)
     }
 
+    /// The name of a function that was made at run time by a JIT that dumps its code.
+    fn in_dump(&mut self, path: &[u8], pid: u32, lookup: u64) -> Rc<str> {
+        if !self.jit_dumps.contains_key(path) {
+            self.jit_dumps.insert(path.to_vec(), jit_dump::open(path));
+        }
+        let dump = self.jit_dumps.get(path).and_then(Option::as_ref);
+        match dump.and_then(|dump| dump.find(lookup)) {
+            Some((_, name)) => Rc::clone(name),
+            // Another JIT of the program may leave a map.
+            None => self.made_at_run_time(pid, lookup),
+        }
+    }
+
     /// The name of a function that was made at run time, by its absolute address.
     pub(crate) fn made_at_run_time(&mut self, pid: u32, lookup: u64) -> Rc<str> {
         let map = self
             .perf_maps
             .entry(pid)
-            .or_insert_with(|| PerfMap::of_process(pid));
+            .or_insert_with(|| perf_map::of_process(pid));
         match map.as_ref().and_then(|map| map.find(lookup)) {
-            Some((_, name)) => name.into(),
+            Some((_, name)) => Rc::clone(name),
             None => Rc::clone(&self.unknown),
         }
     }
