@@ -1,4 +1,5 @@
-//! Processes whose end the library did not see. A signal killed them; or they replaced themselves
+//! Processes whose end the library did not see. A signal killed them; or they ended without their C
+//! library, as Go programs do, and nothing is missing; or they replaced themselves
 //! by a program that cannot be followed, because the environment did not go with it, because it is
 //! static, or because it is left out. What such a program does is in no report, so that it is said.
 
@@ -46,9 +47,9 @@ pub(crate) fn text(harvest: &Harvest) -> Option<String> {
     }
     (!unseen.is_empty()).then(|| {
         format!(
-            "{} ({}) did not come to an end that can be seen: killed, or replaced by exec with a \
-             program that was not recorded (its environment was emptied, it is static, or it is \
-             left out)",
+            "{} ({}) did not come to an end that can be seen: killed, ended by a bare system call (as \
+             Go programs are), or replaced by exec with a program that was not recorded (its \
+             environment was emptied, it is static, or it is left out)",
             counted(unseen.len() as u64, "process", "processes"),
             names.join(", ")
         )
