@@ -11,8 +11,19 @@ const BUDGET: u64 = 120;
 const FEW: u64 = 1_000;
 const MANY: u64 = 11_000;
 
+/// Most instructions that it may add where the program is left out.
+const LEFT_OUT_BUDGET: u64 = 20;
+
+/// How the fixture runs.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    Plain,
+    Profiled,
+    LeftOut,
+}
+
 /// Instructions of a run of the fixture.
-fn instructions(program: &Path, pairs: u64, preload: bool) -> u64 {
+fn instructions(program: &Path, pairs: u64, how: How) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     let counts = folder.path().join("callgrind.out");
     let mut run = Run::plain("/usr/bin/valgrind")
@@ -20,11 +31,14 @@ fn instructions(program: &Path, pairs: u64, preload: bool) -> u64 {
         .arg(format!("--callgrind-out-file={}", counts.display()))
         .arg(program)
         .arg(pairs.to_string());
-    if preload {
+    if how != How::Plain {
         run = run.env("LD_PRELOAD", library());
     }
+    if how == How::LeftOut {
+        run = run.env("SKIP_HEAP_PROGRAMS", "!pairs");
+    }
     let outcome = run.succeed();
-    if preload {
+    if how == How::Profiled {
         let report = outcome.reports();
         assert_eq!(report.len(), 1, "{outcome:?}");
         report[0].assert_row(["bottom", "f14", "f13", "f12"], 48, pairs);
@@ -37,8 +51,8 @@ fn instructions(program: &Path, pairs: u64, preload: bool) -> u64 {
 }
 
 /// Instructions for each pair of malloc and free.
-fn for_each_pair(program: &Path, preload: bool) -> u64 {
-    let difference = instructions(program, MANY, preload) - instructions(program, FEW, preload);
+fn for_each_pair(program: &Path, how: How) -> u64 {
+    let difference = instructions(program, MANY, how) - instructions(program, FEW, how);
     difference / (MANY - FEW)
 }
 
@@ -46,8 +60,8 @@ fn for_each_pair(program: &Path, preload: bool) -> u64 {
 fn an_allocation_stays_within_the_budget() {
     for flag in ["-fomit-frame-pointer", "-fno-omit-frame-pointer"] {
         let program = Source::c("pairs").flags(&[flag]).build();
-        let plain = for_each_pair(&program, false);
-        let profiled = for_each_pair(&program, true);
+        let plain = for_each_pair(&program, How::Plain);
+        let profiled = for_each_pair(&program, How::Profiled);
         let added = profiled - plain;
         println!("{flag}: {plain} instructions plain, {profiled} profiled, {added} added");
         assert!(plain > 10, "callgrind saw no malloc: {plain}");
@@ -57,4 +71,15 @@ fn an_allocation_stays_within_the_budget() {
             "{flag}: {added} instructions, budget {BUDGET}"
         );
     }
+}
+
+#[test]
+fn a_program_that_is_left_out_pays_next_to_nothing() {
+    let program = Source::c("pairs").build();
+    let plain = for_each_pair(&program, How::Plain);
+    let left_out = for_each_pair(&program, How::LeftOut);
+    let added = left_out - plain;
+    println!("{plain} instructions plain, {left_out} left out, {added} added");
+    assert!(added > 0, "the library was not loaded");
+    assert!(added <= LEFT_OUT_BUDGET, "{added} instructions");
 }

@@ -18,6 +18,8 @@
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
+//! | `jit.rs` | code that is made at run time, and its names |
+//! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -32,6 +34,8 @@ mod csv;
 mod exports;
 mod hooks;
 mod instructions;
+mod jit;
+mod large_trees;
 mod life;
 mod limits;
 mod modules;

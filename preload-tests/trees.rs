@@ -50,7 +50,9 @@ fn each_process_has_a_report() {
     assert_eq!((life.calls_by("work"), life.calls_by("leaf")), (1000, 0));
     // One summary, which names both.
     assert!(
-        outcome.stderr.starts_with("skip-heapprof: 2 processes: "),
+        outcome
+            .stderr
+            .starts_with("skip-heapprof: 2 processes of 2 programs: "),
         "{outcome:?}"
     );
     for name in ["out.csv", &names[1]] {

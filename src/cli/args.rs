@@ -1,10 +1,10 @@
 //! The command line.
 
-use crate::record::settings::{KEEP, PROFILE, PROGRAMS, TRIM};
+use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Profiles the heap of a program: counts every allocation by call site, exactly.
 ///
@@ -36,6 +36,13 @@ pub(crate) struct Cli {
 impl Cli {
     /// What to do. Ends the tool with a message when the line names neither program nor verb.
     pub(crate) fn verb(self) -> Verb {
+        let to_stdout = self.report.output.as_deref() == Some(Path::new("-"));
+        if to_stdout && self.report.merge == Some(Merge::Program) {
+            let why = "standard output takes one CSV, and --merge=program writes several";
+            Cli::command()
+                .error(ErrorKind::ArgumentConflict, why)
+                .exit()
+        }
         match self.verb {
             Some(Verb::Run { options, command }) => Verb::Run {
                 options: options.or(self.run),
@@ -64,6 +71,8 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_PROFILE   as --profile
   SKIP_HEAP_PROGRAMS  as --programs
   SKIP_HEAP_TRIM      as --trim
+  SKIP_HEAP_HOOKS     as --hook, several separated by `;`
+  SKIP_HEAP_ALLOCATORS  as --allocators
   SKIP_HEAP_KEEP      1: as --keep
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   TMPDIR              where recordings and CSV files go, in place of /tmp
@@ -79,15 +88,27 @@ pub(crate) struct ReportOptions {
     /// Write the CSV to FILE instead of a fresh file in TMPDIR or /tmp.
     ///
     /// Further processes of the same run are written to FILE with their program's name and process
-    /// id before the extension. `-` is standard output, and implies --merge.
+    /// id before the extension; without this option, to a folder beside the fresh file. `-` is
+    /// standard output, and implies --merge.
     #[arg(short, long, value_name = "FILE", global = true)]
     pub(crate) output: Option<PathBuf>,
-    /// Write one CSV for all processes together instead of one for each.
-    #[arg(long, global = true)]
-    pub(crate) merge: bool,
+    /// Write one CSV for all processes together instead of one for each; with `=program` one for
+    /// all processes of each program.
+    #[arg(long, value_name = "HOW", global = true, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "all", hide_possible_values = true)]
+    pub(crate) merge: Option<Merge>,
     /// Print no summary.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+}
+
+/// The values of `--merge`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// One CSV for all processes.
+    All,
+    /// One for all processes of a program.
+    Program,
 }
 
 /// What the library is told.
@@ -110,6 +131,21 @@ pub(crate) struct RunOptions {
     /// (SKIP_HEAP_PROFILE; default: 1).
     #[arg(long, value_name = "N", hide_possible_values = true)]
     pub(crate) profile: Option<Profile>,
+    /// Count the calls of a function too, by name: NAME(size=arg0) (SKIP_HEAP_HOOKS).
+    ///
+    /// For allocators that are linked into the program. NAME is a symbol or a glob; the size is a
+    /// product of numbers and of arguments arg0 to arg5, as in `my_calloc(size=arg0*arg1)` or
+    /// `pool_take(size=64)`. Calls from one hooked function to another count once, those of
+    /// `NAME(size=..., nested=all)` each time. Several: give the option again, or separate with `;`.
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) hook: Vec<String>,
+    /// Which allocators to report: auto, all, none, or some of malloc, obstack, jemalloc, mimalloc,
+    /// tcmalloc, separated by commas (SKIP_HEAP_ALLOCATORS).
+    ///
+    /// auto: of a Skip program its ObStack alone; of any other malloc and its relatives, and the
+    /// allocators that are linked into the program.
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) allocators: Option<OsString>,
     /// Keep the recordings and say where they are (SKIP_HEAP_KEEP).
     ///
     /// `skip-heapprof report` turns them into the same CSV files again.
@@ -148,6 +184,8 @@ impl RunOptions {
             programs: self.programs.or(outer.programs),
             trim: self.trim.or(outer.trim),
             profile: self.profile.or(outer.profile),
+            hook: [outer.hook, self.hook].concat(),
+            allocators: self.allocators.or(outer.allocators),
             keep: self.keep || outer.keep,
         }
     }
@@ -159,6 +197,11 @@ impl RunOptions {
             (PROGRAMS, self.programs.clone()),
             (TRIM, self.trim.clone()),
             (PROFILE, self.profile.map(|profile| profile.value().into())),
+            (
+                HOOKS,
+                (!self.hook.is_empty()).then(|| self.hook.join(";").into()),
+            ),
+            (ALLOCATORS, self.allocators.clone()),
             (KEEP, self.keep.then(|| "1".into())),
         ];
         for (name, value) in given {
@@ -255,6 +298,16 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn merge_takes_a_way_but_no_word_of_the_program() {
+        let merge = |line: &str| parse(line).report.merge;
+        assert_eq!(merge("s jq --merge"), None);
+        assert_eq!(merge("s --merge jq program"), Some(Merge::All));
+        assert_eq!(merge("s --merge=all jq"), Some(Merge::All));
+        assert_eq!(merge("s run --merge=program jq"), Some(Merge::Program));
+        assert!(Cli::try_parse_from(["s", "--merge=pid", "jq"]).is_err());
     }
 
     #[test]

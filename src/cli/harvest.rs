@@ -1,16 +1,18 @@
 //! From the recordings of a run to CSV files and what the summary says: one process at a time, so
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
+use crate::args::Merge;
 use crate::load::{self, Cuts, Head, LoadError};
+use crate::notes::Notes;
 use crate::output::Output;
+use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::Recording;
 use crate::report::csv;
-use crate::report::rows::{Row, Totals, rows, sort, totals};
+use crate::report::rows::{Row, Totals, rows, totals};
+use crate::sum::Sum;
 use crate::symbolize::Symbolizer;
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::{error, fmt, io};
 
 /// What was recorded in one process.
@@ -31,6 +33,12 @@ pub(crate) struct Process {
 pub(crate) struct Harvest {
     /// In the order in which they began.
     pub(crate) processes: Vec<Process>,
+    /// The same by program, those with the most bytes first.
+    pub(crate) programs: Vec<Program>,
+    /// The heads of all recordings, in the order in which the processes began.
+    pub(crate) heads: Vec<Head>,
+    /// Processes whose end nobody saw; for who ran them to say.
+    pub(crate) unseen_ends: Vec<u32>,
     /// The CSV of all of them, if that was wanted.
     pub(crate) merged_csv: Option<PathBuf>,
     /// Sums over all processes; the same site in two processes is one.
@@ -41,6 +49,8 @@ pub(crate) struct Harvest {
     pub(crate) losses: [u64; LOSSES.len()],
     /// Allocations whose stacks were cut, by reason.
     pub(crate) cuts: Cuts,
+    /// What the library says about hooks by name.
+    pub(crate) notes: Notes,
     /// Recordings that could not be read, where that is no error.
     pub(crate) unreadable: Vec<LoadError>,
 }
@@ -48,8 +58,8 @@ pub(crate) struct Harvest {
 /// What the reports are to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wish {
-    /// One CSV for all processes.
-    pub(crate) merge: bool,
+    /// One CSV for several processes.
+    pub(crate) merge: Option<Merge>,
     /// Rows to keep for the summary.
     pub(crate) largest: usize,
     /// Go on when a recording cannot be read.
@@ -103,8 +113,9 @@ pub(crate) fn harvest(
         }
     }
     heads.sort_by(|a, b| (a.start_ns, a.pid, &a.path).cmp(&(b.start_ns, b.pid, &b.path)));
-    let merge = wish.merge || output.is_stdout();
+    let merge = wish.merge.or(output.is_stdout().then_some(Merge::All));
     let mut sum = Sum::default();
+    let mut programs = Programs::new(merge == Some(Merge::Program));
     let mut symbolizer = Symbolizer::new();
     for head in &heads {
         let rows = match read(head, &mut harvest, &mut symbolizer) {
@@ -115,18 +126,23 @@ pub(crate) fn harvest(
                 continue;
             }
         };
-        if !merge {
+        if merge.is_none() {
             harvest.write(&rows, output).map_err(HarvestError::Write)?;
         }
+        if let Some(process) = harvest.processes.last() {
+            programs.add(process, &rows);
+        }
         if heads.len() == 1 {
-            sum.only = rows;
-        } else if merge || wish.largest > 0 {
+            sum.set(rows);
+        } else if merge == Some(Merge::All) || wish.largest > 0 {
             sum.add(&rows);
         }
     }
+    harvest.programs = programs.write(output).map_err(HarvestError::Write)?;
+    harvest.heads = heads;
     let mut all = sum.rows();
     harvest.totals = totals(&all);
-    if merge && !harvest.processes.is_empty() {
+    if merge == Some(Merge::All) && !harvest.processes.is_empty() {
         harvest.merged_csv = output
             .write_main(|out| csv::write(&all, out))
             .map_err(HarvestError::Write)?;
@@ -155,6 +171,7 @@ fn read(
     for (sum, cut) in harvest.cuts.iter_mut().zip(load::cuts(&recording)) {
         *sum = sum.saturating_add(cut);
     }
+    harvest.notes.add(recording.notes());
     let exe = recording.exe();
     let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
     harvest.processes.push(Process {
@@ -177,7 +194,7 @@ impl Harvest {
             output.write_main(|out| csv::write(rows, out))?
         } else {
             let program = process.program.as_bytes();
-            Some(output.write_further(program, process.pid, |out| csv::write(rows, out))?)
+            Some(output.write_further(program, Some(process.pid), |out| csv::write(rows, out))?)
         };
         Ok(())
     }
@@ -192,44 +209,6 @@ impl Harvest {
     }
 }
 
-/// Four names and a size.
-type Site = ([Option<Rc<str>>; 4], u64);
-
-/// The sum of rows of several processes, or the rows of the only one.
-#[derive(Default)]
-struct Sum {
-    calls: HashMap<Site, u64>,
-    only: Vec<Row>,
-}
-
-impl Sum {
-    fn add(&mut self, rows: &[Row]) {
-        for row in rows {
-            let calls = self.calls.entry((row.names.clone(), row.size)).or_insert(0);
-            *calls = calls.saturating_add(row.calls);
-        }
-    }
-
-    /// In the order of every report.
-    fn rows(self) -> Vec<Row> {
-        if !self.only.is_empty() {
-            return self.only;
-        }
-        let mut rows: Vec<Row> = self
-            .calls
-            .into_iter()
-            .map(|((names, size), calls)| Row {
-                names,
-                size,
-                calls,
-                total: size.saturating_mul(calls),
-            })
-            .collect();
-        sort(&mut rows);
-        rows
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +219,7 @@ mod tests {
 
     const HEADER: &str = "pc0,pc1,pc2,pc3,bytes allocated,call count,total bytes\n";
     const WISH: Wish = Wish {
-        merge: false,
+        merge: None,
         largest: 10,
         tolerant: false,
     };
@@ -318,7 +297,7 @@ mod tests {
             recording(101, 5, &[(16, 3)]),
         ]);
         let wish = Wish {
-            merge: true,
+            merge: Some(Merge::All),
             ..WISH
         };
         let harvest = session.harvest(wish).expect("a harvest");

@@ -76,6 +76,8 @@ pub(crate) struct Head {
     pub(crate) start_ns: u64,
     /// The process's id.
     pub(crate) pid: u32,
+    /// Did the library see the end of the process?
+    pub(crate) finished: bool,
 }
 
 /// Reads the header.
@@ -93,6 +95,7 @@ pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
         path: path.to_owned(),
         start_ns: recording.start_ns(),
         pid: recording.pid(),
+        finished: recording.finished(),
     })
 }
 

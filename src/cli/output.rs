@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What the names of fresh files begin with, as those of the library.
@@ -105,20 +105,32 @@ impl Output {
         Ok(Some(path))
     }
 
-    /// Writes the CSV of a further process beside the main one.
+    /// Writes the CSV of a further process, or of a further program where `pid` is `None`: beside
+    /// the main one if the user named that, else all in one folder of its name. A tree of a
+    /// thousand processes leaves no thousand files among the temporary ones.
     ///
     /// # Errors
     /// Those of the file.
     pub(crate) fn write_further(
         &mut self,
         program: &[u8],
-        pid: u32,
+        pid: Option<u32>,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<PathBuf> {
         let (Place::Named(main) | Place::Made(main)) = &self.place else {
             return Err(io::Error::other("no main file"));
         };
         let main = main.clone();
+        let folder = self.is_fresh().then(|| main.with_extension(""));
+        if let Some(folder) = &folder
+            && !self.used.contains(folder)
+        {
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(folder)
+                .map_err(naming(folder))?;
+            self.used.insert(folder.clone());
+        }
         let mut open = OpenOptions::new();
         open.write(true);
         if self.is_fresh() {
@@ -128,7 +140,10 @@ impl Output {
         }
         // A process that executes another program, or itself, leaves several recordings.
         for attempt in 1.. {
-            let path = beside(&main, program, pid, attempt);
+            let path = match &folder {
+                Some(folder) => folder.join(name_of(OsString::new(), program, pid, attempt, "csv")),
+                None => beside(&main, program, pid, attempt),
+            };
             if !self.used.insert(path.clone()) {
                 continue;
             }
@@ -190,19 +205,34 @@ fn fresh() -> io::Result<(File, PathBuf)> {
 }
 
 /// `out.csv` with the program and the process id before the extension.
-fn beside(main: &Path, program: &[u8], pid: u32, attempt: u32) -> PathBuf {
-    let mut name = main.file_stem().unwrap_or_default().to_owned();
-    name.push(".");
+fn beside(main: &Path, program: &[u8], pid: Option<u32>, attempt: u32) -> PathBuf {
+    let mut stem = main.file_stem().unwrap_or_default().to_owned();
+    stem.push(".");
+    let extension = main.extension().unwrap_or_default();
+    main.with_file_name(name_of(stem, program, pid, attempt, extension))
+}
+
+/// `stem` with the program, the process id and the extension behind it.
+fn name_of(
+    stem: OsString,
+    program: &[u8],
+    pid: Option<u32>,
+    attempt: u32,
+    extension: impl AsRef<OsStr>,
+) -> OsString {
+    let mut name = stem;
     name.push(file_name_of(program));
-    name.push(format!(".{pid}"));
+    if let Some(pid) = pid {
+        name.push(format!(".{pid}"));
+    }
     if attempt > 1 {
         name.push(format!("-{attempt}"));
     }
-    if let Some(extension) = main.extension() {
+    if !extension.as_ref().is_empty() {
         name.push(".");
         name.push(extension);
     }
-    main.with_file_name(name)
+    name
 }
 
 /// The name of a program without anything that is awkward in a file name.
@@ -229,7 +259,6 @@ fn file_name_of(program: &[u8]) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn text(text: &'static str) -> impl FnOnce(&mut dyn Write) -> io::Result<()> {
@@ -239,7 +268,7 @@ mod tests {
     #[test]
     fn further_files_are_named_by_program_and_process() {
         let name = |main: &str, program: &str, attempt| {
-            beside(Path::new(main), program.as_bytes(), 12, attempt)
+            beside(Path::new(main), program.as_bytes(), Some(12), attempt)
         };
         assert_eq!(
             name("/a.b/out.csv", "/usr/bin/jq", 1),
@@ -268,7 +297,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("replaced"), "main");
         for (attempt, name) in ["out.p.1.csv", "out.p.1-2.csv"].iter().enumerate() {
             let further = output
-                .write_further(b"/p", 1, text("further"))
+                .write_further(b"/p", Some(1), text("further"))
                 .expect("written");
             assert_eq!(further, folder.path().join(name), "{attempt}");
         }
@@ -286,18 +315,24 @@ mod tests {
             .write_main(text("x"))
             .expect("written")
             .expect("a file");
-        let further = output.write_further(b"p", 9, text("y")).expect("written");
-        for path in [main, further] {
-            let name = path
-                .file_name()
-                .expect("a name")
-                .to_string_lossy()
-                .into_owned();
-            assert!(name.starts_with(FRESH) && name.ends_with(".csv"), "{name}");
-            let mode = fs::metadata(&path).expect("the file").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-            fs::remove_file(&path).expect("removed");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        let name = main.file_name().expect("a name").to_string_lossy();
+        assert!(name.starts_with(FRESH) && name.ends_with(".csv"), "{name}");
+        assert_eq!(mode(&main), 0o600);
+        let folder = main.with_extension("");
+        for (pid, name) in [
+            (Some(9), "p.9.csv"),
+            (Some(9), "p.9-2.csv"),
+            (None, "p.csv"),
+        ] {
+            let further = output.write_further(b"/p", pid, text("y"));
+            let further = further.expect("written");
+            assert_eq!(further, folder.join(name));
+            assert_eq!(mode(&further), 0o600);
         }
+        assert_eq!(mode(&folder), 0o700);
+        fs::remove_file(&main).expect("removed");
+        fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]

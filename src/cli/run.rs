@@ -1,6 +1,7 @@
 //! Runs a program under the library and reports what it did.
 
 use crate::args::{ReportOptions, RunOptions};
+use crate::ends;
 use crate::error::{Code, Failure};
 use crate::harvest::harvest;
 use crate::output::Output;
@@ -8,7 +9,7 @@ use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
 use crate::session::{Running, Session, still_running};
 use crate::target::{self, Target};
-use crate::{install, reporting, signals};
+use crate::{install, notes, reporting, signals};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -55,7 +56,7 @@ pub(crate) fn run(
             install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
         )
         .envs(settings.variables);
-    let status = signals::run_to_end(&mut command).map_err(|error| {
+    let (pid, status) = signals::run_to_end(&mut command).map_err(|error| {
         let code = match error.kind() {
             io::ErrorKind::NotFound => Code::NotFound,
             _ => Code::NotExecutable,
@@ -65,6 +66,7 @@ pub(crate) fn run(
     signals::let_go();
     let ending = Ending {
         status: exit_status(status),
+        killed: status.signal().map(|_| pid),
         profiled,
         mode: settings.mode,
         target,
@@ -97,6 +99,9 @@ impl Settings {
             ));
             // Said once, not by every process.
             variables.push((PROFILE, "1".into()));
+        }
+        for complaint in notes::complaints(options) {
+            say(format_args!("{complaint}"));
         }
         Self {
             variables,
@@ -157,6 +162,8 @@ impl Places {
 /// A run that has ended.
 struct Ending {
     status: u8,
+    /// The program's process id, if a signal ended it: its status says so.
+    killed: Option<u32>,
     profiled: bool,
     mode: Mode,
     target: Target,
@@ -175,6 +182,10 @@ impl Ending {
         let harvested = harvest(&recordings, &mut output, reporting::wish(wanted, true));
         // After the harvest: what a process does after this moment is not in the report either.
         let running = still_running(&recordings);
+        let mut harvested = harvested;
+        if let Ok(harvest) = &mut harvested {
+            harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.killed);
+        }
         let code = match &harvested {
             Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
                 self.say_why_there_is_nothing();

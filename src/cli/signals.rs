@@ -23,11 +23,11 @@ const PASSED_ON: [i32; 9] = [
     libc::SIGPWR,
 ];
 
-/// Starts the program and waits for its end.
+/// Starts the program and waits for its end. Returns its process id and its status.
 ///
 /// # Errors
 /// When it cannot be started; that it ends badly is not an error.
-pub(crate) fn run_to_end(command: &mut Command) -> io::Result<ExitStatus> {
+pub(crate) fn run_to_end(command: &mut Command) -> io::Result<(u32, ExitStatus)> {
     let mut handled = handled();
     handled.push(SIGCHLD);
     sys::pass_on(command);
@@ -41,7 +41,7 @@ pub(crate) fn run_to_end(command: &mut Command) -> io::Result<ExitStatus> {
     loop {
         // This thread alone reaps the child, so its id is still its own when a signal is sent.
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok((child.id(), status));
         }
         for origin in signals.wait() {
             if is_for_the_program(&origin) {
@@ -94,7 +94,8 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     fn sh(script: &str) -> ExitStatus {
-        run_to_end(Command::new("/bin/sh").args(["-c", script])).expect("sh")
+        let ended = run_to_end(Command::new("/bin/sh").args(["-c", script]));
+        ended.expect("sh").1
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The summary on standard error.
 
+use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::load::Cuts;
 use crate::record::loss::LOSSES;
@@ -24,6 +25,9 @@ pub(crate) fn text(harvest: &Harvest, width: usize) -> String {
     let mut text = String::new();
     headline(&mut text, harvest);
     if harvest.processes.len() > 1 {
+        if (2..harvest.processes.len()).contains(&harvest.programs.len()) {
+            programs(&mut text, harvest);
+        }
         processes(&mut text, harvest);
     }
     if !harvest.largest.is_empty() {
@@ -46,7 +50,13 @@ fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
 fn headline(text: &mut String, harvest: &Harvest) {
     let who = match &harvest.processes[..] {
         [one] => printable(&one.program),
-        many => counted(many.len() as u64, "process", "processes"),
+        many => {
+            let processes = counted(many.len() as u64, "process", "processes");
+            match &harvest.programs[..] {
+                [one] => format!("{}, {processes}", printable(&one.name)),
+                programs => format!("{processes} of {} programs", grouped(programs.len() as u64)),
+            }
+        }
     };
     let totals = harvest.totals;
     line(
@@ -58,6 +68,36 @@ fn headline(text: &mut String, harvest: &Harvest) {
             counted(totals.sites as u64, "site", "sites"),
         ),
     );
+}
+
+/// Lists the programs that allocated most.
+fn programs(text: &mut String, harvest: &Harvest) {
+    let mut table = table(["bytes", "share", "calls", "processes"], "program");
+    for program in harvest.programs.iter().take(LISTED) {
+        table.add_row([
+            grouped(program.bytes),
+            share(program.bytes, harvest),
+            grouped(program.calls),
+            grouped(program.processes),
+            printable(&program.name),
+        ]);
+    }
+    line(text, format_args!("\n{}", table.trim_fmt()));
+    and_more(text, harvest.programs.len());
+}
+
+/// Says how many are not listed.
+fn and_more(text: &mut String, all: usize) {
+    if all > LISTED {
+        let more = counted((all - LISTED) as u64, "smaller one", "smaller ones");
+        line(text, format_args!(" and {more}"));
+    }
+}
+
+/// Part of all bytes.
+fn share(bytes: u64, harvest: &Harvest) -> String {
+    let share = 100.0 * bytes as f64 / harvest.totals.bytes.max(1) as f64;
+    format!("{share:.1} %")
 }
 
 /// Lists the processes that allocated most.
@@ -76,25 +116,15 @@ fn processes(text: &mut String, harvest: &Harvest) {
         ]);
     }
     line(text, format_args!("\n{}", table.trim_fmt()));
-    let more = harvest.processes.len() - largest.len();
-    if more > 0 {
-        line(
-            text,
-            format_args!(
-                " and {}",
-                counted(more as u64, "smaller one", "smaller ones")
-            ),
-        );
-    }
+    and_more(text, harvest.processes.len());
 }
 
 /// Lists the sites that allocated most.
 fn sites(text: &mut String, harvest: &Harvest, width: usize) {
     let cells = |row: &Row| {
-        let share = 100.0 * row.total as f64 / harvest.totals.bytes.max(1) as f64;
         [
             grouped(row.total),
-            format!("{share:.1} %"),
+            share(row.total, harvest),
             grouped(row.calls),
             grouped(row.size),
         ]
@@ -143,30 +173,28 @@ fn table(numbers: [&str; 4], name: &str) -> Table {
 /// Says where the CSV files are.
 pub(crate) fn files(harvest: &Harvest) -> String {
     let text = &mut String::new();
-    let mut all: Vec<(&Path, Option<&Process>)> = Vec::new();
-    all.extend(harvest.merged_csv.as_deref().map(|path| (path, None)));
+    let mut all: Vec<(&Path, String)> = Vec::new();
+    let merged = harvest.merged_csv.as_deref();
+    all.extend(merged.map(|path| (path, String::new())));
+    for program in &harvest.programs {
+        let csv = program.csv.as_deref();
+        all.extend(csv.map(|path| (path, format!(" of {}", printable(&program.name)))));
+    }
     for process in &harvest.processes {
-        all.extend(process.csv.as_deref().map(|path| (path, Some(process))));
+        let whose = || format!(" of {} ({})", printable(&process.program), process.pid);
+        all.extend(process.csv.as_deref().map(|path| (path, whose())));
     }
-    for (path, process) in all.iter().take(LISTED) {
-        let path = path.display();
-        match process {
-            Some(process) if all.len() > 1 => {
-                let program = printable(&process.program);
-                line(
-                    text,
-                    format_args!("all sites of {program} ({}): {path}", process.pid),
-                );
-            }
-            _ => line(text, format_args!("all sites: {path}")),
-        }
+    for (path, whose) in all.iter().take(LISTED) {
+        let whose = if all.len() > 1 { whose } else { "" };
+        line(text, format_args!("all sites{whose}: {}", path.display()));
     }
-    if all.len() > LISTED {
+    if let Some((last, _)) = all.get(LISTED..).and_then(<[_]>::last) {
         line(
             text,
             format_args!(
-                "and {} more beside them, with the program and the process id in the name",
-                grouped((all.len() - LISTED) as u64)
+                "and {} more in {}",
+                grouped((all.len() - LISTED) as u64),
+                last.parent().unwrap_or(Path::new("/")).display()
             ),
         );
     }
@@ -192,6 +220,12 @@ fn warnings(text: &mut String, harvest: &Harvest) {
             );
         }
     }
+    for note in harvest.notes.lines(harvest.processes.len()) {
+        line(text, format_args!("note: {}", printable(&note)));
+    }
+    if let Some(note) = ends::text(harvest) {
+        line(text, format_args!("note: {note}"));
+    }
     for error in &harvest.unreadable {
         line(
             text,
@@ -203,6 +237,7 @@ fn warnings(text: &mut String, harvest: &Harvest) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::programs::Program;
     use crate::report::rows::Totals;
     use std::path::PathBuf;
 
@@ -284,9 +319,21 @@ mod tests {
                 )
             })
             .collect();
+        let program = |name: &str, bytes| Program {
+            name: name.into(),
+            processes: 6,
+            calls: 3,
+            bytes,
+            csv: None,
+        };
+        harvest.programs = vec![program("cc1", 508), program("as", 8)];
         let text = text(&harvest, 100);
         assert!(
-            text.starts_with("skip-heapprof: 12 processes: 3 allocations"),
+            text.contains("   508  50.0 %      3          6  cc1\n"),
+            "{text}"
+        );
+        assert!(
+            text.starts_with("skip-heapprof: 12 processes of 2 programs: 3 allocations"),
             "{text}"
         );
         let listed: Vec<&str> = text.lines().filter(|line| line.ends_with(" jq")).collect();
@@ -300,7 +347,7 @@ mod tests {
             text.contains("all sites of jq (100): /tmp/out.jq.0.csv\n"),
             "{text}"
         );
-        assert!(text.contains("and 2 more beside them"), "{text}");
+        assert!(text.contains("and 2 more in /tmp\n"), "{text}");
     }
 
     #[test]

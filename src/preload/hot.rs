@@ -5,7 +5,7 @@
 //! In Rust it would read:
 //!
 //! ```text
-//! let thread = tls_word;                      // 0 or 1: no state, or a cold section
+//! let thread = tls_word;                      // 0: no state; 1: a cold section, or not profiled
 //! if rsp not in thread.stack { rest }
 //! let (mut ra, mut sp, mut bp) = (*rsp, rsp + 8, rbp);
 //! for i in 0..4 {
@@ -48,7 +48,7 @@ use crate::unwind::Rule;
 // Labels are numbers: the tens say what, the units of which frame.
 //   1n  the next slots        2n  the rule's slot is found
 //   3n  a step with rbp       4n  the step is made: load the return address     5n  along rbp
-//   6n  an allocation wrapper 8n  the site                                      99  rest
+//   6n  an allocation wrapper 8n  the site    98  nothing to do                 99  rest
 
 /// Looks up the rule of the return address in r8: its slot's index goes to r9, the rule by `$keep`
 /// into an xmm register.
@@ -129,7 +129,7 @@ macro_rules! path {
         "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]\n",
         "mov rcx, qword ptr fs:[rcx]\n",
         "cmp rcx, 1\n",
-        "jbe 99f\n",
+        "jbe 98f\n",
         "mov r8, rsp\n",
         "sub r8, qword ptr [rcx + {lo}]\n",
         "cmp r8, qword ptr [rcx + {len}]\n",
@@ -217,6 +217,9 @@ macro_rules! path {
         "lea rsi, [rdx + 16]\n",
         "mov rdx, qword ptr [rdx]\n",
         "jmp 62b\n",
+        // A cold section, or a program that is left out: nothing to do.
+        "98: jne 99f\n",
+        $done,
         // Start over: nothing that was changed is needed.
         "99: lea rsi, [rsp + ", $entry, "]\n",
         "mov rdx, rbp\n",

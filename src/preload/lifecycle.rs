@@ -35,6 +35,11 @@ pub(crate) fn is_recording() -> bool {
     }
 }
 
+/// Was it decided that this program is left alone?
+pub(crate) fn is_off() -> bool {
+    MODE.load(Relaxed) == OFF
+}
+
 #[cold]
 fn wake() -> bool {
     if !settings::is_environment_ready() {
@@ -185,14 +190,13 @@ fn constructor() {
                 exit_report::write_predecessor(process);
             }
             log::line(&[b"heap profiler: enabled!"]);
-        } else if s.bad_profile || !patch::complaints().is_empty() {
-            log::remember_stderr();
-            if s.bad_profile {
-                warn_of_bad_profile();
+            for complaint in patch::complaints() {
+                log::line(&[b"heap profiler: ", complaint.as_bytes()]);
             }
-        }
-        for complaint in patch::complaints() {
-            log::line(&[b"heap profiler: ", complaint.as_bytes()]);
+        } else if s.bad_profile {
+            // What is to be said of hooks the tool says.
+            log::remember_stderr();
+            warn_of_bad_profile();
         }
     });
 }

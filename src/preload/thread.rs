@@ -1,6 +1,6 @@
 //! What each thread has of its own, and the way of an allocation from the hook to its site.
 //!
-//! The thread's TLS word is 0 (nothing yet), [`BUSY`] (a cold section is running) or the address of
+//! The thread's TLS word is 0 (nothing yet), [`BUSY`] (nothing to record now) or the address of
 //! its [`Thread`]. Threads lie in memory that reads as zeros in a child of fork, so that the check
 //! of the stack's bounds, which each allocation makes anyway, sends the child's first allocation to
 //! the cold path.
@@ -19,7 +19,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*};
 
 /// TLS word of a thread that is in a cold section: allocations meanwhile are the library's own
-/// doing (through the C library) and are passed on without a look.
+/// doing (through the C library) and are passed on without a look. So are those of a program that
+/// is left out, whose threads keep this word.
 const BUSY: usize = 1;
 
 /// State of a thread. All zeros is that of a child of fork.
@@ -73,7 +74,17 @@ pub(crate) unsafe extern "C" fn record_rest(
 #[cold]
 #[inline(never)]
 unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
-    if word == BUSY || !lifecycle::is_recording() || patch::leaves_out(size) {
+    if word == BUSY {
+        return;
+    }
+    if !lifecycle::is_recording() {
+        if lifecycle::is_off() {
+            // From now on the hot path returns at once.
+            arch::set_thread_word(BUSY);
+        }
+        return;
+    }
+    if patch::leaves_out(size) {
         return;
     }
     let Some(process) = process::process() else {

@@ -1,7 +1,7 @@
 //! From sites of return addresses to rows of names: the aggregation behind every report.
 
 use crate::record::layout::FIRST_FRAME_ID;
-use crate::record::reader::{FormatError, Module, Recording};
+use crate::record::reader::{FormatError, Frame, Module, Recording};
 use crate::symbolize::Symbolizer;
 use crate::symbolize::hash::FastMap;
 use std::cmp::Reverse;
@@ -92,6 +92,7 @@ pub(crate) fn rows(
     let mut sums: FastMap<([u32; 4], u64), u64> = FastMap::default();
     for recording in recordings {
         let mut frames = FrameNames::new(recording);
+        frames.prepare(symbolizer)?;
         for site in recording.sites() {
             let mut key = [0; 4];
             for (number, &frame) in key.iter_mut().zip(&site.frames) {
@@ -134,6 +135,16 @@ pub(crate) fn sort(rows: &mut [Row]) {
     });
 }
 
+/// The address to look a frame's name up by: the call before a return address may be the last
+/// instruction of its function.
+fn lookup(frame: &Frame) -> u64 {
+    if frame.exact {
+        frame.address
+    } else {
+        frame.address.wrapping_sub(1)
+    }
+}
+
 /// Names of one recording's frames, each looked up once.
 struct FrameNames<'r, 'b> {
     recording: &'r Recording<'b>,
@@ -150,6 +161,28 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         }
     }
 
+    /// Has the names of all functions that occur in sites looked up, by module.
+    fn prepare(&mut self, symbolizer: &mut Symbolizer) -> Result<(), FormatError> {
+        let mut seen: FastMap<u32, ()> = FastMap::default();
+        let mut lookups: FastMap<u32, Vec<u64>> = FastMap::default();
+        for id in self.recording.sites().flat_map(|site| site.frames) {
+            if id < FIRST_FRAME_ID || seen.insert(id, ()).is_some() {
+                continue;
+            }
+            let frame = self.recording.frame(id)?;
+            if frame.module != 0 {
+                lookups
+                    .entry(frame.module)
+                    .or_default()
+                    .push(lookup(&frame));
+            }
+        }
+        for (module, lookups) in lookups {
+            symbolizer.prepare(&self.recording.module(module)?, lookups);
+        }
+        Ok(())
+    }
+
     fn number(
         &mut self,
         id: u32,
@@ -163,12 +196,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
             return Ok(number);
         }
         let frame = self.recording.frame(id)?;
-        // The call before a return address may be the last instruction of its function.
-        let lookup = if frame.exact {
-            frame.address
-        } else {
-            frame.address.wrapping_sub(1)
-        };
+        let lookup = lookup(&frame);
         let name = if frame.module == 0 {
             symbolizer.made_at_run_time(self.recording.pid(), lookup)
         } else {

@@ -1,6 +1,6 @@
 //! The bytes of object files: mapped, or unpacked into memory.
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use std::fs::{File, OpenOptions};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
@@ -13,6 +13,19 @@ pub(crate) enum Bytes {
     Mapped(Mmap),
     /// What was packed in a file.
     Owned(Vec<u8>),
+}
+
+impl Bytes {
+    /// Gives the pages of a mapped file back. They are read again when they are needed: from the
+    /// kernel's cache, as a rule. Without this a look through the symbols of a large library would
+    /// make the program twenty megabytes larger.
+    pub(crate) fn let_go_of_memory(&self) {
+        if let Self::Mapped(map) = self {
+            // SAFETY: the mapping is private, of a file, and never written to: the pages come back
+            // with what they held.
+            let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 impl Deref for Bytes {

@@ -2,7 +2,7 @@
 //! names of Skip functions have dots (`Vector.unsafeMake__call.1`) and are no mangling.
 //!
 //! Compilers append suffixes to the symbols of a function's clones and parts: `.cold`, `.part.N`,
-//! `.isra.N`, `.constprop.N`, `.lto_priv.N`, `.llvm.N`. They are cut, whatever the language, since
+//! `.isra.N`, `.constprop.N`, `.lto_priv.N`, `.llvm.N`, `.warm`. They are cut, whatever the language, since
 //! it is one function to its author; no other suffix is touched.
 
 use cpp_demangle::{DemangleOptions, ParseOptions, Symbol};
@@ -63,13 +63,15 @@ impl Write for Bounded {
 
 /// Cuts what compilers append to the symbols of a function's clones.
 fn without_clone_suffixes(mut symbol: &[u8]) -> &[u8] {
-    const WITH_NUMBER: [&[u8]; 6] = [
+    const WITH_NUMBER: [&[u8]; 7] = [
         b".part",
         b".isra",
         b".constprop",
         b".llvm",
         b".lto_priv",
         b".cold",
+        // Of BOLT.
+        b".warm",
     ];
     loop {
         let number = symbol
@@ -82,8 +84,8 @@ fn without_clone_suffixes(mut symbol: &[u8]) -> &[u8] {
             _ => symbol,
         };
         let suffix = WITH_NUMBER.iter().find(|suffix| {
-            // `.cold` alone needs no number.
-            stem.ends_with(suffix) && (number > 0 || **suffix == b".cold")
+            // These two need no number.
+            stem.ends_with(suffix) && (number > 0 || matches!(**suffix, b".cold" | b".warm"))
         });
         match suffix.and_then(|suffix| stem.strip_suffix(*suffix)) {
             Some(rest) if !rest.is_empty() => symbol = rest,
@@ -137,6 +139,7 @@ mod tests {
             ),
             ("_ZN3fooEv.cold", "foo()"),
             ("_ZN3fooEv.part.0.cold", "foo()"),
+            ("_ZN3fooEv.warm", "foo()"),
             ("sk.Leaf_make13__call", "sk.Leaf_make13__call"),
             ("Vector.unsafeMake__call.1", "Vector.unsafeMake__call.1"),
             ("do_thing.constprop.0.isra.0", "do_thing"),

@@ -16,14 +16,18 @@
 )]
 
 pub(crate) mod bytes;
+pub(crate) mod code_map;
 pub(crate) mod debug_file;
 pub(crate) mod demangle;
 pub(crate) mod elf;
 pub(crate) mod fde;
 pub(crate) mod hash;
+pub(crate) mod jit_dump;
+pub(crate) mod module_wrappers;
 pub(crate) mod object_file;
 pub(crate) mod perf_map;
 pub(crate) mod symbols;
+pub(crate) mod wanted;
 pub(crate) mod wrappers;
 pub(crate) mod xz;
 
@@ -31,12 +35,12 @@ pub(crate) mod xz;
 mod tests;
 
 use crate::record::reader::Module;
+use code_map::CodeMap;
 use demangle::{demangle, printable};
 use hash::FastMap;
 use object_file::ObjectFile;
-use perf_map::PerfMap;
 use std::rc::Rc;
-use symbols::Symbols;
+use symbols::find_all;
 
 /// Name of code that no object file holds, made at run time. An address would not be the same in
 /// the next run.
@@ -47,7 +51,9 @@ pub(crate) struct Symbolizer {
     /// By path, then by build id: a file may be replaced and loaded again.
     modules: FastMap<Vec<u8>, Vec<(Vec<u8>, ModuleNames)>>,
     /// By process id; `None` for processes without a map.
-    perf_maps: FastMap<u32, Option<PerfMap>>,
+    perf_maps: FastMap<u32, Option<CodeMap>>,
+    /// By path; `None` for those that cannot be read.
+    jit_dumps: FastMap<Vec<u8>, Option<CodeMap>>,
     unknown: Rc<str>,
 }
 
@@ -57,6 +63,7 @@ impl Symbolizer {
         Self {
             modules: FastMap::default(),
             perf_maps: FastMap::default(),
+            jit_dumps: FastMap::default(),
             unknown: UNKNOWN.into(),
         }
     }
@@ -68,23 +75,53 @@ impl Symbolizer {
     /// if the unwind information tells it, so that all places in a function have one name; else
     /// with the address looked up.
     pub(crate) fn function(&mut self, module: &Module<'_>, lookup: u64) -> Rc<str> {
+        if let Some(pid) = jit_dump::process_of(module.path) {
+            return self.in_dump(module.path, pid, lookup);
+        }
+        match self.names_of(module) {
+            Some(names) => names.function(lookup),
+            None => Rc::clone(&self.unknown),
+        }
+    }
+
+    /// Finds the names for these addresses of a module at once, which takes little more time than
+    /// to find one of them.
+    pub(crate) fn prepare(&mut self, module: &Module<'_>, lookups: Vec<u64>) {
+        if jit_dump::process_of(module.path).is_none()
+            && let Some(names) = self.names_of(module)
+        {
+            names.prepare(lookups);
+        }
+    }
+
+    fn names_of(&mut self, module: &Module<'_>) -> Option<&mut ModuleNames> {
         if !self.modules.contains_key(module.path) {
             self.modules.insert(module.path.to_vec(), Vec::new());
         }
-        let Some(builds) = self.modules.get_mut(module.path) else {
-            return Rc::clone(&self.unknown);
-        };
+        let builds = self.modules.get_mut(module.path)?;
         let known = builds
-            .iter_mut()
-            .find(|(build_id, _)| build_id == module.build_id);
-        if let Some((_, names)) = known {
-            return names.function(lookup);
+            .iter()
+            .position(|(build_id, _)| build_id == module.build_id);
+        let index = known.unwrap_or(builds.len());
+        if known.is_none() {
+            let file = ObjectFile::open(module.path, module.build_id);
+            let names = ModuleNames::new(module.path, file);
+            builds.push((module.build_id.to_vec(), names));
         }
-        let mut names =
-            ModuleNames::new(module.path, ObjectFile::open(module.path, module.build_id));
-        let name = names.function(lookup);
-        builds.push((module.build_id.to_vec(), names));
-        name
+        builds.get_mut(index).map(|(_, names)| names)
+    }
+
+    /// The name of a function that was made at run time by a JIT that dumps its code.
+    fn in_dump(&mut self, path: &[u8], pid: u32, lookup: u64) -> Rc<str> {
+        if !self.jit_dumps.contains_key(path) {
+            self.jit_dumps.insert(path.to_vec(), jit_dump::open(path));
+        }
+        let dump = self.jit_dumps.get(path).and_then(Option::as_ref);
+        match dump.and_then(|dump| dump.find(lookup)) {
+            Some((_, name)) => Rc::clone(name),
+            // Another JIT of the program may leave a map.
+            None => self.made_at_run_time(pid, lookup),
+        }
     }
 
     /// The name of a function that was made at run time, by its absolute address.
@@ -92,9 +129,9 @@ impl Symbolizer {
         let map = self
             .perf_maps
             .entry(pid)
-            .or_insert_with(|| PerfMap::of_process(pid));
+            .or_insert_with(|| perf_map::of_process(pid));
         match map.as_ref().and_then(|map| map.find(lookup)) {
-            Some((_, name)) => name.into(),
+            Some((_, name)) => Rc::clone(name),
             None => Rc::clone(&self.unknown),
         }
     }
@@ -104,8 +141,8 @@ impl Symbolizer {
 pub(crate) struct ModuleNames {
     /// What names of functions without a symbol begin with.
     label: String,
-    file: Option<(ObjectFile, Symbols)>,
-    by_symbol: FastMap<u32, Rc<str>>,
+    file: Option<ObjectFile>,
+    by_address: FastMap<u64, Rc<str>>,
     by_start: FastMap<u64, Rc<str>>,
 }
 
@@ -119,44 +156,71 @@ impl ModuleNames {
             } else {
                 printable(name)
             },
-            file: file.map(|file| {
-                let symbols = Symbols::new(&file);
-                (file, symbols)
-            }),
-            by_symbol: FastMap::default(),
+            file,
+            by_address: FastMap::default(),
             by_start: FastMap::default(),
         }
     }
 
     /// As [`Symbolizer::function`].
     pub(crate) fn function(&mut self, lookup: u64) -> Rc<str> {
-        let mut start = lookup;
-        if let Some((file, symbols)) = &self.file {
-            let found = symbols.find(file, lookup);
+        if !self.by_address.contains_key(&lookup) {
+            self.prepare(vec![lookup]);
+        }
+        match self.by_address.get(&lookup) {
+            Some(name) => Rc::clone(name),
+            None => UNKNOWN.into(),
+        }
+    }
+
+    /// Finds the names for these addresses, all at once: each time the file's symbols are gone
+    /// through from the first to the last.
+    pub(crate) fn prepare(&mut self, mut lookups: Vec<u64>) {
+        lookups.retain(|lookup| !self.by_address.contains_key(lookup));
+        lookups.sort_unstable();
+        lookups.dedup();
+        let Some(file) = self.file.take() else {
+            for lookup in lookups {
+                let name = self.by_label(lookup);
+                self.by_address.insert(lookup, name);
+            }
+            return;
+        };
+        let mut by_symbol: FastMap<&[u8], Rc<str>> = FastMap::default();
+        let found = find_all(&file, &lookups);
+        for (lookup, found) in lookups.into_iter().zip(found) {
             let exact = found.filter(|found| !found.guessed);
             let function = if exact.is_some() {
                 None
             } else {
                 file.function_start(lookup)
             };
-            start = function.unwrap_or(lookup);
             // A symbol without a size reaches up to the next one, but not into a function in
             // between that has no symbol.
             let symbol =
                 exact.or(found.filter(|found| function.is_none_or(|start| start <= found.start)));
-            if let Some(symbol) = symbol {
-                let name = self
-                    .by_symbol
-                    .entry(symbol.id)
-                    .or_insert_with(|| demangle(symbol.name).into());
-                return Rc::clone(name);
-            }
+            let name = match symbol {
+                Some(symbol) => Rc::clone(
+                    by_symbol
+                        .entry(symbol.name)
+                        .or_insert_with(|| demangle(symbol.name).into()),
+                ),
+                None => self.by_label(function.unwrap_or(lookup)),
+            };
+            self.by_address.insert(lookup, name);
         }
+        drop(by_symbol);
+        file.let_go_of_memory();
+        self.file = Some(file);
+    }
+
+    /// The name of a function without a symbol.
+    fn by_label(&mut self, start: u64) -> Rc<str> {
         let label = &self.label;
-        Rc::clone(
-            self.by_start
-                .entry(start)
-                .or_insert_with(|| format!("{label}+{start:#x}").into()),
-        )
+        let name = self
+            .by_start
+            .entry(start)
+            .or_insert_with(|| format!("{label}+{start:#x}").into());
+        Rc::clone(name)
     }
 }

@@ -75,6 +75,11 @@ impl ObjectFile {
         }
     }
 
+    /// Gives back the memory of what was read; it can be read again.
+    pub(crate) fn let_go_of_memory(&self) {
+        self.sources.iter().for_each(Bytes::let_go_of_memory);
+    }
+
     /// Where the function that contains an address starts, by the unwind information.
     pub(crate) fn function_start(&self, address: u64) -> Option<u64> {
         // Debug files have no unwind information of their own.

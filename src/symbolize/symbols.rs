@@ -1,13 +1,16 @@
-//! The function symbols of a module, sorted for look-up by address.
+//! The functions that contain some addresses, found in one pass over a module's symbols.
 //!
-//! Symbols overlap: aliases share an address, labels and parts lie inside functions. They are
-//! flattened once into a list of segments, each with the one symbol that names it, so that a
-//! look-up is a binary search:
+//! A report wants a few hundred of the functions of a module that may have half a million: sorting
+//! them all would take more time and memory than many a program that is profiled. So the addresses
+//! are sorted, and each symbol looks for those that it covers.
+//!
+//! Symbols overlap: aliases share an address, labels and parts lie inside functions. For each
+//! address one symbol is the right one:
 //!
 //! - A symbol with a size names `[start, start + size)`, except where one that starts later lies
 //!   inside.
 //! - A symbol without a size (hand-written assembly) names what is left up to the next symbol or
-//!   the end of its section.
+//!   the end of its section; nothing if it lies inside one with a size, or beside one.
 //! - Among several symbols at one address, the order is: functions before untyped labels; exported
 //!   before local; fewer leading underscores (`malloc` before `__libc_malloc`); strong before weak;
 //!   the shorter; the first in the alphabet. Exported ones come early so that a separate debug file
@@ -15,41 +18,12 @@
 
 use super::elf::{Binding, FunctionSymbol, name_at};
 use super::object_file::{ObjectFile, StringsAt};
+use super::wanted::Wanted;
 use std::cmp::Ordering;
-
-/// Sorted symbols.
-#[derive(Default)]
-pub(crate) struct Symbols {
-    strings: Vec<StringsAt>,
-    symbols: Vec<Entry>,
-    /// Sorted by the first address. Each ends where the next begins.
-    segments: Vec<Segment>,
-}
-
-#[derive(Clone, Copy)]
-struct Entry {
-    symbol: FunctionSymbol,
-    /// Index into [`Symbols::strings`].
-    strings: u32,
-    /// Exclusive.
-    end: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Segment {
-    start: u64,
-    /// Index into [`Symbols::symbols`], or [`NOTHING`].
-    symbol: u32,
-}
-
-/// In a [`Segment`]: no symbol covers it.
-const NOTHING: u32 = u32::MAX;
 
 /// The function found for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found<'f> {
-    /// Number of the symbol, by which names can be kept.
-    pub(crate) id: u32,
     /// First address (SVMA).
     pub(crate) start: u64,
     /// Mangled name without a symbol version.
@@ -58,157 +32,158 @@ pub(crate) struct Found<'f> {
     pub(crate) guessed: bool,
 }
 
-impl Symbols {
-    /// Sorts the symbols of a file.
-    pub(crate) fn new(file: &ObjectFile) -> Self {
-        let mut this = Self::default();
-        file.function_tables(|strings, functions| {
-            let index = this.strings.len() as u32;
-            this.strings.push(strings);
-            this.symbols.extend(functions.map(|symbol| Entry {
-                symbol,
-                strings: index,
-                end: symbol.start.saturating_add(symbol.size),
-            }));
-        });
-        // Indices are 32 bits; a file with more symbols than that is none.
-        this.symbols.truncate(NOTHING as usize);
-        this.symbols
-            .sort_unstable_by_key(|entry| entry.symbol.start);
-        this.drop_aliases(file);
-        this.flatten();
-        this
+/// A symbol that covers an address.
+#[derive(Clone, Copy)]
+struct Entry<'f> {
+    symbol: FunctionSymbol,
+    name: &'f [u8],
+}
+
+impl<'f> Entry<'f> {
+    /// `None` for a symbol without a name.
+    fn new(file: &'f ObjectFile, strings: &StringsAt, symbol: FunctionSymbol) -> Option<Self> {
+        let name = name_at(file.source(strings.source), &strings.range, symbol.name);
+        (!name.is_empty()).then_some(Self { symbol, name })
     }
 
-    fn name<'f>(&self, file: &'f ObjectFile, entry: &Entry) -> &'f [u8] {
-        self.strings
-            .get(entry.strings as usize)
-            .map_or(&[], |strings| {
-                name_at(
-                    file.source(strings.source),
-                    &strings.range,
-                    entry.symbol.name,
-                )
-            })
+    fn found(self) -> Found<'f> {
+        Found {
+            start: self.symbol.start,
+            name: self.name,
+            guessed: self.symbol.size == 0,
+        }
     }
+}
 
-    /// Of the symbols at one address, keeps the best one of each length, the best of all last;
-    /// gives those without a size an end.
-    fn drop_aliases(&mut self, file: &ObjectFile) {
-        let entries = std::mem::take(&mut self.symbols);
-        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-        let mut group: Vec<(Entry, &[u8])> = Vec::new();
-        let mut groups = entries
-            .chunk_by(|a, b| a.symbol.start == b.symbol.start)
-            .peekable();
-        while let Some(entries) = groups.next() {
-            let next = groups
-                .peek()
-                .and_then(|next| next.first())
-                .map_or(u64::MAX, |next| next.symbol.start);
-            group.clear();
-            group.extend(entries.iter().map(|entry| (*entry, self.name(file, entry))));
-            let is_sized = group
-                .iter()
-                .any(|(entry, name)| entry.symbol.size != 0 && !name.is_empty());
-            group.retain(|(entry, name)| !name.is_empty() && (entry.symbol.size != 0) == is_sized);
-            group.sort_unstable_by(worse_first);
-            let first = kept.len();
-            // One that a better one covers entirely is never seen.
-            let mut covered = 0;
-            for (mut entry, _) in group.iter().rev().copied() {
-                if !is_sized {
-                    entry.end = next.min(entry.symbol.section_end);
+/// The functions that contain these addresses, which are sorted and each there once.
+pub(crate) fn find_all<'f>(file: &'f ObjectFile, addresses: &[u64]) -> Vec<Option<Found<'f>>> {
+    let sized = sized(file, &Wanted::new(addresses));
+    let mut found: Vec<_> = sized.iter().map(|entry| entry.map(Entry::found)).collect();
+    let is_missing = |i: usize| found.get(i).is_some_and(Option::is_none);
+    let missing: Vec<(usize, u64)> = addresses
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(i, _)| is_missing(*i))
+        .collect();
+    if missing.is_empty() {
+        return found;
+    }
+    let guesses = unsized_ones(
+        file,
+        &missing.iter().map(|missing| missing.1).collect::<Vec<_>>(),
+    );
+    // What lies inside of a symbol with a size is a label, and ends nobody knows where.
+    let mut starts: Vec<u64> = guesses
+        .iter()
+        .flatten()
+        .map(|guess| guess.symbol.start)
+        .collect();
+    starts.dedup();
+    let around = self::sized(file, &Wanted::new(&starts));
+    for ((i, _), guess) in missing.iter().zip(guesses) {
+        let Some(guess) = guess else { continue };
+        let at = starts.partition_point(|&start| start < guess.symbol.start);
+        if let (Some(slot), Some(None)) = (found.get_mut(*i), around.get(at)) {
+            *slot = Some(guess.found());
+        }
+    }
+    found
+}
+
+/// For each address the right one of the symbols with a size.
+fn sized<'f>(file: &'f ObjectFile, wanted: &Wanted<'_>) -> Vec<Option<Entry<'f>>> {
+    let mut best: Vec<Option<Entry<'f>>> = vec![None; wanted.addresses().len()];
+    file.function_tables(|strings, symbols| {
+        for symbol in symbols.filter(|symbol| symbol.size != 0) {
+            let covered = wanted.within(symbol.start, symbol.start.saturating_add(symbol.size));
+            // The name is only looked at where there is something to name.
+            let Some(places) = best.get_mut(covered).filter(|places| !places.is_empty()) else {
+                continue;
+            };
+            let Some(entry) = Entry::new(file, &strings, symbol) else {
+                continue;
+            };
+            for place in places {
+                if place.is_none_or(|old| comes_later(&entry, &old) == Ordering::Greater) {
+                    *place = Some(entry);
                 }
-                if entry.end > covered {
-                    covered = entry.end;
-                    kept.push(entry);
-                }
-            }
-            if let Some(group) = kept.get_mut(first..) {
-                group.reverse();
             }
         }
-        self.symbols = kept;
-    }
+    });
+    best
+}
 
-    /// Makes the segments.
-    fn flatten(&mut self) {
-        let mut segments: Vec<Segment> = Vec::with_capacity(self.symbols.len());
-        // Symbols that the sweep is inside of, the innermost last.
-        let mut open: Vec<(u32, u64)> = Vec::new();
-        for (index, entry) in (0_u32..).zip(&self.symbols) {
-            close(&mut segments, &mut open, entry.symbol.start);
-            if entry.symbol.size == 0 && !open.is_empty() {
+/// By start, then by quality.
+fn comes_later(a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
+    (a.symbol.start.cmp(&b.symbol.start)).then_with(|| worse_first(a, b))
+}
+
+/// The symbols that start closest before an address.
+#[derive(Default, Clone)]
+struct Nearest<'f> {
+    start: u64,
+    /// One of them has a size: the others do not count.
+    is_sized: bool,
+    without_size: Vec<Entry<'f>>,
+}
+
+/// For each address the symbol without a size that would name it if it lay inside of no other.
+fn unsized_ones<'f>(file: &'f ObjectFile, addresses: &[u64]) -> Vec<Option<Entry<'f>>> {
+    let wanted = Wanted::new(addresses);
+    // Of the symbols between one address and the next, those that start last.
+    let mut nearest: Vec<Option<Nearest<'f>>> = vec![None; addresses.len()];
+    file.function_tables(|strings, symbols| {
+        for symbol in symbols {
+            let Some(place) = nearest.get_mut(wanted.from(symbol.start)) else {
+                continue;
+            };
+            if place.as_ref().is_some_and(|near| near.start > symbol.start) {
                 continue;
             }
-            push(
-                &mut segments,
-                Segment {
-                    start: entry.symbol.start,
-                    symbol: index,
-                },
-            );
-            open.push((index, entry.end));
+            let near = place.get_or_insert_default();
+            if near.start < symbol.start {
+                *near = Nearest {
+                    start: symbol.start,
+                    ..Nearest::default()
+                };
+            }
+            match Entry::new(file, &strings, symbol) {
+                Some(_) if symbol.size != 0 => near.is_sized = true,
+                Some(entry) => near.without_size.push(entry),
+                None => {}
+            }
         }
-        close(&mut segments, &mut open, u64::MAX);
-        self.segments = segments;
-    }
-
-    /// The function that contains an address.
-    pub(crate) fn find<'f>(&self, file: &'f ObjectFile, address: u64) -> Option<Found<'f>> {
-        let behind = self
-            .segments
-            .partition_point(|segment| segment.start <= address);
-        let segment = self.segments.get(behind.checked_sub(1)?)?;
-        let entry = self.symbols.get(segment.symbol as usize)?;
-        Some(Found {
-            id: segment.symbol,
-            start: entry.symbol.start,
-            name: self.name(file, entry),
-            guessed: entry.symbol.size == 0,
-        })
-    }
-}
-
-/// Ends the symbols that end up to an address.
-fn close(segments: &mut Vec<Segment>, open: &mut Vec<(u32, u64)>, address: u64) {
-    while let Some(&(_, end)) = open.last() {
-        if end > address {
-            return;
-        }
-        // Those around it that ended inside it are over, too.
-        while open.last().is_some_and(|around| around.1 <= end) {
-            open.pop();
-        }
-        push(
-            segments,
-            Segment {
-                start: end,
-                symbol: open.last().map_or(NOTHING, |around| around.0),
-            },
+    });
+    let mut last: Option<&Nearest<'f>> = None;
+    let mut names = Vec::with_capacity(addresses.len());
+    for (&address, near) in addresses.iter().zip(&nearest) {
+        last = near.as_ref().or(last);
+        let candidates = last.map_or(&[][..], |near| match near.is_sized {
+            true => &[],
+            false => near.without_size.as_slice(),
+        });
+        let covers = |entry: &&Entry<'_>| address < entry.symbol.section_end;
+        names.push(
+            candidates
+                .iter()
+                .filter(covers)
+                .copied()
+                .max_by(worse_first),
         );
     }
-}
-
-/// Adds a segment; it replaces one of no length.
-fn push(segments: &mut Vec<Segment>, segment: Segment) {
-    match segments.last_mut() {
-        Some(last) if last.start == segment.start => *last = segment,
-        _ => segments.push(segment),
-    }
+    names
 }
 
 /// The order of symbols at one address; see the head of this file.
-fn worse_first((a, a_name): &(Entry, &[u8]), (b, b_name): &(Entry, &[u8])) -> Ordering {
-    let is_local = |entry: &Entry| entry.symbol.binding == Binding::Local;
+fn worse_first(a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
+    let is_local = |entry: &Entry<'_>| entry.symbol.binding == Binding::Local;
     let better_first = (a.symbol.label.cmp(&b.symbol.label))
         .then_with(|| is_local(a).cmp(&is_local(b)))
-        .then_with(|| underscores(a_name).cmp(&underscores(b_name)))
+        .then_with(|| underscores(a.name).cmp(&underscores(b.name)))
         .then_with(|| a.symbol.binding.cmp(&b.symbol.binding))
-        .then_with(|| a_name.len().cmp(&b_name.len()))
-        .then_with(|| a_name.cmp(b_name))
-        .then_with(|| b.end.cmp(&a.end));
+        .then_with(|| a.name.len().cmp(&b.name.len()))
+        .then_with(|| a.name.cmp(b.name));
     better_first.reverse()
 }
 
@@ -227,11 +202,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn name_at(list: &[Sym], address: u64) -> Option<String> {
+        names_at(list, &[address]).remove(0)
+    }
+
+    fn names_at(list: &[Sym], addresses: &[u64]) -> Vec<Option<String>> {
         let file = elf(list);
-        let symbols = Symbols::new(&file);
-        symbols
-            .find(&file, address)
-            .map(|found| String::from_utf8(found.name.to_vec()).unwrap())
+        let name = |found: Found<'_>| String::from_utf8(found.name.to_vec()).unwrap();
+        find_all(&file, addresses)
+            .into_iter()
+            .map(|found| found.map(name))
+            .collect()
     }
 
     #[test]
@@ -299,22 +279,67 @@ mod tests {
         assert_eq!(name_at(&list, 0x1100), None);
     }
 
+    /// The rules at the head of the file, one address and all symbols at a time.
+    fn by_the_rules(list: &[Sym], address: u64) -> Option<&'static str> {
+        let end = |sym: &Sym| sym.start + sym.size;
+        let around = |place: u64| {
+            let covers = move |sym: &&Sym| sym.start <= place && place < end(sym);
+            let covering = || list.iter().filter(|sym| sym.size != 0).filter(covers);
+            let last = covering().map(|sym| sym.start).max()?;
+            covering().filter(|sym| sym.start == last).max_by(worse)
+        };
+        if let Some(found) = around(address) {
+            return Some(found.name);
+        }
+        let start = list
+            .iter()
+            .map(|sym| sym.start)
+            .filter(|&start| start <= address)
+            .max()?;
+        let here = || list.iter().filter(|sym| sym.start == start);
+        if here().any(|sym| sym.size != 0) || around(start).is_some() || address >= 0x2000 {
+            return None;
+        }
+        here().max_by(worse).map(|sym| sym.name)
+    }
+
+    /// Of symbols of one address, the worse first.
+    fn worse(a: &&Sym, b: &&Sym) -> Ordering {
+        let key = |sym: &Sym| {
+            let (label, local, weak) = sym.attributes();
+            let underscores = sym.name.len() - sym.name.trim_start_matches('_').len();
+            (label, local, underscores, weak, sym.name.len(), sym.name)
+        };
+        key(b).cmp(&key(a))
+    }
+
+    fn any_symbol() -> impl Strategy<Value = Sym> {
+        let name = prop::sample::select(vec!["a", "bb", "_c", "d", "__e", "ff"]);
+        let start = prop_oneof![0x1000_u64..0x1040, 0x1ff8_u64..0x2000];
+        let size = prop_oneof![Just(0), 1_u64..24, 0x800_u64..0x1000];
+        (name, start, size, 0_usize..3, any::<bool>()).prop_map(
+            |(name, start, size, binding, label)| {
+                let sym = Sym::function(name, start, size);
+                let sym = [sym, sym.local(), sym.weak()][binding];
+                if label { sym.label() } else { sym }
+            },
+        )
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
-        fn the_segments_say_what_a_search_of_all_symbols_says(
-            list in prop::collection::vec((0x1000_u64..0x1040, 1_u64..24, 0_usize..3), 0..20),
-            address in 0xff8_u64..0x1068,
+        fn one_pass_says_what_the_rules_say(
+            list in prop::collection::vec(any_symbol(), 0..20),
+            addresses in prop::collection::btree_set(
+                prop_oneof![0xff8_u64..0x1068, 0x1ff0_u64..0x2010], 1..30),
         ) {
-            let names = ["a", "bb", "_c"];
-            let list: Vec<Sym> =
-                list.iter().map(|&(start, size, name)| Sym::function(names[name], start, size)).collect();
-            // The one that starts last, then the best name of those that cover the address.
-            let expected = list
+            let addresses: Vec<u64> = addresses.into_iter().collect();
+            let expected: Vec<Option<String>> = addresses
                 .iter()
-                .filter(|sym| sym.start <= address && address < sym.start + sym.size)
-                .max_by_key(|sym| (sym.start, std::cmp::Reverse(names.iter().position(|name| *name == sym.name))))
-                .map(|sym| sym.name.to_owned());
-            prop_assert_eq!(name_at(&list, address), expected);
+                .map(|&address| by_the_rules(&list, address).map(str::to_owned))
+                .collect();
+            prop_assert_eq!(names_at(&list, &addresses), expected);
         }
     }
 }

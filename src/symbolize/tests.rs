@@ -40,6 +40,15 @@ impl Sym {
         }
     }
 
+    /// Is it a label, is it local, is it weak?
+    pub(crate) fn attributes(&self) -> (bool, bool, bool) {
+        (
+            self.kind == object::elf::STT_NOTYPE,
+            self.binding == object::elf::STB_LOCAL,
+            self.binding == object::elf::STB_WEAK,
+        )
+    }
+
     pub(crate) fn label(self) -> Self {
         Self {
             kind: object::elf::STT_NOTYPE,
@@ -375,4 +384,34 @@ fn wrappers_of_a_file_are_sorted_disjoint_ranges() {
         wrappers::Wrappers::new(b"xmal*").ranges_in(&file),
         [(0x1100, 0x1130), (0x1200, 0x1208)]
     );
+}
+
+#[test]
+fn globs_without_a_word_are_compared_with_the_functions_that_are_met() {
+    let file = || {
+        elf(&[
+            Sym::function("_ZN3FoonwEm", 0x1200, 8),
+            Sym::function("_ZN3FooclEv", 0x1100, 0x40),
+            Sym::function("inner", 0x1110, 4),
+            Sym::function("_ZN3FooixEi", 0x1300, 0),
+            Sym::function("xmalloc", 0x1400, 8),
+        ])
+    };
+    let wrappers = wrappers::Wrappers::new(b"Foo::operator*;xmal*").in_file(file());
+    for (address, is_wrapper) in [
+        (0x10ff, false),
+        (0x1100, true),
+        (0x1112, true),
+        (0x113f, true),
+        (0x1140, false),
+        (0x1207, true),
+        (0x1208, false),
+        (0x1300, false),
+        (0x1400, true),
+        (0x1500, false),
+    ] {
+        assert_eq!(wrappers.contains(address), is_wrapper, "{address:#x}");
+    }
+    let wrappers = wrappers::Wrappers::new(b"*(int)").in_file(file());
+    assert!(!wrappers.contains(0x1100) && !wrappers.contains(0x1400));
 }

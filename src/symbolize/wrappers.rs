@@ -3,13 +3,16 @@
 //!
 //! Runs inside the profiled program when it first runs code of a module, over all of the module's
 //! symbols. So a look at the mangled name sorts out nearly all of them ([`may_wrap`]), and only the
-//! rest is demangled and compared.
+//! rest is demangled and compared. Globs for which no such look will do are left to
+//! [`super::module_wrappers`].
 
 use super::demangle::demangle;
 use super::elf::name_at;
+use super::module_wrappers::{ByName, ModuleWrappers};
 use super::object_file::ObjectFile;
 use crate::record::filter::glob;
 use memchr::{memchr, memchr_iter, memmem};
+use std::sync::Arc;
 
 /// The wrappers, as globs of demangled names. Functions of libc such as `strdup` are none: they are
 /// callers like any other.
@@ -46,44 +49,71 @@ const WRAPPERS: [&str; 20] = [
 /// Knows which functions are wrappers.
 pub(crate) struct Wrappers {
     extra: Vec<Extra>,
+    /// Globs of the user that need the demangled name of each function.
+    by_name: Arc<[Vec<u8>]>,
 }
 
 /// A glob that the user added.
 struct Extra {
     glob: Vec<u8>,
-    /// What the mangled name of a match has in it, if that can be told.
-    needle: Option<memmem::Finder<'static>>,
+    /// What the mangled name of a match has in it.
+    needle: memmem::Finder<'static>,
 }
+
+/// Symbols after which the memory of their names is given back: some megabytes of names.
+const BLOCK: usize = 1 << 14;
 
 impl Wrappers {
     /// With further globs, separated by white space or `;` (names in C++ have commas and colons).
     /// They match demangled names with or without parameters.
     pub(crate) fn new(extra: &[u8]) -> Self {
-        let extra = extra
+        let mut with_needle = Vec::new();
+        let mut by_name = Vec::new();
+        for glob in extra
             .split(|&c| c == b';' || c.is_ascii_whitespace())
             .filter(|glob| !glob.is_empty())
-            .map(|glob| Extra {
-                glob: glob.to_vec(),
-                needle: needle(glob).map(|word| memmem::Finder::new(word).into_owned()),
-            })
-            .collect();
-        Self { extra }
+        {
+            match needle(glob) {
+                Some(word) => with_needle.push(Extra {
+                    glob: glob.to_vec(),
+                    needle: memmem::Finder::new(word).into_owned(),
+                }),
+                None => by_name.push(glob.to_vec()),
+            }
+        }
+        Self {
+            extra: with_needle,
+            by_name: by_name.into(),
+        }
     }
 
-    /// The address ranges (SVMA, end exclusive) of the wrappers in a file: sorted and disjoint.
+    /// The wrappers of a module.
     ///
     /// Symbols without a size are passed over: hand-written assembly wraps no allocator.
-    pub(crate) fn ranges(&self, path: &[u8], build_id: &[u8]) -> Vec<(u64, u64)> {
-        ObjectFile::open(path, build_id).map_or(Vec::new(), |file| self.ranges_in(&file))
+    pub(crate) fn of(&self, path: &[u8], build_id: &[u8]) -> ModuleWrappers {
+        ObjectFile::open(path, build_id)
+            .map_or_else(ModuleWrappers::default, |file| self.in_file(file))
     }
 
-    /// As [`Self::ranges`], of a file that is open.
+    /// As [`Self::of`], of a file that is open.
+    pub(crate) fn in_file(&self, file: ObjectFile) -> ModuleWrappers {
+        ModuleWrappers {
+            ranges: self.ranges_in(&file),
+            by_name: (!self.by_name.is_empty())
+                .then(|| ByName::new(file, Arc::clone(&self.by_name))),
+        }
+    }
+
+    /// The address ranges of the functions that are known by a look at their mangled names.
     pub(crate) fn ranges_in(&self, file: &ObjectFile) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         file.function_tables(|strings, functions| {
             let data = file.source(strings.source);
             let table = data.get(strings.range.clone()).unwrap_or(&[]);
-            for symbol in functions {
+            for (i, symbol) in functions.enumerate() {
+                if i % BLOCK == BLOCK - 1 {
+                    file.let_go_of_memory();
+                }
                 // To the end of the table: most names are known by how they begin.
                 let name = table.get(symbol.name as usize..).unwrap_or(&[]);
                 let likely = symbol.size != 0 && (may_wrap(name) || self.may_be_extra(name));
@@ -110,28 +140,26 @@ impl Wrappers {
         let name = name
             .get(..memchr(0, name).unwrap_or(name.len()))
             .unwrap_or(name);
-        self.extra.iter().any(|extra| {
-            extra
-                .needle
-                .as_ref()
-                .is_none_or(|needle| needle.find(name).is_some())
-        })
+        let may_be = |extra: &Extra| extra.needle.find(name).is_some();
+        self.extra.iter().any(may_be)
     }
 
     fn is_wrapper(&self, symbol: &[u8]) -> bool {
         let name = demangle(symbol);
         let name = name.as_bytes();
-        let bare = name
-            .get(..memchr(b'(', name).unwrap_or(name.len()))
-            .unwrap_or(name);
         WRAPPERS
             .iter()
             .any(|wrapper| glob(wrapper.as_bytes(), name))
-            || self
-                .extra
-                .iter()
-                .any(|extra| glob(&extra.glob, name) || glob(&extra.glob, bare))
+            || self.extra.iter().any(|extra| matches(&extra.glob, name))
     }
+}
+
+/// Does a glob of the user match a demangled name, with or without its parameters?
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let bare = name
+        .get(..memchr(b'(', name).unwrap_or(name.len()))
+        .unwrap_or(name);
+    glob(pattern, name) || glob(pattern, bare)
 }
 
 /// Could the symbol be one of [`WRAPPERS`]? `name` may have more behind its NUL.
@@ -254,7 +282,9 @@ mod tests {
         let wrappers = Wrappers::new(extra.as_bytes());
         let in_table = [symbol.as_bytes(), b"\0_Znwm\0"].concat();
         let likely = may_wrap(&in_table) || wrappers.may_be_extra(&in_table);
-        likely && wrappers.is_wrapper(symbol.as_bytes())
+        let name = demangle(symbol.as_bytes());
+        let is_by_name = |glob: &Vec<u8>| matches(glob, name.as_bytes());
+        likely && wrappers.is_wrapper(symbol.as_bytes()) || wrappers.by_name.iter().any(is_by_name)
     }
 
     /// At least one symbol for each line of the table, as compilers wrote them.

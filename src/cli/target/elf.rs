@@ -25,6 +25,8 @@ pub(super) enum Kind {
     LoaderItself,
     /// No loader: statically linked, position-independent or not.
     Static,
+    /// The same, made by Go's linker.
+    StaticGo,
     /// For a 32-bit machine.
     Bits32,
     /// For another machine, by its name.
@@ -63,17 +65,23 @@ pub(super) fn kind(path: &Path) -> io::Result<Kind> {
         ));
     }
     let segments = header.program_headers(endian, &cache).map_err(bad)?;
-    let mut is_dynamic = false;
+    let (mut is_dynamic, mut is_go) = (false, false);
     for segment in segments {
         if let Some(loader) = segment.interpreter(endian, &cache).map_err(bad)? {
             return Ok(Kind::Loader(OsString::from_vec(loader.to_vec()).into()));
         }
         is_dynamic |= segment.p_type(endian) == PT_DYNAMIC;
+        // A note that cannot be read is no reason to refuse the program.
+        if let Ok(Some(mut notes)) = segment.notes(endian, &cache) {
+            while let Ok(Some(note)) = notes.next() {
+                is_go |= note.name() == b"Go";
+            }
+        }
     }
     if is_dynamic && is_loader(path) {
         return Ok(Kind::LoaderItself);
     }
-    Ok(Kind::Static)
+    Ok(if is_go { Kind::StaticGo } else { Kind::Static })
 }
 
 /// Is it glibc's loader, by its name? `ld.so PROGRAM` obeys LD_PRELOAD as PROGRAM does.

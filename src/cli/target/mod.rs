@@ -86,6 +86,7 @@ impl Target {
             Err(why) => Err(self.explain(why)),
             Ok(Kind::LoaderItself) => Ok(()),
             Ok(Kind::Static) => refuse(Refusal::Static),
+            Ok(Kind::StaticGo) => refuse(Refusal::Go),
             Ok(Kind::Bits32) => refuse(Refusal::Bits32),
             Ok(Kind::Machine(machine)) => {
                 Err(self.explain(Refusal::Machine(self.exe.clone(), machine)))

@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     Unreadable(PathBuf, io::Error),
     /// No loader that could preload anything.
     Static(PathBuf),
+    /// No loader either, and no malloc: a program of Go alone.
+    Go(PathBuf),
     /// A 32-bit program.
     Bits32(PathBuf),
     /// A program for another processor.
@@ -54,6 +56,7 @@ impl Refusal {
             | Self::NotAProgram(_)
             | Self::Unreadable(..) => Code::NotExecutable,
             Self::Static(_)
+            | Self::Go(_)
             | Self::Bits32(_)
             | Self::Machine(..)
             | Self::Musl(_)
@@ -64,7 +67,7 @@ impl Refusal {
 
     /// Would it keep the library out of the programs that it starts, too?
     pub(super) fn stops_children(&self) -> bool {
-        !matches!(self, Self::Static(_) | Self::Bits32(_))
+        !matches!(self, Self::Static(_) | Self::Go(_) | Self::Bits32(_))
     }
 }
 
@@ -91,6 +94,12 @@ impl fmt::Display for Refusal {
                 f,
                 "{}: cannot be profiled: it is statically linked, so it brings its own malloc and no \
                  loader that could preload the profiler; link it dynamically to profile it",
+                path.display()
+            ),
+            Self::Go(path) => write!(
+                f,
+                "{}: cannot be profiled: it is a static Go program, and the heap of Go is seen by its own \
+                 profiler alone (runtime/pprof); with cgo, what its C code allocates is recorded",
                 path.display()
             ),
             Self::Bits32(path) => write!(

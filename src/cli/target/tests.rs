@@ -210,3 +210,22 @@ fn programs_that_gain_privileges_are_refused() {
         assert_eq!(code, Code::Failed);
     }
 }
+
+#[test]
+fn a_program_of_go_is_told_from_other_static_ones() {
+    let folder = folder();
+    let source = folder.path().join("go.s");
+    let text = ".globl _start\n_start: hlt\n.section .note.go.buildid,\"a\",@note\n\
+                .long 4, 4, 4\n.asciz \"Go\\0\"\n.ascii \"name\"\n";
+    fs::write(&source, text).expect("written");
+    let program = folder.path().join("go");
+    let built = Command::new("gcc")
+        .args(["-static", "-nostdlib", "-o"])
+        .args([&program, &source])
+        .status()
+        .expect("gcc");
+    assert!(built.success());
+    let (said, code) = refusal(&program);
+    assert!(said.contains("a static Go program"), "{said}");
+    assert_eq!(code, Code::Failed);
+}

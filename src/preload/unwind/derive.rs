@@ -8,9 +8,10 @@
 //! Runs in cold sections.
 
 use super::cfi::{Class, classify};
+use super::jit_dump::JitDump;
 use super::modules::{Map, Module, Modules, get, get_or_put, map};
 use super::rule::{Rule, Special};
-use super::{EXACT, table};
+use super::{EXACT, made_code, table};
 use crate::patch;
 use crate::process::Process;
 use crate::record::layout::{FRAME_EXACT, FrameRecord};
@@ -25,6 +26,7 @@ pub(crate) struct Registry {
     /// Frame ids by what the frame is, so that several threads, and a module that is loaded again,
     /// get the same one.
     frames: Map<(u32, u32, u64), u32>,
+    jit_dump: JitDump,
     scratch: AtomicPtr<Scratch>,
 }
 
@@ -65,6 +67,7 @@ impl Registry {
         Self {
             modules: Modules::new(),
             frames: map(),
+            jit_dump: JitDump::new(),
             scratch: AtomicPtr::new(ptr::null_mut()),
         }
     }
@@ -109,7 +112,9 @@ impl Registry {
             .map_or(address, |m| address.wrapping_sub(m.bias));
         let step = match &module {
             Some(module) => self.step(module, address, lookup, exact),
-            None => Rule::special(Special::Guess),
+            None => made_code::rule(address)
+                .filter(|_| !exact)
+                .unwrap_or(Rule::special(Special::Guess)),
         };
         let wrapped = module
             .as_ref()
@@ -120,7 +125,10 @@ impl Registry {
             step.transparent().with_frame(0)
         } else {
             let frame = FrameRecord {
-                module: module.as_ref().map_or(0, |m| m.id),
+                module: match &module {
+                    Some(module) => module.id,
+                    None => self.jit_dump.id(process),
+                },
                 flags: flags.bits() | if exact { FRAME_EXACT } else { 0 },
                 address: svma,
             };

@@ -7,6 +7,8 @@
 mod careful;
 mod cfi;
 mod derive;
+mod jit_dump;
+mod made_code;
 mod modules;
 mod rule;
 mod table;

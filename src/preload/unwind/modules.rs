@@ -10,6 +10,7 @@
 use super::Scratch;
 use crate::elf::{LinkMap, next_definition};
 use crate::settings::settings;
+use crate::symbolize::module_wrappers::ModuleWrappers;
 use crate::symbolize::wrappers::Wrappers;
 use core::ffi::{CStr, c_int, c_void};
 use core::hash::{BuildHasherDefault, Hasher};
@@ -45,9 +46,6 @@ impl Hasher for Fnv {
         self.write_u64(u64::from(value));
     }
 }
-
-/// Address ranges of the allocation wrappers of a file, sorted.
-type Ranges = Arc<[(u64, u64)]>;
 
 pub(crate) type Map<K, V> = DashMap<K, V, BuildHasherDefault<Fnv>>;
 
@@ -263,16 +261,13 @@ pub(crate) struct Module {
     identity: Vec<u8>,
     pub(crate) eh_frame: Option<EhFrame>,
     pub(crate) unwinder: UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>,
-    wrappers: Ranges,
+    wrappers: Arc<ModuleWrappers>,
 }
 
 impl Module {
     /// Does this address (as stated in the file) lie in an allocation wrapper?
     pub(crate) fn is_wrapper(&self, svma: u64) -> bool {
-        let next = self.wrappers.partition_point(|range| range.0 <= svma);
-        next.checked_sub(1)
-            .and_then(|i| self.wrappers.get(i))
-            .is_some_and(|range| svma < range.1)
+        self.wrappers.contains(svma)
     }
 }
 
@@ -281,7 +276,7 @@ pub(crate) struct Modules {
     by_start: Map<u64, Arc<Module>>,
     /// By identity: the id in the recording and the wrappers. A file that is loaded again, also
     /// elsewhere, keeps them, so that a program that loads and unloads in a loop adds nothing.
-    known: Map<Vec<u8>, (u32, Ranges)>,
+    known: Map<Vec<u8>, (u32, Arc<ModuleWrappers>)>,
     wrappers: Wrappers,
 }
 
@@ -537,7 +532,7 @@ impl Modules {
         path: &[u8],
         build_id: &[u8],
         identity: &[u8],
-    ) -> (u32, Ranges) {
+    ) -> (u32, Arc<ModuleWrappers>) {
         let identity = identity.to_vec();
         if let Some(known) = get(&self.known, &identity) {
             return known;
@@ -546,7 +541,7 @@ impl Modules {
             .recording
             .add_module(found.start, found.end, found.bias, path, build_id)
             .unwrap_or(0);
-        let wrappers = self.wrappers.ranges(path, build_id).into();
+        let wrappers = self.wrappers.of(path, build_id).into();
         get_or_put(&self.known, &identity, (id, wrappers))
     }
 

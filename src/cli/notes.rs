@@ -1,0 +1,100 @@
+//! What the library has to say about its hooks on functions by name, over all processes of a run.
+
+use crate::args::RunOptions;
+use crate::record::hook_spec;
+use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, Allocators, HOOKS};
+use crate::term::counted;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+/// How notes begin that hold only if every process has them: a hook may be meant for one program of
+/// a tree.
+const ABOUT_A_HOOK: &str = "hook \"";
+
+/// The notes of all processes.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(BTreeMap<String, u64>);
+
+impl Notes {
+    /// Adds those of one process.
+    pub(crate) fn add<'n>(&mut self, notes: impl Iterator<Item = &'n [u8]>) {
+        for note in notes {
+            let text = String::from_utf8_lossy(note).into_owned();
+            *self.0.entry(text).or_default() += 1;
+        }
+    }
+
+    /// Lines for the summary of `processes`.
+    pub(crate) fn lines(&self, processes: usize) -> Vec<String> {
+        let processes = processes as u64;
+        self.0
+            .iter()
+            .filter(|&(text, &count)| !text.starts_with(ABOUT_A_HOOK) || count >= processes)
+            .map(|(text, &count)| match count {
+                1 => text.clone(),
+                _ => format!("{text} ({})", counted(count, "process", "processes")),
+            })
+            .collect()
+    }
+}
+
+/// What is wrong with the specifications and the list of allocators that the library will be told.
+pub(crate) fn complaints(options: &RunOptions) -> Vec<String> {
+    let value = |name| {
+        let given = options
+            .variables()
+            .into_iter()
+            .find(|given| given.0 == name);
+        given
+            .map(|given| given.1)
+            .or_else(|| std::env::var_os(name))
+    };
+    let hooks = value(HOOKS).unwrap_or_default();
+    let mut complaints: Vec<String> = hook_spec::parse(&hooks.to_string_lossy())
+        .filter_map(|spec| Some(spec.err()?.to_string()))
+        .collect();
+    if Allocators::parse(
+        value(ALLOCATORS)
+            .as_ref()
+            .map(|value: &OsString| value.as_bytes()),
+    )
+    .is_none()
+    {
+        complaints.push(format!(
+            "{ALLOCATORS} must be one of: {ALLOCATORS_VALUES}; taking the default, auto"
+        ));
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_that_some_process_has_is_no_news() {
+        let mut notes = Notes::default();
+        let none: &[u8] = b"hook \"take\": no function of that name, or only hooked ones";
+        notes.add([none, b"a has jemalloc"].into_iter());
+        notes.add([none, b"b has jemalloc"].into_iter());
+        assert_eq!(notes.lines(3), ["a has jemalloc", "b has jemalloc"]);
+        assert_eq!(notes.lines(2).len(), 3);
+        notes.add([&b"a has jemalloc"[..]].into_iter());
+        assert_eq!(notes.lines(3)[0], "a has jemalloc (2 processes)");
+    }
+
+    #[test]
+    fn what_the_library_would_not_understand_is_said_before_the_run() {
+        let options = |hook: &str, allocators: &str| RunOptions {
+            hook: vec![hook.to_owned()],
+            allocators: Some(allocators.into()),
+            ..RunOptions::default()
+        };
+        assert!(complaints(&options("f(size=arg0)", "malloc,obstack")).is_empty());
+        assert_eq!(
+            complaints(&options("f(size=arg9);g(size=1)", "heap")).len(),
+            2
+        );
+    }
+}
