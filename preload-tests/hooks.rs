@@ -263,6 +263,17 @@ fn an_ordinary_program_has_nothing_to_note() {
 }
 
 #[test]
+fn an_allocator_is_known_by_any_part_of_it() {
+    let outcome = kept(&Source::c("part_of_mimalloc").build()).succeed();
+    let report = outcome.report();
+    assert_eq!(asked(&report), [(40, 5)], "{}", report.text);
+    assert_note(
+        &outcome,
+        "part_of_mimalloc has mimalloc, hooked 1 of 1 entry points",
+    );
+}
+
+#[test]
 fn the_tool_passes_hooks_on_and_says_what_came_of_them() {
     let program = Source::c("arena").build();
     let run = |hooks: &[&str]| {

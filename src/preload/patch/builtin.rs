@@ -37,7 +37,7 @@ pub(crate) const SETS: [Set; 5] = [
     Set {
         kind: AllocatorKind::Jemalloc,
         title: "jemalloc",
-        signs: &["je_malloc", "_rjem_malloc", "mallocx"],
+        signs: &["je_malloc", "_rjem_malloc", "_rjem_mallocx", "mallocx"],
         functions: &[
             ("je_malloc", "0"),
             ("je_calloc", "01"),
@@ -66,7 +66,8 @@ pub(crate) const SETS: [Set; 5] = [
     Set {
         kind: AllocatorKind::Mimalloc,
         title: "mimalloc",
-        signs: &["mi_malloc"],
+        // A program may have no more of it than Rust's global allocator calls.
+        signs: &["mi_malloc", "mi_malloc_aligned", "_mi_malloc_generic"],
         functions: &[
             ("mi_malloc", "0"),
             ("mi_malloc_small", "0"),
@@ -101,6 +102,18 @@ pub(crate) const SETS: [Set; 5] = [
             ("mi_heap_zalloc_aligned", "1"),
             ("mi_heap_realloc", "2"),
             ("mi_heap_rezalloc", "2"),
+            ("mi_heap_calloc_aligned", "12"),
+            ("mi_heap_realloc_aligned", "2"),
+            ("mi_heap_rezalloc_aligned", "2"),
+            ("mi_heap_reallocn", "23"),
+            ("mi_heap_recalloc", "23"),
+            // Version 3 splits heaps by threads.
+            ("mi_theap_malloc", "1"),
+            ("mi_theap_zalloc", "1"),
+            ("mi_theap_calloc", "12"),
+            ("mi_theap_malloc_aligned", "1"),
+            ("mi_theap_zalloc_aligned", "1"),
+            ("mi_theap_realloc", "2"),
             ("mi_new", "0"),
             ("mi_new_n", "01"),
             ("mi_new_nothrow", "0"),
