@@ -119,6 +119,23 @@ def rustfmt(folder):
     return Workload("rustfmt", [str(program), "--edition", "2021"], stdin=source)
 
 
+def trees(folder):
+    """Builds of 500 short processes, by make -j2: name, workload, number of processes."""
+    make, gcc = tool("make"), tool("gcc")
+    if not make or not gcc:
+        return []
+    source = folder / "short.c"
+    source.write_text("int f(int a) { return a * 3; }\n")
+    found = []
+    # Of gcc three processes are profiled: the driver, cc1 and as.
+    for name, jobs, each, command in [("true", 500, 1, "/bin/true"),
+                                      ("gcc -O1 -c", 167, 3, f"{gcc} -O1 -c -o /dev/null {source}")]:
+        rules = folder / f"{name.split()[0]}.mk"
+        rules.write_text(f"all: $(addprefix job,$(shell seq {jobs}))\njob%: ; @{command}\n")
+        found.append((Workload(name, [make, "-s", "-j2", "-f", str(rules)]), jobs * each))
+    return found
+
+
 def all_workloads(folder):
     """Every workload whose program is installed. Inputs are written to the folder."""
     loop = build("loop", folder)
