@@ -20,6 +20,7 @@
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
+//! | `torture/` | the matrix of RELIABILITY.md: each case is run plain and under the library |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -45,5 +46,6 @@ mod stacks;
 mod support;
 mod threads;
 mod tool;
+mod torture;
 mod trees;
 mod wrappers;
