@@ -1,7 +1,7 @@
 //! Hooks on functions by name: statically linked allocators, the ObStack of Skip programs, what
 //! cannot be hooked and what is said about it.
 
-use crate::support::{Outcome, Report, Run, Source, library, tool};
+use crate::support::{Outcome, Report, Run, Source, instructions, library, tool};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -209,11 +209,7 @@ fn names_of_cpp_are_written_as_people_write_them_and_life_goes_on_around_the_hoo
     let outcome = Run::preloaded(program)
         .env("SKIP_HEAP_HOOKS", spec)
         .succeed();
-    let numbers: Vec<u64> = outcome
-        .stdout
-        .split_whitespace()
-        .map(|word| word.parse().expect("a number"))
-        .collect();
+    let numbers = outcome.numbers();
     let (caught, runs, writable_code) = (numbers[0], numbers[1], numbers[2]);
     assert_eq!((caught, writable_code), (50, 0), "{outcome:?}");
     // The child's report comes first.
@@ -309,25 +305,17 @@ const BUDGET: u64 = 130;
 fn a_hooked_call_stays_within_the_budget_of_instructions() {
     let program = skip_program(&[]);
     let instructions = |calls: u64, preload: bool| -> u64 {
-        let folder = tempfile::tempdir().expect("a folder");
-        let counts = folder.path().join("callgrind.out");
-        let mut run = Run::plain("/usr/bin/valgrind")
-            .arg("--tool=callgrind")
-            .arg(format!("--callgrind-out-file={}", counts.display()))
-            .arg(&program)
-            .arg(calls.to_string());
-        if preload {
-            run = run.env("LD_PRELOAD", library());
-        }
-        let outcome = run.succeed();
+        let (outcome, total) = instructions(|run| {
+            let run = run.arg(&program).arg(calls.to_string());
+            match preload {
+                true => run.env("LD_PRELOAD", library()),
+                false => run,
+            }
+        });
         if preload {
             assert_eq!(outcome.reports()[0].calls_by("leaf"), calls);
         }
-        let text = fs::read_to_string(&counts).expect("callgrind's file");
-        text.lines()
-            .find_map(|line| line.strip_prefix("totals: "))
-            .and_then(|total| total.trim().parse().ok())
-            .unwrap_or_else(|| panic!("no total: {outcome:?}"))
+        total
     };
     let each = |preload| (instructions(11_000, preload) - instructions(1_000, preload)) / 10_000;
     let added = each(true) - each(false);

@@ -1,7 +1,7 @@
 //! The budget of instructions for one allocation, counted by callgrind: repeatable on any machine,
 //! so that the hot path cannot rot unseen.
 
-use crate::support::{Run, Source, library};
+use crate::support::{Source, instructions, library};
 use std::path::Path;
 
 /// Most instructions that the library may add to an allocation, four frames recorded.
@@ -23,36 +23,28 @@ enum How {
 }
 
 /// Instructions of a run of the fixture.
-fn instructions(program: &Path, pairs: u64, how: How) -> u64 {
-    let folder = tempfile::tempdir().expect("a folder");
-    let counts = folder.path().join("callgrind.out");
-    let mut run = Run::plain("/usr/bin/valgrind")
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", counts.display()))
-        .arg(program)
-        .arg(pairs.to_string());
-    if how != How::Plain {
-        run = run.env("LD_PRELOAD", library());
-    }
-    if how == How::LeftOut {
-        run = run.env("SKIP_HEAP_PROGRAMS", "!pairs");
-    }
-    let outcome = run.succeed();
+fn of_a_run(program: &Path, pairs: u64, how: How) -> u64 {
+    let (outcome, total) = instructions(|mut run| {
+        run = run.arg(program).arg(pairs.to_string());
+        if how != How::Plain {
+            run = run.env("LD_PRELOAD", library());
+        }
+        if how == How::LeftOut {
+            run = run.env("SKIP_HEAP_PROGRAMS", "!pairs");
+        }
+        run
+    });
     if how == How::Profiled {
         let report = outcome.reports();
         assert_eq!(report.len(), 1, "{outcome:?}");
         report[0].assert_row(["bottom", "f14", "f13", "f12"], 48, pairs);
     }
-    let text = std::fs::read_to_string(&counts).expect("callgrind's file");
-    text.lines()
-        .find_map(|line| line.strip_prefix("totals: "))
-        .and_then(|total| total.trim().parse().ok())
-        .unwrap_or_else(|| panic!("no total: {outcome:?}"))
+    total
 }
 
 /// Instructions for each pair of malloc and free.
 fn for_each_pair(program: &Path, how: How) -> u64 {
-    let difference = instructions(program, MANY, how) - instructions(program, FEW, how);
+    let difference = of_a_run(program, MANY, how) - of_a_run(program, FEW, how);
     difference / (MANY - FEW)
 }
 

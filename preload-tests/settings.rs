@@ -59,7 +59,7 @@ fn the_report_is_a_private_file_of_a_random_name_in_tmpdir() {
         let name = path.file_name().expect("a name").to_string_lossy();
         name.strip_prefix("skip-alloc-log-")
             .and_then(|name| name.strip_suffix(".csv"))
-            .expect("skip-alloc-log-XXXXXX.csv")
+            .expect("a name of the promised form")
             .to_owned()
     };
     let random = name(&path);

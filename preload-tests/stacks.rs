@@ -114,11 +114,7 @@ fn a_handler_that_interrupts_the_recording_of_an_allocation_is_counted_or_report
     let outcome = Run::plain(Source::c("interrupted").build())
         .env("LD_PRELOAD", preload)
         .succeed();
-    let numbers: Vec<u64> = outcome
-        .stdout
-        .split_whitespace()
-        .map(|word| word.parse().expect("a number"))
-        .collect();
+    let numbers = outcome.numbers();
     let (asked, runs) = (numbers[0], numbers[1]);
     let report = outcome.reports().remove(0);
     assert_eq!(report.calls_by("ask"), asked, "{outcome:?}");

@@ -1,11 +1,13 @@
 //! What every test needs: fixtures, runs with a time-out, reports.
 
 mod build;
+mod callgrind;
 mod library;
 mod process;
 mod report;
 
 pub(crate) use build::{Source, fixture_dir, patched_copy};
+pub(crate) use callgrind::instructions;
 pub(crate) use library::{library, tool};
 pub(crate) use process::{Outcome, Run};
 pub(crate) use report::{HEADER, Report, Row, expected, is_system_frame};

@@ -246,6 +246,14 @@ impl Outcome {
         self.folder.path().join("tmp")
     }
 
+    /// The numbers that the program printed, separated by blanks and nothing else.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.stdout
+            .split_whitespace()
+            .map(|word| word.parse().unwrap_or_else(|_| panic!("{word}: {self:?}")))
+            .collect()
+    }
+
     /// Paths of the reports that standard error names, in order.
     pub(crate) fn report_paths(&self) -> Vec<PathBuf> {
         self.stderr

@@ -145,6 +145,13 @@ pub(crate) fn escape() {
     }
 }
 
+/// How [`call`] returns, from rsp as it left it.
+macro_rules! end_of_call {
+    () => {
+        "add rsp, 8\n pop r15\n pop r14\n pop r13\n pop r12\n pop rbx\n pop rbp\n ret"
+    };
+}
+
 /// Saves what a function has to keep, leaves rsp at `word`, changes to `stack` unless it is 0, and calls
 /// `f(data)`. 1, or 0 by way of `leave`.
 #[unsafe(naked)]
@@ -181,14 +188,7 @@ unsafe extern "C" fn call(
         "call rax",
         "mov rsp, rbx",
         "mov eax, 1",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
+        end_of_call!(),
         ".cfi_endproc",
     )
 }
@@ -199,18 +199,7 @@ unsafe extern "C" fn call(
 /// That call has not returned.
 #[unsafe(naked)]
 unsafe extern "C" fn leave(stack: usize) {
-    core::arch::naked_asm!(
-        "mov rsp, rdi",
-        "xor eax, eax",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-    )
+    core::arch::naked_asm!("mov rsp, rdi", "xor eax, eax", end_of_call!(),)
 }
 
 /// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.

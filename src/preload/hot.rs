@@ -228,29 +228,36 @@ macro_rules! path {
     ) };
 }
 
+/// A naked function's body: the lines given, with the operands that [`path!`] names.
+macro_rules! body {
+    ($($line:expr),+ $(,)?) => {
+        core::arch::naked_asm!(
+            ".cfi_startproc",
+            $($line,)+
+            ".cfi_endproc",
+            lo = const OFFSET_STACK_LO,
+            len = const OFFSET_STACK_LEN,
+            hi = const OFFSET_STACK_HI,
+            hi_16 = const OFFSET_STACK_HI_16,
+            index = const OFFSET_INDEX,
+            index_mask = const OFFSET_INDEX_MASK,
+            head = const crate::unwind::TABLE_HEAD,
+            factor = const HASH_FACTOR,
+            wrapper = const Rule::TRANSPARENT,
+            wrapper_or_bp = const Rule::TRANSPARENT | 3,
+            table = sym crate::unwind::TABLE,
+            rest = sym crate::thread::record_rest,
+        )
+    };
+}
+
 /// Records an allocation of rdi bytes (with the function's index above), returns the block in rax.
 ///
 /// # Safety
 /// To be jumped to with rsp and rbp as the caller of the hook left them.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        path!("0", "ret\n", "jmp {rest}\n"),
-        ".cfi_endproc",
-        lo = const OFFSET_STACK_LO,
-        len = const OFFSET_STACK_LEN,
-        hi = const OFFSET_STACK_HI,
-        hi_16 = const OFFSET_STACK_HI_16,
-        index = const OFFSET_INDEX,
-        index_mask = const OFFSET_INDEX_MASK,
-        head = const crate::unwind::TABLE_HEAD,
-        factor = const HASH_FACTOR,
-        wrapper = const Rule::TRANSPARENT,
-        wrapper_or_bp = const Rule::TRANSPARENT | 3,
-        table = sym crate::unwind::TABLE,
-        rest = sym crate::thread::record_rest,
-    )
+    body!(path!("0", "ret\n", "jmp {rest}\n"))
 }
 
 /// Puts back what [`record_at_entry`] saved and returns to the trampoline.
@@ -281,8 +288,7 @@ macro_rules! leave {
 /// To be called by a trampoline that has pushed one word since the hooked function was entered.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_at_entry() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
+    body!(
         ".cfi_def_cfa_offset 24",
         "push rsi\n push rdx\n push rcx\n push r8\n push r9\n push r10\n push r11",
         ".cfi_def_cfa_offset 80",
@@ -334,18 +340,5 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
                 leave!(),
             )
         ),
-        ".cfi_endproc",
-        lo = const OFFSET_STACK_LO,
-        len = const OFFSET_STACK_LEN,
-        hi = const OFFSET_STACK_HI,
-        hi_16 = const OFFSET_STACK_HI_16,
-        index = const OFFSET_INDEX,
-        index_mask = const OFFSET_INDEX_MASK,
-        head = const crate::unwind::TABLE_HEAD,
-        factor = const HASH_FACTOR,
-        wrapper = const Rule::TRANSPARENT,
-        wrapper_or_bp = const Rule::TRANSPARENT | 3,
-        table = sym crate::unwind::TABLE,
-        rest = sym crate::thread::record_rest,
     )
 }

@@ -113,15 +113,7 @@ pub(crate) unsafe fn walk_anywhere(entry: *const u64, bp: u64) -> Frames {
         sp: entry as u64 + 8,
         bp,
     };
-    Walk {
-        regs,
-        memory,
-        ids: [0; 4],
-        taken: 0,
-        last: 0,
-        exact: false,
-    }
-    .run()
+    Walk::new(regs, memory).run()
 }
 
 struct Walk {
@@ -136,6 +128,18 @@ struct Walk {
 }
 
 impl Walk {
+    /// A walk that has taken no frame yet.
+    fn new(regs: Regs, memory: Memory) -> Self {
+        Self {
+            regs,
+            memory,
+            ids: [0; 4],
+            taken: 0,
+            last: 0,
+            exact: false,
+        }
+    }
+
     fn run(mut self) -> Frames {
         for _ in 0..LONGEST_WALK {
             let key = if self.exact {
@@ -281,14 +285,7 @@ pub(crate) fn step_for_tests(regs: Regs, rule: Rule, hi: Option<u64>) -> Result<
             own: true,
         },
     );
-    let mut walk = Walk {
-        regs,
-        memory,
-        ids: [0; 4],
-        taken: 0,
-        last: 0,
-        exact: false,
-    };
+    let mut walk = Walk::new(regs, memory);
     walk.step(rule)?;
     Ok((walk.regs, walk.exact))
 }
