@@ -37,6 +37,7 @@ mod hooks;
 mod instructions;
 mod jit;
 mod large_trees;
+mod late_hooks;
 mod life;
 mod limits;
 mod modules;

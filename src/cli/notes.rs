@@ -1,16 +1,13 @@
 //! What the library has to say about its hooks on functions by name, over all processes of a run.
 
 use crate::args::RunOptions;
+use crate::record::hook_notes::{ABOUT_A_HOOK, taken_back};
 use crate::record::hook_spec;
 use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, Allocators, HOOKS};
 use crate::term::counted;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-
-/// How notes begin that hold only if every process has them: a hook may be meant for one program of
-/// a tree.
-const ABOUT_A_HOOK: &str = "hook \"";
 
 /// The notes of all processes.
 #[derive(Debug, Default)]
@@ -19,13 +16,17 @@ pub(crate) struct Notes(BTreeMap<String, u64>);
 impl Notes {
     /// Adds those of one process.
     pub(crate) fn add<'n>(&mut self, notes: impl Iterator<Item = &'n [u8]>) {
+        let notes: Vec<_> = notes.map(String::from_utf8_lossy).collect();
+        let taken_back: Vec<_> = notes.iter().filter_map(|note| taken_back(note)).collect();
         for note in notes {
-            let text = String::from_utf8_lossy(note).into_owned();
-            *self.0.entry(text).or_default() += 1;
+            if !taken_back.iter().any(|start| note.starts_with(start)) {
+                *self.0.entry(note.into_owned()).or_default() += 1;
+            }
         }
     }
 
-    /// Lines for the summary of `processes`.
+    /// Lines for the summary of `processes`. What is said of a specification holds only if every
+    /// process says it: a hook may be meant for one program of a tree.
     pub(crate) fn lines(&self, processes: usize) -> Vec<String> {
         let processes = processes as u64;
         self.0
@@ -82,6 +83,19 @@ mod tests {
         assert_eq!(notes.lines(2).len(), 3);
         notes.add([&b"a has jemalloc"[..]].into_iter());
         assert_eq!(notes.lines(3)[0], "a has jemalloc (2 processes)");
+    }
+
+    #[test]
+    fn a_hook_that_a_later_library_has_is_no_news() {
+        let mut notes = Notes::default();
+        let yet: &[u8] = b"hook \"take\": no function of that name, or only hooked ones (so far)";
+        let other: &[u8] = b"hook \"took\": no function of that name, or only hooked ones";
+        let later: &[u8] = b"hook \"take\": found in a library that was loaded later";
+        notes.add([yet, other, b"hooked take in x.so", later].into_iter());
+        let lines = notes.lines(1);
+        assert!(lines.contains(&"hooked take in x.so".to_owned()));
+        assert!(!lines.iter().any(|line| line.contains("take\": no")));
+        assert!(lines.iter().any(|line| line.contains("took\": no")));
     }
 
     #[test]

@@ -202,6 +202,26 @@ unsafe extern "C" fn leave(stack: usize) {
     core::arch::naked_asm!("mov rsp, rdi", "xor eax, eax", end_of_call!(),)
 }
 
+/// What the loader's function for debuggers jumps to: leaves all registers but the vector ones as they
+/// were, since who compiled the loader may have seen that the function is empty.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn loader_changed() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "endbr64",
+        "push rax\n push rcx\n push rdx\n push rsi\n push rdi",
+        "push r8\n push r9\n push r10\n push r11",
+        ".cfi_adjust_cfa_offset 72",
+        "call {changed}",
+        "pop r11\n pop r10\n pop r9\n pop r8",
+        "pop rdi\n pop rsi\n pop rdx\n pop rcx\n pop rax",
+        ".cfi_adjust_cfa_offset -72",
+        "ret",
+        ".cfi_endproc",
+        changed = sym crate::patch::loader_changed,
+    )
+}
+
 /// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.
 pub(crate) const VECTORS_LEN: usize = 2752;
 

@@ -33,6 +33,7 @@ pub(crate) struct Dyn {
 struct RDebug {
     version: i32,
     map: *const LinkMap,
+    brk: usize,
 }
 
 #[repr(C)]
@@ -52,6 +53,9 @@ unsafe extern "C" {
 const DT_NULL: i64 = 0;
 const DT_STRTAB: i64 = 5;
 const DT_SYMTAB: i64 = 6;
+const DT_TEXTREL: i64 = 22;
+const DT_FLAGS: i64 = 30;
+const DF_TEXTREL: usize = 4;
 const DT_GNU_HASH: i64 = 0x6fff_fef5;
 const DT_VERSYM: i64 = 0x6fff_fff0;
 const STT_FUNC: u8 = 2;
@@ -74,10 +78,17 @@ pub(crate) fn own_dynamic() -> *const Dyn {
     own
 }
 
+/// The function that the loader calls before and after each change of its list, for debuggers.
+pub(crate) fn debugger_entry() -> usize {
+    // SAFETY: the loader sets it before any code of the program runs.
+    unsafe { _r_debug.brk }
+}
+
 /// The loader's list.
 pub(crate) fn objects() -> impl Iterator<Item = &'static LinkMap> {
     // SAFETY: the loader exports the list and keeps its entries linked; it is read here before
-    // other threads exist, or while the loader holds still (our own load).
+    // other threads exist, or while the loader holds still (our own load, or its call of
+    // [`debugger_entry`]).
     let mut next = unsafe { _r_debug.map };
     core::iter::from_fn(move || {
         // SAFETY: as above: null or an entry.
@@ -117,39 +128,72 @@ fn gnu_hash(name: &CStr) -> u32 {
 }
 
 /// The definition of `name` in one object; null when it has none.
-pub(crate) fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
-    // SAFETY: a mapped object's dynamic section ends with DT_NULL and points at its own tables,
-    // which the loader itself reads in the same way. The vDSO's are relative, all others the
-    // loader has made absolute.
-    unsafe {
-        if map.l_ld.is_null() {
-            return ptr::null_mut();
-        }
-        let (mut strtab, mut symtab, mut hash, mut versym) = (0, 0, 0, 0);
-        let mut entry = map.l_ld;
-        while (*entry).tag != DT_NULL {
-            let value = (*entry).value;
-            let address = if value < map.l_addr {
-                value + map.l_addr
-            } else {
-                value
-            };
-            match (*entry).tag {
-                DT_STRTAB => strtab = address,
-                DT_SYMTAB => symtab = address,
-                DT_GNU_HASH => hash = address,
-                DT_VERSYM => versym = address,
-                _ => {}
+fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
+    match symbol_in(map, name) {
+        None => ptr::null_mut(),
+        Some((address, STT_GNU_IFUNC)) => {
+            // SAFETY: such a symbol is a function of this type, in an object that is relocated.
+            unsafe {
+                let resolve: extern "C" fn() -> *mut c_void = core::mem::transmute(address);
+                resolve()
             }
-            entry = entry.add(1);
         }
+        Some((address, _)) => address as *mut c_void,
+    }
+}
+
+/// Does an object, which need not be relocated yet, define a function of this name?
+pub(crate) fn exports(map: &LinkMap, name: &CStr) -> bool {
+    symbol_in(map, name).is_some()
+}
+
+/// Has the loader to change the object's code when it relocates it?
+pub(crate) fn has_text_relocations(map: &LinkMap) -> bool {
+    dynamic_entries(map).any(|entry| match entry.tag {
+        DT_TEXTREL => true,
+        DT_FLAGS => entry.value & DF_TEXTREL != 0,
+        _ => false,
+    })
+}
+
+fn dynamic_entries(map: &LinkMap) -> impl Iterator<Item = &'static Dyn> {
+    let mut next = map.l_ld;
+    core::iter::from_fn(move || {
+        // SAFETY: null, or in a mapped object's dynamic section, which ends with DT_NULL.
+        let entry = unsafe { next.as_ref() }?;
+        next = next.wrapping_add(1);
+        (entry.tag != DT_NULL).then_some(entry)
+    })
+}
+
+/// Address and type of the function `name` in one object.
+fn symbol_in(map: &LinkMap, name: &CStr) -> Option<(usize, u8)> {
+    let (mut strtab, mut symtab, mut hash, mut versym) = (0, 0, 0, 0);
+    for entry in dynamic_entries(map) {
+        let value = entry.value;
+        let address = if value < map.l_addr {
+            value + map.l_addr
+        } else {
+            value
+        };
+        match entry.tag {
+            DT_STRTAB => strtab = address,
+            DT_SYMTAB => symtab = address,
+            DT_GNU_HASH => hash = address,
+            DT_VERSYM => versym = address,
+            _ => {}
+        }
+    }
+    // SAFETY: a mapped object's dynamic section points at its own tables, which the loader itself
+    // reads in the same way. The vDSO's are relative, all others the loader has made absolute.
+    unsafe {
         if strtab == 0 || symtab == 0 || hash == 0 {
-            return ptr::null_mut();
+            return None;
         }
         let header = hash as *const u32;
         let (buckets_len, first, bloom_len) = (*header, *header.add(1), *header.add(2));
         if buckets_len == 0 {
-            return ptr::null_mut();
+            return None;
         }
         let buckets = header
             .add(4)
@@ -158,7 +202,7 @@ pub(crate) fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
         let wanted = gnu_hash(name);
         let mut index = *buckets.add((wanted % buckets_len) as usize);
         if index < first {
-            return ptr::null_mut();
+            return None;
         }
         loop {
             let found = *chains.add((index - first) as usize);
@@ -172,16 +216,11 @@ pub(crate) fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
                     && matches!(kind, STT_FUNC | STT_GNU_IFUNC)
                     && CStr::from_ptr((strtab + symbol.name as usize) as *const c_char) == name
                 {
-                    let address = map.l_addr + symbol.value;
-                    if kind == STT_GNU_IFUNC {
-                        let resolve: extern "C" fn() -> *mut c_void = core::mem::transmute(address);
-                        return resolve();
-                    }
-                    return address as *mut c_void;
+                    return Some((map.l_addr + symbol.value, kind));
                 }
             }
             if found & 1 != 0 {
-                return ptr::null_mut();
+                return None;
             }
             index += 1;
         }

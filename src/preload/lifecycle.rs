@@ -82,7 +82,7 @@ fn start() -> bool {
         __cxa_at_quick_exit(at_exit, ptr::null_mut());
     }
     process.begin();
-    patch::begin();
+    patch::begin(process);
     patch::describe(process);
     true
 }

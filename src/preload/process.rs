@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) ended: AtomicBool,
     /// Set when there was no memory for a cold section: no other is entered.
     pub(crate) gave_up: AtomicBool,
+    /// What `patch` keeps lies in this process's heap, not in that of the one it was forked from.
+    pub(crate) owns_hooks: AtomicBool,
     pub(crate) cold_stacks: ColdStacks,
     pub(crate) heap: Heap,
     pub(crate) recording: Recording,

@@ -37,6 +37,7 @@
 //! (the chunk's `used`, or a site's `count`), and only `count` changes afterwards.
 
 pub(crate) mod filter;
+pub(crate) mod hook_notes;
 pub(crate) mod hook_spec;
 pub(crate) mod layout;
 pub(crate) mod loss;

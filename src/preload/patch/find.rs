@@ -3,7 +3,7 @@
 //!
 //! Runs in cold sections. What is read from files is untrusted input.
 
-use crate::elf::{definition_in, objects, own_dynamic};
+use crate::elf::{LinkMap, exports, has_text_relocations, own_dynamic};
 use crate::settings::settings;
 use crate::symbolize::elf::name_at;
 use crate::symbolize::object_file::ObjectFile;
@@ -13,11 +13,15 @@ use core::ffi::CStr;
 /// A loaded object.
 pub(crate) struct Object {
     pub(crate) place: Place,
+    /// Its dynamic section.
+    pub(crate) dynamic: usize,
     /// Path for messages and for its debug files.
     pub(crate) path: Vec<u8>,
     pub(crate) is_executable: bool,
     /// Exports the Skip runtime's allocator.
     pub(crate) exports_obstack: bool,
+    /// The loader changes its code after mapping it.
+    pub(crate) has_text_relocations: bool,
 }
 
 /// A function as its object's file states it.
@@ -30,33 +34,30 @@ pub(crate) struct Symbol<'d> {
     pub(crate) is_indirect: bool,
 }
 
-/// The objects that are loaded, without this library and the kernel's.
-pub(crate) fn loaded() -> Vec<Object> {
-    let own = own_dynamic();
-    objects()
-        .enumerate()
-        .filter(|(_, entry)| entry.l_ld != own && !entry.l_ld.is_null())
-        .filter_map(|(i, entry)| {
-            let name = if entry.l_name.is_null() {
-                b""
-            } else {
-                // SAFETY: the loader keeps the name, a C string, while the object is loaded.
-                unsafe { CStr::from_ptr(entry.l_name) }.to_bytes()
-            };
-            let is_executable = i == 0;
-            Some(Object {
-                place: place_of(entry.l_ld as u64)?,
-                path: if is_executable {
-                    settings().exe.get()
-                } else {
-                    name
-                }
-                .to_vec(),
-                is_executable,
-                exports_obstack: !definition_in(entry, c"SKIP_Obstack_alloc").is_null(),
-            })
-        })
-        .collect()
+/// What the loader's list has there; `None` for this library, and for what is no mapped file.
+pub(crate) fn object(entry: &LinkMap, is_executable: bool) -> Option<Object> {
+    if entry.l_ld == own_dynamic() || entry.l_ld.is_null() {
+        return None;
+    }
+    let name = if entry.l_name.is_null() {
+        b""
+    } else {
+        // SAFETY: the loader keeps the name, a C string, while the object is loaded.
+        unsafe { CStr::from_ptr(entry.l_name) }.to_bytes()
+    };
+    Some(Object {
+        place: place_of(entry.l_ld as u64)?,
+        dynamic: entry.l_ld as usize,
+        path: if is_executable {
+            settings().exe.get()
+        } else {
+            name
+        }
+        .to_vec(),
+        is_executable,
+        exports_obstack: exports(entry, c"SKIP_Obstack_alloc"),
+        has_text_relocations: has_text_relocations(entry),
+    })
 }
 
 impl Object {

@@ -1,6 +1,7 @@
 //! Puts the hooks of one object in place: plans, trampolines, and the jumps to them.
 //!
-//! Runs in cold sections, while the program has one thread.
+//! Runs in cold sections, while nobody can run the object's code: the program has one thread, or the
+//! loader has just mapped the object.
 
 use super::find::Object;
 use super::memory;
@@ -46,12 +47,29 @@ struct Draft {
     slot: u64,
 }
 
-/// Hooks `targets` of an object, of which none has been hooked before; indices count from `first`.
-pub(crate) fn install(object: &Object, targets: Vec<Target>, first: u16) -> Vec<Hooked> {
+/// The trampolines of one object.
+#[derive(Clone)]
+pub(crate) struct Region {
+    start: usize,
+    len: u64,
+}
+
+impl Region {
+    /// Gives the memory back. Nothing jumps there any more: the object is no longer mapped.
+    pub(crate) fn unmap(&self) {
+        memory::unmap(self.start as *mut u8, self.len);
+    }
+}
+
+/// Hooks `targets` of an object, each with its function's index, of which none has been hooked
+/// before.
+pub(crate) fn install(
+    object: &Object,
+    targets: Vec<(u16, Target)>,
+) -> (Vec<Hooked>, Option<Region>) {
     let mut all: Vec<Hooked> = targets
         .into_iter()
-        .zip(first..)
-        .map(|(target, index)| Hooked {
+        .map(|(index, target)| Hooked {
             ranges: vec![(target.start, target.start.saturating_add(target.size))],
             index,
             outcome: Ok(()),
@@ -62,12 +80,12 @@ pub(crate) fn install(object: &Object, targets: Vec<Target>, first: u16) -> Vec<
     let neighbours = look_around(object, &mut all);
     let mut plans = draft_plans(&mut all, &neighbours);
     if plans.iter().all(Option::is_none) {
-        return all;
+        return (all, None);
     }
     let len = ((SHARED + all.len() * SLOT) as u64).next_multiple_of(4096);
     let Some(region) = memory::map_near(object.place.start, object.place.end, len) else {
         refuse_all(&mut all, "no memory near it for its trampoline");
-        return all;
+        return (all, None);
     };
     let base = region as u64;
     let mut drafts: Vec<Option<Draft>> = Vec::new();
@@ -88,7 +106,7 @@ pub(crate) fn install(object: &Object, targets: Vec<Target>, first: u16) -> Vec<
     if !memory::make_executable(region, len) {
         memory::unmap(region, len);
         refuse_all(&mut all, "trampolines may not be made executable");
-        return all;
+        return (all, None);
     }
     let bypasses = bypasses(&all, &drafts);
     for (hooked, draft) in all.iter_mut().zip(&drafts) {
@@ -108,7 +126,11 @@ pub(crate) fn install(object: &Object, targets: Vec<Target>, first: u16) -> Vec<
             }
         }
     }
-    all
+    let region = Region {
+        start: region as usize,
+        len,
+    };
+    (all, Some(region))
 }
 
 fn refuse_all(all: &mut [Hooked], why: &'static str) {
@@ -313,7 +335,7 @@ fn write_entry(draft: &Draft) -> bool {
         jump
     };
     // SAFETY: the plan says that the bytes at `at` can be replaced, and that nothing runs through
-    // those at `relay`; the program has one thread, which is here.
+    // those at `relay`; nobody else can run them now.
     unsafe {
         match draft.plan.relay {
             None => memory::write_code(draft.plan.at, &near(draft.plan.at)),

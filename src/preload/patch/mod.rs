@@ -20,61 +20,47 @@
 //! by a jump through a pointer. What is called more than four frames below a hooked function is
 //! taken for an outermost call.
 //!
+//! # Libraries that are loaded later
+//!
+//! [`watch`] hears from the loader when a library comes or goes.
+//!
 //! Runs in cold sections but where said otherwise.
 
 mod builtin;
 mod find;
+mod frames;
+mod hooked;
 mod install;
 mod memory;
 mod plan;
 mod trampoline;
 mod wanted;
+mod watch;
 
-use crate::process::Process;
-use crate::record::hook_spec::{self, HookSpec, Nested};
-use crate::record::layout::{FRAME_CALLEE_SHIFT, FRAME_HOOKED, FUNCTION_NAMES, SIZE_BITS};
+pub(crate) use frames::Flags;
+pub(crate) use watch::loader_changed;
+
+use crate::process::{self, Process};
+use crate::record::hook_spec::{self, HookSpec};
+use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
 use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, HOOKS};
 use crate::settings::settings;
-use crate::unwind::is_code;
 use crate::{elf, hooks, real, sys};
-use builtin::SETS;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
-use install::Hooked;
-use wanted::{AskedBy, Builtin, Found};
+use core::sync::atomic::{AtomicBool, Ordering::*};
+use find::Object;
+use hooked::{Hooks, Retired};
+use wanted::{Builtin, Found};
+use watch::Change;
 
-/// What was hooked in this program. Kept across fork, as the changed code is.
-pub(crate) struct Hooks {
-    functions: Vec<Function>,
-    /// Code of hooked functions, sorted.
-    ranges: Vec<(u64, u64)>,
-    /// Entries of hooked functions with their indices, sorted.
-    entries: Vec<(u64, u16)>,
-    notes: Vec<String>,
-    complaints: Vec<String>,
-}
-
-struct Function {
-    index: u16,
-    all: bool,
-    name: Vec<u8>,
-}
-
-/// Invariant: null, or a box that is never freed.
-static HOOKS_NOW: AtomicPtr<Hooks> = AtomicPtr::new(ptr::null_mut());
 /// Calls of the interposed functions are not reported.
 static MALLOC_IS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
 
 /// A function is hooked at its entry.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
-/// Most functions that are hooked: a glob that matches more is a mistake.
-const MOST_HOOKS: usize = 2000;
-
-fn hooks() -> Option<&'static Hooks> {
-    // SAFETY: by the invariant.
-    unsafe { HOOKS_NOW.load(Acquire).as_ref() }
-}
+/// The program was a Skip program when it started.
+static IS_SKIP: AtomicBool = AtomicBool::new(false);
 
 /// Is a call, by the function's index above its size, to be left out? May run at any moment.
 pub(crate) fn leaves_out(size: u64) -> bool {
@@ -89,268 +75,166 @@ pub(crate) fn keeps_vectors() -> bool {
 }
 
 /// Hooks what the settings and the program's contents ask for. Once, at start.
-pub(crate) fn begin() {
+pub(crate) fn begin(process: &Process) {
+    process.owns_hooks.store(true, Relaxed);
     let s = settings();
-    let mut state = Hooks {
-        functions: Vec::new(),
-        ranges: Vec::new(),
-        entries: Vec::new(),
-        notes: Vec::new(),
-        complaints: Vec::new(),
-    };
+    let mut state = Hooks::default();
     if s.bad_allocators {
         state.complaints.push(format!(
             "{ALLOCATORS} must be one of: {ALLOCATORS_VALUES}; taking the default, auto"
         ));
     }
-    let specs = state.read_specs();
+    let specs = read_specs(&mut state.complaints);
+    let objects: Vec<Object> = elf::objects()
+        .enumerate()
+        .filter_map(|(i, entry)| find::object(entry, i == 0))
+        .collect();
     let builtin = Builtin::new();
-    let objects = find::loaded();
-    let mut found: Vec<Found> = objects
+    let found: Vec<Found> = objects
         .iter()
-        .map(|object| {
-            if object.is_executable || object.exports_obstack || !specs.is_empty() {
-                wanted::search(object, &specs, &builtin)
-            } else {
-                Found::default()
-            }
-        })
+        .map(|object| search(object, &specs, &builtin))
         .collect();
     let is_skip = found.iter().any(Found::is_skip);
-    for (object, found) in objects.iter().zip(&mut found) {
-        found.choose(object, s.allocators, is_skip);
-        found
-            .targets
-            .retain(|target| !real::is_interposed(target.start));
+    IS_SKIP.store(is_skip, Relaxed);
+    let found: Vec<Found> = objects
+        .iter()
+        .zip(found)
+        .map(|(object, found)| chosen(object, found))
+        .collect();
+    let alone = sys::threads() == 1;
+    let more_may_come = !specs.is_empty() || s.allocators.has(AllocatorKind::Obstack, is_skip);
+    let watched = match more_may_come.then_some(alone) {
+        None => Ok(()),
+        Some(true) => watch::begin(),
+        Some(false) => Err("other threads run before the profiler could begin"),
+    };
+    if let Err(why) = watched {
+        state.note(format!(
+            "nothing is hooked in libraries that are loaded later: {why}"
+        ));
     }
-    state.note_unmatched(&specs, &found);
-    let threads = sys::threads();
-    let mut room = MOST_HOOKS;
-    let mut index = FUNCTION_NAMES.len() as u16;
+    let is_matched = |spec| found.iter().any(|found| found.matches(spec));
+    state.note_unmatched(&specs, is_matched, watched.is_ok());
     for (object, found) in objects.iter().zip(found) {
-        let mut targets = found.targets;
-        if targets.is_empty() {
-            continue;
-        }
-        if threads != 1 {
+        if !alone && !found.targets.is_empty() {
             let label = object.label();
-            state.notes.push(format!(
+            state.note(format!(
                 "nothing is hooked in {label}: other threads run before the profiler could begin"
             ));
             continue;
         }
-        if targets.len() > room {
-            let more = targets.len() - room;
-            state.notes.push(format!(
-                "{more} functions are not hooked: there are too many"
-            ));
-            targets.truncate(room);
-        }
-        room -= targets.len();
-        IN_USE.store(true, Relaxed);
-        let all = install::install(object, targets, index);
-        index += all.len() as u16;
-        state.take(&object.label(), all);
+        hook(&mut state, object, found);
     }
     if !s.allocators.has(AllocatorKind::Malloc, is_skip) {
         if silence_malloc() {
             MALLOC_IS_LEFT_OUT.store(true, Relaxed);
         } else {
             let why = "malloc is reported too: its hook cannot be taken out";
-            state.notes.push(why.to_owned());
+            state.note(why.to_owned());
         }
     }
-    state.ranges.sort_unstable();
-    state.entries.sort_unstable();
-    HOOKS_NOW.store(Box::into_raw(Box::new(state)), Release);
+    hooked::publish(state, &mut Retired::new());
+}
+
+/// Follows a change of what is loaded. The loader holds its lock, and nobody runs new code yet.
+fn change(change: &Change, retired: &mut Retired) {
+    let Some(mut state) = hooked::with(Hooks::clone) else {
+        return;
+    };
+    let before = state.progress();
+    for &dynamic in &change.gone {
+        state.remove(dynamic);
+    }
+    // What was wrong with them was said at the start.
+    let specs = read_specs(&mut Vec::new());
+    let builtin = Builtin::new();
+    for entry in &change.come {
+        let Some(object) = find::object(entry, false) else {
+            continue;
+        };
+        let found = chosen(&object, search(&object, &specs, &builtin));
+        if object.has_text_relocations && !found.targets.is_empty() {
+            let label = object.label();
+            state.note(format!(
+                "nothing is hooked in {label}: the loader changes its code"
+            ));
+            continue;
+        }
+        for (number, spec) in specs.iter().enumerate() {
+            if found.matches(number) {
+                state.note_matched(spec);
+            }
+        }
+        hook(&mut state, &object, found);
+    }
+    if state.progress() == before && change.gone.is_empty() {
+        return;
+    }
+    // (A child of fork that has not begun to record will write it all.)
+    if let Some(process) = process::process().filter(|process| process.is_ready()) {
+        state.write(process, before);
+    }
+    hooked::publish(state, retired);
+}
+
+/// Collects what an object has that may be asked for.
+fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> Found {
+    if object.is_executable || object.exports_obstack || !specs.is_empty() {
+        wanted::search(object, specs, builtin)
+    } else {
+        Found::default()
+    }
+}
+
+/// Leaves what is asked for.
+fn chosen(object: &Object, mut found: Found) -> Found {
+    found.choose(object, settings().allocators, IS_SKIP.load(Relaxed));
+    found
+        .targets
+        .retain(|target| !real::is_interposed(target.start));
+    found
+}
+
+/// Puts the hooks of one object in place.
+fn hook(state: &mut Hooks, object: &Object, found: Found) {
+    let targets = state.number(found.targets);
+    if targets.is_empty() {
+        return;
+    }
+    IN_USE.store(true, Relaxed);
+    let (all, region) = install::install(object, targets);
+    state.add(object.dynamic, &object.label(), region, all);
 }
 
 /// Writes into a new recording what is hooked.
 pub(crate) fn describe(process: &Process) {
-    let Some(hooks) = hooks() else {
-        return;
-    };
-    // A recording that has no room says so itself.
-    for function in &hooks.functions {
-        let _ = process
-            .recording
-            .add_function(function.index, function.all, &function.name);
-    }
-    for note in &hooks.notes {
-        let _ = process.recording.add_note(note.as_bytes());
+    hooked::with(|hooks| hooks.write(process, hooked::Progress::default()));
+    if watch::is_busy() {
+        let line = "nothing is hooked in libraries that are loaded later: \
+                    the process was forked while another thread loaded one";
+        let _ = process.recording.add_note(line.as_bytes());
     }
 }
 
 /// What standard error has to be told.
-pub(crate) fn complaints() -> &'static [String] {
-    hooks().map_or(&[], |hooks| &hooks.complaints)
+pub(crate) fn complaints() -> Vec<String> {
+    hooked::with(|hooks| hooks.complaints.clone()).unwrap_or_default()
 }
 
-/// What the frame of a return address says about hooks.
-#[derive(Clone, Copy)]
-pub(crate) struct Flags {
-    /// The call was made in a hooked function.
-    pub(crate) inside: bool,
-    /// The hooked function that was called there, 0 for none.
-    callee: u16,
-}
-
-impl Flags {
-    /// Of a return address, or of an interrupted one (`exact`).
-    pub(crate) fn of(address: u64, exact: bool) -> Self {
-        let mut flags = Self {
-            inside: false,
-            callee: 0,
-        };
-        let Some(hooks) = hooks() else {
-            return flags;
-        };
-        let lookup = if exact { address } else { address - 1 };
-        let behind = hooks.ranges.partition_point(|range| range.0 <= lookup);
-        flags.inside = behind
-            .checked_sub(1)
-            .and_then(|i| hooks.ranges.get(i))
-            .is_some_and(|range| lookup < range.1);
-        if !exact && !hooks.entries.is_empty() {
-            flags.callee = called_before(address)
-                .and_then(|target| {
-                    let at = hooks.entries.binary_search_by_key(&target, |entry| entry.0);
-                    hooks.entries.get(at.ok()?)
-                })
-                .map_or(0, |entry| entry.1);
-        }
-        flags
+fn read_specs(complaints: &mut Vec<String>) -> Vec<HookSpec> {
+    let s = settings();
+    if s.hooks_too_long {
+        complaints.push(format!("{HOOKS} is too long and is not heeded"));
     }
-
-    /// As they stand in a frame's record.
-    pub(crate) fn bits(self) -> u32 {
-        let inside = if self.inside { FRAME_HOOKED } else { 0 };
-        inside | u32::from(self.callee) << FRAME_CALLEE_SHIFT
-    }
-}
-
-/// Where the direct call before a return address leads, through a stub of the procedure linkage
-/// table too.
-fn called_before(address: u64) -> Option<u64> {
-    // call rel32
-    let call: [u8; 5] = read_code(address.checked_sub(5)?)?;
-    if let [0xe8, displacement @ ..] = call {
-        let target = relative(address, displacement);
-        return Some(behind_stub(target).unwrap_or(target));
-    }
-    // call [rip + rel32]
-    let call: [u8; 6] = read_code(address - 6)?;
-    match call {
-        [0xff, 0x15, displacement @ ..] => read_word(relative(address, displacement)),
-        _ => None,
-    }
-}
-
-/// Where a stub leads: `[endbr64] [bnd] jmp [rip + rel32]`.
-fn behind_stub(mut at: u64) -> Option<u64> {
-    if read_code(at)? == [0xf3, 0x0f, 0x1e, 0xfa] {
-        at += 4;
-    }
-    if read_code(at)? == [0xf2] {
-        at += 1;
-    }
-    let jump: [u8; 6] = read_code(at)?;
-    match jump {
-        [0xff, 0x25, displacement @ ..] => read_word(relative(at + 6, displacement)),
-        _ => None,
-    }
-}
-
-fn relative(next: u64, displacement: [u8; 4]) -> u64 {
-    next.wrapping_add_signed(i64::from(i32::from_le_bytes(displacement)))
-}
-
-fn read_code<const N: usize>(at: u64) -> Option<[u8; N]> {
-    let end = at.checked_add(N as u64)?;
-    // SAFETY: the range lies in an executable, readable segment of a mapped object.
-    is_code(at, end).then(|| unsafe { *(at as *const [u8; N]) })
-}
-
-fn read_word(at: u64) -> Option<u64> {
-    // SAFETY: the kernel was asked whether the word can be read.
-    (at.is_multiple_of(8) && sys::is_readable(at as usize)).then(|| unsafe { *(at as *const u64) })
-}
-
-impl Hooks {
-    fn read_specs(&mut self) -> Vec<HookSpec> {
-        let s = settings();
-        if s.hooks_too_long {
-            self.complaints
-                .push(format!("{HOOKS} is too long and is not heeded"));
-        }
-        let list = String::from_utf8_lossy(s.hooks.get());
-        let mut specs = Vec::new();
-        for spec in hook_spec::parse(&list) {
-            match spec {
-                Ok(spec) => specs.push(spec),
-                Err(error) => self.complaints.push(error.to_string()),
-            }
-        }
-        specs
-    }
-
-    fn note_unmatched(&mut self, specs: &[HookSpec], found: &[Found]) {
-        for (number, spec) in specs.iter().enumerate() {
-            let matched = found
-                .iter()
-                .flat_map(|found| &found.targets)
-                .any(|target| target.asked_by == AskedBy::User(number));
-            if !matched {
-                let name = spec.name.escape_debug();
-                let line =
-                    format!("hook \"{name}\": no function of that name, or only hooked ones");
-                self.notes.push(line.clone());
-                self.complaints.push(line);
-            }
+    let list = String::from_utf8_lossy(s.hooks.get());
+    let mut specs = Vec::new();
+    for spec in hook_spec::parse(&list) {
+        match spec {
+            Ok(spec) => specs.push(spec),
+            Err(error) => complaints.push(error.to_string()),
         }
     }
-
-    /// Takes in what became of an object's targets.
-    fn take(&mut self, label: &str, all: Vec<Hooked>) {
-        for (number, set) in SETS.iter().enumerate() {
-            let of_set = || {
-                all.iter()
-                    .filter(|hooked| hooked.target.asked_by == AskedBy::Set(number))
-            };
-            let hooked = of_set().filter(|hooked| hooked.outcome.is_ok()).count();
-            if of_set().next().is_some() {
-                self.notes.push(format!(
-                    "{label} has {}, hooked {hooked} of {} entry points",
-                    set.title,
-                    of_set().count()
-                ));
-            }
-        }
-        for hooked in all {
-            let name = hooked.target.name.escape_ascii();
-            if let Err(why) = hooked.outcome {
-                self.notes
-                    .push(format!("cannot hook {name} in {label}: {why}"));
-                continue;
-            }
-            if let AskedBy::User(_) = hooked.target.asked_by {
-                self.notes.push(format!("hooked {name} in {label}"));
-            }
-            for copy in hooked.copies {
-                self.notes.push(format!(
-                    "calls of {} in {label} are not seen: a copy of {name} that the compiler made",
-                    copy.escape_ascii()
-                ));
-            }
-            self.entries.push((hooked.target.start, hooked.index));
-            self.ranges.extend(hooked.ranges);
-            self.functions.push(Function {
-                index: hooked.index,
-                all: hooked.target.nested == Nested::All,
-                name: hooked.target.name,
-            });
-        }
-    }
+    specs
 }
 
 /// Has the interposed functions pass straight to the next ones: each begins with `endbr64`, behind

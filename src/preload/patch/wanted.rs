@@ -116,6 +116,14 @@ impl Found {
         });
     }
 
+    /// Is there a target that the specification of this number asks for?
+    pub(crate) fn matches(&self, spec: usize) -> bool {
+        let asked_by = AskedBy::User(spec);
+        self.targets
+            .iter()
+            .any(|target| target.asked_by == asked_by)
+    }
+
     /// Is the Skip runtime here?
     pub(crate) fn is_skip(&self) -> bool {
         self.signs & AllocatorKind::Obstack as u8 != 0

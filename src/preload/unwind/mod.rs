@@ -18,7 +18,7 @@ pub(crate) mod walk;
 
 pub(crate) use careful::walk_anywhere as careful_walk;
 pub(crate) use derive::{Registry, Scratch};
-pub(crate) use modules::{Place, is_code, place_of};
+pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
 pub(crate) use rule::Rule;
 pub(crate) use table::{HEAD as TABLE_HEAD, TABLE};
 

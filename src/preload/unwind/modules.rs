@@ -14,7 +14,7 @@ use crate::symbolize::module_wrappers::ModuleWrappers;
 use crate::symbolize::wrappers::Wrappers;
 use core::ffi::{CStr, c_int, c_void};
 use core::hash::{BuildHasherDefault, Hasher};
-use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
 use framehop::x86_64::UnwinderX86_64;
@@ -106,6 +106,23 @@ struct DlFindObject {
 
 static DL_FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
+/// The thread in which the loader has mapped objects and not yet told [`DL_FIND_OBJECT`], or 0.
+static UNLISTED_BY: AtomicU32 = AtomicU32::new(0);
+
+/// Runs `f`, in which the calling thread finds also what the loader is about to list. The loader
+/// holds its lock for this thread.
+pub(crate) fn with_unlisted<T>(f: impl FnOnce() -> T) -> T {
+    UNLISTED_BY.store(crate::sys::tid(), Relaxed);
+    let result = f();
+    UNLISTED_BY.store(0, Relaxed);
+    result
+}
+
+fn is_unlisted_by_me() -> bool {
+    let thread = UNLISTED_BY.load(Relaxed);
+    thread != 0 && thread == crate::sys::tid()
+}
+
 /// Looks the loader's function up. Once, at start.
 pub(crate) fn begin() {
     DL_FIND_OBJECT.store(next_definition(c"_dl_find_object"), Relaxed);
@@ -131,7 +148,11 @@ pub(crate) fn find(address: u64) -> Option<Found> {
         let f: unsafe extern "C" fn(u64, *mut DlFindObject) -> c_int =
             core::mem::transmute(function);
         if f(address, &raw mut result) != 0 {
-            return None;
+            return if is_unlisted_by_me() {
+                find_by_iteration(address)
+            } else {
+                None
+            };
         }
         let map = result.link_map.as_ref()?;
         Some(Found {
