@@ -8,6 +8,7 @@ use crate::output::Output;
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::Recording;
+use crate::record::verified::Verified;
 use crate::report::csv;
 use crate::report::rows::{Row, Totals, rows, totals};
 use crate::sum::Sum;
@@ -49,6 +50,8 @@ pub(crate) struct Harvest {
     pub(crate) losses: [u64; LOSSES.len()],
     /// Allocations whose stacks were cut, by reason.
     pub(crate) cuts: Cuts,
+    /// Sums of what the stack verifier counted, in the order of [`Verified::ALL`].
+    pub(crate) verified: [u64; Verified::ALL.len()],
     /// What the library says about hooks by name.
     pub(crate) notes: Notes,
     /// Recordings that could not be read, where that is no error.
@@ -167,6 +170,9 @@ fn read(
     let rows = rows(&[&recording], symbolizer).map_err(LoadError::at(&head.path))?;
     for (sum, text) in harvest.losses.iter_mut().zip(&LOSSES) {
         *sum = sum.saturating_add(recording.loss(text.loss));
+    }
+    for (sum, what) in harvest.verified.iter_mut().zip(Verified::ALL) {
+        *sum = sum.saturating_add(recording.counter(what as usize));
     }
     for (sum, cut) in harvest.cuts.iter_mut().zip(load::cuts(&recording)) {
         *sum = sum.saturating_add(cut);

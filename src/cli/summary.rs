@@ -4,6 +4,7 @@ use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::load::Cuts;
 use crate::record::loss::LOSSES;
+use crate::record::verified;
 use crate::report::rows::Row;
 use crate::term::{bytes, counted, cut, grouped, join, printable};
 use comfy_table::{CellAlignment, Table, presets};
@@ -219,6 +220,12 @@ fn warnings(text: &mut String, harvest: &Harvest) {
                 format_args!("note: the stacks of {what} were cut short {reason}"),
             );
         }
+    }
+    if harvest.verified != [0; 4] {
+        line(
+            text,
+            format_args!("note: {}", verified::sentence(&harvest.verified)),
+        );
     }
     for note in harvest.notes.lines(harvest.processes.len()) {
         line(text, format_args!("note: {}", printable(&note)));

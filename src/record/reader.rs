@@ -347,10 +347,12 @@ impl<'a> Recording<'a> {
 
     /// The honesty counter of a cause.
     pub(crate) fn loss(&self, loss: super::loss::Loss) -> u64 {
-        u64_at(
-            self.bytes,
-            std::mem::offset_of!(Header, losses) + 8 * loss as usize,
-        )
+        self.counter(loss as usize)
+    }
+
+    /// One of the header's counters.
+    pub(crate) fn counter(&self, slot: usize) -> u64 {
+        u64_at(self.bytes, std::mem::offset_of!(Header, losses) + 8 * slot)
     }
 
     /// The module with this id.
