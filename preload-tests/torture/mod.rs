@@ -4,6 +4,8 @@
 //! the same way and print the same; the report must have the exact counts, or a line on standard
 //! error says what is missing.
 
+mod bad_input;
+
 use crate::support::{Outcome, Run};
 
 /// How the lines of the library on standard error begin.

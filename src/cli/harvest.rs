@@ -54,6 +54,8 @@ pub(crate) struct Harvest {
     pub(crate) verified: [u64; Verified::ALL.len()],
     /// What the library says about hooks by name.
     pub(crate) notes: Notes,
+    /// Recordings whose end is missing, and where they end.
+    pub(crate) cut_off: Vec<(PathBuf, u64, u64)>,
     /// Recordings that could not be read, where that is no error.
     pub(crate) unreadable: Vec<LoadError>,
 }
@@ -176,6 +178,9 @@ fn read(
     }
     for (sum, cut) in harvest.cuts.iter_mut().zip(load::cuts(&recording)) {
         *sum = sum.saturating_add(cut);
+    }
+    if let Some((end, missing)) = recording.cut_off() {
+        harvest.cut_off.push((head.path.clone(), end, missing));
     }
     harvest.notes.add(recording.notes());
     let exe = recording.exe();

@@ -6,6 +6,7 @@
 use crate::process::Process;
 use crate::record::layout::HEADER_LEN;
 use crate::record::reader::Recording;
+use crate::record::settle::settled;
 use crate::recording::create_in_tmp;
 use crate::report::{csv, rows};
 use crate::settings::{PATH_LEN, settings};
@@ -22,7 +23,10 @@ pub(crate) fn write(process: &Process) {
     if !settings().session.get().is_empty() {
         return;
     }
-    let bytes = process.recording.snapshot();
+    // Other threads may go on adding to it.
+    let first = process.recording.snapshot();
+    let bytes = settled(&first, process.recording.snapshot());
+    drop(first);
     let written = write_csv(&bytes);
     if let Ok(recording) = Recording::parse(&bytes) {
         verify::report(&recording);

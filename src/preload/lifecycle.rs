@@ -5,7 +5,7 @@
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
-use crate::{arch, exit_report, log, patch, real, settings, sys, thread, unwind, verify};
+use crate::{arch, exit_report, log, patch, real, settings, sys, thread, unwind};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
@@ -186,7 +186,7 @@ fn constructor() {
             if s.bad_profile {
                 warn_of_bad_profile();
             }
-            verify::warn_of_bad_setting();
+            crate::verify::warn_of_bad_setting();
             if let Some(process) = process::process() {
                 exit_report::write_predecessor(process);
             }

@@ -19,10 +19,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Stacks walked so far.
 static WALKED: AtomicU64 = AtomicU64::new(0);
-/// An example of each outcome was noted.
+/// An example was noted, of each kind below.
 static NOTED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
+/// libgcc saw other frames.
 const DIFFERENT: usize = 0;
+/// libgcc went on where our stack is cut.
 const SHORTER: usize = 1;
+/// Our own two walks saw different frames.
 const CARELESS: usize = 2;
 
 /// Are stacks compared? Call it only in a program that is profiled.
