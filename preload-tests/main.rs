@@ -21,6 +21,7 @@
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
 //! | `torture/` | the matrix of RELIABILITY.md: each case is run plain and under the library |
+//! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -49,4 +50,5 @@ mod threads;
 mod tool;
 mod torture;
 mod trees;
+mod verify;
 mod wrappers;

@@ -111,7 +111,10 @@ impl Source {
     fn key(&self, source: &Path) -> u64 {
         let mut hasher = DefaultHasher::new();
         let header = fixture_dir().join("fixture.h");
-        let others = self.flags.iter().filter(|flag| flag.ends_with(".c"));
+        let others = self
+            .flags
+            .iter()
+            .filter(|flag| flag.ends_with(".c") || flag.ends_with(".s"));
         let others = others.map(|file| fixture_dir().join(file));
         for path in [source.to_owned(), header].into_iter().chain(others) {
             fs::read(&path)

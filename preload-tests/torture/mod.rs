@@ -4,6 +4,7 @@
 //! the same way and print the same; the report must have the exact counts, or a line on standard
 //! error says what is missing.
 
+mod bad_input;
 mod real_programs;
 
 use crate::support::{Outcome, Run};

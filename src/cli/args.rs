@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM};
+use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -74,6 +74,7 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_HOOKS     as --hook, several separated by `;`
   SKIP_HEAP_ALLOCATORS  as --allocators
   SKIP_HEAP_KEEP      1: as --keep
+  SKIP_HEAP_VERIFY    as --verify
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   TMPDIR              where recordings and CSV files go, in place of /tmp
 An option has the last word over its variable.
@@ -151,6 +152,12 @@ pub(crate) struct RunOptions {
     /// `skip-heapprof report` turns them into the same CSV files again.
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Compare one stack in N with what a second unwinder sees, and say how often they disagree
+    /// (SKIP_HEAP_VERIFY).
+    ///
+    /// A test of the profiler, and slower: each allocation takes the longer way.
+    #[arg(long, value_name = "1/N")]
+    pub(crate) verify: Option<OsString>,
 }
 
 /// The values of `--profile`.
@@ -187,6 +194,7 @@ impl RunOptions {
             hook: [outer.hook, self.hook].concat(),
             allocators: self.allocators.or(outer.allocators),
             keep: self.keep || outer.keep,
+            verify: self.verify.or(outer.verify),
         }
     }
 
@@ -203,6 +211,7 @@ impl RunOptions {
             ),
             (ALLOCATORS, self.allocators.clone()),
             (KEEP, self.keep.then(|| "1".into())),
+            (VERIFY, self.verify.clone()),
         ];
         for (name, value) in given {
             variables.extend(value.map(|value| (name, value)));

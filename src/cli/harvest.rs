@@ -8,6 +8,7 @@ use crate::output::Output;
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::Recording;
+use crate::record::verified::Verified;
 use crate::report::csv;
 use crate::report::rows::{Row, Totals, rows, totals};
 use crate::sum::Sum;
@@ -49,8 +50,12 @@ pub(crate) struct Harvest {
     pub(crate) losses: [u64; LOSSES.len()],
     /// Allocations whose stacks were cut, by reason.
     pub(crate) cuts: Cuts,
+    /// Sums of what the stack verifier counted, in the order of [`Verified::ALL`].
+    pub(crate) verified: [u64; Verified::ALL.len()],
     /// What the library says about hooks by name.
     pub(crate) notes: Notes,
+    /// Recordings whose end is missing, and where they end.
+    pub(crate) cut_off: Vec<(PathBuf, u64, u64)>,
     /// Recordings that could not be read, where that is no error.
     pub(crate) unreadable: Vec<LoadError>,
 }
@@ -168,8 +173,14 @@ fn read(
     for (sum, text) in harvest.losses.iter_mut().zip(&LOSSES) {
         *sum = sum.saturating_add(recording.loss(text.loss));
     }
+    for (sum, what) in harvest.verified.iter_mut().zip(Verified::ALL) {
+        *sum = sum.saturating_add(recording.counter(what as usize));
+    }
     for (sum, cut) in harvest.cuts.iter_mut().zip(load::cuts(&recording)) {
         *sum = sum.saturating_add(cut);
+    }
+    if let Some((end, missing)) = recording.cut_off() {
+        harvest.cut_off.push((head.path.clone(), end, missing));
     }
     harvest.notes.add(recording.notes());
     let exe = recording.exe();

@@ -41,7 +41,10 @@ pub(crate) fn place_in_one_of(folders: impl IntoIterator<Item = PathBuf>) -> io:
         match place(&folder) {
             Ok(path) => return Ok(path),
             Err(error) => {
-                last = io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+                last = io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", crate::term::path(&folder)),
+                );
             }
         }
     }

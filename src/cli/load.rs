@@ -3,6 +3,8 @@
 
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
 use crate::record::reader::{FormatError, Recording};
+use crate::record::settle::settled;
+use crate::term;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ pub(crate) enum Why {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
+        write!(f, "{}: ", term::path(&self.path))?;
         match &self.why {
             Why::Io(error) => error.fmt(f),
             Why::Format(error) => error.fmt(f),
@@ -99,11 +101,21 @@ pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
     })
 }
 
-/// Reads all of a recording that was written, not the hole behind it.
+/// Reads all of a recording that was written, not the hole behind it. Of a process that still runs
+/// what is returned is consistent.
 ///
 /// # Errors
 /// When the file cannot be read. What it holds is not checked.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let bytes = written(path)?;
+    let is_growing = Recording::parse(&bytes).is_ok_and(|recording| !recording.finished());
+    if is_growing {
+        return Ok(settled(&bytes, written(path)?));
+    }
+    Ok(bytes)
+}
+
+fn written(path: &Path) -> Result<Vec<u8>, LoadError> {
     let file = open(path)?;
     let mut bytes = Vec::new();
     (&file)

@@ -3,7 +3,10 @@
 use crate::args::RunOptions;
 use crate::record::hook_notes::{ABOUT_A_HOOK, taken_back};
 use crate::record::hook_spec;
-use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, Allocators, HOOKS};
+use crate::record::settings::{
+    ALLOCATORS, ALLOCATORS_VALUES, Allocators, HOOKS, VERIFY, VERIFY_VALUES, one_in,
+};
+use crate::record::verified;
 use crate::term::counted;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,8 +22,12 @@ impl Notes {
         let notes: Vec<_> = notes.map(String::from_utf8_lossy).collect();
         let taken_back: Vec<_> = notes.iter().filter_map(|note| taken_back(note)).collect();
         for note in notes {
-            if !taken_back.iter().any(|start| note.starts_with(start)) {
-                *self.0.entry(note.into_owned()).or_default() += 1;
+            let is_example = |text: &String| text.starts_with(verified::EXAMPLE);
+            let text = note.into_owned();
+            // Each process has a first disagreement of its own; one tells enough.
+            let is_known = is_example(&text) && self.0.keys().any(is_example);
+            if !is_known && !taken_back.iter().any(|start| text.starts_with(start)) {
+                *self.0.entry(text).or_default() += 1;
             }
         }
     }
@@ -64,6 +71,12 @@ pub(crate) fn complaints(options: &RunOptions) -> Vec<String> {
     {
         complaints.push(format!(
             "{ALLOCATORS} must be one of: {ALLOCATORS_VALUES}; taking the default, auto"
+        ));
+    }
+    let verify = value(VERIFY);
+    if one_in(verify.as_ref().map(|value: &OsString| value.as_bytes())).is_none() {
+        complaints.push(format!(
+            "{VERIFY} must be one of: {VERIFY_VALUES}; comparing none"
         ));
     }
     complaints

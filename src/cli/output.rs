@@ -190,7 +190,12 @@ fn fill(
 /// For `map_err`: std's errors do not say which file.
 fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let path = path.to_owned();
-    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    move |error| {
+        io::Error::new(
+            error.kind(),
+            format!("{}: {error}", crate::term::path(&path)),
+        )
+    }
 }
 
 /// A new file that nobody else can have prepared.

@@ -9,7 +9,7 @@ use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
 use crate::session::{Running, Session, still_running};
 use crate::target::{self, Target};
-use crate::{install, notes, reporting, signals};
+use crate::{install, notes, reporting, signals, term};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -61,7 +61,10 @@ pub(crate) fn run(
             io::ErrorKind::NotFound => Code::NotFound,
             _ => Code::NotExecutable,
         };
-        Failure::because(code, format_args!("cannot run {}", target.path.display()))(error)
+        Failure::because(
+            code,
+            format_args!("cannot run {}", term::path(&target.path)),
+        )(error)
     })?;
     signals::let_go();
     let ending = Ending {
@@ -217,7 +220,7 @@ impl Ending {
 
     /// Nothing was recorded: not an error, but not to be passed over either.
     fn say_why_there_is_nothing(&self) {
-        let name = self.target.path.display();
+        let name = term::path(&self.target.path);
         if self.mode == Mode::Off {
             say(format_args!("nothing was profiled, as {PROFILE}=0 asks"));
         } else if !self.profiled {
@@ -245,7 +248,7 @@ fn say_where_recordings_are(folder: &Path, running: &[Running]) {
     }
     say(format_args!(
         "the recordings are kept in {}; `skip-heapprof report` of that folder reports them again",
-        folder.display()
+        term::path(folder)
     ));
 }
 
@@ -262,12 +265,7 @@ fn refused(why: target::Refusal) -> Failure {
 }
 
 fn display(wanted: &ReportOptions) -> String {
-    wanted
-        .output
-        .as_deref()
-        .unwrap_or(Path::new(""))
-        .display()
-        .to_string()
+    term::path(wanted.output.as_deref().unwrap_or(Path::new("")))
 }
 
 /// As shells have it: the program's own, or 128 and the number of the signal that killed it.

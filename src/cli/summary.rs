@@ -4,8 +4,9 @@ use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::load::Cuts;
 use crate::record::loss::LOSSES;
+use crate::record::verified;
 use crate::report::rows::Row;
-use crate::term::{bytes, counted, cut, grouped, join, printable};
+use crate::term::{self, bytes, counted, cut, grouped, join, printable};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write;
 use std::path::Path;
@@ -186,7 +187,7 @@ pub(crate) fn files(harvest: &Harvest) -> String {
     }
     for (path, whose) in all.iter().take(LISTED) {
         let whose = if all.len() > 1 { whose } else { "" };
-        line(text, format_args!("all sites{whose}: {}", path.display()));
+        line(text, format_args!("all sites{whose}: {}", term::path(path)));
     }
     if let Some((last, _)) = all.get(LISTED..).and_then(<[_]>::last) {
         line(
@@ -194,7 +195,7 @@ pub(crate) fn files(harvest: &Harvest) -> String {
             format_args!(
                 "and {} more in {}",
                 grouped((all.len() - LISTED) as u64),
-                last.parent().unwrap_or(Path::new("/")).display()
+                term::path(last.parent().unwrap_or(Path::new("/")))
             ),
         );
     }
@@ -220,11 +221,27 @@ fn warnings(text: &mut String, harvest: &Harvest) {
             );
         }
     }
+    if harvest.verified != [0; 4] {
+        line(
+            text,
+            format_args!("note: {}", verified::sentence(&harvest.verified)),
+        );
+    }
     for note in harvest.notes.lines(harvest.processes.len()) {
         line(text, format_args!("note: {}", printable(&note)));
     }
     if let Some(note) = ends::text(harvest) {
         line(text, format_args!("note: {note}"));
+    }
+    for (path, end, missing) in &harvest.cut_off {
+        line(
+            text,
+            format_args!(
+                "warning: {}: cut off at offset {end}, {} missing: what stood there is in no report",
+                term::path(path),
+                counted(*missing, "byte", "bytes"),
+            ),
+        );
     }
     for error in &harvest.unreadable {
         line(

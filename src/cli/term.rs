@@ -1,6 +1,8 @@
 //! Text for the terminal: widths, numbers, names.
 
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Columns where standard error is no terminal.
 const DEFAULT_WIDTH: usize = 100;
@@ -120,9 +122,12 @@ fn fair_share(names: &[&str], mut room: usize) -> usize {
 
 /// Text from a file, without anything that a terminal could take for a command.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    crate::symbolize::demangle::printable(text.as_bytes())
+}
+
+/// A path, without anything that a terminal could take for a command.
+pub(crate) fn path(path: &Path) -> String {
+    crate::symbolize::demangle::printable(path.as_os_str().as_bytes())
 }
 
 #[cfg(test)]
@@ -171,7 +176,7 @@ mod tests {
     fn escape_sequences_do_not_reach_the_terminal() {
         assert_eq!(
             printable("a\u{1b}[31mb\r\u{9b}"),
-            "a\u{fffd}[31mb\u{fffd}\u{fffd}"
+            "a\\x1b[31mb\\x0d\\xc2\\x9b"
         );
     }
 

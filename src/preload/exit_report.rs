@@ -6,11 +6,12 @@
 use crate::process::Process;
 use crate::record::layout::HEADER_LEN;
 use crate::record::reader::Recording;
+use crate::record::settle::settled;
 use crate::recording::create_in_tmp;
 use crate::report::{csv, rows};
 use crate::settings::{PATH_LEN, settings};
 use crate::symbolize::Symbolizer;
-use crate::{log, sys};
+use crate::{log, sys, verify};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,7 +23,14 @@ pub(crate) fn write(process: &Process) {
     if !settings().session.get().is_empty() {
         return;
     }
-    let written = write_csv(&process.recording.snapshot());
+    // Other threads may go on adding to it.
+    let first = process.recording.snapshot();
+    let bytes = settled(&first, process.recording.snapshot());
+    drop(first);
+    let written = write_csv(&bytes);
+    if let Ok(recording) = Recording::parse(&bytes) {
+        verify::report(&recording);
+    }
     if let (Some(path), Ok(())) = (process.recording.path(), written)
         && !settings().keep
     {

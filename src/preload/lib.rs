@@ -61,3 +61,4 @@ mod sys;
 mod testing;
 mod thread;
 mod unwind;
+mod verify;

@@ -186,6 +186,7 @@ fn constructor() {
             if s.bad_profile {
                 warn_of_bad_profile();
             }
+            crate::verify::warn_of_bad_setting();
             if let Some(process) = process::process() {
                 exit_report::write_predecessor(process);
             }

@@ -368,10 +368,16 @@ impl Recording {
 
     /// Counts `n` of what is missing from the recording.
     pub(crate) fn lose(&self, loss: Loss, n: u64) {
+        self.count(loss as usize, n);
+    }
+
+    /// Adds to one of the header's counters.
+    pub(crate) fn count(&self, slot: usize, n: u64) {
+        debug_assert!(slot < LOSS_SLOTS);
         if let Some(header) = self.header() {
             // SAFETY: the counters lie in the header's page and are only used atomically.
             unsafe {
-                let counter = (&raw mut (*header).losses).cast::<u64>().add(loss as usize);
+                let counter = (&raw mut (*header).losses).cast::<u64>().add(slot);
                 AtomicU64::from_ptr(counter).fetch_add(n, Relaxed);
             }
         }

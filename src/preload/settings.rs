@@ -65,6 +65,10 @@ pub(crate) struct Settings {
     pub(crate) bad_allocators: bool,
     /// `SKIP_HEAP_KEEP`.
     pub(crate) keep: bool,
+    /// One stack in how many is verified, `SKIP_HEAP_VERIFY`; 0: none.
+    pub(crate) verify: u32,
+    /// Its value is none that we know.
+    pub(crate) bad_verify: bool,
     /// The value of `SKIP_HEAP_PROFILE` is none that we know.
     pub(crate) bad_profile: bool,
 }
@@ -84,6 +88,8 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     allocators: Allocators::Auto,
     bad_allocators: false,
     keep: false,
+    verify: 0,
+    bad_verify: false,
     bad_profile: false,
 }));
 
@@ -166,6 +172,9 @@ pub(crate) unsafe fn read() -> bool {
     let allocators = Allocators::parse(variable(settings::ALLOCATORS));
     s.bad_allocators = allocators.is_none();
     s.allocators = allocators.unwrap_or(Allocators::Auto);
+    let verify = settings::one_in(variable(settings::VERIFY));
+    s.bad_verify = verify.is_none();
+    s.verify = verify.unwrap_or(0);
     s.keep = variable(settings::KEEP) == Some(b"1");
     true
 }

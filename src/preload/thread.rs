@@ -11,7 +11,7 @@ use crate::process;
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, lifecycle, patch, stack, sys};
+use crate::{arch, lifecycle, patch, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -113,10 +113,14 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
     };
     // SAFETY: `entry` is readable, as the caller promises; the state is this thread's.
     unsafe {
-        if thread.stack_len == 0 {
-            thread.find_stack(entry as usize);
-        }
-        let frames = careful_walk(entry, bp);
+        let frames = if verify::is_on() {
+            verify::walk(process, entry, bp)
+        } else {
+            if thread.stack_len == 0 {
+                thread.find_stack(entry as usize);
+            }
+            careful_walk(entry, bp)
+        };
         if !(*thread.sites.get()).count(frames, size) {
             new_site(thread, frames, size);
         }

@@ -43,6 +43,8 @@ pub(crate) mod layout;
 pub(crate) mod loss;
 pub(crate) mod reader;
 pub(crate) mod settings;
+pub(crate) mod settle;
+pub(crate) mod verified;
 
 /// Granularity of chunks in a recording, in bytes. Fixed by the format, not by the machine.
 pub(crate) const PAGE: u64 = 4096;

@@ -34,14 +34,14 @@ impl fmt::Display for FormatError {
         match self {
             Self::TooShort { len } => write!(
                 f,
-                "not a recording: {len} bytes, shorter than the header of {HEADER_LEN} bytes"
+                "not a recording: it ends at offset {len}, within the header of {HEADER_LEN} bytes"
             ),
             Self::NotARecording => f.write_str(
-                "not a recording: the first bytes are not \"SKIPHEAP\" (was it made by libskipheap.so?)",
+                "not a recording: no \"SKIPHEAP\" at offset 0 (was it made by libskipheap.so?)",
             ),
             Self::Version { found } => write!(
                 f,
-                "recording of format version {found}, but this program reads version {FORMAT_VERSION}: use the skip-heapprof that belongs to the library"
+                "recording of format version {found} (at offset 8), but this program reads version {FORMAT_VERSION}: use the skip-heapprof that belongs to the library"
             ),
             Self::Corrupt { offset, what } => {
                 write!(f, "damaged recording: {what} at offset {offset}")
@@ -109,6 +109,8 @@ pub(crate) struct Function<'a> {
 /// A validated view of a recording.
 pub(crate) struct Recording<'a> {
     bytes: &'a [u8],
+    /// Bytes that are missing at the end.
+    missing: u64,
     /// Chunks found: kind, offset of the first record, bytes of records.
     chunks: Vec<(u32, usize, usize)>,
     /// What was hooked by name.
@@ -155,6 +157,7 @@ impl<'a> Recording<'a> {
         if version != FORMAT_VERSION {
             return Err(FormatError::Version { found: version });
         }
+        let missing = Self::extent(bytes).saturating_sub(bytes.len() as u64);
         let end = Self::extent(bytes).min(bytes.len() as u64) as usize;
         let bytes = &bytes[..end];
         let mut chunks = Vec::new();
@@ -201,6 +204,7 @@ impl<'a> Recording<'a> {
         }
         let mut recording = Self {
             bytes,
+            missing,
             chunks,
             functions: Vec::new(),
         };
@@ -237,6 +241,14 @@ impl<'a> Recording<'a> {
                     Some(record)
                 })
             })
+    }
+
+    /// Where the recording was cut off and how many bytes are missing behind that: an incomplete copy.
+    /// `None` when it is whole; the library itself leaves the end out where there was no room, and
+    /// counts what that cost.
+    pub(crate) fn cut_off(&self) -> Option<(u64, u64)> {
+        let had_no_room = self.loss(super::loss::Loss::RecordingFull) > 0;
+        (self.missing > 0 && !had_no_room).then_some((self.bytes.len() as u64, self.missing))
     }
 
     /// What a summary has to say besides the numbers, a line each.
@@ -347,10 +359,12 @@ impl<'a> Recording<'a> {
 
     /// The honesty counter of a cause.
     pub(crate) fn loss(&self, loss: super::loss::Loss) -> u64 {
-        u64_at(
-            self.bytes,
-            std::mem::offset_of!(Header, losses) + 8 * loss as usize,
-        )
+        self.counter(loss as usize)
+    }
+
+    /// One of the header's counters.
+    pub(crate) fn counter(&self, slot: usize) -> u64 {
+        u64_at(self.bytes, std::mem::offset_of!(Header, losses) + 8 * slot)
     }
 
     /// The module with this id.

@@ -13,6 +13,11 @@ pub(crate) const SESSION: &str = "SKIP_HEAP_SESSION";
 /// `1`: keep the recording beside the CSV.
 pub(crate) const KEEP: &str = "SKIP_HEAP_KEEP";
 
+/// `1/N`: compare one stack in N with a second unwinder; see [`one_in`].
+pub(crate) const VERIFY: &str = "SKIP_HEAP_VERIFY";
+/// Values that [`VERIFY`] accepts, for messages.
+pub(crate) const VERIFY_VALUES: &str = "0 (off), or 1/N to compare one stack in N, as 1/1000";
+
 /// Functions to hook by name; see [`super::hook_spec`].
 pub(crate) const HOOKS: &str = "SKIP_HEAP_HOOKS";
 /// Which allocators are reported; see [`Allocators`].
@@ -25,6 +30,20 @@ pub(crate) const ALLOCATORS_VALUES: &str =
 /// Values that [`PROFILE`] accepts, for messages.
 pub(crate) const PROFILE_VALUES: &str =
     "0 (off), 1 (every program but the Skip compiler), 2 (the Skip compiler too)";
+
+/// Reads the value of [`VERIFY`]: one stack in how many, 0 for none; `None` when it is none of the
+/// accepted ones.
+pub(crate) fn one_in(value: Option<&[u8]>) -> Option<u32> {
+    match value.map(<[u8]>::trim_ascii) {
+        None | Some(b"" | b"0") => Some(0),
+        Some(b"1") => Some(1),
+        Some(text) => {
+            let number = core::str::from_utf8(text.strip_prefix(b"1/")?).ok()?;
+            let plain = number.bytes().all(|byte| byte.is_ascii_digit());
+            number.parse().ok().filter(|&n| plain && n > 0)
+        }
+    }
+}
 
 /// What [`PROFILE`] asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +130,29 @@ impl Allocators {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_of_the_stacks_is_one_in_so_many() {
+        let parse = |text: &str| one_in(Some(text.as_bytes()));
+        assert_eq!(one_in(None), Some(0));
+        assert_eq!(
+            [parse(""), parse("0"), parse("1")],
+            [Some(0), Some(0), Some(1)]
+        );
+        assert_eq!([parse("1/1"), parse(" 1/1000 ")], [Some(1), Some(1000)]);
+        for bad in [
+            "2/3",
+            "1/0",
+            "1/",
+            "1/-5",
+            "1/+5",
+            "yes",
+            "1000",
+            "1/99999999999",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_skip_program_reports_obstack_alone_unless_asked() {

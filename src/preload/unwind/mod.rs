@@ -11,6 +11,7 @@ mod jit_dump;
 mod made_code;
 mod modules;
 mod rule;
+mod second;
 mod table;
 #[cfg(test)]
 mod verify;
@@ -20,6 +21,7 @@ pub(crate) use careful::walk_anywhere as careful_walk;
 pub(crate) use derive::{Registry, Scratch};
 pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
 pub(crate) use rule::Rule;
+pub(crate) use second::{Seen, frames as by_libgcc};
 pub(crate) use table::{HEAD as TABLE_HEAD, TABLE};
 
 use crate::process::Process;

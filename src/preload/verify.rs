@@ -1,0 +1,227 @@
+//! The stack verifier: compares one stack in so many with what a second unwinder sees, while the
+//! program runs (`SKIP_HEAP_VERIFY=1/1000`).
+//!
+//! While it is on, no thread finds the bounds of its stack, so each allocation leaves the hot path at
+//! its first test and comes here. When it is off, nothing of it is on the way.
+//!
+//! [`walk`] may run at any moment, as the walks; the comparison is a cold section.
+
+use crate::process::Process;
+use crate::record::layout::FIRST_FRAME_ID;
+use crate::record::reader::Recording;
+use crate::record::settings::{VERIFY, VERIFY_VALUES};
+use crate::record::verified::{Verified, sentence};
+use crate::settings::settings;
+use crate::thread::cold_section;
+use crate::unwind::{Frames, Seen, by_libgcc, careful_walk, walk};
+use crate::{log, stack};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// Stacks walked so far.
+static WALKED: AtomicU64 = AtomicU64::new(0);
+/// An example was noted, of each kind below.
+static NOTED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
+/// libgcc saw other frames.
+const DIFFERENT: usize = 0;
+/// libgcc went on where our stack is cut.
+const SHORTER: usize = 1;
+/// Our own two walks saw different frames.
+const CARELESS: usize = 2;
+
+/// Are stacks compared? Call it only in a program that is profiled.
+pub(crate) fn is_on() -> bool {
+    settings().verify != 0
+}
+
+/// Says that the setting's value is none that we know.
+pub(crate) fn warn_of_bad_setting() {
+    if settings().bad_verify {
+        log::line(&[
+            b"heap profiler: ",
+            VERIFY.as_bytes(),
+            b" must be one of: ",
+            VERIFY_VALUES.as_bytes(),
+            b"; comparing none",
+        ]);
+    }
+}
+
+/// The walk of the hot path, in its longer form, and now and then the comparison.
+///
+/// # Safety
+/// `entry` points at the return address of the call being recorded, `bp` is the caller's rbp.
+pub(crate) unsafe fn walk(process: &Process, entry: *const u64, bp: u64) -> Frames {
+    let own = stack::own_bounds(entry as usize);
+    // SAFETY: as the caller promises; the stack is readable from `entry` to its end.
+    let (frames, careful) = unsafe {
+        match own {
+            Some(bounds) => (walk::walk(entry, bp, bounds.hi as u64), false),
+            None => (careful_walk(entry, bp), true),
+        }
+    };
+    let every = u64::from(settings().verify);
+    if WALKED.fetch_add(1, Relaxed).is_multiple_of(every.max(1)) {
+        cold_section(|| compare(process, frames, by_libgcc(process, entry as u64 + 8)));
+        if !careful {
+            // SAFETY: as above.
+            let again = unsafe { careful_walk(entry, bp) };
+            if again != frames {
+                cold_section(|| {
+                    process.recording.count(Verified::Different as usize, 1);
+                    note(process, "our own careful walk", frames, again, CARELESS);
+                });
+            }
+        }
+    }
+    frames
+}
+
+/// The ids in a walk's result.
+fn ids(frames: Frames) -> [u64; 4] {
+    let Frames { first, second } = frames;
+    [first, first >> 32, second, second >> 32].map(|id| id & 0xffff_ffff)
+}
+
+/// What came of a comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    Same,
+    Different,
+    /// We stopped, and said so in the record, where libgcc went on.
+    OursShorter,
+    /// libgcc stopped, at code without unwind information, where we went on.
+    TheirsShorter,
+}
+
+/// Compares the frames of a walk with those of the second unwinder.
+fn judge(ours: [u64; 4], theirs: &Seen) -> Outcome {
+    let theirs_ids = theirs.ids.get(..theirs.taken).unwrap_or(&[]);
+    for (i, &our) in ours.iter().enumerate() {
+        let cut = our != 0 && our < u64::from(FIRST_FRAME_ID);
+        match theirs_ids.get(i) {
+            Some(_) if cut => return Outcome::OursShorter,
+            Some(&their) if our != their => return Outcome::Different,
+            Some(_) => {}
+            // Both stop here.
+            None if our == 0 || cut => return Outcome::Same,
+            None if theirs.at_root => return Outcome::Different,
+            None => return Outcome::TheirsShorter,
+        }
+    }
+    Outcome::Same
+}
+
+fn compare(process: &Process, frames: Frames, theirs: Seen) {
+    let recording = &process.recording;
+    if !theirs.found {
+        // The unwinder did not come as far as the recorded call.
+        recording.count(Verified::TheirsShorter as usize, 1);
+        return;
+    }
+    let outcome = judge(ids(frames), &theirs);
+    let (counter, example) = match outcome {
+        Outcome::Same => (Verified::Same, None),
+        Outcome::Different => (Verified::Different, Some(DIFFERENT)),
+        Outcome::OursShorter => (Verified::OursShorter, Some(SHORTER)),
+        Outcome::TheirsShorter => (Verified::TheirsShorter, None),
+    };
+    recording.count(counter as usize, 1);
+    if let Some(example) = example {
+        let [a, b, c, d] = theirs.ids;
+        let theirs = Frames {
+            first: a | b << 32,
+            second: c | d << 32,
+        };
+        note(process, "libgcc's unwinder", frames, theirs, example);
+    }
+}
+
+/// Keeps the first example of a disagreement, as a line for the summary.
+fn note(process: &Process, who: &str, ours: Frames, theirs: Frames, example: usize) {
+    if NOTED
+        .get(example)
+        .is_none_or(|noted| noted.swap(true, Relaxed))
+    {
+        return;
+    }
+    let bytes = process.recording.snapshot();
+    let Ok(recording) = Recording::parse(&bytes) else {
+        return;
+    };
+    let text = format!(
+        "{}: recorded {}; {who} saw {}",
+        crate::record::verified::EXAMPLE,
+        stack_text(&recording, ours),
+        stack_text(&recording, theirs)
+    );
+    let _ = process.recording.add_note(text.as_bytes());
+    if settings().session.get().is_empty() {
+        log::line(&[b"heap profiler: ", text.as_bytes()]);
+    }
+}
+
+/// Return addresses as `module+0x1234`, innermost first.
+fn stack_text(recording: &Recording<'_>, frames: Frames) -> String {
+    let texts: Vec<String> = ids(frames)
+        .into_iter()
+        .map(|id| {
+            let Some(frame) = recording
+                .frame(id as u32)
+                .ok()
+                .filter(|_| id >= u64::from(FIRST_FRAME_ID))
+            else {
+                return if id == 0 {
+                    "end".into()
+                } else {
+                    format!("cut {id}")
+                };
+            };
+            let module = recording.module(frame.module).ok();
+            let path = module.as_ref().map_or(&b"[unknown]"[..], |m| m.path);
+            let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+            format!("{}+{:#x}", name.escape_ascii(), frame.address)
+        })
+        .collect();
+    texts.join(" <- ")
+}
+
+/// Says at the end of the process what came of it, where the tool does not.
+pub(crate) fn report(recording: &Recording<'_>) {
+    if is_on() && settings().session.get().is_empty() {
+        let counts = Verified::ALL.map(|what| recording.counter(what as usize));
+        log::line(&[b"heap profiler: ", sentence(&counts).as_bytes()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_judged_up_to_where_both_lead() {
+        let seen = |ids: [u64; 4], at_root| Seen {
+            ids,
+            taken: ids.iter().filter(|&&id| id != 0).count(),
+            at_root,
+            found: true,
+        };
+        let all = seen([500, 501, 502, 503], false);
+        let judged = |ours| judge(ours, &all);
+        assert_eq!(judged([500, 501, 502, 503]), Outcome::Same);
+        assert_eq!(judged([500, 501, 502, 504]), Outcome::Different);
+        // The end of the stack is a claim; a cut is none.
+        assert_eq!(judged([500, 501, 0, 0]), Outcome::Different);
+        assert_eq!(judged([500, 501, 1, 0]), Outcome::OursShorter);
+        let ended = seen([500, 501, 0, 0], true);
+        assert_eq!(judge([500, 501, 0, 0], &ended), Outcome::Same);
+        assert_eq!(judge([500, 501, 1, 0], &ended), Outcome::Same);
+        assert_eq!(judge([500, 501, 502, 0], &ended), Outcome::Different);
+        let stopped = seen([500, 501, 0, 0], false);
+        assert_eq!(
+            judge([500, 501, 502, 503], &stopped),
+            Outcome::TheirsShorter
+        );
+        assert_eq!(judge([500, 502, 0, 0], &stopped), Outcome::Different);
+        assert_eq!(judge([500, 501, 0, 0], &stopped), Outcome::Same);
+    }
+}
