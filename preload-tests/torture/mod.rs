@@ -5,6 +5,7 @@
 //! error says what is missing.
 
 mod bad_input;
+mod forks;
 mod real_programs;
 
 use crate::support::{Outcome, Run};
