@@ -84,7 +84,7 @@ static void one_of_many_threads(int times, int vforked) {
 }
 
 /* Forks in a handler, which may interrupt the main loop at any instruction of an allocation. */
-static volatile sig_atomic_t forks, in_child, goes_on;
+static volatile sig_atomic_t forks, most, in_child, goes_on;
 static void again(void) {
     static unsigned random = 1;
     random = random * 1103515245 + 12345;
@@ -101,19 +101,18 @@ static void on_alarm(int unused) {
         in_child = 1;
     } else {
         wait_for(child, 0);
-        forks++;
-        again();
+        if (++forks < most) again();
     }
     errno = error;
 }
 static void from_a_handler(int times) {
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
     sigaction(SIGALRM, &action, NULL);
+    most = times;
     again();
     unsigned long mine = 0;
     while (forks < times && !in_child) { ask(); mine++; }
     if (in_child) { child_ask(2); _exit(0); }
-    signal(SIGALRM, SIG_IGN);
     asked += mine;
     printf("%d children\n", times);
 }
@@ -221,8 +220,8 @@ int main(int argc, char **argv) {
         }
     }
     else if (is("scrubbed") || is("edited") || is("cleared")) {
-        char *none[] = {NULL};
-        char folder[4096], *edited[] = {"FIRST=1", folder, getenv("LD_PRELOAD") - 11, "LAST=2", NULL};
+        char *none[] = {NULL}, *preload = getenv("LD_PRELOAD");
+        char folder[4096], *edited[] = {"FIRST=1", folder, (preload ? preload - 11 : "NONE="), "LAST=2", NULL};
         snprintf(folder, sizeof folder, "TMPDIR=%s", argv[2]);
         if (!(child = fork())) {
             child_ask(10);
