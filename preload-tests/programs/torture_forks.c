@@ -64,9 +64,18 @@ static void *allocating(void *unused) {
     asked += mine;
     return unused;
 }
+/* Sizes that are always new keep what the profiler does once for each site, with its locks, in use. */
+static void *noise(void *unused) {
+    for (size_t size = 100; !stop; size = size < 60000 ? size + 1 : 100) {
+        void *block = malloc(size);
+        KEEP(block);
+        free(block);
+    }
+    return unused;
+}
 static void one_of_many_threads(int times, int vforked) {
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, allocating, NULL);
+    for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, i ? allocating : noise, NULL);
     for (int i = 0; i < times; i++) {
         pid_t child;
         if (vforked) {
@@ -174,6 +183,15 @@ int main(int argc, char **argv) {
     pid_t child;
     setvbuf(stdout, NULL, _IONBF, 0);
     if (is("nothing")) { child_ask(5); return 3; }
+    if (is("chain")) { /* fork, exec, fork, exec ... */
+        char left[16], *const arguments[] = {self, "chain", left, NULL};
+        child_ask(1);
+        if (!times) return 3;
+        snprintf(left, sizeof left, "%d", times - 1);
+        if (!(child = fork())) { execv("/proc/self/exe", arguments); abort(); }
+        wait_for(child, 3);
+        return 3;
+    }
     work(100);
     if (is("threads")) one_of_many_threads(times, 0);
     else if (is("threads-vfork")) one_of_many_threads(times, 1);

@@ -239,6 +239,33 @@ fn an_exec_with_a_scrubbed_environment_leaves_the_recording() {
     }
 }
 
+/// The tool says that there is one whose end it did not see.
+#[test]
+fn the_tool_names_the_process_that_it_lost_by_a_scrubbed_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let csv = folder.path().join("all.csv");
+    let run = Run::plain(tool()).args(&["--merge", "-o"]).arg(&csv);
+    let outcome = run.arg(program()).arg("scrubbed").finish();
+    assert_eq!(outcome.status.code(), Some(7), "{outcome:?}");
+    let report = Report::read(&csv);
+    assert_eq!(report.calls_by("ask"), 100, "{}", report.text);
+    assert_eq!(report.calls_by("child_ask"), 10, "{}", report.text);
+    let note = "note: 1 process (torture_forks ";
+    assert!(outcome.stderr.contains(note), "{outcome:?}");
+}
+
+#[test]
+fn a_chain_of_programs_is_counted_to_its_end() {
+    let outcome = same_as_plain(|run| run.args(&["chain", "20"]), &program());
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    let counts: Vec<u64> = outcome
+        .reports()
+        .iter()
+        .map(|report| report.calls_by("child_ask"))
+        .collect();
+    assert_eq!(counts, [1; 21], "{outcome:?}");
+}
+
 #[test]
 fn an_exec_with_an_edited_environment_is_profiled_by_it() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -7,6 +7,7 @@
 mod bad_input;
 mod forks;
 mod real_programs;
+mod threads;
 
 use crate::support::{Outcome, Run};
 
