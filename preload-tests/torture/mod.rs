@@ -5,6 +5,8 @@
 //! error says what is missing.
 
 mod bad_input;
+mod forks;
+mod life;
 mod real_programs;
 
 use crate::support::{Outcome, Run};
