@@ -80,7 +80,10 @@ fn programs_that_are_run_without_the_environment_run_and_the_rest_is_reported() 
         assert_eq!(report.calls_by("ask"), 100, "{how}");
         assert_eq!(report.calls_by("ask_in_child"), 2, "{how}");
         // Whose report ends there is said.
-        assert!(outcome.stderr.contains("1 process"), "{how}: {outcome:?}");
+        assert!(
+            outcome.stderr.contains("note: 1 process (torture_forks "),
+            "{how}: {outcome:?}"
+        );
     }
 }
 
