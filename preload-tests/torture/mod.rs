@@ -8,6 +8,7 @@ mod bad_input;
 mod forks;
 mod life;
 mod real_programs;
+mod stacks;
 mod threads;
 
 use crate::support::{Outcome, Run};

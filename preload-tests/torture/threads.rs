@@ -36,9 +36,14 @@ fn threads_that_are_cancelled_between_allocations() {
             .expect("a count")
             .parse()
             .expect("a count");
-        let counted = outcome.reports()[0].calls_by("ask");
-        // A deferred one is cancelled after it has counted; an asynchronous one in between.
-        assert_eq!(counted, asked, "{how}: {outcome:?}");
+        let counted = outcome.reports()[0].by_size()[&41];
+        // glibc 2.36 cancels asynchronously although that is disabled, if the request came before:
+        // between the call and the program's own count of it, once a thread.
+        let missing = if how == "cancel" { 0 } else { 200 };
+        assert!(
+            (asked..=asked + missing).contains(&counted),
+            "{how}: {counted} counted, {outcome:?}"
+        );
     }
 }
 
