@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod forks;
+mod host;
 mod life;
 mod real_programs;
 mod stacks;
