@@ -1,10 +1,10 @@
 //! Runs a program in a clean environment, with a time-out, and keeps everything it printed.
 
 use super::{Report, library};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -63,6 +63,19 @@ impl Run {
     pub(crate) fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
+    }
+
+    /// Preloads another library behind those that are.
+    pub(crate) fn also_preload(self, path: &Path) -> Self {
+        let name = OsStr::new("LD_PRELOAD");
+        let before = self.command.get_envs().find(|(key, _)| *key == name);
+        let before = before.and_then(|(_, value)| value).map(OsStr::to_owned);
+        let mut both = before.map_or_else(OsString::new, |mut value| {
+            value.push(":");
+            value
+        });
+        both.push(path);
+        self.env("LD_PRELOAD", both)
     }
 
     /// Sets `argv[0]`.

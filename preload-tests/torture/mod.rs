@@ -6,7 +6,10 @@
 
 mod bad_input;
 mod forks;
+mod host;
+mod life;
 mod real_programs;
+mod stacks;
 mod threads;
 
 use crate::support::{Outcome, Run};
