@@ -60,7 +60,8 @@ static void note_asked(void) {
 
 static void *allocating(void *unused) {
     unsigned long mine = 0;
-    for (; !stop; mine++) ask();
+    /* Now and then it lets the children have the processor. */
+    for (; !stop; mine++) { ask(); if (mine % 64 == 0) sched_yield(); }
     asked += mine;
     return unused;
 }
@@ -70,6 +71,7 @@ static void *noise(void *unused) {
         void *block = malloc(size);
         KEEP(block);
         free(block);
+        if (size % 16 == 0) sched_yield();
     }
     return unused;
 }
