@@ -7,6 +7,7 @@
 mod bad_input;
 mod forks;
 mod host;
+mod kernel;
 mod life;
 mod real_programs;
 mod stacks;

@@ -35,7 +35,14 @@ pub(crate) fn write(process: &Process) {
         && !settings().keep
     {
         sys::unlink(path);
+    } else if written.is_err() {
+        log::line(&[b"heap profiler: the recording is ", path_of(process)]);
     }
+}
+
+fn path_of(process: &Process) -> &[u8] {
+    let path = process.recording.path().unwrap_or(&[]);
+    path.split(|&byte| byte == 0).next().unwrap_or(&[])
 }
 
 /// Writes the report of the program that this one has replaced by exec, if there is one.
@@ -97,8 +104,7 @@ pub(crate) fn excuse(process: &Process) {
     if !settings().session.get().is_empty() {
         return;
     }
-    let path = process.recording.path().unwrap_or(&[]);
-    let path = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let path = path_of(process);
     log::line(&[
         b"heap profiler: not enough memory for the report",
         if path.is_empty() {

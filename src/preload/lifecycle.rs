@@ -5,7 +5,7 @@
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
-use crate::{arch, exit_report, log, patch, real, settings, sys, thread, unwind};
+use crate::{arch, confined, exit_report, log, patch, real, settings, sys, thread, unwind};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
@@ -215,17 +215,25 @@ fn warn_of_bad_profile() {
 
 /// Runs as the last of the exit handlers: `exit`, a return from main, `quick_exit`.
 unsafe extern "C" fn at_exit(_: *mut c_void) {
-    end_of_process();
+    end_of_process(true);
 }
 
-/// Writes the report, once, if this very process has recorded anything.
-fn end_of_process() {
+/// Writes the report, once, if this very process has recorded anything. `handlers_run` at the end by
+/// `exit` and its like.
+fn end_of_process(handlers_run: bool) {
     if MODE.load(Acquire) != RECORDING {
         return;
     }
     let Some(process) = process::process() else {
         return;
     };
+    if confined::is_confined() {
+        // The id of this process cannot be asked for. What a child of vfork calls is `_exit`.
+        if process.is_ready() && handlers_run {
+            process.recording.finish();
+        }
+        return;
+    }
     // A child of fork that allocated nothing is not ready; a child of vfork is in its parent's
     // memory under another id.
     if !process.is_ready()
@@ -242,7 +250,7 @@ fn end_of_process() {
 }
 
 fn end_now(status: c_int) {
-    end_of_process();
+    end_of_process(false);
     // SAFETY: ends the process as the caller asked.
     unsafe { real::exit_now(status) }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Loss {
     NoMemory = 1,
     /// Failures inside the profiler that were caught before they could reach the program.
     Internal = 2,
+    /// Allocations that could not be recorded without system calls that the program has given up.
+    Confined = 3,
 }
 
 /// What a report needs to say about a [`Loss`]. All of them mean that calls and bytes are missing
@@ -23,7 +25,7 @@ pub(crate) struct LossText {
 }
 
 /// Every cause, in the order of the reports.
-pub(crate) const LOSSES: [LossText; 3] = [
+pub(crate) const LOSSES: [LossText; 4] = [
     LossText {
         loss: Loss::RecordingFull,
         text: "allocations not recorded: no room for the recording (disk full or file size limit)",
@@ -35,5 +37,9 @@ pub(crate) const LOSSES: [LossText; 3] = [
     LossText {
         loss: Loss::Internal,
         text: "internal errors of the profiler",
+    },
+    LossText {
+        loss: Loss::Confined,
+        text: "allocations not recorded: the program has confined its system calls (seccomp)",
     },
 ];
