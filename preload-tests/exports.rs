@@ -17,7 +17,14 @@ const ALLOCATION: [&str; 9] = [
 ];
 
 /// What may be replaced besides, to follow the life of a process.
-const LIFE: [&str; 4] = ["_Exit", "_exit", "dlclose", "quick_exit"];
+const LIFE: [&str; 6] = [
+    "_Exit",
+    "_exit",
+    "dlclose",
+    "prctl",
+    "quick_exit",
+    "syscall",
+];
 
 /// Dynamic symbols that the library defines, without their versions.
 fn exports() -> BTreeSet<String> {

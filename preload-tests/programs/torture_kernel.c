@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
             for (void *block; (block = malloc(size)); last = block) *(void **)block = last;
     } else if (!strcmp(how, "limits")) {
         struct rlimit none = {0, 0};
-        if (setrlimit(RLIMIT_CORE, &none) || setrlimit(RLIMIT_FSIZE, &none) || setrlimit(RLIMIT_NOFILE, &none) ||
+        if (setrlimit(RLIMIT_CORE, &none) || setrlimit(RLIMIT_NOFILE, &none) ||
             setrlimit(RLIMIT_NPROC, &none) || setrlimit(RLIMIT_MEMLOCK, &none) || setrlimit(RLIMIT_SIGPENDING, &none))
             abort();
     } else if (!strcmp(how, "removed")) {

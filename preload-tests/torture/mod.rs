@@ -5,8 +5,10 @@
 //! error says what is missing.
 
 mod bad_input;
+mod ends;
 mod forks;
 mod host;
+mod kernel;
 mod life;
 mod real_programs;
 mod stacks;

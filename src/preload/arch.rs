@@ -222,6 +222,62 @@ pub(crate) unsafe extern "C" fn loader_changed() {
     )
 }
 
+macro_rules! look_up_and_jump {
+    ($(#[$doc:meta])* $name:ident, $slot:path) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "push rdi\n push rsi\n push rdx\n push rcx\n push r8\n push r9\n push rax",
+                ".cfi_adjust_cfa_offset 56",
+                "call {look_up}",
+                "pop rax\n pop r9\n pop r8\n pop rcx\n pop rdx\n pop rsi\n pop rdi",
+                ".cfi_adjust_cfa_offset -56",
+                "jmp qword ptr [rip + {slot}]",
+                ".cfi_endproc",
+                look_up = sym crate::real::look_up,
+                slot = sym $slot,
+            )
+        }
+    };
+}
+look_up_and_jump! { /// The first call of `prctl`: looks it up, and goes there with all arguments.
+first_prctl, crate::real::PRCTL }
+look_up_and_jump! { /// The first call of `syscall`: looks it up, and goes there with all arguments.
+first_syscall, crate::real::SYSCALL }
+
+/// `prctl` of Linux: the next one, by a jump. One option is looked at ([`crate::confined`]).
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn prctl() {
+    core::arch::naked_asm!(
+        "endbr64",
+        "cmp edi, {option}",
+        "je {set}",
+        "jmp qword ptr [rip + {next}]",
+        option = const libc::PR_SET_SECCOMP,
+        set = sym crate::confined::set_by_prctl,
+        next = sym crate::real::PRCTL,
+    )
+}
+
+/// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
+/// ([`crate::confined`]).
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn syscall() {
+    core::arch::naked_asm!(
+        "endbr64",
+        "cmp rdi, {number}",
+        "je {set}",
+        "jmp qword ptr [rip + {next}]",
+        number = const libc::SYS_seccomp,
+        set = sym crate::confined::set_by_syscall,
+        next = sym crate::real::SYSCALL,
+    )
+}
+
 /// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.
 pub(crate) const VECTORS_LEN: usize = 2752;
 

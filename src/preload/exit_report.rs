@@ -5,6 +5,7 @@
 
 use crate::process::Process;
 use crate::record::layout::HEADER_LEN;
+use crate::record::loss::LOSSES;
 use crate::record::reader::Recording;
 use crate::record::settle::settled;
 use crate::recording::create_in_tmp;
@@ -35,7 +36,14 @@ pub(crate) fn write(process: &Process) {
         && !settings().keep
     {
         sys::unlink(path);
+    } else if written.is_err() {
+        log::line(&[b"heap profiler: the recording is ", path_of(process)]);
     }
+}
+
+fn path_of(process: &Process) -> &[u8] {
+    let path = process.recording.path().unwrap_or(&[]);
+    path.split(|&byte| byte == 0).next().unwrap_or(&[])
 }
 
 /// Writes the report of the program that this one has replaced by exec, if there is one.
@@ -89,6 +97,12 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     }
     result.map_err(|error| complain(&format!("cannot write {}: {error}", path.escape_ascii())))?;
     log::line(&[b"heap profiler: wrote allocation log to ", path]);
+    for missing in &LOSSES {
+        let count = recording.loss(missing.loss);
+        if count > 0 {
+            complain(&format!("{count} {}", missing.text));
+        }
+    }
     Ok(())
 }
 
@@ -97,8 +111,7 @@ pub(crate) fn excuse(process: &Process) {
     if !settings().session.get().is_empty() {
         return;
     }
-    let path = process.recording.path().unwrap_or(&[]);
-    let path = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let path = path_of(process);
     log::line(&[
         b"heap profiler: not enough memory for the report",
         if path.is_empty() {

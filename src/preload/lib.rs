@@ -42,6 +42,7 @@ mod symbolize;
 
 mod arch;
 mod cold_stack;
+mod confined;
 mod elf;
 mod exit_report;
 mod heap;

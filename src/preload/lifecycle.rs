@@ -5,10 +5,12 @@
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
-use crate::{arch, exit_report, log, patch, real, recording, settings, sys, thread, unwind};
+use crate::{
+    arch, confined, exit_report, log, patch, real, recording, settings, sys, thread, unwind,
+};
 use core::ffi::{c_int, c_void};
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::*};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Nothing decided yet.
@@ -22,6 +24,9 @@ const OFF: u8 = 3;
 
 /// Kept across fork: a child is profiled when its parent is.
 static MODE: AtomicU8 = AtomicU8::new(ASLEEP);
+/// Allocations before the environment could be read: of resolvers of indirect functions and of what runs
+/// before all constructors.
+static TOO_EARLY: AtomicU64 = AtomicU64::new(0);
 /// The pthread key whose destructor gives thread states back.
 static KEY: AtomicI32 = AtomicI32::new(-1);
 
@@ -43,6 +48,7 @@ pub(crate) fn is_off() -> bool {
 #[cold]
 fn wake() -> bool {
     if !settings::is_environment_ready() {
+        TOO_EARLY.fetch_add(1, Relaxed);
         return false;
     }
     if MODE
@@ -83,6 +89,8 @@ fn start() -> bool {
         libc::pthread_atfork(None, None, Some(in_child));
     }
     process.begin();
+    let too_early = TOO_EARLY.load(Relaxed);
+    process.recording.lose(Loss::TooEarly, too_early);
     patch::begin(process);
     patch::describe(process);
     true
@@ -99,6 +107,9 @@ unsafe extern "C" {
 
 /// Runs in each child of `fork`. (A raw system call does the same with its first allocation.)
 unsafe extern "C" fn in_child() {
+    if confined::is_confined() {
+        return;
+    }
     let errno = sys::errno();
     recording::give_up_parents();
     sys::set_errno(errno);
@@ -223,17 +234,25 @@ fn warn_of_bad_profile() {
 
 /// Runs as the last of the exit handlers: `exit`, a return from main, `quick_exit`.
 unsafe extern "C" fn at_exit(_: *mut c_void) {
-    end_of_process();
+    end_of_process(true);
 }
 
-/// Writes the report, once, if this very process has recorded anything.
-fn end_of_process() {
+/// Writes the report, once, if this very process has recorded anything. `handlers_run` at the end by
+/// `exit` and its like.
+fn end_of_process(handlers_run: bool) {
     if MODE.load(Acquire) != RECORDING {
         return;
     }
     let Some(process) = process::process() else {
         return;
     };
+    if confined::is_confined() {
+        // The id of this process cannot be asked for. What a child of vfork calls is `_exit`.
+        if process.is_ready() && handlers_run {
+            process.recording.finish();
+        }
+        return;
+    }
     // A child of fork that allocated nothing is not ready; a child of vfork is in its parent's
     // memory under another id.
     if !process.is_ready()
@@ -250,7 +269,7 @@ fn end_of_process() {
 }
 
 fn end_now(status: c_int) {
-    end_of_process();
+    end_of_process(false);
     // SAFETY: ends the process as the caller asked.
     unsafe { real::exit_now(status) }
 }

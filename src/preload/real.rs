@@ -6,8 +6,8 @@
 //!
 //! May run at any moment, before the constructor included.
 
-use crate::{elf, sys};
-use core::ffi::{CStr, c_int, c_void};
+use crate::{arch, elf, sys};
+use core::ffi::{CStr, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -50,8 +50,8 @@ macro_rules! real {
             }
         )*
 
-        /// Fills all slots. Repeating it, from several threads too, stores the same values again.
-        pub(crate) fn look_up() {
+        /// Fills the slots of the functions with fixed arguments.
+        fn look_up_fixed() {
             $(
                 const _: &CStr = $symbol;
                 let found = elf::next_definition($symbol);
@@ -65,6 +65,56 @@ macro_rules! real {
             [$(&$slot),*].iter().any(|slot| slot.load(Relaxed) as u64 == address)
         }
     };
+}
+
+/// Fills all slots. Repeating it, from several threads too, stores the same values again.
+pub(crate) extern "C" fn look_up() {
+    look_up_fixed();
+    for (slot, name) in [(&PRCTL, c"prctl"), (&SYSCALL, c"syscall")] {
+        let found = elf::next_definition(name);
+        let found = if found.is_null() {
+            not_supported as *mut c_void
+        } else {
+            found
+        };
+        slot.store(found, Relaxed);
+    }
+}
+
+/// The next `prctl`, which takes as many arguments as its first says.
+pub(crate) static PRCTL: AtomicPtr<c_void> = AtomicPtr::new(arch::first_prctl as *mut c_void);
+/// The next `syscall`, which takes as many arguments as its first says.
+pub(crate) static SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(arch::first_syscall as *mut c_void);
+
+extern "C" fn not_supported() -> c_long {
+    sys::set_errno(libc::ENOSYS);
+    -1
+}
+
+/// Calls the next `prctl`.
+///
+/// # Safety
+/// As the C function.
+pub(crate) unsafe fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int {
+    // SAFETY: the slot holds a definition of the C function, or one that looks it up and jumps to it.
+    unsafe {
+        let f: unsafe extern "C" fn(c_int, ...) -> c_int =
+            core::mem::transmute(PRCTL.load(Relaxed));
+        f(option, a, b, c, d)
+    }
+}
+
+/// Calls the next `syscall` with three arguments.
+///
+/// # Safety
+/// As the C function.
+pub(crate) unsafe fn syscall(number: c_long, a: c_ulong, b: c_ulong, c: c_ulong) -> c_long {
+    // SAFETY: as above.
+    unsafe {
+        let f: unsafe extern "C" fn(c_long, ...) -> c_long =
+            core::mem::transmute(SYSCALL.load(Relaxed));
+        f(number, a, b, c)
+    }
 }
 
 fn out_of_memory() -> *mut c_void {

@@ -11,7 +11,7 @@ use crate::process;
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, lifecycle, patch, stack, sys, verify};
+use crate::{arch, confined, lifecycle, patch, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -90,6 +90,12 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
     let Some(process) = process::process() else {
         return;
     };
+    if confined::is_confined() && (word == 0 || !process.is_ready()) {
+        if process.is_ready() {
+            process.recording.lose(Loss::Confined, 1);
+        }
+        return;
+    }
     let mut thread = if word > BUSY && process.is_ready() {
         word as *const Thread
     } else {
@@ -138,7 +144,12 @@ fn new_site(thread: &Thread, frames: Frames, size: u64) {
         unsafe { (*thread.sites.get()).insert(process, frames, size) }
     });
     if !matches!(done, Some(Ok(()))) {
-        process.recording.lose(Loss::RecordingFull, 1);
+        let why = if confined::is_strict() {
+            Loss::Confined
+        } else {
+            Loss::RecordingFull
+        };
+        process.recording.lose(why, 1);
     }
 }
 
@@ -151,8 +162,12 @@ pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET
 pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 
 /// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
-/// a panic ends here and is counted. `None` after a panic.
+/// a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
+/// ([`confined`])
 pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
+    if confined::is_strict() {
+        return None;
+    }
     let errno = sys::errno();
     let mask = sys::block_signals();
     let word = arch::thread_word();

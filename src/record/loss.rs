@@ -11,6 +11,10 @@ pub(crate) enum Loss {
     NoMemory = 1,
     /// Failures inside the profiler that were caught before they could reach the program.
     Internal = 2,
+    /// Allocations that could not be recorded without system calls that the program has given up.
+    Confined = 3,
+    /// Allocations before the C library had set up the environment.
+    TooEarly = 4,
 }
 
 /// What a report needs to say about a [`Loss`]. All of them mean that calls and bytes are missing
@@ -23,7 +27,7 @@ pub(crate) struct LossText {
 }
 
 /// Every cause, in the order of the reports.
-pub(crate) const LOSSES: [LossText; 3] = [
+pub(crate) const LOSSES: [LossText; 5] = [
     LossText {
         loss: Loss::RecordingFull,
         text: "allocations not recorded: no room for the recording (disk full or file size limit)",
@@ -35,5 +39,13 @@ pub(crate) const LOSSES: [LossText; 3] = [
     LossText {
         loss: Loss::Internal,
         text: "internal errors of the profiler",
+    },
+    LossText {
+        loss: Loss::Confined,
+        text: "allocations not recorded: the program has confined its system calls (seccomp)",
+    },
+    LossText {
+        loss: Loss::TooEarly,
+        text: "allocations not recorded: made before the C library was ready",
     },
 ];

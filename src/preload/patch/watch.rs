@@ -11,7 +11,7 @@ use super::hooked::{self, Retired};
 use super::{memory, plan};
 use crate::elf::{LinkMap, debugger_entry, objects};
 use crate::unwind::{is_code, place_of, with_unlisted};
-use crate::{arch, process, thread};
+use crate::{arch, confined, process, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use core::{mem, ptr};
@@ -105,7 +105,9 @@ fn room_at(entry: u64) -> Option<u64> {
 /// The loader calls this before and after each change of its list, under its lock. All registers but
 /// the wide ones, which cold sections keep, are saved by [`arch::loader_changed`].
 pub(crate) extern "C" fn loader_changed() {
-    thread::cold_section(|| with_unlisted(|| update(super::change)));
+    if !confined::is_confined() {
+        thread::cold_section(|| with_unlisted(|| update(super::change)));
+    }
 }
 
 /// Is a change under way? In a child that was forked meanwhile it will be so for good.

@@ -8,6 +8,7 @@
 //! Runs in cold sections. No lock of ours is held around a call into the loader.
 
 use super::Scratch;
+use crate::confined;
 use crate::elf::{LinkMap, next_definition};
 use crate::settings::settings;
 use crate::symbolize::module_wrappers::ModuleWrappers;
@@ -562,7 +563,12 @@ impl Modules {
             .recording
             .add_module(found.start, found.end, found.bias, path, build_id)
             .unwrap_or(0);
-        let wrappers = self.wrappers.of(path, build_id).into();
+        let wrappers = if confined::is_confined() {
+            ModuleWrappers::default()
+        } else {
+            self.wrappers.of(path, build_id)
+        };
+        let wrappers = wrappers.into();
         get_or_put(&self.known, &identity, (id, wrappers))
     }
 

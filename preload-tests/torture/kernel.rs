@@ -1,0 +1,260 @@
+//! What the kernel takes away: rights, system calls, memory, folders, process ids.
+
+use super::{programs_lines, same_as_plain};
+use crate::support::{Outcome, Report, Run, Source, library, tool};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn program() -> PathBuf {
+    Source::c("torture_kernel").build()
+}
+
+/// Calls of each run before and after the change, and with the sizes that come after it alone.
+const ASKED: u64 = 100 + 50;
+const ASKED_ANEW: u64 = 30;
+
+fn assert_all(report: &Report) {
+    assert_eq!(report.calls_by("ask"), ASKED, "{}", report.text);
+    assert_eq!(report.calls_by("ask_anew"), ASKED_ANEW, "{}", report.text);
+}
+
+/// May this machine do what the case needs? The program says so by a status of its own.
+fn is_possible(how: &str, folder: &Path) -> bool {
+    let outcome = Run::plain(program()).arg(how).arg(folder).finish();
+    if outcome.status.code() == Some(77) {
+        eprintln!("{how} is not permitted here: {}", outcome.stderr);
+        return false;
+    }
+    true
+}
+
+/// Runs the case under the tool, whose report must be complete.
+fn under_tool(how: &str, folder: &Path) -> Outcome {
+    let csv = tempfile::tempdir().expect("a folder");
+    let csv = csv.path().join("out.csv");
+    let outcome = Run::plain(tool())
+        .arg("-o")
+        .arg(&csv)
+        .arg(program())
+        .arg(how)
+        .arg(folder)
+        .finish();
+    assert_eq!(outcome.status.code(), Some(3), "{how}: {outcome:?}");
+    assert_all(&Report::read(&csv));
+    outcome
+}
+
+/// The report that the tool makes of the recording that a run left behind and named.
+fn of_recording(outcome: &Outcome) -> Report {
+    let line = outcome
+        .stderr
+        .lines()
+        .find(|line| line.contains(".skipheap-rec"))
+        .unwrap_or_else(|| panic!("no recording is named: {outcome:?}"));
+    let path = line.rsplit(' ').next().expect("a path");
+    let made = Run::plain(tool())
+        .args(&["report", path, "-o", "-"])
+        .succeed();
+    Report::parse(made.stdout)
+}
+
+#[test]
+fn rights_given_up_in_the_middle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for how in ["setuid", "chroot"] {
+        if !is_possible(how, folder.path()) {
+            continue;
+        }
+        let outcome = same_as_plain(|run| run.arg(how).arg(folder.path()), &program());
+        // The report goes where the process may still write, or the recording is named.
+        let report = match outcome.report_paths().first() {
+            Some(path) => {
+                let report = Report::read(path);
+                fs::remove_file(path).expect("our own report");
+                report
+            }
+            None => of_recording(&outcome),
+        };
+        assert_all(&report);
+        under_tool(how, folder.path());
+    }
+}
+
+/// The filter kills for every call that malloc, stdio and exit do not need.
+#[test]
+fn a_filter_that_kills_on_unexpected_system_calls() {
+    for how in ["seccomp-kill", "seccomp-syscall", "seccomp-errno"] {
+        let outcome = same_as_plain(|run| run.arg(how), &program());
+        assert_eq!(outcome.status.code(), Some(3), "{how}: {outcome:?}");
+        assert_all(&of_recording(&outcome));
+        let said = under_tool(how, Path::new("/"));
+        assert!(
+            !said.stderr.contains("did not come to an end"),
+            "{how}: {said:?}"
+        );
+    }
+}
+
+/// Not even a signal may be blocked any more: what is new then is counted as missing.
+#[test]
+fn strict_mode() {
+    let outcome = same_as_plain(|run| run.arg("seccomp-strict"), &program());
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    let report = of_recording(&outcome);
+    let csv = tempfile::tempdir().expect("a folder");
+    let under = Run::plain(tool())
+        .arg("-o")
+        .arg(csv.path().join("out.csv"))
+        .arg(program())
+        .arg("seccomp-strict")
+        .finish();
+    assert_eq!(under.status.code(), Some(3), "{under:?}");
+    assert_eq!(report.calls_by("ask"), 100, "{}", report.text);
+    assert!(
+        under
+            .stderr
+            .contains("50 allocations not recorded: the program has confined"),
+        "{under:?}"
+    );
+}
+
+#[test]
+fn no_memory_beyond_what_is_mapped() {
+    let outcome = Run::preloaded(program()).arg("no-memory").finish();
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    assert_eq!(outcome.stdout, "no-memory\n");
+    assert_eq!(programs_lines(&outcome.stderr), Vec::<&str>::new());
+    let report = of_recording(&outcome);
+    assert_eq!(report.calls_by("ask"), ASKED, "{}", report.text);
+}
+
+#[test]
+fn limits_of_nothing_at_all() {
+    let outcome = same_as_plain(|run| run.arg("limits"), &program());
+    assert_all(&of_recording(&outcome));
+    under_tool("limits", Path::new("/"));
+}
+
+#[test]
+fn small_stacks_and_no_core_files() {
+    for (resource, value) in [(libc::RLIMIT_STACK, 128 << 10), (libc::RLIMIT_CORE, 0)] {
+        let outcome = same_as_plain(|run| run.limit(resource, value).arg("plain"), &program());
+        assert_all(&outcome.report());
+    }
+}
+
+/// Copies of program and library outside of the folders that a case hides.
+struct Elsewhere(tempfile::TempDir);
+
+impl Elsewhere {
+    fn new() -> Self {
+        let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+        fs::copy(program(), folder.path().join("program")).expect("a copy");
+        fs::copy(library(), folder.path().join("library.so")).expect("a copy");
+        Self(folder)
+    }
+
+    /// Runs `script` in a mount namespace of its own; `$RUN` there starts the program, `$1` is TMPDIR.
+    /// `None` where that is not permitted.
+    fn run(&self, flags: &[&str], script: &str) -> Option<Outcome> {
+        let folder = self.0.path().display();
+        let run = |preload: &str| {
+            Run::plain("/usr/bin/unshare")
+                .args(flags)
+                .args(&["-m", "sh", "-c"])
+                .arg(script)
+                .arg("sh")
+                .env("RUN", format!("env {preload} {folder}/program plain"))
+                .finish()
+        };
+        let plain = run("");
+        if plain.stderr.contains("Operation not permitted") {
+            eprintln!("namespaces are not permitted here: {plain:?}");
+            return None;
+        }
+        let profiled = run(&format!("LD_PRELOAD={folder}/library.so"));
+        assert_eq!(plain.status.code(), profiled.status.code(), "{profiled:?}");
+        assert_eq!(plain.stdout, profiled.stdout, "{profiled:?}");
+        assert_eq!(
+            programs_lines(&plain.stderr),
+            programs_lines(&profiled.stderr)
+        );
+        assert!(profiled.stdout.contains("plain"), "{profiled:?}");
+        Some(profiled)
+    }
+}
+
+#[test]
+fn a_full_or_read_only_tmp_is_said_and_nothing_else_happens() {
+    let elsewhere = Elsewhere::new();
+    for mount in ["size=4k,nr_inodes=3", "ro"] {
+        let script = format!(
+            "mount -t tmpfs -o {mount} none /tmp && (head -c 8192 /dev/zero >/tmp/full) 2>/dev/null; \
+             TMPDIR=/tmp $RUN; echo status $?"
+        );
+        let Some(outcome) = elsewhere.run(&[], &script) else {
+            return;
+        };
+        assert!(
+            outcome.stdout.ends_with("status 3\n"),
+            "{mount}: {outcome:?}"
+        );
+        assert!(outcome.report_paths().is_empty(), "{mount}: {outcome:?}");
+        let ours = outcome
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("heap profiler: "));
+        assert!(
+            ours.count() >= 2,
+            "{mount}: the loss is not said: {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn without_proc_the_report_is_written_all_the_same() {
+    let elsewhere = Elsewhere::new();
+    let script = "mount -t tmpfs none /proc && $RUN; echo status $?";
+    let Some(outcome) = elsewhere.run(&[], script) else {
+        return;
+    };
+    assert!(outcome.stdout.ends_with("status 3\n"), "{outcome:?}");
+    assert_all(&outcome.report());
+}
+
+#[test]
+fn processes_that_are_all_number_one_write_reports_of_their_own() {
+    let elsewhere = Elsewhere::new();
+    let script = "for i in 1 2 3; do unshare -p -f --mount-proc $RUN; done";
+    let Some(outcome) = elsewhere.run(&[], script) else {
+        return;
+    };
+    let paths = outcome.report_paths();
+    assert_eq!(paths.len(), 3, "{outcome:?}");
+    for path in &paths {
+        assert_eq!(paths.iter().filter(|other| *other == path).count(), 1);
+        assert_all(&Report::read(path));
+    }
+}
+
+/// What lies in the folder under names that begin like ours is not followed, opened or removed.
+#[test]
+fn links_laid_in_wait_lead_nowhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "precious").expect("a file");
+    for name in [
+        "skip-alloc-log-",
+        "skip-heap-",
+        "skip-heap-1-1.skipheap-rec",
+    ] {
+        std::os::unix::fs::symlink(&victim, folder.path().join(name)).expect("a link");
+    }
+    let outcome = Run::preloaded(program())
+        .env("TMPDIR", folder.path())
+        .arg("plain")
+        .finish();
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    assert_all(&outcome.report());
+    assert_eq!(fs::read_to_string(&victim).expect("the file"), "precious");
+}

@@ -1,0 +1,109 @@
+//! Programs that take system calls from themselves (seccomp): what is forbidden may be answered with
+//! death, so nothing may be called any more that the program might not call itself.
+//!
+//! From the moment of the filter on no file is opened or written and no thread or child begins to
+//! be recorded; what is missing for that is counted. The recording is complete as it lies in its file,
+//! from which the tool makes the report. New call sites need `rt_sigprocmask`, `mmap`, `munmap`, `madvise`
+//! and, where threads meet, `sched_yield`, which the C library and its `malloc` need as well. In strict
+//! mode not even those are allowed: then only what was seen before is counted.
+//!
+//! `prctl` and `syscall` are interposed to see it. A filter that the program was started with, or one
+//! that it sets by a system call of its own making, is not seen.
+
+use crate::process::{self, Process};
+use crate::settings::settings;
+use crate::{lifecycle, log, real, sys, thread};
+use core::ffi::{c_int, c_long, c_ulong};
+use core::sync::atomic::{AtomicU8, Ordering::*};
+
+const FREE: u8 = 0;
+const FILTERED: u8 = 1;
+const STRICT: u8 = 2;
+
+/// Kept across fork, as the filter is.
+static STATE: AtomicU8 = AtomicU8::new(FREE);
+
+/// Has the program confined its system calls? May be asked at any moment.
+pub(crate) fn is_confined() -> bool {
+    STATE.load(Relaxed) != FREE
+}
+
+/// Has it confined them to read, write and exit?
+pub(crate) fn is_strict() -> bool {
+    STATE.load(Relaxed) == STRICT
+}
+
+/// `prctl` of Linux with `PR_SET_SECCOMP`, by way of the entry in [`crate::arch`].
+pub(crate) unsafe extern "C" fn set_by_prctl(
+    option: c_int,
+    mode: c_ulong,
+    filter: c_ulong,
+    fourth: c_ulong,
+    fifth: c_ulong,
+) -> c_int {
+    let state = match mode as u32 {
+        libc::SECCOMP_MODE_STRICT => STRICT,
+        libc::SECCOMP_MODE_FILTER if filter != 0 => FILTERED,
+        _ => FREE,
+    };
+    // SAFETY: the caller's own arguments.
+    around(state, || unsafe {
+        real::prctl(option, mode, filter, fourth, fifth)
+    })
+}
+
+/// `syscall` of glibc with `SYS_seccomp`, by way of the entry in [`crate::arch`].
+pub(crate) unsafe extern "C" fn set_by_syscall(
+    number: c_long,
+    operation: c_ulong,
+    flags: c_ulong,
+    filter: c_ulong,
+) -> c_long {
+    // Without a filter it is a question: is the call there?
+    let state = match operation as u32 {
+        libc::SECCOMP_SET_MODE_STRICT => STRICT,
+        libc::SECCOMP_SET_MODE_FILTER if filter != 0 => FILTERED,
+        _ => FREE,
+    };
+    // SAFETY: the caller's own arguments, all that this call has.
+    around(state, || unsafe {
+        real::syscall(number, operation, flags, filter)
+    })
+}
+
+/// Makes the call, which leads to `state` if it succeeds.
+fn around<T: Copy + Into<i64>>(state: u8, call: impl FnOnce() -> T) -> T {
+    if state == FREE {
+        return call();
+    }
+    if !is_confined()
+        && lifecycle::is_recording()
+        && let Some(process) = process::process().filter(|process| process.is_ready())
+    {
+        // Later no word may be possible.
+        thread::cold_section(|| announce(process));
+    }
+    // Before the call: other threads are confined with this one.
+    let before = STATE.fetch_max(state, AcqRel);
+    let result = call();
+    // (A positive one names a thread that could not be confined.)
+    if result.into() != 0 {
+        let errno = sys::errno();
+        STATE.store(before, Release);
+        sys::set_errno(errno);
+    }
+    result
+}
+
+/// Says where the recording is, where nobody else knows.
+fn announce(process: &Process) {
+    let path = process.recording.path().unwrap_or(&[]);
+    let path = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    if settings().session.get().is_empty() && !path.is_empty() {
+        log::line(&[
+            b"heap profiler: the program confines its system calls (seccomp), so it cannot write the \
+              report; its recording stays: skip-heapprof report ",
+            path,
+        ]);
+    }
+}
