@@ -166,6 +166,9 @@ macro_rules! path {
         "shr r9, 16\n",
         "or r8d, 1\n",
         "mov r10, qword ptr [rcx + {index}]\n",
+        // None in a child that was forked in a signal handler which interrupted this.
+        "test r10, r10\n",
+        "jz 99f\n",
         "80: and r9, qword ptr [rcx + {index_mask}]\n",
         "mov r11, qword ptr [r10 + r9 * 8]\n",
         "cmp r11w, r8w\n",

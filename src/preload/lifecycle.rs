@@ -5,7 +5,9 @@
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
-use crate::{arch, confined, exit_report, log, patch, real, settings, sys, thread, unwind};
+use crate::{
+    arch, confined, exit_report, log, patch, real, recording, settings, sys, thread, unwind,
+};
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::*};
@@ -71,7 +73,7 @@ fn start() -> bool {
     // The hook would print on standard error and look for a backtrace.
     std::panic::set_hook(Box::new(|_| {}));
     let mut key: libc::pthread_key_t = 0;
-    // SAFETY: all three only register functions that stay mapped (the library is never unloaded).
+    // SAFETY: all four only register functions that stay mapped (the library is never unloaded).
     // Without an object's handle a function registered by the first constructor is the last to
     // run, after all destructors of all objects.
     unsafe {
@@ -80,6 +82,7 @@ fn start() -> bool {
         }
         __cxa_atexit(at_exit, ptr::null_mut(), ptr::null_mut());
         __cxa_at_quick_exit(at_exit, ptr::null_mut());
+        libc::pthread_atfork(None, None, Some(in_child));
     }
     process.begin();
     patch::begin(process);
@@ -94,6 +97,13 @@ unsafe extern "C" {
         object: *mut c_void,
     ) -> c_int;
     fn __cxa_at_quick_exit(f: unsafe extern "C" fn(*mut c_void), object: *mut c_void) -> c_int;
+}
+
+/// Runs in each child of `fork`. (A raw system call does the same with its first allocation.)
+unsafe extern "C" fn in_child() {
+    let errno = sys::errno();
+    recording::give_up_parents();
+    sys::set_errno(errno);
 }
 
 /// Has [`thread::release`] called with `state` when the calling thread ends. Cold section.

@@ -10,7 +10,7 @@ use crate::heap::{Heap, SpinLock};
 use crate::recording::Recording;
 use crate::thread::Pool;
 use crate::unwind::Registry;
-use crate::{patch, sys, unwind};
+use crate::{patch, recording, sys, unwind};
 use core::ptr;
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32,
@@ -91,6 +91,9 @@ impl Process {
             }
         }
         let forked = BEGAN_BEFORE.swap(true, Relaxed);
+        if forked {
+            recording::give_up_parents();
+        }
         self.pid.store(sys::pid(), Relaxed);
         unwind::begin(self);
         self.recording.create(forked);

@@ -16,6 +16,7 @@ use crate::sys;
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::offset_of;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 /// Length of the file, as a hole: room for 30 million sites.
@@ -31,6 +32,30 @@ pub(crate) const LARGEST_CHUNK: u32 = 64;
 
 /// Most bytes of a note or of a function's name.
 const LONGEST_TEXT: usize = 2048;
+
+/// The mapping of the recording that this memory image has, for a child of fork, which inherits it
+/// and finds everything else that was known about it wiped.
+static INHERITED: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static INHERITED_LEN: AtomicU64 = AtomicU64::new(0);
+
+/// Gives up the recording of the parent, in a child of fork. No more than what was written stays in
+/// the address space, as zeros: in a child that was forked in a signal handler, the allocation which
+/// that had interrupted may be about to be counted, and is one of the parent's.
+pub(crate) fn give_up_parents() {
+    let base = INHERITED.swap(ptr::null_mut(), AcqRel);
+    if base.is_null() {
+        return;
+    }
+    let len = INHERITED_LEN.load(Relaxed);
+    // SAFETY: the mapping was the parent's recording; its header's page is always mapped, and nobody
+    // else uses the mapping in this process, but as said above.
+    unsafe {
+        let cursor = AtomicU64::from_ptr((&raw mut (*base.cast::<Header>()).cursor).cast());
+        let used = cursor.load(Acquire).min(len);
+        sys::map_zeros_over(base, used as usize);
+        sys::unmap(base.wrapping_add(used as usize), (len - used) as usize);
+    }
+}
 
 /// Where the next record of a kind goes.
 struct Appender {
@@ -91,6 +116,8 @@ impl Recording {
         }
         self.capacity.store(capacity, Relaxed);
         self.write_header(forked);
+        INHERITED_LEN.store(capacity, Relaxed);
+        INHERITED.store(self.base.load(Relaxed), Release);
     }
 
     /// Creates and maps a file of `capacity` bytes, of which the first page is real.
@@ -112,7 +139,7 @@ impl Recording {
                 libc::MAP_FAILED
             } else {
                 libc::mmap(
-                    core::ptr::null_mut(),
+                    ptr::null_mut(),
                     capacity as usize,
                     libc::PROT_READ | libc::PROT_WRITE,
                     libc::MAP_SHARED | libc::MAP_NORESERVE,
@@ -215,11 +242,7 @@ impl Recording {
             h.stack_depth = 4;
             h.forked = u32::from(forked);
             h.exe_len = exe.len().min(EXE_LEN) as u32;
-            core::ptr::copy_nonoverlapping(
-                exe.as_ptr(),
-                (&raw mut h.exe).cast(),
-                h.exe_len as usize,
-            );
+            ptr::copy_nonoverlapping(exe.as_ptr(), (&raw mut h.exe).cast(), h.exe_len as usize);
             h.cmdline_len = cmdline_len as u32;
             h.cmdline = cmdline;
             core::sync::atomic::fence(Release);
@@ -289,7 +312,7 @@ impl Recording {
             let record = a.chunk.add(a.used);
             let mut at = record;
             for part in parts {
-                core::ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
+                ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
                 at = at.add(part.len());
             }
             a.used += len;

@@ -6,14 +6,16 @@
 //! it.
 //!
 //! [`Table::count`] is the hot path, at any moment, also in a signal handler that interrupted it in
-//! the same thread; an index that was replaced therefore stays readable.
+//! the same thread; an index that was replaced therefore stays readable. Such a handler may also fork,
+//! and the child go on in the middle of a search: table and index read as zeros there, which is a
+//! search that ends without a site.
 
-use crate::arch;
 use crate::process::Process;
 use crate::record::PAGE;
 use crate::record::layout::{CHUNK_SITES, SiteRecord};
 use crate::recording::{Full, LARGEST_CHUNK};
 use crate::unwind::Frames;
+use crate::{arch, sys};
 use core::mem::offset_of;
 
 /// Slots of a thread's first index, 4 KiB.
@@ -64,12 +66,16 @@ impl Table {
     #[inline(always)]
     pub(crate) unsafe fn count(&self, frames: Frames, size: u64) -> bool {
         let hash = hash(frames, size);
+        let index = self.index;
+        if index.is_null() {
+            return false;
+        }
         let mut at = home(hash) & self.mask;
         loop {
             // SAFETY: masked offsets lie in the index; a word that is not 0 holds the address of a
-            // record of this thread, which stays mapped.
+            // record of this thread, which stays mapped. The mask never shrinks but to 0.
             unsafe {
-                let word = *self.index.add(at);
+                let word = *index.add(at);
                 if word as u16 == tag(hash) {
                     let record = (word >> 16) as *mut u64;
                     if *record == frames.first
@@ -157,14 +163,10 @@ impl Table {
     }
 
     fn grow(&mut self, slots: usize) -> Result<(), Full> {
-        let fresh: Box<[u64]> = {
-            let mut words = Vec::new();
-            if words.try_reserve_exact(slots).is_err() {
-                return Err(Full);
-            }
-            words.resize(slots, 0);
-            words.into_boxed_slice()
-        };
+        let fresh: *mut u64 = sys::map_wiped_on_fork(slots * size_of::<u64>()).cast();
+        if fresh.is_null() {
+            return Err(Full);
+        }
         let (old, old_len) = (
             self.index,
             if self.index.is_null() {
@@ -173,7 +175,7 @@ impl Table {
                 self.mask + 1
             },
         );
-        self.index = Box::into_raw(fresh).cast();
+        self.index = fresh;
         self.mask = slots - 1;
         for i in 0..old_len {
             // SAFETY: within the old index, whose words are addresses of records or 0. The old

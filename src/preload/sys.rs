@@ -66,6 +66,36 @@ pub(crate) fn unmap_stack(end: usize, len: usize) {
     }
 }
 
+/// Puts private zeros in the place of a part of a mapping. Where there is no memory for that, the
+/// mapping stays.
+///
+/// # Safety
+/// `[start, start + len)` is mapped and the caller's, page by page.
+pub(crate) unsafe fn map_zeros_over(start: *mut u8, len: usize) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        libc::mmap(
+            start.cast(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
+            -1,
+            0,
+        );
+    }
+}
+
+/// Unmaps a part of a mapping.
+///
+/// # Safety
+/// As [`map_zeros_over`]; nobody uses the memory any more.
+pub(crate) unsafe fn unmap(start: *mut u8, len: usize) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        libc::munmap(start.cast(), len);
+    }
+}
+
 /// Has the pages of `[start, start + len)` allocated and writable now, without a signal when the
 /// disk is full. Returns the error number on failure.
 pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {
