@@ -286,4 +286,65 @@ mod tests {
         reset();
         assert_eq!(lookup_anywhere(0x1_0000_0001), None);
     }
+
+    #[test]
+    fn readers_never_see_the_rule_of_another_address() {
+        const KEYS: u64 = 16_000;
+        const FORGOTTEN: core::ops::Range<u64> = 1 << 32..2 << 32;
+        let rule = |key: u64| {
+            Rule::from_sp(8 + key % 64 * 8, None)
+                .unwrap()
+                .with_frame(key as u32)
+        };
+        // Several in each place.
+        let key = |i: u64| (i % 4096 * 16 + 1) | (i / 4096) << 32;
+        let _turn = crate::testing::rules_in_turn();
+        let lock = SpinLock::new();
+        reset();
+        let done = AtomicU32::new(0);
+        let (lock, done) = (&lock, &done);
+        let seen: u64 = std::thread::scope(|scope| {
+            // One that adds, growing the table; one that forgets, and takes the table away.
+            scope.spawn(move || {
+                for i in (0..KEYS).chain(0..KEYS) {
+                    insert(lock, key(i), rule(key(i)));
+                }
+                done.fetch_add(1, Release);
+            });
+            scope.spawn(move || {
+                while done.load(Acquire) == 0 {
+                    suspend(lock);
+                    forget(lock, FORGOTTEN.start, FORGOTTEN.end);
+                    std::thread::yield_now();
+                    resume(lock);
+                }
+            });
+            let reader = move |first: u64| {
+                let mut seen = 0;
+                let mut i = first;
+                while done.load(Acquire) == 0 {
+                    i = (i + 7) % KEYS;
+                    let wanted = rule(key(i));
+                    for found in [view().lookup(key(i)), lookup_anywhere(key(i))] {
+                        // What was forgotten reads as no rule.
+                        assert!(found.is_none_or(|found| found == wanted || found.0 == 0));
+                        seen += u64::from(found == Some(wanted));
+                    }
+                }
+                seen
+            };
+            let readers = [0, 3].map(|first| scope.spawn(move || reader(first)));
+            readers
+                .map(|reader| reader.join().unwrap())
+                .into_iter()
+                .sum()
+        });
+        assert!(seen > 0);
+        for i in 0..KEYS {
+            let forgotten = FORGOTTEN.contains(&key(i));
+            let found = lookup_anywhere(key(i));
+            assert!(found == Some(rule(key(i))) || (forgotten && found.is_none()));
+        }
+        reset();
+    }
 }
