@@ -9,6 +9,7 @@ mod forks;
 mod host;
 mod kernel;
 mod life;
+mod loader;
 mod real_programs;
 mod stacks;
 mod threads;
