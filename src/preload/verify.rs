@@ -4,7 +4,7 @@
 //! While it is on, no thread finds the bounds of its stack, so each allocation leaves the hot path at
 //! its first test and comes here. When it is off, nothing of it is on the way.
 //!
-//! [`walk`] may run at any moment, as the walks; the comparison is a cold section.
+//! [`fn@walk`] may run at any moment, as the walks; the comparison is a cold section.
 
 use crate::process::Process;
 use crate::record::layout::FIRST_FRAME_ID;
