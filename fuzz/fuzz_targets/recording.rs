@@ -36,9 +36,14 @@ fuzz_target!(|data: &[u8]| {
         made = with_header(data);
         &made
     };
+    // What a process that still runs would have left: halves of it, then all.
+    let (half, _) = bytes.split_at(bytes.len() / 2);
+    let settled = record::settle::settled(half, bytes.to_vec());
+    assert_eq!(settled.len(), bytes.len());
     let Ok(recording) = Recording::parse(bytes) else {
         return;
     };
+    let _ = recording.cut_off();
     let _ = (recording.exe().len(), recording.cmdline().len());
     let _ = (recording.pid(), recording.ppid(), recording.start_ns());
     let _ = (recording.finished(), recording.forked());

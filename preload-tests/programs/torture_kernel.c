@@ -76,6 +76,13 @@ int main(int argc, char **argv) {
         void *last = &none;
         for (size_t size = 1 << 20; size >= 16; size /= 2)
             for (void *block; (block = malloc(size)); last = block) *(void **)block = last;
+    } else if (!strcmp(how, "eat")) {
+        /* Until the kernel has enough of it. */
+        for (;;) {
+            char *block = malloc(1 << 16);
+            KEEP(block);
+            memset(block, 1, 1 << 16);
+        }
     } else if (!strcmp(how, "limits")) {
         struct rlimit none = {0, 0};
         if (setrlimit(RLIMIT_CORE, &none) || setrlimit(RLIMIT_NOFILE, &none) ||

@@ -258,3 +258,57 @@ fn links_laid_in_wait_lead_nowhere() {
     assert_all(&outcome.report());
     assert_eq!(fs::read_to_string(&victim).expect("the file"), "precious");
 }
+
+/// A control group with little memory, of either version of the interface.
+struct LittleMemory(PathBuf);
+
+impl LittleMemory {
+    /// `None` where groups cannot be made.
+    fn new() -> Option<Self> {
+        let name = format!("skipheap-{}", std::process::id());
+        let made = |parent: &str, file: &str| {
+            let group = Path::new(parent).join(&name);
+            fs::create_dir(&group).ok()?;
+            let group = Self(group);
+            fs::write(group.0.join(file), "33554432").ok()?;
+            // Where there is no swap there is no file either.
+            let _ = fs::write(group.0.join("memory.swap.max"), "0");
+            Some(group)
+        };
+        made("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            .or_else(|| made("/sys/fs/cgroup", "memory.max"))
+    }
+}
+
+impl Drop for LittleMemory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_program_that_the_kernel_kills_for_its_memory_loses_nothing() {
+    let Some(group) = LittleMemory::new() else {
+        eprintln!("control groups are not permitted here");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let csv = folder.path().join("out.csv");
+    let outcome = Run::plain(tool())
+        .args(&["--merge", "-o"])
+        .arg(&csv)
+        .args(&["/bin/sh", "-c", "echo $$ >\"$1\" && exec \"$0\" eat"])
+        .arg(program())
+        .arg(group.0.join("cgroup.procs"))
+        .finish();
+    assert_eq!(
+        outcome.status.code(),
+        Some(128 + libc::SIGKILL),
+        "{outcome:?}"
+    );
+    let report = Report::read(&csv);
+    assert_eq!(report.calls_by("ask"), 100, "{}", report.text);
+    // 32 MiB in blocks of 64 KiB, but for what else is in the group.
+    let eaten = report.by_size().get(&(1 << 16)).copied().unwrap_or(0);
+    assert!((200..=520).contains(&eaten), "{eaten}: {}", report.text);
+}

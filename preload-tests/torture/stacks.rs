@@ -108,3 +108,18 @@ fn code_for_control_flow_protection_is_walked_as_any() {
         }
     }
 }
+
+#[test]
+fn panics_of_rust_pass_through_frames_that_allocate() {
+    for level in ["0", "3"] {
+        let program = Source::rust("rust_panics")
+            .flags(&["-C".to_owned(), format!("opt-level={level}")])
+            .build();
+        let outcome = same_as_plain(|run| run, &program);
+        assert_eq!(outcome.stdout, "100\n", "{outcome:?}");
+        let sizes = outcome.report().by_size();
+        for (size, calls) in [(41, 1000), (42, 1000), (43, 100)] {
+            assert_eq!(sizes.get(&size), Some(&calls), "opt-level {level}, {size}");
+        }
+    }
+}

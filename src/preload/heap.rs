@@ -83,7 +83,7 @@ fn served(block: *mut u8) -> *mut u8 {
 
 struct PrivateHeap;
 
-#[global_allocator]
+#[cfg_attr(not(miri), global_allocator)] // Miri knows no assembly.
 static PRIVATE_HEAP: PrivateHeap = PrivateHeap;
 
 // SAFETY: dlmalloc keeps the contract of GlobalAlloc for any layout; the heap's lock serialises.

@@ -263,15 +263,38 @@ pub(crate) unsafe extern "C" fn record() {
     body!(path!("0", "ret\n", "jmp {rest}\n"))
 }
 
+/// A push or pop of a register with the unwind rule that follows from it. They are exact at each
+/// instruction: a signal handler that allocates may interrupt any.
+macro_rules! push {
+    ($register:literal) => {
+        concat!("push ", $register, "\n .cfi_adjust_cfa_offset 8\n")
+    };
+}
+macro_rules! pop {
+    ($register:literal) => {
+        concat!("pop ", $register, "\n .cfi_adjust_cfa_offset -8\n")
+    };
+}
+
 /// Puts back what [`record_at_entry`] saved and returns to the trampoline.
 macro_rules! leave {
     () => {
         concat!(
+            ".cfi_remember_state\n",
             "movups xmm1, xmmword ptr [rsp + 16]\n",
             "movups xmm0, xmmword ptr [rsp]\n",
             "add rsp, 32\n",
-            "pop r11\n pop r10\n pop r9\n pop r8\n pop rcx\n pop rdx\n pop rsi\n",
+            ".cfi_adjust_cfa_offset -32\n",
+            pop!("r11"),
+            pop!("r10"),
+            pop!("r9"),
+            pop!("r8"),
+            pop!("rcx"),
+            pop!("rdx"),
+            pop!("rsi"),
             "ret\n",
+            // The assembler's own idea of the offset is not restored.
+            ".cfi_restore_state\n .cfi_def_cfa_offset 112\n",
         )
     };
 }
@@ -293,10 +316,15 @@ macro_rules! leave {
 pub(crate) unsafe extern "C" fn record_at_entry() {
     body!(
         ".cfi_def_cfa_offset 24",
-        "push rsi\n push rdx\n push rcx\n push r8\n push r9\n push r10\n push r11",
-        ".cfi_def_cfa_offset 80",
+        push!("rsi"),
+        push!("rdx"),
+        push!("rcx"),
+        push!("r8"),
+        push!("r9"),
+        push!("r10"),
+        push!("r11"),
         "sub rsp, 32",
-        ".cfi_def_cfa_offset 112",
+        ".cfi_adjust_cfa_offset 32",
         "movups xmmword ptr [rsp], xmm0",
         "movups xmmword ptr [rsp + 16], xmm1",
         path!(
@@ -304,7 +332,10 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
             leave!(),
             // Fourteen more vector registers, and two words to align the stack.
             concat!(
-                "push rax\n push rbx\n mov rbx, rsp\n",
+                push!("rax"),
+                push!("rbx"),
+                ".cfi_rel_offset rbx, 0\n",
+                "mov rbx, rsp\n",
                 ".cfi_def_cfa rbx, 128\n",
                 "sub rsp, 224\n and rsp, -16\n",
                 "movups xmmword ptr [rsp], xmm2\n",
@@ -338,8 +369,9 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
                 "movups xmm15, xmmword ptr [rsp + 208]\n",
                 "mov rsp, rbx\n",
                 ".cfi_def_cfa rsp, 128\n",
-                "pop rbx\n pop rax\n",
-                ".cfi_def_cfa_offset 112\n",
+                pop!("rbx"),
+                ".cfi_restore rbx\n",
+                pop!("rax"),
                 leave!(),
             )
         ),

@@ -9,13 +9,15 @@ use core::ptr;
 
 /// Maps `len` bytes of zeroed private memory; null when there is none.
 pub(crate) fn map_private(len: usize) -> *mut u8 {
+    // Miri knows only the plain ones.
+    let lazily = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
     // SAFETY: a fresh anonymous mapping disturbs nothing.
     let p = unsafe {
         libc::mmap(
             ptr::null_mut(),
             len,
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | lazily,
             -1,
             0,
         )

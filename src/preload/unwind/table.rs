@@ -51,12 +51,17 @@ static EMPTY: Empty = Empty {
     }],
 };
 
+/// The slots of the table without any, by way of the whole: the head in front is read through it.
+const NO_SLOTS: *mut Slot = (&raw const EMPTY)
+    .wrapping_byte_add(offset_of!(Empty, slots))
+    .cast::<Slot>()
+    .cast_mut();
+
 /// What walks read. Invariant: points at the first slot of a table that is never unmapped.
-pub(crate) static TABLE: AtomicPtr<Slot> =
-    AtomicPtr::new((&raw const EMPTY.slots).cast_mut().cast());
+pub(crate) static TABLE: AtomicPtr<Slot> = AtomicPtr::new(NO_SLOTS);
 /// The table that holds the rules; the same as TABLE but while a module is being unloaded. Same
 /// invariant.
-static MAIN: AtomicPtr<Slot> = AtomicPtr::new((&raw const EMPTY.slots).cast_mut().cast());
+static MAIN: AtomicPtr<Slot> = AtomicPtr::new(NO_SLOTS);
 /// How many threads are unloading a module right now.
 static SUSPENDED: AtomicU32 = AtomicU32::new(0);
 
@@ -182,9 +187,7 @@ pub(crate) fn insert(lock: &SpinLock, key: u64, rule: Rule) {
     let _guard = lock.lock();
     let mut table = view_of(&MAIN);
     let slots = table.mask / 2 + 1;
-    if ptr::eq(table.slots, (&raw const EMPTY.slots).cast())
-        || table.len().load(Relaxed) * 2 >= slots
-    {
+    if ptr::eq(table.slots, NO_SLOTS) || table.len().load(Relaxed) * 2 >= slots {
         let larger = (slots * 2).max(FIRST_SLOTS);
         if larger > MOST_SLOTS {
             return;
@@ -232,7 +235,7 @@ pub(crate) fn forget(lock: &SpinLock, start: u64, end: u64) {
 pub(crate) fn suspend(lock: &SpinLock) {
     let _guard = lock.lock();
     SUSPENDED.fetch_add(1, AcqRel);
-    TABLE.store((&raw const EMPTY.slots).cast_mut().cast(), Release);
+    TABLE.store(NO_SLOTS, Release);
 }
 
 /// Ends what [`suspend`] began.
@@ -247,7 +250,7 @@ pub(crate) fn resume(lock: &SpinLock) {
 pub(crate) fn reset() {
     SUSPENDED.store(0, Relaxed);
     for table in [&MAIN, &TABLE] {
-        table.store((&raw const EMPTY.slots).cast_mut().cast(), Release);
+        table.store(NO_SLOTS, Release);
     }
 }
 
@@ -285,5 +288,71 @@ mod tests {
         assert_eq!(lookup_anywhere(0x1_0000_0001), Some(rule(5)));
         reset();
         assert_eq!(lookup_anywhere(0x1_0000_0001), None);
+    }
+
+    #[test]
+    fn readers_never_see_the_rule_of_another_address() {
+        const KEYS: u64 = if cfg!(miri) { 60 } else { 16_000 };
+        const FORGOTTEN: core::ops::Range<u64> = 1 << 32..2 << 32;
+        let rule = |key: u64| {
+            Rule::from_sp(8 + key % 64 * 8, None)
+                .unwrap()
+                .with_frame(key as u32)
+        };
+        // Several in each place.
+        let layer = KEYS / 4;
+        let key = move |i: u64| (i % layer * 16 + 1) | (i / layer) << 32;
+        let _turn = crate::testing::rules_in_turn();
+        let lock = SpinLock::new();
+        reset();
+        let done = AtomicU32::new(0);
+        let (lock, done) = (&lock, &done);
+        let seen: u64 = std::thread::scope(|scope| {
+            // One that adds, growing the table; one that forgets, and takes the table away.
+            scope.spawn(move || {
+                let rounds = if cfg!(miri) { 2 } else { 20 };
+                for i in (0..rounds).flat_map(|_| 0..KEYS) {
+                    insert(lock, key(i), rule(key(i)));
+                }
+                done.fetch_add(1, Release);
+            });
+            scope.spawn(move || {
+                while done.load(Acquire) == 0 {
+                    suspend(lock);
+                    forget(lock, FORGOTTEN.start, FORGOTTEN.end);
+                    std::thread::yield_now();
+                    resume(lock);
+                }
+            });
+            let reader = move |first: u64| {
+                let mut seen = 0;
+                let mut i = first;
+                let mut looks = 0;
+                // Some of it when all is there, so that something is seen in any case.
+                while done.load(Acquire) == 0 || looks < KEYS {
+                    looks += 1;
+                    i = (i + 7) % KEYS;
+                    let wanted = rule(key(i));
+                    for found in [view().lookup(key(i)), lookup_anywhere(key(i))] {
+                        // What was forgotten reads as no rule.
+                        assert!(found.is_none_or(|found| found == wanted || found.0 == 0));
+                        seen += u64::from(found == Some(wanted));
+                    }
+                }
+                seen
+            };
+            let readers = [0, 3].map(|first| scope.spawn(move || reader(first)));
+            readers
+                .map(|reader| reader.join().unwrap())
+                .into_iter()
+                .sum()
+        });
+        assert!(seen > 0);
+        for i in 0..KEYS {
+            let forgotten = FORGOTTEN.contains(&key(i));
+            let found = lookup_anywhere(key(i));
+            assert!(found == Some(rule(key(i))) || (forgotten && found.is_none()));
+        }
+        reset();
     }
 }
