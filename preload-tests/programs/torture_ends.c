@@ -82,18 +82,5 @@ int main(int argc, char **argv) {
         once(50000);
         syscall(SYS_exit, 0);
     }
-    if (is("eat")) {
-        /* Memory that is used, until the kernel ends it. */
-        int fd = open(argv[2], O_RDWR);
-        done = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (done == MAP_FAILED) abort();
-        for (size_t i = 0; i < 4096; i++) {
-            ask(1000);
-            void *block = malloc(1 << 20);
-            if (!block) return 1;
-            memset(block, 1, 1 << 20);
-        }
-        return 0;
-    }
     return 7;
 }

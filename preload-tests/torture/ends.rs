@@ -1,5 +1,5 @@
 //! Beginnings and ends that are no ordinary ones: exit in a handler, by a system call alone, anew from
-//! an exit handler; allocators of the program's own; the kernel's lack of memory.
+//! an exit handler; allocators of the program's own.
 
 use super::same_as_plain;
 use crate::support::{Outcome, Report, Run, Source, library, tool};
@@ -175,38 +175,4 @@ fn preloaded_twice_it_counts_once() {
         &program(),
     );
     assert_eq!(outcome.report().calls_by("ask"), 100, "{outcome:?}");
-}
-
-/// The kernel ends the program for lack of memory. `SKIP_HEAP_TEST_CGROUP` names the folder of a
-/// control group for memory (of version 1 or 2) in which this test may make another one.
-#[test]
-#[ignore = "needs a control group: SKIP_HEAP_TEST_CGROUP"]
-fn the_kernels_lack_of_memory_loses_nothing() {
-    let parent = std::env::var_os("SKIP_HEAP_TEST_CGROUP").expect("SKIP_HEAP_TEST_CGROUP");
-    let group = Path::new(&parent).join(format!("skip-heap-test-{}", std::process::id()));
-    fs::create_dir(&group).expect("a control group of our own");
-    let limit = ["memory.max", "memory.limit_in_bytes"]
-        .map(|name| group.join(name))
-        .into_iter()
-        .find(|path| path.exists())
-        .expect("a control group for memory");
-    fs::write(limit, "67108864").expect("the limit");
-    // Without swap, where that is accounted for.
-    let _ = fs::write(group.join("memory.swap.max"), "0");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = counter(folder.path());
-    let outcome = Run::preloaded("/bin/sh")
-        .args(&[
-            "-c",
-            "echo $$ >\"$1/cgroup.procs\" && exec \"$0\" eat \"$2\"",
-        ])
-        .arg(program())
-        .arg(&group)
-        .arg(&path)
-        .finish();
-    fs::remove_dir(&group).expect("our own control group");
-    assert_eq!(outcome.status.to_string(), "signal: 9 (SIGKILL)");
-    let (report, done) = (left_recording(&outcome.tmp()), 100 + counted(&path));
-    let asked = report.calls_by("ask");
-    assert!(done > 1000 && (done..=done + 1).contains(&asked), "{asked}");
 }
