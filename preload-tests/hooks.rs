@@ -1,7 +1,7 @@
 //! Hooks on functions by name: statically linked allocators, the ObStack of Skip programs, what
 //! cannot be hooked and what is said about it.
 
-use crate::support::{Outcome, Report, Run, Source, instructions, library, tool};
+use crate::support::{Outcome, Report, Row, Run, Source, instructions, library, tool};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -322,4 +322,27 @@ fn a_hooked_call_stays_within_the_budget_of_instructions() {
     println!("{added} instructions added");
     assert!(added > 10, "the hook did not run: {added}");
     assert!(added <= BUDGET, "{added} instructions, budget {BUDGET}");
+}
+
+/// The handler interrupts the trampoline at each of its instructions, and what it jumps to.
+#[test]
+fn a_handler_that_interrupts_a_hooked_call_has_its_whole_stack() {
+    for flag in ["-fomit-frame-pointer", "-fno-omit-frame-pointer"] {
+        let program = Source::c("interrupted_hook").flags(&[flag]).build();
+        let outcome = Run::preloaded(program)
+            .env("SKIP_HEAP_HOOKS", "pool_take(size=arg0)")
+            .succeed();
+        let numbers = outcome.numbers();
+        let report = outcome.report();
+        let taken: u64 = report.rows_by("main").iter().map(|row| row.calls).sum();
+        assert_eq!(taken, numbers[0], "{}", report.text);
+        assert_eq!(report.calls_by("in_handler"), numbers[1], "{}", report.text);
+        // Where the library itself was interrupted, main may be farther away than four frames.
+        let is_whole = |row: &&Row| {
+            row.frames.iter().any(|frame| frame == "main")
+                || row.frames[3].starts_with("libskipheap.so")
+        };
+        let rows = report.rows_by("in_handler");
+        assert!(rows.iter().all(is_whole), "{flag}: {}", report.text);
+    }
 }

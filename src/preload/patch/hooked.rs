@@ -5,6 +5,7 @@
 
 use super::builtin::SETS;
 use super::install::{Hooked, Region};
+use super::trampoline::{self, SLOT, Unwinding};
 use super::wanted::{AskedBy, Target};
 use crate::process::Process;
 use crate::record::hook_notes::{self, MATCHED_LATER, UNMATCHED};
@@ -56,6 +57,8 @@ struct HookedObject {
     region: Option<Region>,
     ranges: Vec<(u64, u64)>,
     entries: Vec<(u64, u16)>,
+    /// Its trampolines, and where the displaced instructions of each were.
+    slots: Vec<(u64, Vec<u64>)>,
 }
 
 /// Invariant: null, or a box that is freed only by [`publish`], when nobody reads.
@@ -74,11 +77,18 @@ pub(super) fn with<T>(f: impl FnOnce(&Hooks) -> T) -> Option<T> {
 }
 
 /// What was replaced and could not be freed yet.
-pub(super) struct Retired(Vec<*mut Hooks>);
+pub(super) struct Retired {
+    hooks: Vec<*mut Hooks>,
+    /// Trampolines of objects that are no longer mapped.
+    regions: Vec<Region>,
+}
 
 impl Retired {
     pub(super) const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            hooks: Vec::new(),
+            regions: Vec::new(),
+        }
     }
 }
 
@@ -86,10 +96,13 @@ impl Retired {
 pub(super) fn publish(hooks: Hooks, retired: &mut Retired) {
     let old = NOW.swap(Box::into_raw(Box::new(hooks)), SeqCst);
     if !old.is_null() {
-        retired.0.push(old);
+        retired.hooks.push(old);
     }
     if READERS.load(SeqCst) == 0 {
-        for old in retired.0.drain(..) {
+        for region in retired.regions.drain(..) {
+            region.unmap();
+        }
+        for old in retired.hooks.drain(..) {
             // SAFETY: it came from a box of this process's heap, and was replaced before nobody was
             // seen reading: who reads now was counted later, and so has found what replaced it.
             drop(unsafe { Box::from_raw(old) });
@@ -113,6 +126,18 @@ impl Hooks {
             .checked_sub(1)
             .and_then(|i| self.ranges.get(i))
             .is_some_and(|range| address < range.1)
+    }
+
+    /// How to unwind from an address in a trampoline.
+    pub(super) fn unwinding_at(&self, address: u64) -> Option<Unwinding> {
+        let (slot, originals) = self
+            .objects
+            .iter()
+            .flat_map(|object| &object.slots)
+            .find(|(slot, _)| (*slot..*slot + SLOT as u64).contains(&address))?;
+        // SAFETY: the trampoline is mapped and readable while it can be found here.
+        let code = unsafe { &*(*slot as *const [u8; SLOT]) };
+        trampoline::unwinding_at(code, *slot, originals, address)
     }
 
     pub(super) fn has_entries(&self) -> bool {
@@ -205,6 +230,7 @@ impl Hooks {
             region,
             ranges: Vec::new(),
             entries: Vec::new(),
+            slots: Vec::new(),
         };
         for hooked in all {
             let name = hooked.target.name.escape_ascii();
@@ -223,6 +249,7 @@ impl Hooks {
             }
             object.entries.push((hooked.target.start, hooked.index));
             object.ranges.extend(hooked.ranges);
+            object.slots.push((hooked.slot, hooked.originals));
             if !self.hooked.contains(&hooked.index) {
                 self.hooked.push(hooked.index);
             }
@@ -248,13 +275,13 @@ impl Hooks {
         }
     }
 
-    /// Forgets the object with this dynamic section, which is no longer mapped, and gives back its
-    /// trampolines.
-    pub(super) fn remove(&mut self, dynamic: usize) {
+    /// Forgets the object with this dynamic section, which is no longer mapped. Its trampolines go
+    /// when nobody reads them any more.
+    pub(super) fn remove(&mut self, dynamic: usize, retired: &mut Retired) {
         self.objects.retain(|object| {
             let gone = object.dynamic == dynamic;
-            if let (true, Some(region)) = (gone, &object.region) {
-                region.unmap();
+            if gone {
+                retired.regions.extend(object.region.clone());
             }
             !gone
         });

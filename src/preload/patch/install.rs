@@ -11,8 +11,9 @@ use super::wanted::{Part, Piece, Target, piece_of};
 use crate::hot;
 use crate::record::hook_spec::Nested;
 use crate::symbolize::hash::FastMap;
-use crate::sys;
 use crate::unwind::is_code;
+use crate::{process, sys, unwind};
+use iced_x86::Instruction;
 
 /// A target and what became of it.
 pub(crate) struct Hooked {
@@ -24,6 +25,10 @@ pub(crate) struct Hooked {
     pub(crate) ranges: Vec<(u64, u64)>,
     /// Copies that the compiler made of it, which are not hooked.
     pub(crate) copies: Vec<Vec<u8>>,
+    /// Its trampoline.
+    pub(crate) slot: u64,
+    /// Where the displaced instructions were, and the first that is not.
+    pub(crate) originals: Vec<u64>,
 }
 
 /// Longest padding that is looked at, in bytes: functions are aligned to 16 or 32.
@@ -55,8 +60,12 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// Gives the memory back. Nothing jumps there any more: the object is no longer mapped.
+    /// Gives the memory back, and has nobody unwind by what was there. Nothing jumps there any more: the object is no longer mapped.
     pub(crate) fn unmap(&self) {
+        if let Some(process) = process::process() {
+            let start = self.start as u64;
+            unwind::forget(process, start, start + self.len);
+        }
         memory::unmap(self.start as *mut u8, self.len);
     }
 }
@@ -74,6 +83,8 @@ pub(crate) fn install(
             index,
             outcome: Ok(()),
             copies: Vec::new(),
+            slot: 0,
+            originals: Vec::new(),
             target,
         })
         .collect();
@@ -109,6 +120,16 @@ pub(crate) fn install(
         return (all, None);
     }
     let bypasses = bypasses(&all, &drafts);
+    for (hooked, draft) in all.iter_mut().zip(&drafts) {
+        if let Some(draft) = draft {
+            let plan = &draft.plan;
+            hooked.slot = draft.slot;
+            hooked.originals = plan.displaced.iter().map(Instruction::ip).collect();
+            hooked
+                .originals
+                .extend(plan.call.is_none().then_some(plan.resume));
+        }
+    }
     for (hooked, draft) in all.iter_mut().zip(&drafts) {
         if let Some(draft) = draft
             && !write_entry(draft)

@@ -38,6 +38,7 @@ mod wanted;
 mod watch;
 
 pub(crate) use frames::Flags;
+pub(crate) use trampoline::Unwinding;
 pub(crate) use watch::loader_changed;
 
 use crate::process::{self, Process};
@@ -143,7 +144,7 @@ fn change(change: &Change, retired: &mut Retired) {
     };
     let before = state.progress();
     for &dynamic in &change.gone {
-        state.remove(dynamic);
+        state.remove(dynamic, retired);
     }
     // What was wrong with them was said at the start.
     let specs = read_specs(&mut Vec::new());
@@ -214,6 +215,12 @@ pub(crate) fn describe(process: &Process) {
                     the process was forked while another thread loaded one";
         let _ = process.recording.add_note(line.as_bytes());
     }
+}
+
+/// How to unwind from a trampoline to which something returns, or which was interrupted. Cold
+/// section.
+pub(crate) fn unwinding_at(address: u64) -> Option<Unwinding> {
+    hooked::with(|hooks| hooks.unwinding_at(address)).flatten()
 }
 
 /// What standard error has to be told.

@@ -20,7 +20,8 @@ use super::plan::Plan;
 use crate::record::hook_spec::SizeOf;
 use crate::record::layout::SIZE_BITS;
 use iced_x86::{
-    BlockEncoder, BlockEncoderOptions, Code, FlowControl, Instruction, InstructionBlock,
+    BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, FlowControl, Instruction,
+    InstructionBlock,
 };
 
 /// Bytes at the start of a region of trampolines: the mask of what no size has, and the address of
@@ -159,6 +160,41 @@ pub(crate) fn head(size: &SizeOf, index: u16, region: u64, slot: u64) -> Vec<u8>
     // pop rdi
     a.emit(&[0x5f]);
     a.code
+}
+
+/// How to unwind from a trampoline, which has no unwind information.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unwinding {
+    /// The CFA of the hooked function's call lies so many bytes above rsp.
+    Cfa(u64),
+    /// As the hooked function itself says for this address of its own.
+    AsAt(u64),
+}
+
+/// Where a trampoline at `slot` is about to run the instruction at `address`. `originals` are the old
+/// addresses of the displaced instructions, and the one behind them.
+pub(crate) fn unwinding_at(
+    code: &[u8],
+    slot: u64,
+    originals: &[u64],
+    address: u64,
+) -> Option<Unwinding> {
+    let before = Decoder::with_ip(64, code.get(INDEX..)?, entrance(slot), DecoderOptions::NONE)
+        .into_iter()
+        .take_while(|instruction| instruction.ip() < address && !instruction.is_invalid());
+    let mut offset = 8;
+    let mut displaced = None;
+    for instruction in before {
+        match instruction.code() {
+            Code::Push_r64 if offset == 8 => offset = 16,
+            Code::Pop_r64 if displaced.is_none() => displaced = Some(0),
+            _ => displaced = displaced.map(|number: usize| number + 1),
+        }
+    }
+    match displaced {
+        None => Some(Unwinding::Cfa(offset)),
+        Some(number) => originals.get(number).copied().map(Unwinding::AsAt),
+    }
 }
 
 /// Where the entry of the function jumps to.
@@ -305,6 +341,23 @@ mod tests {
                 assert_eq!(branch.near_branch64(), last.ip(), "{expression}");
             }
         }
+    }
+
+    #[test]
+    fn every_instruction_can_be_unwound_from() {
+        let code = head(&size("arg0*arg1"), 9, 0x1000, 0x1010);
+        let all = decode(&code[INDEX..], 0x1018).unwrap();
+        let at = |code: &[u8], address| unwinding_at(code, 0x1010, &[0x5000, 0x5001], address);
+        assert_eq!(at(&code, 0x1018), Some(Unwinding::Cfa(8)));
+        for instruction in &all[1..] {
+            assert_eq!(at(&code, instruction.ip()), Some(Unwinding::Cfa(16)));
+        }
+        // push rbp; pop r12; nop
+        let bypass = all.last().unwrap().next_ip();
+        let code = [&code[..], b"\x55\x41\x5c\x90"].concat();
+        assert_eq!(at(&code, bypass), Some(Unwinding::AsAt(0x5000)));
+        assert_eq!(at(&code, bypass + 1), Some(Unwinding::AsAt(0x5001)));
+        assert_eq!(at(&code, bypass + 3), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::jit_dump::JitDump;
 use super::modules::{Map, Module, Modules, get, get_or_put, map};
 use super::rule::{Rule, Special};
 use super::{EXACT, made_code, table};
-use crate::patch;
+use crate::patch::{self, Unwinding};
 use crate::process::Process;
 use crate::record::layout::{FRAME_EXACT, FrameRecord};
 use core::ptr;
@@ -110,15 +110,21 @@ impl Registry {
         let svma = module
             .as_ref()
             .map_or(address, |m| address.wrapping_sub(m.bias));
+        let of_trampoline = match &module {
+            Some(_) => None,
+            None => patch::unwinding_at(address).and_then(|how| self.of_trampoline(process, how)),
+        };
         let step = match &module {
             Some(module) => self.step(module, address, lookup, exact),
-            None => made_code::rule(address)
-                .filter(|_| !exact)
+            None => of_trampoline
+                .or_else(|| made_code::rule(address).filter(|_| !exact))
                 .unwrap_or(Rule::special(Special::Guess)),
         };
-        let wrapped = module
-            .as_ref()
-            .is_some_and(|m| m.is_wrapper(if exact { svma } else { svma.wrapping_sub(1) }));
+        let wrapped = match &module {
+            Some(module) => module.is_wrapper(if exact { svma } else { svma.wrapping_sub(1) }),
+            // It is no function that anybody called.
+            None => of_trampoline.is_some(),
+        };
         let flags = patch::Flags::of(address, exact);
         // In a hooked function the frame has to say so, wrapper or not.
         let rule = if wrapped && !flags.inside && step.transparent().is_transparent() {
@@ -140,6 +146,16 @@ impl Registry {
         };
         table::insert(&process.rules_lock, key, rule);
         rule
+    }
+
+    fn of_trampoline(&self, process: &Process, how: Unwinding) -> Option<Rule> {
+        match how {
+            Unwinding::Cfa(offset) => Rule::from_sp(offset, None),
+            Unwinding::AsAt(original) => {
+                let module = self.modules.at(process, original)?;
+                Some(self.step(&module, original, original, true))
+            }
+        }
     }
 
     fn frame_id(&self, process: &Process, frame: FrameRecord) -> Option<u32> {

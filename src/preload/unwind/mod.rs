@@ -56,6 +56,11 @@ fn registry(process: &Process) -> Option<&'static Registry> {
     unsafe { process.registry.load(Acquire).as_ref() }
 }
 
+/// Forgets the rules of code that is about to be unmapped. Cold section.
+pub(crate) fn forget(process: &Process, start: u64, end: u64) {
+    table::forget(&process.rules_lock, start, end);
+}
+
 /// Runs the program's `dlclose` so that no rule of an unloaded module is used for another that
 /// takes its place.
 pub(crate) fn around_unload<T>(process: &Process, unload: impl FnOnce() -> T) -> T {

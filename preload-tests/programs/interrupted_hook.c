@@ -1,0 +1,36 @@
+/* A signal handler that allocates, in the middle of calls of a hooked function. Prints how often each ran. */
+#include "fixture.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static volatile long runs;
+static char room[1 << 16];
+static size_t used;
+
+FUNCTION void in_handler(int signal) {
+    (void)signal;
+    runs++;
+    KEEP(malloc(24));
+}
+static FUNCTION void *pool_take(size_t size) {
+    volatile size_t padded = (size + 7) & ~(size_t)7;
+    used = (used + padded) % (sizeof room - 4096);
+    KEEP(room);
+    return room + used;
+}
+
+int main(void) {
+    struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_REAL, &often, NULL);
+    long asked = 0;
+    for (; asked < 1000000 || runs < 2000; asked++) KEEP(pool_take(16));
+    setitimer(ITIMER_REAL, &never, NULL);
+    char line[60];
+    int length = snprintf(line, sizeof line, "%ld %ld\n", asked, runs);
+    return write(1, line, length) == length ? 0 : 1;
+}
