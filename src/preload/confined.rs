@@ -12,7 +12,7 @@
 
 use crate::process::{self, Process};
 use crate::settings::settings;
-use crate::{lifecycle, log, real, sys, thread};
+use crate::{exit_report, lifecycle, log, real, sys, thread};
 use core::ffi::{c_int, c_long, c_ulong};
 use core::sync::atomic::{AtomicU8, Ordering::*};
 
@@ -97,8 +97,7 @@ fn around<T: Copy + Into<i64>>(state: u8, call: impl FnOnce() -> T) -> T {
 
 /// Says where the recording is, where nobody else knows.
 fn announce(process: &Process) {
-    let path = process.recording.path().unwrap_or(&[]);
-    let path = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let path = exit_report::path_of(process);
     if settings().session.get().is_empty() && !path.is_empty() {
         log::line(&[
             b"heap profiler: the program confines its system calls (seccomp), so it cannot write the \

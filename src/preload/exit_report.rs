@@ -41,7 +41,8 @@ pub(crate) fn write(process: &Process) {
     }
 }
 
-fn path_of(process: &Process) -> &[u8] {
+/// Path of the recording, for messages; empty without one.
+pub(crate) fn path_of(process: &Process) -> &[u8] {
     let path = process.recording.path().unwrap_or(&[]);
     path.split(|&byte| byte == 0).next().unwrap_or(&[])
 }
