@@ -322,7 +322,7 @@ pub(crate) unsafe fn restore_vectors(room: usize) {
 /// # Safety
 /// `record` points to a site record that no other thread counts in.
 #[inline(always)]
-pub(crate) unsafe fn increment_count(record: *mut u64) {
+pub(crate) unsafe fn increment_count(record: *mut SiteRecord) {
     // SAFETY: as the caller promises.
     unsafe {
         asm!(
@@ -363,13 +363,13 @@ macro_rules! hook {
                 "mov rcx, {function} << {size_bits}",
                 "or rdi, rcx",
                 ".endif",
-                "jmp {record}",
+                "jmp qword ptr [rip + {record}]",
                 "2: ret",
                 ".cfi_endproc",
                 next = sym $slot,
                 function = const $function,
                 size_bits = const crate::record::layout::SIZE_BITS,
-                record = sym crate::hot::record,
+                record = sym crate::hot::RECORD,
             )
         }
     };

@@ -79,7 +79,7 @@ unsafe extern "C" fn posix_memalign_body(
     unsafe {
         let error = real::posix_memalign(out, align, size);
         if error == 0 {
-            thread::record_rest(size as u64 | 4 << SIZE_BITS, entry, bp, ptr::null_mut());
+            thread::record_rest(size as u64 | 4 << SIZE_BITS, entry, bp, *out);
         }
         error
     }

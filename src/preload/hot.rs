@@ -44,6 +44,13 @@ use crate::thread::{
     OFFSET_STACK_LO,
 };
 use crate::unwind::Rule;
+use core::ffi::c_void;
+use core::sync::atomic::AtomicPtr;
+
+/// Where the hooks of allocation functions go on when memory was given: [`record`], or another
+/// function of the same contract where more than the count of four frames is wanted. Set before the
+/// first allocation is recorded.
+pub(crate) static RECORD: AtomicPtr<c_void> = AtomicPtr::new(record as *mut c_void);
 
 // Labels are numbers: the tens say what, the units of which frame.
 //   1n  the next slots        2n  the rule's slot is found

@@ -239,7 +239,16 @@ impl Recording {
             h.pid = sys::pid();
             h.ppid = libc::getppid() as u32;
             h.start_ns = sys::now_ns();
-            h.stack_depth = 4;
+            h.stack_depth = settings().stack_depth;
+            h.flags = 0;
+            if settings().live {
+                h.flags |= LIVE;
+            }
+            if settings().stack_depth > 4 {
+                h.flags |= WHOLE_STACKS;
+            }
+            h.control = if settings().stopped { STOPPED } else { 0 };
+            h.sample_bytes = settings().sample_bytes;
             h.forked = u32::from(forked);
             h.exe_len = exe.len().min(EXE_LEN) as u32;
             ptr::copy_nonoverlapping(exe.as_ptr(), (&raw mut h.exe).cast(), h.exe_len as usize);
@@ -279,6 +288,17 @@ impl Recording {
                 len as usize - size_of::<ChunkHeader>(),
             ))
         }
+    }
+
+    /// Takes a chunk for the sites that a thread counts. As [`Self::chunk`].
+    pub(crate) fn sites_chunk(&self, pages: u32, thread: u32) -> Result<(*mut u8, usize), Full> {
+        let (chunk, len) = self.chunk(CHUNK_SITES, pages)?;
+        // SAFETY: the chunk was just made ours; its header lies in front.
+        unsafe {
+            let header: *mut ChunkHeader = chunk.sub(size_of::<ChunkHeader>()).cast();
+            (&raw mut (*header).thread).write_volatile(thread);
+        }
+        Ok((chunk, len))
     }
 
     /// Appends a record of `parts`, padded to 16 bytes, and returns its id.

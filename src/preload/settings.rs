@@ -71,6 +71,27 @@ pub(crate) struct Settings {
     pub(crate) bad_verify: bool,
     /// The value of `SKIP_HEAP_PROFILE` is none that we know.
     pub(crate) bad_profile: bool,
+    /// `SKIP_HEAP_STACK_DEPTH`: most frames that reports show of a stack. Above 4, whole stacks are
+    /// recorded.
+    pub(crate) stack_depth: u32,
+    /// Its value is none that we know.
+    pub(crate) bad_stack_depth: bool,
+    /// `SKIP_HEAP_LIVE` or `SKIP_HEAP_LEAK_CHECK`: blocks are followed until they are freed.
+    pub(crate) live: bool,
+    /// `SKIP_HEAP_LEAK_CHECK`.
+    pub(crate) leak_check: bool,
+    /// `SKIP_HEAP_SAMPLE`, 0: every allocation is recorded.
+    pub(crate) sample_bytes: u64,
+    /// Its value is none that we know.
+    pub(crate) bad_sample: bool,
+    /// `SKIP_HEAP_STOPPED`.
+    pub(crate) stopped: bool,
+    /// `SKIP_HEAP_COLUMNS` is `all`.
+    pub(crate) all_columns: bool,
+    /// Its value is none that we know.
+    pub(crate) bad_columns: bool,
+    /// `SKIP_HEAP_SUPPRESSIONS`.
+    pub(crate) suppressions: Text<PATH_LEN>,
 }
 
 struct Shared(UnsafeCell<Settings>);
@@ -91,6 +112,16 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     verify: 0,
     bad_verify: false,
     bad_profile: false,
+    stack_depth: 4,
+    bad_stack_depth: false,
+    live: false,
+    leak_check: false,
+    sample_bytes: 0,
+    bad_sample: false,
+    stopped: false,
+    all_columns: false,
+    bad_columns: false,
+    suppressions: Text::new(),
 }));
 
 /// The settings; call it only after [`read`].
@@ -176,5 +207,19 @@ pub(crate) unsafe fn read() -> bool {
     s.bad_verify = verify.is_none();
     s.verify = verify.unwrap_or(0);
     s.keep = variable(settings::KEEP) == Some(b"1");
+    let depth = settings::stack_depth(variable(settings::STACK_DEPTH));
+    s.bad_stack_depth = depth.is_none();
+    s.stack_depth = depth.unwrap_or(4);
+    let sample = settings::sample_bytes(variable(settings::SAMPLE));
+    s.bad_sample = sample.is_none();
+    s.sample_bytes = sample.unwrap_or(0);
+    s.leak_check = variable(settings::LEAK_CHECK) == Some(b"1");
+    s.live = s.leak_check || variable(settings::LIVE) == Some(b"1");
+    s.stopped = variable(settings::STOPPED) == Some(b"1");
+    s.suppressions
+        .set(variable(settings::SUPPRESSIONS).unwrap_or(b""));
+    let columns = variable(settings::COLUMNS).unwrap_or(b"");
+    s.all_columns = columns == b"all";
+    s.bad_columns = !matches!(columns, b"" | b"seed" | b"all");
     true
 }

@@ -5,18 +5,20 @@
 //! private memory: a power of two of words, each a record's address with 16 bits of the hash below
 //! it.
 //!
-//! [`Table::count`] is the hot path, at any moment, also in a signal handler that interrupted it in
+//! [`Table::find`] is the hot path, at any moment, also in a signal handler that interrupted it in
 //! the same thread; an index that was replaced therefore stays readable. Such a handler may also fork,
 //! and the child go on in the middle of a search: table and index read as zeros there, which is a
 //! search that ends without a site.
 
 use crate::process::Process;
 use crate::record::PAGE;
-use crate::record::layout::{CHUNK_SITES, SiteRecord};
+use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, SiteRecord};
 use crate::recording::{Full, LARGEST_CHUNK};
+use crate::settings::settings;
+use crate::sys;
 use crate::unwind::Frames;
-use crate::{arch, sys};
 use core::mem::offset_of;
+use core::ptr;
 
 /// Slots of a thread's first index, 4 KiB.
 const FIRST_SLOTS: usize = 512;
@@ -28,9 +30,9 @@ pub(crate) struct Table {
     index: *mut u64,
     mask: usize,
     used: usize,
-    /// Where the next record goes, and the end of the chunk.
-    next: *mut SiteRecord,
-    end: *mut SiteRecord,
+    /// Where the next record goes, and the bytes from there to the end of the chunk.
+    next: *mut u8,
+    room: usize,
     /// Pages of the last chunk.
     pages: u32,
 }
@@ -59,16 +61,16 @@ fn tag(hash: u64) -> u16 {
 }
 
 impl Table {
-    /// Counts one allocation; false when the site is new.
+    /// The record of a site; null when the site is new.
     ///
     /// # Safety
     /// The table belongs to the calling thread and was begun.
     #[inline(always)]
-    pub(crate) unsafe fn count(&self, frames: Frames, size: u64) -> bool {
+    pub(crate) unsafe fn find(&self, frames: Frames, size: u64) -> *mut SiteRecord {
         let hash = hash(frames, size);
         let index = self.index;
         if index.is_null() {
-            return false;
+            return ptr::null_mut();
         }
         let mut at = home(hash) & self.mask;
         loop {
@@ -82,12 +84,11 @@ impl Table {
                         && *record.add(1) == frames.second
                         && *record.add(2) == size
                     {
-                        arch::increment_count(record);
-                        return true;
+                        return record.cast();
                     }
                 }
                 if word == 0 {
-                    return false;
+                    return ptr::null_mut();
                 }
             }
             at = (at + 1) & self.mask;
@@ -106,17 +107,19 @@ impl Table {
         }
     }
 
-    /// Counts the first allocation of a site. Cold section.
+    /// Makes the record of a site, with a count of 0. Cold section.
     pub(crate) fn insert(
         &mut self,
         process: &Process,
+        thread: u32,
         frames: Frames,
         size: u64,
-    ) -> Result<(), Full> {
+    ) -> Result<*mut SiteRecord, Full> {
         // A signal handler may have made the site, or replaced the index, since the look-up.
         // SAFETY: the table is the calling thread's.
-        if unsafe { self.count(frames, size) } {
-            return Ok(());
+        let known = unsafe { self.find(frames, size) };
+        if !known.is_null() {
+            return Ok(known);
         }
         if self.used * 3 >= (self.mask + 1) * 2 {
             // A fuller index is slower, no more; the last slot stays free so that searches end.
@@ -124,29 +127,40 @@ impl Table {
                 return Err(Full);
             }
         }
-        if self.next == self.end {
+        let live = settings().live;
+        let len = if live {
+            LIVE_SITE_LEN
+        } else {
+            size_of::<SiteRecord>()
+        };
+        if self.room < len {
             let pages = (self.pages * 2).clamp(1, LARGEST_CHUNK);
-            let (chunk, len) = process.recording.chunk(CHUNK_SITES, pages)?;
-            debug_assert!(len < (u64::from(pages) * PAGE) as usize);
+            let (chunk, room) = process.recording.sites_chunk(pages, thread)?;
+            debug_assert!(room < (u64::from(pages) * PAGE) as usize);
+            let skipped = if live {
+                LIVE_SITES_START - size_of::<ChunkHeader>()
+            } else {
+                0
+            };
             self.pages = pages;
-            self.next = chunk.cast();
-            self.end = self.next.wrapping_add(len / size_of::<SiteRecord>());
+            self.next = chunk.wrapping_add(skipped);
+            self.room = room - skipped;
         }
-        let record = self.next;
-        self.next = record.wrapping_add(1);
-        // SAFETY: the record lies in this thread's chunk. The count comes last: it is what makes
-        // the record visible.
+        let record: *mut SiteRecord = self.next.cast();
+        self.next = self.next.wrapping_add(len);
+        self.room -= len;
+        // SAFETY: the record lies in this thread's chunk. What it counts comes last: that is what
+        // makes the record visible.
         unsafe {
             let key = record.cast::<u64>();
             key.write_volatile(frames.first);
             key.add(1).write_volatile(frames.second);
             key.add(2).write_volatile(size);
             core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
-            key.add(3).write_volatile(1);
         }
         self.used += 1;
         self.put(record, hash(frames, size));
-        Ok(())
+        Ok(record)
     }
 
     fn put(&mut self, record: *mut SiteRecord, hash: u64) {
@@ -226,11 +240,13 @@ mod tests {
             second: u64::from(c) | u64::from(d) << 32,
         };
         // SAFETY: the table was begun, and is this thread's.
-        let known = unsafe { table.count(frames, size) };
-        assert_eq!(known, model.contains_key(&site));
-        if !known {
-            table.insert(process, frames, size)?;
+        let mut record = unsafe { table.find(frames, size) };
+        assert_eq!(!record.is_null(), model.contains_key(&site));
+        if record.is_null() {
+            record = table.insert(process, 1, frames, size)?;
         }
+        // SAFETY: a record of this table.
+        unsafe { crate::arch::increment_count(record) };
         *model.entry(site).or_insert(0) += 1;
         Ok(())
     }

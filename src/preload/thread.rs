@@ -8,6 +8,7 @@
 //! [`record_rest`] may run at any moment.
 
 use crate::process;
+use crate::record::layout::SiteRecord;
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
@@ -35,6 +36,8 @@ pub(crate) struct Thread {
     sites: UnsafeCell<Table>,
     /// Kernel's id of the thread that uses this state, 0 when free.
     owner: AtomicU32,
+    /// From 1; what the recording knows the state by.
+    number: u32,
     next: *const Thread,
 }
 
@@ -58,22 +61,20 @@ pub(crate) unsafe extern "C" fn record_rest(
             let thread = &*(word as *const Thread);
             if (entry as usize).wrapping_sub(thread.stack_lo) < thread.stack_len {
                 let frames = walk::walk(entry, bp, thread.stack_hi as u64);
-                if !(*thread.sites.get()).count(frames, size) {
-                    new_site(thread, frames, size);
-                }
+                count(thread, frames, size, block);
                 return block;
             }
         }
     }
     // SAFETY: as the caller promises.
-    unsafe { record_elsewhere(word, size, entry, bp) };
+    unsafe { record_elsewhere(word, size, entry, bp, block) };
     block
 }
 
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
 #[cold]
 #[inline(never)]
-unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
+unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, block: *mut c_void) {
     if word == BUSY {
         return;
     }
@@ -127,30 +128,48 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64) {
             }
             careful_walk(entry, bp)
         };
-        if !(*thread.sites.get()).count(frames, size) {
-            new_site(thread, frames, size);
-        }
+        count(thread, frames, size, block);
     }
 }
 
+/// Counts an allocation of the site.
+///
+/// # Safety
+/// The state is the calling thread's.
+#[inline]
+unsafe fn count(thread: &Thread, frames: Frames, size: u64, _block: *mut c_void) {
+    // SAFETY: the table is this thread's, and so are the records that it finds.
+    unsafe {
+        let mut record = (*thread.sites.get()).find(frames, size);
+        if record.is_null() {
+            match new_site(thread, frames, size) {
+                Some(new) => record = new,
+                None => return,
+            }
+        }
+        arch::increment_count(record);
+    }
+}
+
+/// Makes the record of a site; where there is none to be had, counts the loss of an allocation.
 #[cold]
 #[inline(never)]
-fn new_site(thread: &Thread, frames: Frames, size: u64) {
-    let Some(process) = process::process() else {
-        return;
-    };
-    let done = cold_section(|| {
+fn new_site(thread: &Thread, frames: Frames, size: u64) -> Option<*mut SiteRecord> {
+    let process = process::process()?;
+    let made = cold_section(|| {
         // SAFETY: the table is this thread's, signals are blocked, and nobody else uses it.
-        unsafe { (*thread.sites.get()).insert(process, frames, size) }
+        unsafe { (*thread.sites.get()).insert(process, thread.number, frames, size) }
     });
-    if !matches!(done, Some(Ok(()))) {
-        let why = if confined::is_strict() {
-            Loss::Confined
-        } else {
-            Loss::RecordingFull
-        };
-        process.recording.lose(why, 1);
+    if let Some(Ok(record)) = made {
+        return Some(record);
     }
+    let why = if confined::is_strict() {
+        Loss::Confined
+    } else {
+        Loss::RecordingFull
+    };
+    process.recording.lose(why, 1);
+    None
 }
 
 // Where the assembly of the hot path finds the fields.
@@ -199,15 +218,19 @@ pub(crate) fn state_for_tests(process: &process::Process) -> impl Drop {
 }
 
 /// All states of the process's threads. All zeros is an empty pool.
-#[repr(transparent)]
-pub(crate) struct Pool(AtomicPtr<Thread>);
+#[repr(C)]
+pub(crate) struct Pool {
+    first: AtomicPtr<Thread>,
+    /// States made so far.
+    made: AtomicU32,
+}
 
 /// States made at once.
 const SLAB: usize = 32;
 
 impl Pool {
     fn states(&self) -> impl Iterator<Item = &'static Thread> {
-        let mut next: *const Thread = self.0.load(Acquire);
+        let mut next: *const Thread = self.first.load(Acquire);
         core::iter::from_fn(move || {
             // SAFETY: null, or a state of a slab that is never unmapped; `next` was set before the
             // slab was linked in.
@@ -254,15 +277,20 @@ impl Pool {
             return None;
         }
         let last = slab.wrapping_add(SLAB - 1);
+        let first = self.made.fetch_add(SLAB as u32, Relaxed);
+        for i in 0..SLAB {
+            // SAFETY: within the fresh slab.
+            unsafe { (*slab.add(i)).number = first + i as u32 + 1 };
+        }
         for i in 0..SLAB - 1 {
             // SAFETY: within the fresh slab.
             unsafe { (*slab.add(i)).next = slab.add(i + 1) };
         }
-        let mut head = self.0.load(Relaxed);
+        let mut head = self.first.load(Relaxed);
         loop {
             // SAFETY: within the fresh slab.
             unsafe { (*last).next = head };
-            match self.0.compare_exchange(head, slab, Release, Relaxed) {
+            match self.first.compare_exchange(head, slab, Release, Relaxed) {
                 Ok(_) => return Some(()),
                 Err(now) => head = now,
             }

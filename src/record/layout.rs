@@ -3,7 +3,7 @@
 /// First eight bytes of a recording.
 pub(crate) const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 /// Bytes of the header, and offset of the first chunk.
 pub(crate) const HEADER_LEN: u64 = 4096;
 /// First four bytes of a chunk, "SKCH".
@@ -19,6 +19,16 @@ pub(crate) const CHUNK_SITES: u32 = 3;
 pub(crate) const CHUNK_NOTES: u32 = 4;
 /// Chunk of [`TextRecord`]s: the functions that were hooked by name.
 pub(crate) const CHUNK_FUNCTIONS: u32 = 5;
+/// Chunk of [`StackNode`]s.
+pub(crate) const CHUNK_STACKS: u32 = 6;
+/// Chunk of [`TimelinePoint`]s. There is one at most.
+pub(crate) const CHUNK_TIMELINE: u32 = 7;
+/// Chunk of [`ThreadRecord`]s.
+pub(crate) const CHUNK_THREADS: u32 = 8;
+/// Chunk of [`PhaseRecord`]s, each followed by its label, padded to 16 bytes.
+pub(crate) const CHUNK_PHASES: u32 = 9;
+/// Chunk of [`LeakRecord`]s: what the leak check found at the end.
+pub(crate) const CHUNK_LEAKS: u32 = 10;
 
 /// [`Header::state`]: the process had not ended in a way that the library sees.
 pub(crate) const STATE_RUNNING: u32 = 0;
@@ -51,7 +61,7 @@ pub(crate) struct Header {
     pub(crate) start_ns: u64,
     /// End of the recording, nanoseconds since 1970; 0 while running.
     pub(crate) end_ns: u64,
-    /// Number of frames kept for each site.
+    /// Most frames that reports are to show of each stack: 4, or more with [`WHOLE_STACKS`].
     pub(crate) stack_depth: u32,
     /// 1 when the process was made by fork without exec, else 0.
     pub(crate) forked: u32,
@@ -65,8 +75,29 @@ pub(crate) struct Header {
     pub(crate) exe: [u8; EXE_LEN],
     /// Arguments, each ended by a NUL.
     pub(crate) cmdline: [u8; CMDLINE_LEN],
+    /// [`WHOLE_STACKS`], [`LIVE`], [`LEAK_CHECKED`] where they hold.
+    pub(crate) flags: u32,
+    /// What the tool asks of the running process: [`STOPPED`] or 0. The only field that others write.
+    pub(crate) control: u32,
+    /// Mean number of bytes between two samples; 0: every allocation is recorded.
+    pub(crate) sample_bytes: u64,
+    /// Number of the highest peak of live bytes so far, from 1; 0 before the first. See
+    /// [`LiveRecord::epoch`].
+    pub(crate) epoch: u64,
+    /// Live bytes of the whole process, as far as threads have handed in their share. May be below
+    /// zero for a moment.
+    pub(crate) live_bytes: i64,
+    /// The same in blocks.
+    pub(crate) live_blocks: i64,
+    /// Most live bytes at any moment.
+    pub(crate) peak_bytes: u64,
+    /// When that was, nanoseconds since 1970.
+    pub(crate) peak_ns: u64,
+    /// Frees of blocks that were not followed: allocated before the profiler began, while it was
+    /// stopped, not sampled, or by a function that is not hooked.
+    pub(crate) unknown_frees: u64,
     /// Zero; room for later versions.
-    pub(crate) reserved: [u8; 1216],
+    pub(crate) reserved: [u8; 1152],
 }
 
 /// Start of every chunk.
@@ -81,8 +112,10 @@ pub(crate) struct ChunkHeader {
     /// Bytes of records that are complete, counted from the end of this header. Not kept for
     /// [`CHUNK_SITES`], where a site exists as soon as its count is not zero.
     pub(crate) used: u32,
+    /// Of [`CHUNK_SITES`], the number of the thread that counts in it (see [`ThreadRecord`]), else 0.
+    pub(crate) thread: u32,
     /// Zero.
-    pub(crate) reserved: [u64; 2],
+    pub(crate) reserved: [u32; 3],
 }
 
 /// An object file that was mapped into the process.
@@ -139,19 +172,147 @@ pub(crate) struct TextRecord {
 /// All calls of the function count, not only those that are not nested.
 pub(crate) const FUNCTION_ALL: u32 = 1;
 
-/// Allocations of one size from one path of up to four frames, in one thread's share.
+/// [`Header::flags`]: sites have a whole stack, not four frames.
+pub(crate) const WHOLE_STACKS: u32 = 1;
+/// [`Header::flags`]: blocks are followed until they are freed; each site has a [`LiveRecord`].
+pub(crate) const LIVE: u32 = 2;
+/// [`Header::flags`]: the leak check was made at the end; sites without a [`LeakRecord`] have no
+/// unreachable blocks.
+pub(crate) const LEAK_CHECKED: u32 = 4;
+/// [`Header::control`]: allocations are not recorded for now. Frees are still followed.
+pub(crate) const STOPPED: u32 = 1;
+
+/// Allocations of one size from one stack, in one thread's share.
 ///
 /// The same site may occur several times in a recording, once for each thread that used it.
+/// A thread that frees blocks of another's site has a record of that site too, whose count may be 0.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct SiteRecord {
-    /// Frame ids, innermost first; 0 where the stack was shorter.
+    /// Frame ids, innermost first; 0 where the stack was shorter. With [`WHOLE_STACKS`] instead:
+    /// the hash of the stack in the first two, the innermost [`StackNode`]'s id in the third (0:
+    /// no stack), and 0.
     pub(crate) frames: [u32; 4],
     /// Size of each allocation in bytes in the low 48 bits, the index of the allocation function
     /// (see [`FUNCTION_NAMES`]) above.
     pub(crate) size: u64,
-    /// Number of allocations.
+    /// Number of allocations. (Of [`Header::sample_bytes`]: of samples.)
     pub(crate) count: u64,
+}
+
+/// Buckets of [`LiveRecord::ages`].
+pub(crate) const AGES: usize = 26;
+/// Buckets of [`LiveRecord::times`].
+pub(crate) const TIMES: usize = 32;
+/// log2 of the upper end of the first bucket of [`LiveRecord::times`], in nanoseconds.
+pub(crate) const SHORTEST_TIME_LOG2: u32 = 10;
+
+/// What became of a site's blocks, behind its [`SiteRecord`] where [`LIVE`] holds. What a thread frees
+/// of its own and of others' blocks it counts in its own record of the site. All blocks of a site have
+/// the same size.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct LiveRecord {
+    /// Blocks freed, also by realloc.
+    pub(crate) frees: u64,
+    /// Of these, freed by the thread that allocated them before its next allocation.
+    pub(crate) temporary: u64,
+    /// [`SiteRecord::count`] less `frees` at the peak number `epoch`: the share in the live blocks at
+    /// that time, which may be below zero.
+    pub(crate) at_peak: i64,
+    /// Number of the peak that `at_peak` belongs to. Where it is not [`Header::epoch`], nothing has
+    /// changed here since the highest peak, and the share in it is that of now.
+    pub(crate) epoch: u64,
+    /// Calls of realloc that made a larger block of one (counted at the site of the new size).
+    pub(crate) grown: u64,
+    /// Bytes that these had to copy, because the block changed its place.
+    pub(crate) copied: u64,
+    /// Usable bytes less requested bytes, summed up over all allocations.
+    pub(crate) slack: u64,
+    /// Blocks freed by age in allocations of the thread that allocated them: bucket 0 is age 0 (before
+    /// its next allocation), bucket k from 2^(k-1) to 2^k - 1, the last one all above.
+    pub(crate) ages: [u32; AGES],
+    /// Blocks freed by age in time: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
+    /// twice as far, the last one all above.
+    pub(crate) times: [u32; TIMES],
+}
+
+/// Bytes of a site's record where [`LIVE`] holds; else those of [`SiteRecord`].
+pub(crate) const LIVE_SITE_LEN: usize = size_of::<SiteRecord>() + size_of::<LiveRecord>();
+/// Where the first record of a chunk of sites lies behind the start of the chunk, where [`LIVE`]
+/// holds: records are aligned to cache lines. Otherwise right behind the [`ChunkHeader`].
+pub(crate) const LIVE_SITES_START: usize = 64;
+
+/// A frame of a stack, in a tree that grows from the roots.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct StackNode {
+    /// Id of the caller's node (offset in the file / 8), 0 at the root. Always less than its own.
+    pub(crate) parent: u32,
+    /// Frame id, or in a root one of the `CUT_` markers.
+    pub(crate) frame: u32,
+}
+
+/// Longest stack that is recorded, in frames.
+pub(crate) const MOST_FRAMES: u32 = 1024;
+
+/// The state of the heap at a moment.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimelinePoint {
+    /// Nanoseconds since 1970.
+    pub(crate) ns: u64,
+    /// Allocations recorded so far by all threads.
+    pub(crate) allocations: u64,
+    /// Live bytes.
+    pub(crate) live_bytes: u64,
+    /// Live blocks.
+    pub(crate) live_blocks: u64,
+    /// Resident set size of the process in bytes; 0 when that cannot be known.
+    pub(crate) rss: u64,
+}
+
+/// Most [`TimelinePoint`]s; when there are that many, every second one goes.
+pub(crate) const MOST_POINTS: usize = 2000;
+
+/// A state of the library that one thread uses at a time, and after its end another one.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct ThreadRecord {
+    /// Number, from 1.
+    pub(crate) number: u32,
+    /// Kernel's id of the last thread that used it.
+    pub(crate) tid: u32,
+    /// How many threads have used it.
+    pub(crate) uses: u64,
+    /// Name of the last one, ended by NUL or the end.
+    pub(crate) name: [u8; 16],
+}
+
+/// A label that the program gave to what comes next.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct PhaseRecord {
+    /// Nanoseconds since 1970.
+    pub(crate) ns: u64,
+    /// Allocations so far.
+    pub(crate) allocations: u64,
+    /// Live bytes.
+    pub(crate) live_bytes: u64,
+    /// Bytes of the label that follows.
+    pub(crate) len: u32,
+    /// Zero.
+    pub(crate) reserved: u32,
+}
+
+/// Blocks to which no pointer was found at the end.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct LeakRecord {
+    /// Offset of the site's record in the file.
+    pub(crate) site: u64,
+    /// Its unreachable blocks.
+    pub(crate) blocks: u64,
 }
 
 /// In place of a frame id, where the stack goes on but was not followed: at code without usable
@@ -171,7 +332,7 @@ pub(crate) const SIZE_BITS: u32 = 48;
 
 /// Names of the interposed allocation functions, by the index stored above the size. Higher
 /// indices are of functions hooked by name, see [`CHUNK_FUNCTIONS`].
-pub(crate) const FUNCTION_NAMES: [&str; 9] = [
+pub(crate) const FUNCTION_NAMES: [&str; 10] = [
     "malloc",
     "calloc",
     "realloc",
@@ -181,6 +342,7 @@ pub(crate) const FUNCTION_NAMES: [&str; 9] = [
     "memalign",
     "valloc",
     "pvalloc",
+    "skipheap_alloc",
 ];
 
 const _: () = assert!(size_of::<Header>() == HEADER_LEN as usize);
@@ -189,3 +351,9 @@ const _: () = assert!(size_of::<ModuleRecord>() == 32);
 const _: () = assert!(size_of::<FrameRecord>() == 16);
 const _: () = assert!(size_of::<TextRecord>() == 16);
 const _: () = assert!(size_of::<SiteRecord>() == 32);
+const _: () = assert!(LIVE_SITE_LEN == 320);
+const _: () = assert!(size_of::<StackNode>() == 8);
+const _: () = assert!(size_of::<TimelinePoint>() == 40);
+const _: () = assert!(size_of::<ThreadRecord>() == 32);
+const _: () = assert!(size_of::<PhaseRecord>() == 32);
+const _: () = assert!(size_of::<LeakRecord>() == 16);

@@ -15,9 +15,13 @@ pub(crate) enum Loss {
     Confined = 3,
     /// Allocations before the C library had set up the environment.
     TooEarly = 4,
+    /// Blocks that could not be followed until they are freed, for want of memory.
+    NotFollowed = 5,
+    /// Frees that did not fit a counter of lifetimes, which ends at 2^32.
+    LifetimesFull = 6,
 }
 
-/// What a report needs to say about a [`Loss`]. All of them mean that calls and bytes are missing
+/// What a report needs to say about a [`Loss`]. Most of them mean that calls and bytes are missing
 /// from the totals; stacks that were cut are seen in the sites themselves.
 pub(crate) struct LossText {
     /// The cause.
@@ -27,7 +31,7 @@ pub(crate) struct LossText {
 }
 
 /// Every cause, in the order of the reports.
-pub(crate) const LOSSES: [LossText; 5] = [
+pub(crate) const LOSSES: [LossText; 7] = [
     LossText {
         loss: Loss::RecordingFull,
         text: "allocations not recorded: no room for the recording (disk full or file size limit)",
@@ -47,5 +51,13 @@ pub(crate) const LOSSES: [LossText; 5] = [
     LossText {
         loss: Loss::TooEarly,
         text: "allocations not recorded: made before the C library was ready",
+    },
+    LossText {
+        loss: Loss::NotFollowed,
+        text: "blocks not followed until they are freed: no memory for the profiler",
+    },
+    LossText {
+        loss: Loss::LifetimesFull,
+        text: "frees not in the lifetimes: a counter is full",
     },
 ];

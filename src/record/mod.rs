@@ -3,7 +3,7 @@
 //! One definition for both sides. This folder depends on nothing but `core` and `std` basics, and
 //! knows neither the library nor the tool.
 //!
-//! # Format, version 2
+//! # Format, version 3
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.
@@ -22,19 +22,25 @@
 //! |---|---|
 //! | [`layout::CHUNK_MODULES`] | [`layout::ModuleRecord`]s, each followed by its path and build id, padded to 16 bytes |
 //! | [`layout::CHUNK_FRAMES`] | [`layout::FrameRecord`]s of 16 bytes |
-//! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes |
+//! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes; where blocks are followed ([`layout::LIVE`]) each with a [`layout::LiveRecord`] behind it, 320 bytes together |
 //! | [`layout::CHUNK_NOTES`] | [`layout::TextRecord`]s, each followed by a line of text, padded to 16 bytes |
 //! | [`layout::CHUNK_FUNCTIONS`] | [`layout::TextRecord`]s, each followed by a function's name, padded to 16 bytes |
+//! | [`layout::CHUNK_STACKS`] | [`layout::StackNode`]s of 8 bytes |
+//! | [`layout::CHUNK_TIMELINE`] | [`layout::TimelinePoint`]s of 40 bytes |
+//! | [`layout::CHUNK_THREADS`] | [`layout::ThreadRecord`]s of 32 bytes |
+//! | [`layout::CHUNK_PHASES`] | [`layout::PhaseRecord`]s, each followed by its label, padded to 16 bytes |
+//! | [`layout::CHUNK_LEAKS`] | [`layout::LeakRecord`]s of 16 bytes |
 //!
 //! References are file offsets in units of the record's size: a frame id is `offset / 16`, a module
-//! id is `offset / 16`. Offset 0 is the header, so id 0 is free to mean "none".
+//! id is `offset / 16`, a stack's `offset / 8`. Offset 0 is the header, so id 0 is free to mean "none".
 //!
 //! A site whose stack shows that the call was made from inside a hooked function is *nested*: it is
 //! recorded like any other, which costs least, and readers leave it out
 //! ([`reader::Recording::sites`] says how it is told).
 //!
 //! All records only ever grow: a record is written completely before the word that makes it visible
-//! (the chunk's `used`, or a site's `count`), and only `count` changes afterwards.
+//! (the chunk's `used`, or a site's `count` or `frees`). Afterwards only a site's counters change, a
+//! thread's record, and the points of the timeline, which are thinned out in place.
 
 pub(crate) mod filter;
 pub(crate) mod hook_notes;

@@ -85,14 +85,86 @@ pub(crate) struct Frame {
 /// One site of one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Site {
-    /// Frame ids, innermost first, 0 for none.
+    /// Frame ids, innermost first, 0 for none. Direct recursion is one frame. [`Recording::stack`] has
+    /// them all.
     pub(crate) frames: [u32; 4],
+    /// Id of the innermost [`StackNode`]; 0 for none, and where four frames were recorded.
+    pub(crate) node: u32,
     /// Size of each allocation in bytes.
     pub(crate) size: u64,
     /// Index into [`FUNCTION_NAMES`], or that of one of [`Recording::functions`].
     pub(crate) function: u16,
-    /// Number of allocations.
+    /// Number of allocations; of samples, where [`Recording::sample_bytes`] is not 0. 0 for a thread that
+    /// only freed what others had allocated.
     pub(crate) count: u64,
+    /// Number of the thread that counted; 0 when that is not known.
+    pub(crate) thread: u32,
+    /// Offset of the record in the file.
+    pub(crate) offset: u64,
+    /// What became of the blocks, where they were followed. Never of a function hooked by name.
+    pub(crate) live: Option<Live>,
+}
+
+/// What became of a site's blocks, as far as this thread has counted it: see [`LiveRecord`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Live {
+    /// Blocks freed.
+    pub(crate) frees: u64,
+    /// Of these, by the same thread before its next allocation.
+    pub(crate) temporary: u64,
+    /// Share in the live blocks at the peak.
+    pub(crate) at_peak: i64,
+    /// Calls of realloc that made a larger block.
+    pub(crate) grown: u64,
+    /// Bytes that these had to copy.
+    pub(crate) copied: u64,
+    /// Usable less requested bytes of all allocations.
+    pub(crate) slack: u64,
+    /// Freed blocks by age in allocations.
+    pub(crate) ages: [u32; AGES],
+    /// Freed blocks by age in time.
+    pub(crate) times: [u32; TIMES],
+}
+
+/// A thread as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Thread<'a> {
+    /// What [`Site::thread`] says.
+    pub(crate) number: u32,
+    /// Kernel's id of the last thread that had this number.
+    pub(crate) tid: u32,
+    /// How many threads had it, one after another.
+    pub(crate) uses: u64,
+    /// Name of the last one.
+    pub(crate) name: &'a [u8],
+}
+
+/// A label that the program gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Phase<'a> {
+    /// Nanoseconds since 1970.
+    pub(crate) ns: u64,
+    /// Allocations so far.
+    pub(crate) allocations: u64,
+    /// Live bytes.
+    pub(crate) live_bytes: u64,
+    /// The label.
+    pub(crate) label: &'a [u8],
+}
+
+/// The process's live heap as the header has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LiveTotals {
+    /// Live bytes, as far as threads have handed in their share.
+    pub(crate) bytes: u64,
+    /// The same in blocks.
+    pub(crate) blocks: u64,
+    /// Most live bytes at any moment.
+    pub(crate) peak_bytes: u64,
+    /// When that was, nanoseconds since 1970.
+    pub(crate) peak_ns: u64,
+    /// Frees of blocks that were not followed.
+    pub(crate) unknown_frees: u64,
 }
 
 /// A function that was hooked by name.
@@ -113,6 +185,7 @@ pub(crate) struct Recording<'a> {
     missing: u64,
     /// Chunks found: kind, offset of the first record, bytes of records.
     chunks: Vec<(u32, usize, usize)>,
+    flags: u32,
     /// What was hooked by name.
     functions: Vec<Function<'a>>,
 }
@@ -160,6 +233,7 @@ impl<'a> Recording<'a> {
         let missing = Self::extent(bytes).saturating_sub(bytes.len() as u64);
         let end = Self::extent(bytes).min(bytes.len() as u64) as usize;
         let bytes = &bytes[..end];
+        let flags = u32_at(bytes, std::mem::offset_of!(Header, flags));
         let mut chunks = Vec::new();
         let mut offset = HEADER_LEN as usize;
         while offset + size_of::<ChunkHeader>() <= end {
@@ -186,8 +260,12 @@ impl<'a> Recording<'a> {
                 });
             }
             let len = pages as usize * PAGE as usize;
-            let start = offset + size_of::<ChunkHeader>();
-            let room = len.min(end - offset) - size_of::<ChunkHeader>();
+            let head = match kind == CHUNK_SITES && flags & LIVE != 0 {
+                true => LIVE_SITES_START,
+                false => size_of::<ChunkHeader>(),
+            };
+            let start = offset + head;
+            let room = len.min(end - offset).saturating_sub(head);
             let records = if kind == CHUNK_SITES {
                 room
             } else {
@@ -206,6 +284,7 @@ impl<'a> Recording<'a> {
             bytes,
             missing,
             chunks,
+            flags,
             functions: Vec::new(),
         };
         recording.functions = recording
@@ -304,18 +383,29 @@ impl<'a> Recording<'a> {
             .first()
             .and_then(frame)
             .is_some_and(|frame| frame.callee != 0 && frame.callee != site.function);
+        if passed_on {
+            return true;
+        }
         // A signal handler is not called by what it interrupted.
-        passed_on
-            || site
-                .frames
+        let in_hooked = |frames: &[u32]| {
+            frames
                 .iter()
                 .map_while(frame)
                 .take_while(|frame| !frame.exact)
                 .any(|frame| frame.hooked)
+        };
+        match site.node {
+            0 => in_hooked(&site.frames),
+            _ => self.stack(site).is_ok_and(|frames| in_hooked(&frames)),
+        }
     }
 
     fn header_u32(&self, offset: usize) -> u32 {
         u32_at(self.bytes, offset)
+    }
+
+    fn header_u64(&self, offset: usize) -> u64 {
+        u64_at(self.bytes, offset)
     }
 
     /// True when the library saw the orderly end of the process.
@@ -433,22 +523,246 @@ impl<'a> Recording<'a> {
     }
 
     fn all_sites(&self) -> impl Iterator<Item = Site> + '_ {
+        let len = match self.follows_blocks() {
+            true => LIVE_SITE_LEN,
+            false => size_of::<SiteRecord>(),
+        };
         self.chunks
             .iter()
             .filter(|chunk| chunk.0 == CHUNK_SITES)
-            .flat_map(|&(_, start, len)| {
-                self.bytes[start..start + len].chunks_exact(size_of::<SiteRecord>())
+            .flat_map(move |&(_, start, room)| {
+                let chunk = start / PAGE as usize * PAGE as usize;
+                let thread = u32_at(
+                    self.bytes,
+                    chunk + std::mem::offset_of!(ChunkHeader, thread),
+                );
+                self.bytes
+                    .get(start..start + room)
+                    .unwrap_or(&[])
+                    .chunks_exact(len)
+                    .zip((start..).step_by(len))
+                    .filter_map(move |(record, offset)| self.site(record, offset, thread))
             })
+    }
+
+    fn site(&self, record: &[u8], offset: usize, thread: u32) -> Option<Site> {
+        let count = u64_at(record, std::mem::offset_of!(SiteRecord, count));
+        let size = u64_at(record, std::mem::offset_of!(SiteRecord, size));
+        let function = (size >> SIZE_BITS) as u16;
+        let live = record
+            .get(size_of::<SiteRecord>()..)
+            .filter(|live| !live.is_empty())
+            .map(|live| self.live(live, count));
+        if count == 0 && live.is_none_or(|live| live.frees == 0) {
+            return None;
+        }
+        let words = [0, 4, 8, 12].map(|at| u32_at(record, at));
+        let (frames, node) = match self.flags & WHOLE_STACKS {
+            0 => (words, 0),
+            _ => (self.innermost(words[2]), words[2]),
+        };
+        Some(Site {
+            frames,
+            node,
+            size: size & ((1 << SIZE_BITS) - 1),
+            function,
+            count,
+            thread,
+            offset: offset as u64,
+            live: live.filter(|_| usize::from(function) < FUNCTION_NAMES.len()),
+        })
+    }
+
+    fn live(&self, record: &[u8], count: u64) -> Live {
+        use std::mem::offset_of;
+        let word = |at| u64_at(record, at);
+        let buckets = |at, i| u32_at(record, at + 4 * i);
+        let frees = word(offset_of!(LiveRecord, frees));
+        let epoch = self.header_u64(offset_of!(Header, epoch));
+        let at_peak = if word(offset_of!(LiveRecord, epoch)) == epoch {
+            word(offset_of!(LiveRecord, at_peak)) as i64
+        } else {
+            count.wrapping_sub(frees) as i64
+        };
+        Live {
+            frees,
+            temporary: word(offset_of!(LiveRecord, temporary)),
+            at_peak,
+            grown: word(offset_of!(LiveRecord, grown)),
+            copied: word(offset_of!(LiveRecord, copied)),
+            slack: word(offset_of!(LiveRecord, slack)),
+            ages: std::array::from_fn(|i| buckets(offset_of!(LiveRecord, ages), i)),
+            times: std::array::from_fn(|i| buckets(offset_of!(LiveRecord, times), i)),
+        }
+    }
+
+    fn node(&self, id: u32) -> Result<StackNode, FormatError> {
+        let offset = id as usize * size_of::<StackNode>();
+        let corrupt = |what| FormatError::Corrupt {
+            offset: offset as u64,
+            what,
+        };
+        self.chunk_end(CHUNK_STACKS, offset, size_of::<StackNode>())
+            .ok_or(corrupt("a stack id that points at no stack"))?;
+        let node = StackNode {
+            parent: u32_at(self.bytes, offset),
+            frame: u32_at(self.bytes, offset + 4),
+        };
+        match node.parent < id {
+            true => Ok(node),
+            false => Err(corrupt("a stack whose caller comes behind it")),
+        }
+    }
+
+    /// The four innermost frames that differ from the one below; what is damaged reads as no frame.
+    fn innermost(&self, mut id: u32) -> [u32; 4] {
+        let mut frames = [0; 4];
+        let mut taken = 0;
+        let mut last = 0;
+        while let (Some(slot), true) = (frames.get_mut(taken), id != 0) {
+            let Ok(node) = self.node(id) else { break };
+            if node.frame != last {
+                *slot = node.frame;
+                last = node.frame;
+                taken += 1;
+            }
+            id = node.parent;
+        }
+        frames
+    }
+
+    /// All frame ids of a site, innermost first; the last may be a `CUT_` marker. Recursion is as it was, where
+    /// whole stacks were recorded.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] when an id points at no stack.
+    pub(crate) fn stack(&self, site: &Site) -> Result<Vec<u32>, FormatError> {
+        if self.flags & WHOLE_STACKS == 0 {
+            let known = site.frames.iter().copied().take_while(|&id| id != 0);
+            return Ok(known.collect());
+        }
+        let mut frames = Vec::new();
+        let mut id = site.node;
+        while id != 0 {
+            let node = self.node(id)?;
+            frames.push(node.frame);
+            id = node.parent;
+        }
+        Ok(frames)
+    }
+
+    /// Were whole stacks recorded, not four frames?
+    pub(crate) fn has_whole_stacks(&self) -> bool {
+        self.flags & WHOLE_STACKS != 0
+    }
+
+    /// Most frames that a report is to show of a stack.
+    pub(crate) fn stack_depth(&self) -> u32 {
+        self.header_u32(std::mem::offset_of!(Header, stack_depth))
+    }
+
+    /// Were blocks followed until they were freed?
+    pub(crate) fn follows_blocks(&self) -> bool {
+        self.flags & LIVE != 0
+    }
+
+    /// Mean number of bytes between two samples; 0 when every allocation was recorded.
+    pub(crate) fn sample_bytes(&self) -> u64 {
+        self.header_u64(std::mem::offset_of!(Header, sample_bytes))
+    }
+
+    /// The live heap, where blocks were followed.
+    pub(crate) fn live_totals(&self) -> Option<LiveTotals> {
+        use std::mem::offset_of;
+        // For a moment they may be below zero.
+        let signed = |at| u64::try_from(self.header_u64(at) as i64).unwrap_or(0);
+        self.follows_blocks().then(|| LiveTotals {
+            bytes: signed(offset_of!(Header, live_bytes)),
+            blocks: signed(offset_of!(Header, live_blocks)),
+            peak_bytes: self.header_u64(offset_of!(Header, peak_bytes)),
+            peak_ns: self.header_u64(offset_of!(Header, peak_ns)),
+            unknown_frees: self.header_u64(offset_of!(Header, unknown_frees)),
+        })
+    }
+
+    fn records(&self, kind: u32, len: usize) -> impl Iterator<Item = &'a [u8]> + '_ {
+        let bytes = self.bytes;
+        self.chunks
+            .iter()
+            .filter(move |chunk| chunk.0 == kind)
+            .flat_map(move |&(_, start, room)| {
+                bytes
+                    .get(start..start + room)
+                    .unwrap_or(&[])
+                    .chunks_exact(len)
+            })
+    }
+
+    /// The timeline, in the order of time.
+    pub(crate) fn timeline(&self) -> Vec<TimelinePoint> {
+        let mut points: Vec<_> = self
+            .records(CHUNK_TIMELINE, size_of::<TimelinePoint>())
+            .map(|record| TimelinePoint {
+                ns: u64_at(record, 0),
+                allocations: u64_at(record, 8),
+                live_bytes: u64_at(record, 16),
+                live_blocks: u64_at(record, 24),
+                rss: u64_at(record, 32),
+            })
+            .collect();
+        // While it is thinned out, points are there twice.
+        points.sort_unstable_by_key(|point| point.ns);
+        points.dedup();
+        points
+    }
+
+    /// The threads that have recorded.
+    pub(crate) fn threads(&self) -> impl Iterator<Item = Thread<'a>> + '_ {
+        self.records(CHUNK_THREADS, size_of::<ThreadRecord>())
             .filter_map(|record| {
-                let count = u64_at(record, std::mem::offset_of!(SiteRecord, count));
-                let size = u64_at(record, std::mem::offset_of!(SiteRecord, size));
-                (count != 0).then(|| Site {
-                    frames: [0, 4, 8, 12].map(|at| u32_at(record, at)),
-                    size: size & ((1 << SIZE_BITS) - 1),
-                    function: (size >> SIZE_BITS) as u16,
-                    count,
+                let name = record.get(16..)?;
+                Some(Thread {
+                    number: u32_at(record, 0),
+                    tid: u32_at(record, 4),
+                    uses: u64_at(record, 8),
+                    name: name.split(|&byte| byte == 0).next().unwrap_or(&[]),
                 })
             })
+    }
+
+    /// The labels that the program gave, in the order of time.
+    pub(crate) fn phases(&self) -> impl Iterator<Item = Phase<'a>> + '_ {
+        let bytes = self.bytes;
+        self.chunks
+            .iter()
+            .filter(|chunk| chunk.0 == CHUNK_PHASES)
+            .flat_map(move |&(_, start, room)| {
+                let mut rest = bytes.get(start..start + room).unwrap_or(&[]);
+                std::iter::from_fn(move || {
+                    let len = u32_at(rest, std::mem::offset_of!(PhaseRecord, len)) as usize;
+                    let end = size_of::<PhaseRecord>().checked_add(len)?;
+                    let phase = Phase {
+                        ns: u64_at(rest, 0),
+                        allocations: u64_at(rest, 8),
+                        live_bytes: u64_at(rest, 16),
+                        label: rest.get(size_of::<PhaseRecord>()..end)?,
+                    };
+                    rest = rest.get(end.next_multiple_of(16)..).unwrap_or(&[]);
+                    Some(phase)
+                })
+            })
+    }
+
+    /// What the leak check found at the end: unreachable blocks by [`Site::offset`]. `None` when it was
+    /// not made.
+    pub(crate) fn leaks(&self) -> Option<impl Iterator<Item = LeakRecord> + '_> {
+        (self.flags & LEAK_CHECKED != 0).then(|| {
+            self.records(CHUNK_LEAKS, size_of::<LeakRecord>())
+                .map(|record| LeakRecord {
+                    site: u64_at(record, 0),
+                    blocks: u64_at(record, 8),
+                })
+        })
     }
 
     /// End of the chunk of this kind that holds `len` bytes at `offset`.

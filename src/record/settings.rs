@@ -1,6 +1,8 @@
 //! Names, values and defaults of the environment variables: one table for the library, the tool
 //! and the README.
 
+use super::layout::MOST_FRAMES;
+
 /// Which programs are profiled; see [`Mode`].
 pub(crate) const PROFILE: &str = "SKIP_HEAP_PROFILE";
 /// Globs of program names to profile, `!` to exclude; see [`super::filter`].
@@ -27,6 +29,28 @@ pub(crate) const ALLOCATORS: &str = "SKIP_HEAP_ALLOCATORS";
 pub(crate) const ALLOCATORS_VALUES: &str =
     "auto, all, none, or some of malloc, obstack, jemalloc, mimalloc, tcmalloc";
 
+/// Frames of each stack: a number or `full`; see [`stack_depth`].
+pub(crate) const STACK_DEPTH: &str = "SKIP_HEAP_STACK_DEPTH";
+/// Values that [`STACK_DEPTH`] accepts, for messages.
+pub(crate) const STACK_DEPTH_VALUES: &str = "a number of frames from 1 to 1024, or full";
+/// `1`: follow each block until it is freed.
+pub(crate) const LIVE: &str = "SKIP_HEAP_LIVE";
+/// `1`: tell at exit which live blocks are still reachable. Follows blocks as [`LIVE`] does.
+pub(crate) const LEAK_CHECK: &str = "SKIP_HEAP_LEAK_CHECK";
+/// A file of leaks that are known and not to be reported, as LeakSanitizer has them.
+pub(crate) const SUPPRESSIONS: &str = "SKIP_HEAP_SUPPRESSIONS";
+/// Record one allocation in about so many bytes; see [`sample_bytes`].
+pub(crate) const SAMPLE: &str = "SKIP_HEAP_SAMPLE";
+/// Values that [`SAMPLE`] accepts, for messages.
+pub(crate) const SAMPLE_VALUES: &str =
+    "0 (off), or the mean number of bytes between two samples, as 524288 or 512K";
+/// `1`: record nothing until the program, or the tool, says so.
+pub(crate) const STOPPED: &str = "SKIP_HEAP_STOPPED";
+/// Columns of the CSV: `seed` or `all`.
+pub(crate) const COLUMNS: &str = "SKIP_HEAP_COLUMNS";
+/// Values that [`COLUMNS`] accepts, for messages.
+pub(crate) const COLUMNS_VALUES: &str = "seed (the seven of the original) or all";
+
 /// Values that [`PROFILE`] accepts, for messages.
 pub(crate) const PROFILE_VALUES: &str =
     "0 (off), 1 (every program but the Skip compiler), 2 (the Skip compiler too)";
@@ -43,6 +67,45 @@ pub(crate) fn one_in(value: Option<&[u8]>) -> Option<u32> {
             number.parse().ok().filter(|&n| plain && n > 0)
         }
     }
+}
+
+/// Reads the value of [`STACK_DEPTH`]: the number of frames, 4 by default; `None` when it is none of
+/// the accepted ones.
+pub(crate) fn stack_depth(value: Option<&[u8]>) -> Option<u32> {
+    match value.map(<[u8]>::trim_ascii) {
+        None | Some(b"") => Some(4),
+        Some(b"full") => Some(MOST_FRAMES),
+        Some(text) => {
+            let number = plain_number(text)?;
+            u32::try_from(number)
+                .ok()
+                .filter(|depth| (1..=MOST_FRAMES).contains(depth))
+        }
+    }
+}
+
+/// Reads the value of [`SAMPLE`], with K, M or G behind it for powers of 1024; `None` when it is none
+/// of the accepted ones.
+pub(crate) fn sample_bytes(value: Option<&[u8]>) -> Option<u64> {
+    let text = value.unwrap_or(b"").trim_ascii();
+    if text.is_empty() {
+        return Some(0);
+    }
+    let (number, shift) = match text.split_last()? {
+        (b'K', number) => (number, 10),
+        (b'M', number) => (number, 20),
+        (b'G', number) => (number, 30),
+        _ => (text, 0),
+    };
+    plain_number(number)?
+        .checked_mul(1 << shift)
+        .filter(|&bytes| bytes < 1 << 40)
+}
+
+fn plain_number(text: &[u8]) -> Option<u64> {
+    let plain = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let text = core::str::from_utf8(text).ok()?;
+    plain.then(|| text.parse().ok()).flatten()
 }
 
 /// What [`PROFILE`] asks for.
@@ -151,6 +214,36 @@ mod tests {
             "1/99999999999",
         ] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn depths_and_sampling_rates_are_read() {
+        let depth = |text: &str| stack_depth(Some(text.as_bytes()));
+        assert_eq!(stack_depth(None), Some(4));
+        assert_eq!(
+            [depth(""), depth("full"), depth(" 12 "), depth("1024")],
+            [Some(4), Some(1024), Some(12), Some(1024)]
+        );
+        for bad in [
+            "0",
+            "1025",
+            "-1",
+            "+4",
+            "all",
+            "4.0",
+            "99999999999999999999",
+        ] {
+            assert_eq!(depth(bad), None, "{bad}");
+        }
+        let sample = |text: &str| sample_bytes(Some(text.as_bytes()));
+        assert_eq!(sample_bytes(None), Some(0));
+        assert_eq!(
+            [sample("0"), sample("512K"), sample("3M"), sample("1000")],
+            [Some(0), Some(512 << 10), Some(3 << 20), Some(1000)]
+        );
+        for bad in ["K", "1/2", "-1", "1KB", "2000G", "99999999999999999999"] {
+            assert_eq!(sample(bad), None, "{bad}");
         }
     }
 
