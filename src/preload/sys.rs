@@ -278,6 +278,61 @@ pub(crate) fn now_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Nanoseconds of a clock that never jumps.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+    }
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Resident memory of the process in bytes; 0 when that cannot be known.
+pub(crate) fn resident_bytes() -> u64 {
+    /// Bytes of a page, in which the kernel counts.
+    const PAGE: u64 = 4096;
+    let mut buffer = [0; 128];
+    let statm = read_file(b"/proc/self/statm\0", &mut buffer);
+    let digits = statm.split(|&c| c == b' ').nth(1).unwrap_or(&[]);
+    digits.iter().fold(0, |sum, digit| {
+        sum * 10 + u64::from(digit.wrapping_sub(b'0'))
+    }) * PAGE
+}
+
+/// Name of the calling thread, ended by NULs.
+pub(crate) fn own_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    // SAFETY: the kernel writes sixteen bytes at most. Not by `prctl`, which is interposed.
+    unsafe {
+        libc::syscall(libc::SYS_prctl, libc::PR_GET_NAME, name.as_mut_ptr());
+    }
+    name
+}
+
+/// Name of a thread of this process, ended by NULs; empty when there is none.
+pub(crate) fn name_of_thread(tid: u32) -> [u8; 16] {
+    let mut digits = [0; 10];
+    let digits = crate::recording::decimal(&mut digits, tid);
+    let mut path = [0; 64];
+    let parts = [b"/proc/self/task/".as_slice(), digits, b"/comm\0"];
+    let mut len = 0;
+    for (slot, &byte) in path.iter_mut().zip(parts.iter().copied().flatten()) {
+        *slot = byte;
+        len += 1;
+    }
+    let mut name = [0; 16];
+    let filled = read_file(path.get(..len).unwrap_or(b"\0"), &mut name).len();
+    // Ended by a line feed.
+    if let Some(last) = name.get_mut(filled.saturating_sub(1)..) {
+        last.fill(0);
+    }
+    name
+}
+
 /// Soft limit of a resource; `u64::MAX` when unlimited or unknown.
 pub(crate) fn soft_limit(resource: libc::__rlimit_resource_t) -> u64 {
     let mut limit = libc::rlimit {
