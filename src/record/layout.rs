@@ -49,7 +49,7 @@ pub(crate) struct Header {
     pub(crate) ppid: u32,
     /// Start of the recording, nanoseconds since 1970 (CLOCK_REALTIME).
     pub(crate) start_ns: u64,
-    /// End of the recording, nanoseconds since 1970; 0 while running.
+    /// End of the recording, nanoseconds since 1970; 0 while running, and where it is not known.
     pub(crate) end_ns: u64,
     /// Number of frames kept for each site.
     pub(crate) stack_depth: u32,
