@@ -163,7 +163,7 @@ pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::O
 
 /// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
 /// a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
-/// ([`confined`])
+/// ([`confined`]).
 pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     if confined::is_strict() {
         return None;
