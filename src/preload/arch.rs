@@ -322,36 +322,30 @@ pub(crate) unsafe extern "C" fn realloc_followed() {
     )
 }
 
-/// `prctl` of Linux: the next one, by a jump. One option is looked at ([`crate::confined`]).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn prctl() {
-    core::arch::naked_asm!(
-        "endbr64",
-        "cmp edi, {option}",
-        "je {set}",
-        "jmp qword ptr [rip + {next}]",
-        option = const libc::PR_SET_SECCOMP,
-        set = sym crate::confined::set_by_prctl,
-        next = sym crate::real::PRCTL,
-    )
+macro_rules! watched {
+    ($(#[$doc:meta])* $name:ident, $look:literal, $at:expr, $set:path, $slot:path) => {
+        $(#[$doc])*
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "endbr64",
+                $look,
+                "je {set}",
+                "jmp qword ptr [rip + {next}]",
+                at = const $at,
+                set = sym $set,
+                next = sym $slot,
+            )
+        }
+    };
 }
-
-/// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
+watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. One option is looked at
 /// ([`crate::confined`]).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn syscall() {
-    core::arch::naked_asm!(
-        "endbr64",
-        "cmp rdi, {number}",
-        "je {set}",
-        "jmp qword ptr [rip + {next}]",
-        number = const libc::SYS_seccomp,
-        set = sym crate::confined::set_by_syscall,
-        next = sym crate::real::SYSCALL,
-    )
-}
+prctl, "cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
+watched! { /// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
+/// ([`crate::confined`]).
+syscall, "cmp rdi, {at}", libc::SYS_seccomp, crate::confined::set_by_syscall, crate::real::SYSCALL }
 
 /// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.
 pub(crate) const VECTORS_LEN: usize = 2752;

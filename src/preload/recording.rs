@@ -13,7 +13,7 @@ use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::settings::{PATH_LEN, settings};
-use crate::sys;
+use crate::{confined, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::offset_of;
@@ -491,12 +491,18 @@ impl Recording {
         }
     }
 
-    /// Marks the orderly end of the process.
+    /// Marks the orderly end of the process. A confined one is not asked for the time, which may take a
+    /// system call.
     pub(crate) fn finish(&self) {
         if let Some(header) = self.header() {
+            let now = if confined::is_confined() {
+                0
+            } else {
+                sys::now_ns()
+            };
             // SAFETY: the header's page is mapped; both fields have this one writer.
             unsafe {
-                (&raw mut (*header).end_ns).write_volatile(sys::now_ns());
+                (&raw mut (*header).end_ns).write_volatile(now);
                 AtomicU32::from_ptr(&raw mut (*header).state).store(STATE_FINISHED, Release);
             }
         }

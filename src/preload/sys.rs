@@ -7,26 +7,30 @@ use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr;
 
-/// Maps `len` bytes of zeroed private memory; null when there is none.
-pub(crate) fn map_private(len: usize) -> *mut u8 {
+const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
+
+/// Maps `len` bytes of zeroed private memory, where the kernel likes or, with `MAP_FIXED`, at `start`; null
+/// when there is none.
+///
+/// # Safety
+/// What is mapped at a fixed place is the caller's, page by page.
+unsafe fn map(start: *mut u8, len: usize, protection: c_int, fixed: c_int) -> *mut u8 {
     // Miri knows only the plain ones.
     let lazily = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
-    // SAFETY: a fresh anonymous mapping disturbs nothing.
-    let p = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | lazily,
-            -1,
-            0,
-        )
-    };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | lazily | fixed;
+    // SAFETY: a fresh anonymous mapping disturbs nothing but what the caller gives up.
+    let p = unsafe { libc::mmap(start.cast(), len, protection, flags, -1, 0) };
     if p == libc::MAP_FAILED {
         ptr::null_mut()
     } else {
         p.cast()
     }
+}
+
+/// Maps `len` bytes of zeroed private memory; null when there is none.
+pub(crate) fn map_private(len: usize) -> *mut u8 {
+    // SAFETY: at no fixed place.
+    unsafe { map(ptr::null_mut(), len, READ_WRITE, 0) }
 }
 
 /// Maps `len` bytes of zeroed private memory that read as zeros again in a child of fork.
@@ -47,17 +51,22 @@ pub(crate) fn map_wiped_on_fork(len: usize) -> *mut u8 {
     p
 }
 
-/// Maps a stack of `len` bytes, the lowest `guard` of them without access; its end, or 0.
+/// Maps a stack of `len` bytes, the lowest `guard` of them without access; its end, or 0. Does without
+/// `mprotect`, which a program may have given up (seccomp).
 pub(crate) fn map_stack(len: usize, guard: usize) -> usize {
-    let start = map_private(len);
-    if start.is_null() {
-        return 0;
-    }
-    // SAFETY: the lowest pages of the mapping just made.
+    // SAFETY: at no fixed place; then over all of it but the guard.
     unsafe {
-        libc::mprotect(start.cast(), guard, libc::PROT_NONE);
+        let start = map(ptr::null_mut(), len, libc::PROT_NONE, 0);
+        if start.is_null() {
+            return 0;
+        }
+        let stack = map(start.add(guard), len - guard, READ_WRITE, libc::MAP_FIXED);
+        if stack.is_null() {
+            libc::munmap(start.cast(), len);
+            return 0;
+        }
+        start as usize + len
     }
-    start as usize + len
 }
 
 /// Unmaps what [`map_stack`] made.
@@ -76,14 +85,7 @@ pub(crate) fn unmap_stack(end: usize, len: usize) {
 pub(crate) unsafe fn map_zeros_over(start: *mut u8, len: usize) {
     // SAFETY: as the caller promises.
     unsafe {
-        libc::mmap(
-            start.cast(),
-            len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
-            -1,
-            0,
-        );
+        map(start, len, READ_WRITE, libc::MAP_FIXED);
     }
 }
 

@@ -96,7 +96,13 @@ pub(crate) unsafe fn record(
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
 #[cold]
 #[inline(never)]
-unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, given: (*mut c_void, Growth)) {
+unsafe fn record_elsewhere(
+    word: usize,
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    given: (*mut c_void, Growth),
+) {
     if word == BUSY {
         return;
     }
@@ -273,7 +279,7 @@ pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::O
 
 /// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
 /// a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
-/// ([`confined`])
+/// ([`confined`]).
 pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     if confined::is_strict() {
         return None;

@@ -59,7 +59,7 @@ pub(crate) struct Header {
     pub(crate) ppid: u32,
     /// Start of the recording, nanoseconds since 1970 (CLOCK_REALTIME).
     pub(crate) start_ns: u64,
-    /// End of the recording, nanoseconds since 1970; 0 while running.
+    /// End of the recording, nanoseconds since 1970; 0 while running, and where it is not known.
     pub(crate) end_ns: u64,
     /// Most frames that reports are to show of each stack: 4, or more with [`WHOLE_STACKS`].
     pub(crate) stack_depth: u32,
