@@ -129,9 +129,14 @@ unsafe fn follow(
     unsafe {
         let live = thread.live();
         let number = clock::number_of((*live).clock);
-        let now = clock::ticks();
-        if let Some(stamps) = (*live).stamps.as_ref() {
-            stamps.set(number, now);
+        if clock::is_timed(number) {
+            let now = clock::ticks();
+            if let Some(stamps) = (*live).stamps.as_ref() {
+                stamps.set(number, now);
+            }
+            if process.timeline.is_due(now) {
+                process.timeline.tick(process);
+            }
         }
         let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
         if !shadow.put(block, site << clock::NUMBER_BITS | number) {
@@ -142,9 +147,6 @@ unsafe fn follow(
         let live = &mut *live;
         if process.total.is_due(live) {
             process.total.hand_in(live, process);
-        }
-        if process.timeline.is_due(now) {
-            process.timeline.tick(process);
         }
     }
 }
@@ -240,18 +242,20 @@ unsafe fn freed_by(
             )
         };
         let age = clock::age(clock, number);
-        let time = stamps.as_ref().map_or(0, |stamps| {
-            let now = clock::ticks();
-            clock::nanoseconds(now.saturating_sub(stamps.get(number, age)))
-        });
         keep_share(record, process.total.epoch());
         let counts = behind(record);
         arch::add(&raw mut (*counts).frees, 1);
         if age == 0 && record == owner {
             arch::add(&raw mut (*counts).temporary, 1);
         }
-        let full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)])
-            | arch::increment_saturating(&raw mut (*counts).times[time_bucket(time)]);
+        let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        if clock::is_timed(number)
+            && let Some(stamps) = stamps.as_ref()
+        {
+            let passed = clock::ticks().saturating_sub(stamps.get(number, age));
+            let bucket = time_bucket(clock::nanoseconds(passed));
+            full |= arch::increment_saturating(&raw mut (*counts).times[bucket]);
+        }
         if full {
             process.recording.lose(Loss::LifetimesFull, 1);
         }
