@@ -88,6 +88,7 @@ fn start() -> bool {
         __cxa_at_quick_exit(at_exit, ptr::null_mut());
         libc::pthread_atfork(None, None, Some(in_child));
     }
+    crate::deep::begin();
     process.begin();
     let too_early = TOO_EARLY.load(Relaxed);
     process.recording.lose(Loss::TooEarly, too_early);

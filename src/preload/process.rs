@@ -6,6 +6,7 @@
 //! May run at any moment.
 
 use crate::cold_stack::ColdStacks;
+use crate::deep::Nodes;
 use crate::heap::{Heap, SpinLock};
 use crate::recording::Recording;
 use crate::thread::Pool;
@@ -32,6 +33,7 @@ pub(crate) struct Process {
     pub(crate) cold_stacks: ColdStacks,
     pub(crate) heap: Heap,
     pub(crate) recording: Recording,
+    pub(crate) nodes: Nodes,
     pub(crate) threads: Pool,
     pub(crate) registry: AtomicPtr<Registry>,
     pub(crate) rules_lock: SpinLock,

@@ -12,7 +12,7 @@ use crate::record::layout::SiteRecord;
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, lifecycle, patch, stack, sys, verify};
+use crate::{arch, confined, deep, lifecycle, patch, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -39,6 +39,8 @@ pub(crate) struct Thread {
     /// From 1; what the recording knows the state by.
     number: u32,
     next: *const Thread,
+    /// Where whole stacks are recorded; the bounds of the stack are in there then, and not above.
+    last_stack: *mut deep::Last,
 }
 
 /// Records one allocation of `size` bytes (with the function's index above, see
@@ -53,6 +55,10 @@ pub(crate) unsafe extern "C" fn record_rest(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
+    if deep::is_on() {
+        // SAFETY: as the caller promises.
+        return unsafe { deep::record_call(size, entry, bp, block) };
+    }
     let word = arch::thread_word();
     if word > BUSY {
         // SAFETY: the word is the address of this thread's state, and the table is this thread's.
@@ -71,10 +77,29 @@ pub(crate) unsafe extern "C" fn record_rest(
     block
 }
 
+/// The state that a thread's word leads to, if it does.
+///
+/// # Safety
+/// It is the calling thread's word.
+#[inline(always)]
+pub(crate) unsafe fn state(word: usize) -> Option<&'static Thread> {
+    // SAFETY: such a word is the address of a state, and these are never unmapped.
+    (word > BUSY).then(|| unsafe { &*(word as *const Thread) })
+}
+
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
+///
+/// # Safety
+/// As [`record_rest`]; `word` is the calling thread's.
 #[cold]
 #[inline(never)]
-unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, block: *mut c_void) {
+pub(crate) unsafe fn record_elsewhere(
+    word: usize,
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    block: *mut c_void,
+) {
     if word == BUSY {
         return;
     }
@@ -120,6 +145,10 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, b
     };
     // SAFETY: `entry` is readable, as the caller promises; the state is this thread's.
     unsafe {
+        if deep::is_on() {
+            deep::record_rest(thread, size, entry, bp, block);
+            return;
+        }
         let frames = if verify::is_on() {
             verify::walk(process, entry, bp)
         } else {
@@ -137,7 +166,7 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, b
 /// # Safety
 /// The state is the calling thread's.
 #[inline]
-unsafe fn count(thread: &Thread, frames: Frames, size: u64, _block: *mut c_void) {
+unsafe fn count(thread: &Thread, frames: Frames, size: u64, block: *mut c_void) {
     // SAFETY: the table is this thread's, and so are the records that it finds.
     unsafe {
         let mut record = (*thread.sites.get()).find(frames, size);
@@ -147,8 +176,23 @@ unsafe fn count(thread: &Thread, frames: Frames, size: u64, _block: *mut c_void)
                 None => return,
             }
         }
-        arch::increment_count(record);
+        count_at(thread, record, size, block);
     }
+}
+
+/// Counts an allocation of the site whose record this is.
+///
+/// # Safety
+/// The state is the calling thread's, and the record one of its table.
+#[inline(always)]
+pub(crate) unsafe fn count_at(
+    _thread: &Thread,
+    record: *mut SiteRecord,
+    _size: u64,
+    _block: *mut c_void,
+) {
+    // SAFETY: as the caller promises.
+    unsafe { arch::increment_count(record) };
 }
 
 /// Makes the record of a site; where there is none to be had, counts the loss of an allocation.
@@ -299,6 +343,44 @@ impl Pool {
 }
 
 impl Thread {
+    /// The last stack that the thread walked; null where four frames are recorded, and in a child of fork that goes
+    /// on with its parent's state.
+    #[inline(always)]
+    pub(crate) fn last_stack(&self) -> *mut deep::Last {
+        // SAFETY: a field of our own; volatile, since a fork in a signal handler clears it.
+        unsafe { (&raw const self.last_stack).read_volatile() }
+    }
+
+    /// The thread's table.
+    #[inline(always)]
+    pub(crate) fn sites(&self) -> *mut Table {
+        self.sites.get()
+    }
+
+    /// What the recording knows the state by.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Has a last stack ready where whole ones are recorded; `None` when there is no memory for it.
+    ///
+    /// # Safety
+    /// The calling thread owns the state.
+    unsafe fn begin_last_stack(&self) -> Option<()> {
+        if !deep::is_on() {
+            return Some(());
+        }
+        // SAFETY: as the caller promises.
+        unsafe {
+            let place = (&raw const self.last_stack).cast_mut();
+            if (*place).is_null() {
+                *place = deep::Last::map();
+            }
+            deep::Last::begin((*place).as_mut()?);
+        }
+        Some(())
+    }
+
     /// # Safety
     /// The calling thread owns the state.
     unsafe fn forget_stack(&self) {
@@ -334,7 +416,7 @@ impl Thread {
         // SAFETY: nobody but the owner reads these fields.
         unsafe {
             self.forget_stack();
-            if (*self.sites.get()).begin().is_err() {
+            if (*self.sites.get()).begin().is_err() || self.begin_last_stack().is_none() {
                 self.owner.store(0, Release);
                 return None;
             }

@@ -17,12 +17,13 @@ mod table;
 mod verify;
 pub(crate) mod walk;
 
-pub(crate) use careful::walk_anywhere as careful_walk;
+pub(crate) use careful::{Climb, rule_for, walk_anywhere as careful_walk};
 pub(crate) use derive::{Registry, Scratch};
 pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
-pub(crate) use rule::Rule;
-pub(crate) use second::{Seen, frames as by_libgcc};
-pub(crate) use table::{HEAD as TABLE_HEAD, TABLE};
+pub(crate) use rule::{Rule, Special};
+pub(crate) use second::{Seen, Wanted, frames as by_libgcc};
+pub(crate) use table::{HEAD as TABLE_HEAD, TABLE, generation, view as rules};
+pub(crate) use walk::{Regs, Stuck, step};
 
 use crate::process::Process;
 use crate::thread::cold_section;
