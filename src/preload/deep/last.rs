@@ -324,7 +324,7 @@ impl Last {
                 let mut words = usize::from(outer.words);
                 let mut uses_bp = outer.uses_bp;
                 if rule.is_special() && !rule.is_transparent() {
-                    (words, uses_bp) = self.keep_special(words, seen, from);
+                    (words, uses_bp) = self.keep_special(words, seen, &outer);
                 } else {
                     if from.sp != NOWHERE {
                         self.keep_word(words, from.sp.wrapping_sub(8), from.ra);
@@ -374,34 +374,32 @@ impl Last {
     /// There is room for `words` and three more.
     #[cold]
     #[inline(never)]
-    unsafe fn keep_special(&mut self, mut words: usize, seen: Seen, outer: Seen) -> (usize, bool) {
-        let read: [(u64, u64); 3] = match seen.rule.kind() {
+    unsafe fn keep_special(&mut self, words: usize, seen: Seen, outer: &Kept) -> (usize, bool) {
+        let Seen { sp, ra, bp, .. } = outer.seen;
+        let (cfa_at, bp_at) = match seen.rule.kind() {
             Some(Special::End | Special::Cut) => return (words, false),
-            _ if outer.sp == NOWHERE => return (words, true),
-            Some(Special::Deref(offset)) => [
-                (seen.bp.wrapping_add_signed(offset), outer.sp),
-                (seen.bp, outer.bp),
-                (outer.sp.wrapping_sub(8), outer.ra),
-            ],
-            Some(Special::LateBp(_)) => [
-                (outer.sp.wrapping_sub(16), outer.bp),
-                (outer.sp.wrapping_sub(16), outer.bp),
-                (outer.sp.wrapping_sub(8), outer.ra),
-            ],
-            Some(Special::Guess) => [
-                (seen.bp, outer.bp),
-                (seen.bp, outer.bp),
-                (outer.sp.wrapping_sub(8), outer.ra),
-            ],
+            _ if sp == NOWHERE => return (words, true),
+            Some(Special::Deref(offset)) => (Some(seen.bp.wrapping_add_signed(offset)), seen.bp),
+            Some(Special::LateBp(_)) => (None, sp.wrapping_sub(16)),
+            Some(Special::Guess) => (None, seen.bp),
             // Nothing is used again of a stack with a signal frame.
             _ => return (words, true),
         };
-        for (address, value) in read {
-            // SAFETY: as the caller promises.
-            unsafe { self.keep_word(words, address, value) };
-            words += 1;
+        let mut count = words + 1;
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.keep_word(words, sp.wrapping_sub(8), ra);
+            if let Some(cfa_at) = cfa_at {
+                self.keep_word(count, cfa_at, sp);
+                count += 1;
+            }
+            // Where it is not used, what is kept of rbp may be older.
+            if outer.uses_bp {
+                self.keep_word(count, bp_at, bp);
+                count += 1;
+            }
         }
-        (words, true)
+        (count, true)
     }
 
     /// From what comes behind the root to the innermost frame of a stack.

@@ -42,7 +42,7 @@ pub(super) unsafe fn own(last: *mut Last, entry: *const u64, bp: u64) -> Stack {
                     return (*last).keep(depth, taken, usable);
                 }
                 Some(Found::Changed { same }) => {
-                    (regs, taken) = take_over(last, depth, same, taken);
+                    (regs, taken) = take_over(last, depth, same, regs, taken);
                     depth = depth.saturating_sub(same + 1);
                 }
                 None => {}
@@ -74,23 +74,33 @@ pub(super) unsafe fn own(last: *mut Last, entry: *const u64, bp: u64) -> Stack {
     }
 }
 
-/// Takes frames of the last stack for those of this walk, and goes on behind them.
+/// Takes frames of the last stack for those of this walk, and goes on behind them. Where rbp is not used, it may be
+/// another than it was, so the steps are made again; the rules need not be looked up.
 ///
 /// # Safety
-/// `depth` is at most [`MOST`].
+/// As [`own`]; `depth` is at most [`MOST`], and `same` less.
 #[cold]
 #[inline(never)]
-unsafe fn take_over(last: *mut Last, depth: usize, same: usize, taken: usize) -> (Regs, usize) {
-    let count = same.min(MOST - taken).min(depth);
-    // SAFETY: no more are taken than there is room for.
-    unsafe {
-        for i in 0..count {
-            let seen = (*last).seen(depth - i);
-            (*last).take(taken + i, seen);
+unsafe fn take_over(
+    last: *mut Last,
+    depth: usize,
+    same: usize,
+    mut regs: Regs,
+    mut taken: usize,
+) -> (Regs, usize) {
+    for i in 0..same.min(MOST - taken) {
+        // SAFETY: as the caller promises; no more are taken than there is room for.
+        unsafe {
+            let rule = (*last).seen(depth - i).rule;
+            let Regs { ra, sp, bp } = regs;
+            if rule.kind().is_some() || unwind::step(&mut regs, rule, (*last).hi()).is_err() {
+                break;
+            }
+            (*last).take(taken, Seen { sp, ra, bp, rule });
+            taken += 1;
         }
-        let Seen { sp, ra, bp, .. } = (*last).seen(depth - count);
-        (Regs { ra, sp, bp }, taken + count)
     }
+    (regs, taken)
 }
 
 /// What of a rule is kept with a frame.

@@ -52,6 +52,20 @@ pub(crate) fn begin(process: &Process) {
         .store(Box::into_raw(Box::new(Registry::new())), Release);
 }
 
+/// Keeps a rule.
+#[cfg(test)]
+pub(crate) use table::insert as insert_for_tests;
+
+/// Forgets all rules.
+#[cfg(test)]
+pub(crate) use table::reset as reset_for_tests;
+
+/// Forgets a rule.
+#[cfg(test)]
+pub(crate) fn forget_for_tests(lock: &crate::heap::SpinLock, key: u64) {
+    table::forget(lock, key, key);
+}
+
 fn registry(process: &Process) -> Option<&'static Registry> {
     // SAFETY: null or a box that is never freed.
     unsafe { process.registry.load(Acquire).as_ref() }
