@@ -523,6 +523,11 @@ impl Recording {
         }
     }
 
+    /// The address of a place in the recording.
+    pub(crate) fn at(&self, offset: u64) -> *mut u8 {
+        self.base.load(Acquire).wrapping_add(offset as usize)
+    }
+
     /// Marks the orderly end of the process. A confined one is not asked for the time, which may take a
     /// system call.
     pub(crate) fn finish(&self) {
