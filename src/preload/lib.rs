@@ -40,9 +40,11 @@ mod report;
 #[allow(dead_code)]
 mod symbolize;
 
+mod api;
 mod arch;
 mod cold_stack;
 mod confined;
+mod control;
 mod elf;
 mod exit_report;
 mod heap;
@@ -56,6 +58,7 @@ mod real;
 mod recording;
 mod settings;
 mod sites;
+mod snapshot;
 mod stack;
 mod sys;
 #[cfg(test)]

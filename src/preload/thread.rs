@@ -12,7 +12,7 @@ use crate::record::layout::SiteRecord;
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, lifecycle, patch, stack, sys, verify};
+use crate::{arch, confined, control, lifecycle, patch, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -53,6 +53,9 @@ pub(crate) unsafe extern "C" fn record_rest(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
+    if control::is_stopped() {
+        return block;
+    }
     let word = arch::thread_word();
     if word > BUSY {
         // SAFETY: the word is the address of this thread's state, and the table is this thread's.

@@ -413,6 +413,16 @@ impl<'a> Recording<'a> {
         self.header_u32(std::mem::offset_of!(Header, state)) == STATE_FINISHED
     }
 
+    /// True of a copy that was made while the process went on.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.header_u32(std::mem::offset_of!(Header, state)) == STATE_SNAPSHOT
+    }
+
+    /// End of the recording, or when the snapshot was made, nanoseconds since 1970; 0 while running.
+    pub(crate) fn end_ns(&self) -> u64 {
+        self.header_u64(std::mem::offset_of!(Header, end_ns))
+    }
+
     /// Process id as the process saw it.
     pub(crate) fn pid(&self) -> u32 {
         self.header_u32(std::mem::offset_of!(Header, pid))
