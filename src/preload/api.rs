@@ -5,7 +5,7 @@
 
 use crate::arch::entry;
 use crate::record::layout::{CUSTOM_FUNCTION, SIZE_BITS};
-use crate::{confined, control, lifecycle, snapshot, thread};
+use crate::{confined, control, lifecycle, live, snapshot, thread};
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 /// Records allocations from now on.
@@ -50,8 +50,11 @@ pub(crate) unsafe extern "C" fn skipheap_phase(label: *const c_char) {
     if let Some(process) = lifecycle::begun() {
         // SAFETY: as the caller promises.
         let label = unsafe { text(label) };
-        // A recording without room has said so.
-        thread::cold_section(|| process.recording.add_phase(label));
+        thread::cold_section(|| {
+            live::sum_up(process);
+            // A recording without room has said so.
+            process.recording.add_phase(label)
+        });
     }
 }
 
@@ -68,14 +71,22 @@ unsafe extern "C" fn alloc_body(
     if block.is_null() || size as u64 >> SIZE_BITS != 0 {
         return;
     }
-    let size = size as u64 | u64::from(CUSTOM_FUNCTION) << SIZE_BITS;
+    let size = size as u64 | CUSTOM_FUNCTION << SIZE_BITS;
     // SAFETY: the entry hands in the caller's stack and rbp.
     unsafe { thread::record_rest(size, entry, bp, block) };
 }
 
-/// A custom allocator has taken back a block.
+/// Has a block of a custom allocator followed to its end.
+///
+/// # Safety
+/// The block is the caller's to take back.
 #[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) extern "C" fn skipheap_free(_block: *const c_void) {}
+pub(crate) unsafe extern "C" fn skipheap_free(block: *mut c_void) {
+    if !block.is_null() && lifecycle::is_recording() && live::is_on() {
+        // SAFETY: as the caller promises.
+        unsafe { live::died_custom(block) };
+    }
+}
 
 unsafe fn text<'t>(label: *const c_char) -> &'t [u8] {
     if label.is_null() {

@@ -7,7 +7,7 @@ use crate::process::Process;
 use crate::record::settle::{mark_snapshot, settle};
 use crate::recording::{Recording, SUFFIX, decimal, join};
 use crate::settings::{PATH_LEN, settings};
-use crate::{log, sys};
+use crate::{live, log, sys};
 use core::ffi::c_int;
 use core::slice;
 use core::sync::atomic::Ordering::Relaxed;
@@ -47,6 +47,7 @@ pub(crate) fn write(process: &Process, label: &[u8]) -> bool {
     let Some(fd) = create(recording, label, &mut path) else {
         return false;
     };
+    live::sum_up(process);
     let copied = Room::copy_of(recording).and_then(|first| {
         let second = Room::copy_of(recording)?;
         settle(first.0, second.0);
@@ -122,6 +123,9 @@ mod tests {
         let mut name = [0; LONGEST_LABEL];
         assert_eq!(file_name_of(b"../a b\xffc", &mut name), b".._a_b_c");
         assert_eq!(file_name_of(b"", &mut name), b"");
-        assert_eq!(file_name_of(&[b'x'; 1000], &mut name), [b'x'; LONGEST_LABEL]);
+        assert_eq!(
+            file_name_of(&[b'x'; 1000], &mut name),
+            [b'x'; LONGEST_LABEL]
+        );
     }
 }

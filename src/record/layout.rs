@@ -61,7 +61,7 @@ pub(crate) struct Header {
     pub(crate) ppid: u32,
     /// Start of the recording, nanoseconds since 1970 (CLOCK_REALTIME).
     pub(crate) start_ns: u64,
-    /// End of the recording, nanoseconds since 1970; 0 while running.
+    /// End of the recording, nanoseconds since 1970; 0 while running, and where it is not known.
     pub(crate) end_ns: u64,
     /// Most frames that reports are to show of each stack: 4, or more with [`WHOLE_STACKS`].
     pub(crate) stack_depth: u32,
@@ -205,7 +205,7 @@ pub(crate) struct SiteRecord {
 /// Buckets of [`LiveRecord::ages`].
 pub(crate) const AGES: usize = 26;
 /// Buckets of [`LiveRecord::times`].
-pub(crate) const TIMES: usize = 32;
+pub(crate) const TIMES: usize = 31;
 /// log2 of the upper end of the first bucket of [`LiveRecord::times`], in nanoseconds.
 pub(crate) const SHORTEST_TIME_LOG2: u32 = 10;
 
@@ -237,6 +237,8 @@ pub(crate) struct LiveRecord {
     /// Blocks freed by age in time: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
     /// twice as far, the last one all above.
     pub(crate) times: [u32; TIMES],
+    /// Number of the thread that counts here, as in [`ChunkHeader::thread`].
+    pub(crate) thread: u32,
 }
 
 /// Bytes of a site's record where [`LIVE`] holds; else those of [`SiteRecord`].
@@ -332,6 +334,9 @@ pub(crate) const FIRST_FRAME_ID: u32 = (HEADER_LEN / 16) as u32;
 /// supported machines.
 pub(crate) const SIZE_BITS: u32 = 48;
 
+/// Index of the function by which the program reports blocks of an allocator of its own.
+pub(crate) const CUSTOM_FUNCTION: u64 = 9;
+
 /// Names of the interposed allocation functions, by the index stored above the size. Higher
 /// indices are of functions hooked by name, see [`CHUNK_FUNCTIONS`].
 pub(crate) const FUNCTION_NAMES: [&str; 10] = [
@@ -346,9 +351,6 @@ pub(crate) const FUNCTION_NAMES: [&str; 10] = [
     "pvalloc",
     "skipheap_alloc",
 ];
-
-/// Index of `skipheap_alloc` in [`FUNCTION_NAMES`]: blocks of the program's own allocators.
-pub(crate) const CUSTOM_FUNCTION: u16 = 9;
 
 const _: () = assert!(size_of::<Header>() == HEADER_LEN as usize);
 const _: () = assert!(size_of::<ChunkHeader>() == 32);
