@@ -102,17 +102,17 @@ FUNCTION static void handlers(void)
     printf("%d\n", calls);
 }
 
-/* Allocates until standard input is closed, telling when it has begun. */
-FUNCTION static void serve(void)
+/* Allocates as the lines of a pipe say, and tells when that is done. */
+FUNCTION static void serve(const char *path)
 {
-    char line[16];
-    puts("ready");
-    fflush(stdout);
-    while (fgets(line, sizeof line, stdin)) {
+    static char line[16];
+    FILE *pipe = fopen(path, "r");
+    setvbuf(pipe, NULL, _IONBF, 0);
+    for (int n = 1; fgets(line, sizeof line, pipe); n++) {
         take(atoi(line), 1234);
-        puts("done");
-        fflush(stdout);
+        printf("done %d\n", n);
     }
+    fclose(pipe);
 }
 
 int main(int argc, char **argv)
@@ -128,6 +128,6 @@ int main(int argc, char **argv)
     if (!strcmp(what, "handlers"))
         handlers();
     if (!strcmp(what, "serve"))
-        serve();
+        serve(argv[2]);
     return 0;
 }

@@ -244,6 +244,25 @@ pub(crate) enum Verb {
         #[arg(value_name = "RECORDING", required = true)]
         recordings: Vec<PathBuf>,
     },
+    /// Write what a running process has recorded so far to a file, and print its path.
+    ///
+    /// The process is not stopped. `skip-heapprof report` and `skip-heapprof diff` read the file.
+    Snapshot {
+        /// The process.
+        pid: u32,
+    },
+    /// Have a running process record its allocations again.
+    Start {
+        /// The process.
+        pid: u32,
+    },
+    /// Have a running process record no allocations until `start`.
+    ///
+    /// Blocks that were followed are followed until they are freed.
+    Stop {
+        /// The process.
+        pid: u32,
+    },
     /// Print the path of libskipheap.so, for use with LD_PRELOAD.
     Library,
 }

@@ -18,6 +18,8 @@ mod report;
 mod symbolize;
 
 mod args;
+mod attach;
+mod control;
 mod ends;
 mod error;
 mod harvest;
@@ -30,6 +32,7 @@ mod reporting;
 mod run;
 mod session;
 mod signals;
+mod snapshots;
 mod sum;
 mod summary;
 mod sys;
@@ -50,6 +53,9 @@ fn main() -> ExitCode {
     let done = match cli.verb() {
         Verb::Run { options, command } => run::run(&command, &options, &wanted),
         Verb::Report { recordings } => reporting::report(&recordings, &wanted),
+        Verb::Snapshot { pid } => control::snapshot(pid, &wanted),
+        Verb::Start { pid } => control::set_stopped(pid, false, &wanted),
+        Verb::Stop { pid } => control::set_stopped(pid, true, &wanted),
         Verb::Library => library(),
     };
     match done {

@@ -413,6 +413,11 @@ impl<'a> Recording<'a> {
         self.header_u32(std::mem::offset_of!(Header, state)) == STATE_FINISHED
     }
 
+    /// True while the process goes on recording, and when nobody saw its end.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.finished() && !self.is_snapshot()
+    }
+
     /// True of a copy that was made while the process went on.
     pub(crate) fn is_snapshot(&self) -> bool {
         self.header_u32(std::mem::offset_of!(Header, state)) == STATE_SNAPSHOT
