@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
+use crate::top::TopOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -244,6 +245,8 @@ pub(crate) enum Verb {
         #[arg(value_name = "RECORDING", required = true)]
         recordings: Vec<PathBuf>,
     },
+    /// Watch a running process: which sites allocate, now and so far.
+    Top(TopOptions),
     /// Write what a running process has recorded so far to a file, and print its path.
     ///
     /// The process is not stopped. `skip-heapprof report` and `skip-heapprof diff` read the file.

@@ -40,6 +40,7 @@ mod target;
 mod term;
 #[cfg(test)]
 mod testing;
+mod top;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     let done = match cli.verb() {
         Verb::Run { options, command } => run::run(&command, &options, &wanted),
         Verb::Report { recordings } => reporting::report(&recordings, &wanted),
+        Verb::Top(options) => top::top(&options),
         Verb::Snapshot { pid } => control::snapshot(pid, &wanted),
         Verb::Start { pid } => control::set_stopped(pid, false, &wanted),
         Verb::Stop { pid } => control::set_stopped(pid, true, &wanted),
