@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Processor time for names from the start, as much as a large program's report takes.
 const AT_ONCE: Duration = Duration::from_millis(500);
 /// And then one part in so many of the time that passes.
-const SHARE: u32 = 250;
+const SHARE: u32 = 400;
 
 /// What no frame is called.
 pub(crate) const NO_NAME: u32 = 0;

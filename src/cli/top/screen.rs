@@ -1,5 +1,6 @@
 //! The terminal: taken over at the start, given back however the tool ends.
 
+use super::processor_time;
 use super::state::{Next, State};
 use super::view;
 use super::watch::Watch;
@@ -79,11 +80,18 @@ impl Screen {
         mut state: State,
         interval: Duration,
     ) -> io::Result<()> {
-        let mut next = Instant::now() + watch.pause(interval);
+        let mut looked = Instant::now();
+        let mut is_new = true;
+        let mut pause = interval;
         loop {
+            let began = processor_time();
             self.terminal
                 .draw(|frame| view::draw(frame, watch, &mut state))?;
-            match self.wait(next)? {
+            if is_new {
+                pause = watch.pause(interval, processor_time().saturating_sub(began));
+            }
+            is_new = false;
+            match self.wait(looked + pause)? {
                 None => return Ok(()),
                 Some(Woken::Resized) => {}
                 Some(Woken::Key(key)) => {
@@ -93,7 +101,8 @@ impl Screen {
                 }
                 Some(Woken::TimeIsUp) => {
                     watch.refresh()?;
-                    next = Instant::now() + watch.pause(interval);
+                    state.refresh(watch);
+                    (looked, is_new) = (Instant::now(), true);
                 }
             }
         }

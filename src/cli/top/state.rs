@@ -113,16 +113,22 @@ impl State {
     }
 
     fn open(&mut self, watch: &mut Watch) {
-        let Some(&row) = self.shown.0.get(self.selected) else {
-            return;
-        };
-        let (stacks, all) = watch.stacks(row);
-        self.opened = Some(Opened {
-            row,
-            stacks,
-            all,
-            scrolled: 0,
-        });
+        if let Some(&row) = self.shown.0.get(self.selected) {
+            let (stacks, all) = watch.stacks(row);
+            self.opened = Some(Opened {
+                row,
+                stacks,
+                all,
+                scrolled: 0,
+            });
+        }
+    }
+
+    /// Brings the stacks that are open up to date.
+    pub(crate) fn refresh(&mut self, watch: &mut Watch) {
+        if let Some(opened) = &mut self.opened {
+            (opened.stacks, opened.all) = watch.stacks(opened.row);
+        }
     }
 }
 

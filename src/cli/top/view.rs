@@ -218,6 +218,10 @@ fn draw_stacks(frame: &mut Frame<'_>, area: Rect, watch: &Watch, opened: &mut Op
         lines.push(Line::default());
         lines.push(format!("and {}", counted(more, "smaller one", "smaller ones")).into());
     }
+    if !watch.has_whole_stacks {
+        lines.push(Line::default());
+        lines.push("(four frames are recorded; --stack-depth full records all)".into());
+    }
     let height = usize::from(area.height);
     opened.scrolled = opened.scrolled.min(lines.len().saturating_sub(height));
     let lines: Vec<Line<'_>> = lines

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Moments that are remembered for the curve.
 const MOST_MOMENTS: usize = 512;
-/// No more than one part in so many of the time goes into reading.
-const SHARE: u32 = 200;
+/// No more than one part in so many of the time goes into reading and drawing.
+const SHARE: u32 = 150;
 
 /// How a process stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(crate) struct Watch {
     pub(crate) live: Option<LiveTotals>,
     /// Is a sample recorded, and not all?
     pub(crate) is_sample: bool,
+    /// Are stacks recorded as a whole?
+    pub(crate) has_whole_stacks: bool,
     pub(crate) standing: Standing,
     /// Resident memory, 0 where it is not known.
     pub(crate) rss: u64,
@@ -90,6 +92,7 @@ impl Watch {
             totals: Totals::default(),
             live: None,
             is_sample: false,
+            has_whole_stacks: false,
             standing: Standing::Runs,
             rss: 0,
             age: Duration::ZERO,
@@ -131,6 +134,7 @@ impl Watch {
         self.rows.update(&recording, &mut self.names);
         self.live = recording.live_totals();
         self.is_sample = recording.sample_bytes() != 0;
+        self.has_whole_stacks = recording.has_whole_stacks();
         self.rss = rss_of(self.pid);
         self.age = age(recording.start_ns());
         self.standing = match (is_there && !recording.finished(), self.is_stopped()) {
@@ -166,9 +170,9 @@ impl Watch {
         }
     }
 
-    /// When to look again: after `interval`, or later if a look takes long.
-    pub(crate) fn pause(&self, interval: Duration) -> Duration {
-        interval.max(self.cost * SHARE)
+    /// When to look again: after `interval`, or later if a look, and the time for drawing it, are long.
+    pub(crate) fn pause(&self, interval: Duration, drawing: Duration) -> Duration {
+        interval.max((self.cost + drawing) * SHARE)
     }
 
     /// The rows, their names, and what was read.
