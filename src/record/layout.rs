@@ -234,7 +234,7 @@ pub(crate) struct LiveRecord {
     /// Blocks freed by age in allocations of the thread that allocated them: bucket 0 is age 0 (before
     /// its next allocation), bucket k from 2^(k-1) to 2^k - 1, the last one all above.
     pub(crate) ages: [u32; AGES],
-    /// Blocks freed by age in time: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
+    /// Blocks freed by age in time, of one block in 16: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
     /// twice as far, the last one all above.
     pub(crate) times: [u32; TIMES],
     /// Number of the thread that counts here, as in [`ChunkHeader::thread`].

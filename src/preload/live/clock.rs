@@ -1,22 +1,29 @@
 //! When a block was allocated: in allocations of its thread, and in time.
 //!
-//! A block's shadow holds the number of its allocation in its thread. The time of that is looked up
-//! here: each thread stamps its allocations, the last 256 one by one, of those before every 16th, of those
-//! before every 256th, and so on. So the time of any allocation is known to a sixteenth of
-//! its age in allocations or better, in a few kilobytes.
+//! A block's shadow holds the number of its allocation in its thread, so its age in allocations is always
+//! known. To read the time at each birth and each death would cost more than everything else together; so
+//! ages in time are those of one block in sixteen, chosen by number: one of each sixteen in a row, at a
+//! place that looks random, so that no rhythm of the program meets it.
+//!
+//! Each thread stamps the births of these blocks: the last 256 one by one, of those before every 16th, of those
+//! before that every 256th, and so on. So any birth is known to a sixteenth of its age in allocations or better, in a
+//! few kilobytes.
 //!
 //! May run at any moment.
 
+use crate::sites::HASH_FACTOR;
 use crate::sys;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+/// log2 of how many blocks there are for one whose age in time is measured.
+const ONE_IN: u32 = 4;
 /// Stamps of a level.
 const RING: u64 = 256;
 /// log2 of how much rarer the stamps of a level are than those of the level before.
 const STEP: u32 = 4;
 /// Levels: the last one reaches back 2^32 allocations.
-const LEVELS: u32 = 7;
+const LEVELS: u32 = 6;
 /// Bits of an allocation's number that a shadow has room for.
 pub(super) const NUMBER_BITS: u32 = 40;
 const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
@@ -33,17 +40,11 @@ impl Stamps {
         sys::map_wiped_on_fork(size_of::<Self>()).cast()
     }
 
-    /// Notes that allocation `number` was made at `now`.
+    /// Notes that allocation `number`, which [`is_timed`], was made at `now`.
     #[inline(always)]
     pub(super) fn set(&self, number: u64, now: u64) {
+        let number = number >> ONE_IN;
         self.ring(0, number).store(now, Relaxed);
-        if number.is_multiple_of(1 << STEP) {
-            self.set_higher(number, now);
-        }
-    }
-
-    #[inline(never)]
-    fn set_higher(&self, number: u64, now: u64) {
         for level in 1..LEVELS {
             if !number.is_multiple_of(1 << (STEP * level)) {
                 return;
@@ -52,9 +53,12 @@ impl Stamps {
         }
     }
 
-    /// When allocation `number` was made, `age` allocations ago, or one shortly before it.
+    /// When allocation `number`, which [`is_timed`], was made, `age` allocations ago, or one shortly
+    /// before it.
     #[inline(always)]
     pub(super) fn get(&self, number: u64, age: u64) -> u64 {
+        // How far back in stamps, at most.
+        let (number, age) = (number >> ONE_IN, (age >> ONE_IN) + 1);
         // One ring holds the last 256 of its level, the one that is being written among them.
         let mut level = 0;
         while age >> (STEP * level) >= RING - 1 && level + 1 < LEVELS {
@@ -68,6 +72,14 @@ impl Stamps {
         let at = (number >> (STEP * level)) % RING;
         &self.rings[level as usize % LEVELS as usize][at as usize]
     }
+}
+
+/// Is the age in time of this allocation measured?
+#[inline(always)]
+pub(super) fn is_timed(number: u64) -> bool {
+    // Of sixteen in a row the one at the place that their common bits are scattered to.
+    let place = (number >> ONE_IN).wrapping_mul(HASH_FACTOR) >> (u64::BITS - ONE_IN);
+    place == number % (1 << ONE_IN)
 }
 
 /// How many allocations ago `number` was, when the thread has made `clock` of them.
@@ -147,21 +159,34 @@ mod tests {
         // SAFETY: a mapping of zeros.
         let stamps = unsafe { crate::testing::zeroed::<Stamps>() };
         // Time is the number of the allocation.
-        for number in 1..3_000_000_u64 {
+        let last = 2_999_999;
+        for number in (0..=last).filter(|&number| is_timed(number)) {
             stamps.set(number, number);
         }
-        let last = 2_999_999;
-        for age in (0..300).chain([1000, 4079, 4080, 5000, 70_000, 1_500_000, 2_900_000]) {
+        let ages = (0..5000).chain((5000..2_900_000).step_by(997));
+        for age in ages.filter(|age| is_timed(last - age)) {
             let number = last - age;
             let stamp = stamps.get(number, age);
-            assert!(
-                stamp <= number && number - stamp <= age / 15,
-                "{age}: {stamp} for {number}"
-            );
-            if age < 255 {
+            let late = number - stamp;
+            assert!(late <= age / 12, "{age}: {stamp} for {number}");
+            if age < 4000 {
                 assert_eq!(stamp, number);
             }
         }
+    }
+
+    #[test]
+    fn one_of_sixteen_in_a_row_is_timed() {
+        let mut places = [0; 16];
+        for row in 0..16_000 {
+            let timed: Vec<u64> = (0..16).filter(|i| is_timed(row * 16 + i)).collect();
+            assert_eq!(timed.len(), 1);
+            places[timed[0] as usize] += 1;
+        }
+        assert!(
+            places.iter().all(|&n| (800..1200).contains(&n)),
+            "{places:?}"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::thread::{self, Thread};
 use crate::unwind::Frames;
-use crate::{arch, real};
+use crate::{arch, real, sample};
 use core::ffi::c_void;
 
 /// log2 of the distance of two records in the recording; a shadow has room for 2^24 of them.
@@ -88,12 +88,11 @@ pub(crate) unsafe fn born(
     // SAFETY: as the caller promises; see the top of the file for signal handlers.
     unsafe {
         let size = (*record).size;
-        let live = thread.live();
-        arch::add(&raw mut (*live).clock, 1);
         if !is_followed(size) {
             arch::increment_count(record);
             return;
         }
+        pass(thread, size);
         keep_share(record, process.total.epoch());
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
@@ -115,6 +114,18 @@ pub(crate) unsafe fn born(
     }
 }
 
+/// Lets the thread's clock go on by one allocation.
+///
+/// # Safety
+/// The state is the calling thread's.
+#[inline(always)]
+pub(crate) unsafe fn pass(thread: &Thread, size: u64) {
+    if is_followed(size) {
+        // SAFETY: as the caller promises.
+        unsafe { arch::add(&raw mut (*thread.live()).clock, 1) };
+    }
+}
+
 /// # Safety
 /// As [`born`].
 #[inline(always)]
@@ -129,22 +140,24 @@ unsafe fn follow(
     unsafe {
         let live = thread.live();
         let number = clock::number_of((*live).clock);
-        let now = clock::ticks();
-        if let Some(stamps) = (*live).stamps.as_ref() {
-            stamps.set(number, now);
+        if clock::is_timed(number) {
+            let now = clock::ticks();
+            if let Some(stamps) = (*live).stamps.as_ref() {
+                stamps.set(number, now);
+            }
+            if process.timeline.is_due(now) {
+                process.timeline.tick(process);
+            }
         }
         let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
         if !shadow.put(block, site << clock::NUMBER_BITS | number) {
             process.recording.lose(Loss::NotFollowed, 1);
         }
-        arch::add((&raw mut (*live).bytes).cast(), bytes);
+        arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
         arch::add((&raw mut (*live).blocks).cast(), 1);
         let live = &mut *live;
         if process.total.is_due(live) {
             process.total.hand_in(live, process);
-        }
-        if process.timeline.is_due(now) {
-            process.timeline.tick(process);
         }
     }
 }
@@ -240,22 +253,25 @@ unsafe fn freed_by(
             )
         };
         let age = clock::age(clock, number);
-        let time = stamps.as_ref().map_or(0, |stamps| {
-            let now = clock::ticks();
-            clock::nanoseconds(now.saturating_sub(stamps.get(number, age)))
-        });
         keep_share(record, process.total.epoch());
         let counts = behind(record);
         arch::add(&raw mut (*counts).frees, 1);
         if age == 0 && record == owner {
             arch::add(&raw mut (*counts).temporary, 1);
         }
-        let full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)])
-            | arch::increment_saturating(&raw mut (*counts).times[time_bucket(time)]);
+        let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        if clock::is_timed(number)
+            && let Some(stamps) = stamps.as_ref()
+        {
+            let passed = clock::ticks().saturating_sub(stamps.get(number, age));
+            let bucket = time_bucket(clock::nanoseconds(passed));
+            full |= arch::increment_saturating(&raw mut (*counts).times[bucket]);
+        }
         if full {
             process.recording.lose(Loss::LifetimesFull, 1);
         }
-        arch::add((&raw mut live.bytes).cast(), bytes.wrapping_neg());
+        let weight = sample::weight(bytes);
+        arch::add((&raw mut live.bytes).cast(), weight.wrapping_neg());
         arch::add((&raw mut live.blocks).cast(), 1_u64.wrapping_neg());
         if process.total.is_due(live) {
             process.total.hand_in(live, process);
