@@ -29,6 +29,17 @@ const LIFE: [&str; 9] = [
     "syscall",
 ];
 
+/// The functions of `include/skipheap.h`.
+const CONTROL: [&str; 7] = [
+    "skipheap_alloc",
+    "skipheap_free",
+    "skipheap_is_recording",
+    "skipheap_phase",
+    "skipheap_snapshot",
+    "skipheap_start",
+    "skipheap_stop",
+];
+
 /// Dynamic symbols that the library defines, without their versions.
 fn exports() -> BTreeSet<String> {
     output_of(
@@ -42,9 +53,9 @@ fn exports() -> BTreeSet<String> {
 }
 
 #[test]
-fn all_allocation_functions_are_exported() {
+fn all_allocation_and_control_functions_are_exported() {
     let exports = exports();
-    for name in ALLOCATION {
+    for name in ALLOCATION.into_iter().chain(CONTROL) {
         assert!(exports.contains(name), "{name} is not in {exports:?}");
     }
 }
@@ -52,7 +63,7 @@ fn all_allocation_functions_are_exported() {
 #[test]
 fn nothing_else_is_exported() {
     // In particular not dlsym.
-    let allowed: BTreeSet<&str> = ALLOCATION.into_iter().chain(LIFE).collect();
+    let allowed: BTreeSet<&str> = ALLOCATION.into_iter().chain(LIFE).chain(CONTROL).collect();
     let others: Vec<String> = exports()
         .into_iter()
         .filter(|name| !allowed.contains(name.as_str()))

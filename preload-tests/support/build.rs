@@ -123,7 +123,8 @@ impl Source {
     /// Names the build: the sources (those among the options too), the headers, the compiler, the options.
     fn key(&self, source: &Path) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let headers = ["fixture.h", "peak.h"].map(|header| fixture_dir().join(header));
+        let headers = ["fixture.h", "peak.h", "../../include/skipheap.h"]
+            .map(|header| fixture_dir().join(header));
         let others = self
             .flags
             .iter()

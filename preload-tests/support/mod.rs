@@ -9,7 +9,7 @@ mod report;
 pub(crate) use build::{Source, fixture_dir, patched_copy};
 pub(crate) use callgrind::instructions;
 pub(crate) use library::{library, tool};
-pub(crate) use process::{Outcome, Run};
+pub(crate) use process::{Outcome, Run, Running};
 pub(crate) use report::{HEADER, Report, Row, expected, is_system_frame};
 
 /// Runs a tool of the build machine (`nm`, `objdump` ...) and returns what it prints.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
+use crate::top::TopOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -243,6 +244,27 @@ pub(crate) enum Verb {
         /// Recordings (*.skipheap-rec), or folders of recordings.
         #[arg(value_name = "RECORDING", required = true)]
         recordings: Vec<PathBuf>,
+    },
+    /// Watch a running process: which sites allocate, now and so far.
+    Top(TopOptions),
+    /// Write what a running process has recorded so far to a file, and print its path.
+    ///
+    /// The process is not stopped. `skip-heapprof report` and `skip-heapprof diff` read the file.
+    Snapshot {
+        /// The process.
+        pid: u32,
+    },
+    /// Have a running process record its allocations again.
+    Start {
+        /// The process.
+        pid: u32,
+    },
+    /// Have a running process record no allocations until `start`.
+    ///
+    /// Blocks that were followed are followed until they are freed.
+    Stop {
+        /// The process.
+        pid: u32,
     },
     /// Print the path of libskipheap.so, for use with LD_PRELOAD.
     Library,

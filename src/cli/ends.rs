@@ -69,6 +69,8 @@ mod tests {
             start_ns: 0,
             pid,
             finished,
+            snapshot: false,
+            program: String::new(),
         }
     }
 

@@ -6,7 +6,8 @@ use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
 use crate::term;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::{error, fmt, fs};
 
@@ -80,6 +81,10 @@ pub(crate) struct Head {
     pub(crate) pid: u32,
     /// Did the library see the end of the process?
     pub(crate) finished: bool,
+    /// Is it a copy that was made while the process went on?
+    pub(crate) snapshot: bool,
+    /// File name of the executable.
+    pub(crate) program: String,
 }
 
 /// Reads the header.
@@ -87,17 +92,25 @@ pub(crate) struct Head {
 /// # Errors
 /// When the file is no recording or cannot be read.
 pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
-    let mut bytes = Vec::new();
-    open(path)?
-        .take(HEADER_LEN)
-        .read_to_end(&mut bytes)
-        .map_err(LoadError::at(path))?;
+    head_of(&open(path)?, path)
+}
+
+/// Reads the header of an open file; `path` is what it is called.
+///
+/// # Errors
+/// As [`head`].
+pub(crate) fn head_of(file: &File, path: &Path) -> Result<Head, LoadError> {
+    let bytes = written(file, HEADER_LEN).map_err(LoadError::at(path))?;
     let recording = Recording::parse(&bytes).map_err(LoadError::at(path))?;
+    let exe = recording.exe();
+    let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
     Ok(Head {
         path: path.to_owned(),
         start_ns: recording.start_ns(),
         pid: recording.pid(),
         finished: recording.finished(),
+        snapshot: recording.is_snapshot(),
+        program: String::from_utf8_lossy(program).into_owned(),
     })
 }
 
@@ -107,27 +120,54 @@ pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
 /// # Errors
 /// When the file cannot be read. What it holds is not checked.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let bytes = written(path)?;
-    let is_growing = Recording::parse(&bytes).is_ok_and(|recording| !recording.finished());
+    copy_of(&open(path)?).map_err(LoadError::at(path))
+}
+
+/// As [`bytes`], of an open file.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn copy_of(file: &File) -> io::Result<Vec<u8>> {
+    let bytes = written(file, u64::MAX)?;
+    let is_growing = Recording::parse(&bytes).is_ok_and(|recording| recording.is_running());
     if is_growing {
-        return Ok(settled(&bytes, written(path)?));
+        return Ok(settled(&bytes, written(file, u64::MAX)?));
     }
     Ok(bytes)
 }
 
-fn written(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let file = open(path)?;
+/// The first bytes of the part of a file that was written, at most `most`.
+fn written(file: &File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    (&file)
-        .take(HEADER_LEN)
-        .read_to_end(&mut bytes)
-        .map_err(LoadError::at(path))?;
-    let rest = Recording::extent(&bytes) - HEADER_LEN;
-    (&file)
-        .take(rest)
-        .read_to_end(&mut bytes)
-        .map_err(LoadError::at(path))?;
+    read_on(file, &mut bytes, HEADER_LEN)?;
+    let extent = Recording::extent(&bytes).min(most);
+    read_on(file, &mut bytes, extent)?;
     Ok(bytes)
+}
+
+/// Reads what comes behind `bytes`, up to `end` or to the end of the file.
+pub(crate) fn read_on(file: &File, bytes: &mut Vec<u8>, end: u64) -> io::Result<()> {
+    /// What a file claims is not believed in one go.
+    const STEP: u64 = 1 << 26;
+    loop {
+        let start = bytes.len();
+        let step = end.saturating_sub(start as u64).min(STEP) as usize;
+        bytes.resize(start + step, 0);
+        let mut filled = start;
+        while filled < bytes.len() {
+            match file.read_at(&mut bytes[filled..], filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let is_all = filled < bytes.len() || step == 0;
+        bytes.truncate(filled);
+        if is_all {
+            return Ok(());
+        }
+    }
 }
 
 /// Opens a regular file; reading from anything else might never end.

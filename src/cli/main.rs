@@ -18,6 +18,8 @@ mod report;
 mod symbolize;
 
 mod args;
+mod attach;
+mod control;
 mod ends;
 mod error;
 mod harvest;
@@ -30,6 +32,7 @@ mod reporting;
 mod run;
 mod session;
 mod signals;
+mod snapshots;
 mod sum;
 mod summary;
 mod sys;
@@ -37,6 +40,7 @@ mod target;
 mod term;
 #[cfg(test)]
 mod testing;
+mod top;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -50,6 +54,10 @@ fn main() -> ExitCode {
     let done = match cli.verb() {
         Verb::Run { options, command } => run::run(&command, &options, &wanted),
         Verb::Report { recordings } => reporting::report(&recordings, &wanted),
+        Verb::Top(options) => top::top(&options),
+        Verb::Snapshot { pid } => control::snapshot(pid, &wanted),
+        Verb::Start { pid } => control::set_stopped(pid, false, &wanted),
+        Verb::Stop { pid } => control::set_stopped(pid, true, &wanted),
         Verb::Library => library(),
     };
     match done {

@@ -56,6 +56,14 @@ impl Output {
         matches!(self.place, Place::Fresh | Place::Made(_))
     }
 
+    /// The main file, once its name is known; `None` for standard output.
+    pub(crate) fn main(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Named(path) | Place::Made(path) => Some(path),
+            Place::Stdout | Place::Fresh => None,
+        }
+    }
+
     /// Finds out before a long run whether the named file can be written, and leaves what it holds.
     ///
     /// # Errors
@@ -218,7 +226,7 @@ fn beside(main: &Path, program: &[u8], pid: Option<u32>, attempt: u32) -> PathBu
 }
 
 /// `stem` with the program, the process id and the extension behind it.
-fn name_of(
+pub(crate) fn name_of(
     stem: OsString,
     program: &[u8],
     pid: Option<u32>,

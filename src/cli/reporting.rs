@@ -5,7 +5,7 @@ use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
-use crate::{summary, term};
+use crate::{snapshots, summary, term};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -34,7 +34,9 @@ fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
             if found.is_empty() {
                 return Err(LoadError::at(path)(Why::NoRecordings));
             }
-            recordings.extend(found);
+            // Snapshots are states of processes that are there as well, unless there is nothing else.
+            let (whole, snapshots) = snapshots::apart(found);
+            recordings.extend(if whole.is_empty() { snapshots } else { whole });
         } else {
             recordings.push(path.clone());
         }

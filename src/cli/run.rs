@@ -9,7 +9,7 @@ use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
 use crate::session::{Running, Session, still_running};
 use crate::target::{self, Target};
-use crate::{install, notes, reporting, signals, term};
+use crate::{install, notes, reporting, signals, snapshots, term};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -181,7 +181,7 @@ impl Ending {
         options: &RunOptions,
         wanted: &ReportOptions,
     ) -> Result<u8, Failure> {
-        let recordings = session.recordings().unwrap_or_default();
+        let (recordings, snapshots) = snapshots::apart(session.recordings().unwrap_or_default());
         let harvested = harvest(&recordings, &mut output, reporting::wish(wanted, true));
         // After the harvest: what a process does after this moment is not in the report either.
         let running = still_running(&recordings);
@@ -208,11 +208,15 @@ impl Ending {
                 }
             }
         };
+        let kept = snapshots::keep(snapshots, &output, wanted.quiet);
+        if let Err(error) = &kept {
+            say(format_args!("cannot keep the snapshots: {error}"));
+        }
         let in_use = !running.is_empty();
         if in_use {
             places.keep();
         }
-        if in_use || options.keep || harvested.is_err() {
+        if in_use || options.keep || harvested.is_err() || kept.is_err() {
             say_where_recordings_are(&session.keep(), &running);
         }
         Ok(code)

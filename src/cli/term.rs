@@ -44,8 +44,19 @@ pub(crate) fn counted(n: u64, one: &str, many: &str) -> String {
 
 /// Bytes in words: `12 bytes`, `1,234,567 bytes (1.2 MB)`.
 pub(crate) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     let exact = counted(n, "byte", "bytes");
+    match n {
+        0..1000 => exact,
+        _ => format!("{exact} ({})", scaled(n)),
+    }
+}
+
+/// Bytes in short: `12 B`, `1.2 MB`.
+pub(crate) fn scaled(n: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if n < 1000 {
+        return format!("{n} B");
+    }
     let mut scaled = n as f64 / 1000.0;
     let mut unit = UNITS[0];
     for larger in &UNITS[1..] {
@@ -56,10 +67,7 @@ pub(crate) fn bytes(n: u64) -> String {
         scaled /= 1000.0;
         unit = larger;
     }
-    if n < 1000 {
-        return exact;
-    }
-    format!("{exact} ({scaled:.1} {unit})")
+    format!("{scaled:.1} {unit}")
 }
 
 /// Cuts text to a number of columns, in the middle: `module+0x1234` and `path::to::function` are
@@ -145,6 +153,10 @@ mod tests {
 
     #[test]
     fn bytes_have_a_unit() {
+        assert_eq!(
+            [scaled(0), scaled(999), scaled(1000)],
+            ["0 B", "999 B", "1.0 kB"]
+        );
         assert_eq!(bytes(1), "1 byte");
         assert_eq!(bytes(999), "999 bytes");
         assert_eq!(bytes(1000), "1,000 bytes (1.0 kB)");

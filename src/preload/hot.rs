@@ -5,6 +5,7 @@
 //! In Rust it would read:
 //!
 //! ```text
+//! if control != 0 { return }                  // recording is stopped
 //! let thread = tls_word;                      // 0: no state; 1: a cold section, or not profiled
 //! if rsp not in thread.stack { rest }
 //! let (mut ra, mut sp, mut bp) = (*rsp, rsp + 8, rbp);
@@ -70,7 +71,7 @@ pub(crate) fn begin() {
 // Labels are numbers: the tens say what, the units of which frame.
 //   1n  the next slots        2n  the rule's slot is found
 //   3n  a step with rbp       4n  the step is made: load the return address     5n  along rbp
-//   6n  an allocation wrapper 8n  the site    98  nothing to do                 99  rest
+//   6n  an allocation wrapper 8n  the site    97, 98  nothing to do             99  rest
 
 /// Looks up the rule of the return address in r8: its slot's index goes to r9, the rule by `$keep`
 /// into an xmm register.
@@ -149,6 +150,8 @@ macro_rules! step_with_bp {
 #[rustfmt::skip]
 macro_rules! path {
     ($entry:literal, $count:expr, $done:expr, $rest:expr) => { concat!(
+        "cmp dword ptr [rip + {control} + {word}], 0\n",
+        "jne 97f\n",
         "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]\n",
         "mov rcx, qword ptr fs:[rcx]\n",
         "cmp rcx, 1\n",
@@ -245,6 +248,8 @@ macro_rules! path {
         "jmp 62b\n",
         // A cold section, or a program that is left out: nothing to do.
         "98: jne 99f\n",
+        // (Recording is stopped.)
+        "97:\n",
         $done,
         // Start over: nothing that was changed is needed.
         "99: lea rsi, [rsp + ", $entry, "]\n",
@@ -279,6 +284,8 @@ macro_rules! body {
             wrapper = const Rule::TRANSPARENT,
             wrapper_or_bp = const Rule::TRANSPARENT | 3,
             table = sym crate::unwind::TABLE,
+            control = sym crate::control::PAGE,
+            word = const crate::control::WORD,
             rest = sym crate::thread::record_rest,
             $($operand = sym $symbol,)*
         )

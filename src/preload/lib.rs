@@ -40,9 +40,11 @@ mod report;
 #[allow(dead_code)]
 mod symbolize;
 
+mod api;
 mod arch;
 mod cold_stack;
 mod confined;
+mod control;
 mod deep;
 mod elf;
 mod exit_report;
@@ -59,6 +61,7 @@ mod recording;
 mod sample;
 mod settings;
 mod sites;
+mod snapshot;
 mod stack;
 mod sys;
 #[cfg(test)]

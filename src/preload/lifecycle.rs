@@ -41,6 +41,24 @@ pub(crate) fn is_recording() -> bool {
     }
 }
 
+/// The process, which has begun to record by the end of this; `None` where nothing is recorded. May
+/// run at any moment.
+pub(crate) fn begun() -> Option<&'static Process> {
+    if !is_recording() {
+        return None;
+    }
+    let process = process::process()?;
+    if !process.is_ready() {
+        if confined::is_confined() {
+            return None;
+        }
+        // In a child of fork it names a state that was wiped; the next allocation gets another.
+        arch::set_thread_word(0);
+        thread::cold_section(|| process.begin())?;
+    }
+    Some(process)
+}
+
 /// Was it decided that this program is left alone?
 pub(crate) fn is_off() -> bool {
     MODE.load(Relaxed) == OFF

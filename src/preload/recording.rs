@@ -13,7 +13,7 @@ use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::settings::{PATH_LEN, settings};
-use crate::{confined, sys};
+use crate::{confined, control, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::offset_of;
@@ -27,7 +27,7 @@ const SMALLEST: u64 = 256 * 1024;
 /// Chunks of frames and modules begin with this many pages and double up to [`LARGEST_CHUNK`].
 const FIRST_CHUNK: u32 = 1;
 /// How the names of recordings end.
-const SUFFIX: &[u8] = b".skipheap-rec";
+pub(crate) const SUFFIX: &[u8] = b".skipheap-rec";
 /// Most pages of a chunk: 256 KiB, so that threads that come and go do not hold much unused room.
 pub(crate) const LARGEST_CHUNK: u32 = 64;
 
@@ -47,6 +47,7 @@ pub(crate) fn give_up_parents() {
     if base.is_null() {
         return;
     }
+    control::give_up_parents();
     let len = INHERITED_LEN.load(Relaxed);
     // SAFETY: the mapping was the parent's recording; its header's page is always mapped, and nobody
     // else uses the mapping in this process, but as said above.
@@ -81,6 +82,9 @@ pub(crate) struct Recording {
     functions: UnsafeCell<Appender>,
     threads: UnsafeCell<Appender>,
     leaks: UnsafeCell<Appender>,
+    phases: UnsafeCell<Appender>,
+    /// How many were written by the program itself.
+    pub(crate) snapshots: AtomicU32,
     path: UnsafeCell<[u8; PATH_LEN]>,
     /// Empty without one.
     predecessor: UnsafeCell<[u8; PATH_LEN]>,
@@ -93,6 +97,12 @@ pub(crate) struct Full;
 impl Recording {
     /// Makes the file, or private memory where no file can be had, and writes the header.
     pub(crate) fn create(&self, forked: bool) {
+        // A child goes on as its parent was at the time.
+        let stopped = if forked {
+            control::is_stopped()
+        } else {
+            settings().stopped
+        };
         let limit = sys::soft_limit(libc::RLIMIT_FSIZE)
             .min(sys::soft_limit(libc::RLIMIT_AS) / 16)
             .min(CAPACITY)
@@ -119,6 +129,9 @@ impl Recording {
         }
         self.capacity.store(capacity, Relaxed);
         self.write_header(forked);
+        let control = if stopped { STOPPED } else { 0 };
+        self.set_control(control);
+        control::set(control);
         INHERITED_LEN.store(capacity, Relaxed);
         INHERITED.store(self.base.load(Relaxed), Release);
     }
@@ -151,8 +164,8 @@ impl Recording {
                 )
             }
         };
-        sys::close(fd);
         if base == libc::MAP_FAILED {
+            sys::close(fd);
             sys::unlink(path);
             return None;
         }
@@ -162,7 +175,12 @@ impl Recording {
         unsafe {
             libc::madvise(base, capacity as usize, libc::MADV_RANDOM);
         }
-        if sys::populate(base.cast(), HEADER_LEN as usize).is_err() {
+        let populated = sys::populate(base.cast(), HEADER_LEN as usize);
+        if populated.is_ok() {
+            control::share(fd);
+        }
+        sys::close(fd);
+        if populated.is_err() {
             // SAFETY: our own mapping, which nobody else has seen.
             unsafe {
                 libc::munmap(base, capacity as usize);
@@ -250,7 +268,6 @@ impl Recording {
             if settings().stack_depth > 4 {
                 h.flags |= WHOLE_STACKS;
             }
-            h.control = if settings().stopped { STOPPED } else { 0 };
             h.sample_bytes = settings().sample_bytes;
             h.forked = u32::from(forked);
             h.exe_len = exe.len().min(EXE_LEN) as u32;
@@ -523,6 +540,14 @@ impl Recording {
         }
     }
 
+    /// Sets the control word. (Where there is a file, [`control::set`] does the same.)
+    pub(crate) fn set_control(&self, value: u32) {
+        if let Some(header) = self.header() {
+            // SAFETY: the header's page is mapped; the word is only used atomically.
+            unsafe { AtomicU32::from_ptr(&raw mut (*header).control).store(value, Relaxed) };
+        }
+    }
+
     /// The address of a place in the recording.
     pub(crate) fn at(&self, offset: u64) -> *mut u8 {
         self.base.load(Acquire).wrapping_add(offset as usize)
@@ -545,26 +570,96 @@ impl Recording {
         }
     }
 
+    /// Bytes written so far; 0 without a recording.
+    pub(crate) fn written(&self) -> usize {
+        let Some(header) = self.header() else {
+            return 0;
+        };
+        // SAFETY: the header's page is mapped.
+        let cursor = unsafe { (&raw const (*header).cursor).read_volatile() };
+        cursor.min(self.capacity.load(Relaxed)) as usize
+    }
+
+    /// Copies what was written, as far as there is room; how many bytes.
+    pub(crate) fn copy_into(&self, room: &mut [u8]) -> usize {
+        let words: *const u64 = self.base.load(Acquire).cast();
+        let len = self.written().min(room.len()) / 8 * 8;
+        for (i, word) in room.chunks_exact_mut(8).take(len / 8).enumerate() {
+            // SAFETY: all bytes written are mapped and readable (chunks that could not be populated
+            // are holes, which read as zeros); words are copied one by one with volatile reads, so
+            // that a count that changes meanwhile is seen before or after.
+            let value = unsafe { words.add(i).read_volatile() };
+            word.copy_from_slice(&value.to_le_bytes());
+        }
+        len
+    }
+
     /// A copy of what was written so far; empty without a recording.
     ///
     /// A copy, since other threads go on counting in the original.
     pub(crate) fn snapshot(&self) -> Vec<u8> {
-        let Some(header) = self.header() else {
-            return Vec::new();
+        let mut copy = vec![0; self.written()];
+        let len = self.copy_into(&mut copy);
+        copy.truncate(len);
+        copy
+    }
+
+    /// Adds a label for what comes next.
+    pub(crate) fn add_phase(&self, label: &[u8]) -> Result<(), Full> {
+        let label = label.get(..LONGEST_TEXT).unwrap_or(label);
+        let header = self.header().ok_or(Full)?;
+        // SAFETY: the header's page is mapped.
+        let live = unsafe { (&raw const (*header).live_bytes).read_volatile() };
+        let record = PhaseRecord {
+            ns: sys::now_ns(),
+            allocations: self.allocations(),
+            live_bytes: u64::try_from(live).unwrap_or(0),
+            len: label.len() as u32,
+            reserved: 0,
         };
-        // SAFETY: the first `cursor` bytes are mapped and readable (chunks that could not be
-        // populated are holes, which read as zeros); words are copied one by one with volatile
-        // reads, so that a count that changes meanwhile is seen before or after.
-        unsafe {
-            let cursor = (&raw const (*header).cursor).read_volatile();
-            let len = cursor.min(self.capacity.load(Relaxed)) as usize;
-            let words: *const u64 = header.cast();
-            let mut copy = Vec::with_capacity(len);
-            for i in 0..len / 8 {
-                copy.extend_from_slice(&words.add(i).read_volatile().to_le_bytes());
+        // SAFETY: a phase record is 32 bytes without padding.
+        let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<PhaseRecord>()]>() };
+        self.append(&self.phases, CHUNK_PHASES, &[bytes, label])
+            .map(|_| ())
+    }
+
+    /// Allocations recorded so far, added up over all sites.
+    fn allocations(&self) -> u64 {
+        let base = self.base.load(Acquire);
+        let end = self.written();
+        let (first, len) = if settings().live {
+            (LIVE_SITES_START, LIVE_SITE_LEN)
+        } else {
+            (size_of::<ChunkHeader>(), size_of::<SiteRecord>())
+        };
+        let (mut sum, mut at) = (0_u64, HEADER_LEN as usize);
+        while at < end {
+            let chunk = base.wrapping_add(at);
+            // SAFETY: what was written is mapped, in whole pages; a chunk's header does not change
+            // once its magic is there.
+            let (magic, kind, pages) = unsafe {
+                let header: *mut ChunkHeader = chunk.cast();
+                (
+                    AtomicU32::from_ptr(&raw mut (*header).magic).load(Acquire),
+                    (*header).kind,
+                    (*header).pages,
+                )
+            };
+            if magic != CHUNK_MAGIC || pages == 0 {
+                at += PAGE as usize;
+                continue;
             }
-            copy
+            let room = pages as usize * PAGE as usize;
+            if kind == CHUNK_SITES {
+                for record in (first..=room - len).step_by(len) {
+                    let count = chunk.wrapping_add(record + offset_of!(SiteRecord, count));
+                    // SAFETY: within the chunk; counts are aligned words.
+                    sum = sum.wrapping_add(unsafe { count.cast::<u64>().read_volatile() });
+                }
+            }
+            at += room;
         }
+        sum
     }
 
     /// Lets the recording end after `capacity` bytes, as a full disk would.
@@ -620,7 +715,10 @@ pub(crate) fn create_unique(
 }
 
 /// Writes `parts`, of which the last is a NUL, into `path`.
-fn join<'p>(path: &mut [u8], parts: impl Iterator<Item = &'p [u8]>) -> Result<(), c_int> {
+pub(crate) fn join<'p>(
+    path: &mut [u8],
+    parts: impl Iterator<Item = &'p [u8]>,
+) -> Result<(), c_int> {
     let mut len = 0;
     for part in parts {
         let room = path

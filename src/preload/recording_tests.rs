@@ -57,6 +57,45 @@ fn the_end_and_the_losses_are_written() {
 }
 
 #[test]
+fn phases_say_what_had_been_allocated_before() {
+    let recording = recording();
+    recording.add_phase(b"first").unwrap();
+    let (chunk, _) = recording.chunk(CHUNK_SITES, 2).unwrap();
+    for (i, count) in [(0, 5_u64), (1, 6), (254, 7)] {
+        // SAFETY: within the chunk, which is ours.
+        unsafe { chunk.add(i * 32 + 24).cast::<u64>().write(count) };
+    }
+    recording.set_live_bytes(77);
+    recording.add_phase(&[b'x'; 5000]).unwrap();
+    let bytes = recording.snapshot();
+    let read = Reader::parse(&bytes).unwrap();
+    let phases: Vec<_> = read.phases().collect();
+    assert_eq!(phases.len(), 2);
+    assert_eq!((phases[0].label, phases[0].allocations), (&b"first"[..], 0));
+    assert_eq!((phases[1].label.len(), phases[1].allocations), (2048, 18));
+    assert_eq!((phases[0].live_bytes, phases[1].live_bytes), (0, 77));
+    assert!(phases[0].ns <= phases[1].ns && phases[0].ns > read.start_ns());
+}
+
+#[test]
+fn the_control_word_is_seen_at_both_places() {
+    let recording = recording();
+    let path = path(recording.path().unwrap());
+    assert!(!path.exists() && !crate::control::is_stopped());
+    recording.set_control(STOPPED);
+    assert!(crate::control::is_stopped());
+    crate::control::set(0);
+    let at = offset_of!(Header, control);
+    assert_eq!(recording.snapshot()[at..at + 4], [0; 4]);
+    // A child keeps the word, and changes its own alone.
+    crate::control::set(STOPPED);
+    crate::control::give_up_parents();
+    assert!(crate::control::is_stopped());
+    crate::control::set(0);
+    assert_eq!(recording.snapshot()[at..at + 4], STOPPED.to_le_bytes());
+}
+
+#[test]
 fn a_recording_that_was_not_created_takes_nothing() {
     // SAFETY: as in `recording`.
     let recording = unsafe { testing::zeroed::<Recording>() };

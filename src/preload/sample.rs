@@ -38,6 +38,8 @@ pub(crate) fn is_on() -> bool {
 pub(crate) unsafe extern "C" fn record() {
     core::arch::naked_asm!(
         ".cfi_startproc",
+        "cmp dword ptr [rip + {control} + {word}], 0",
+        "jne 4f",
         "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
         "mov rcx, qword ptr fs:[rcx]",
         "cmp rcx, 1",
@@ -65,6 +67,8 @@ pub(crate) unsafe extern "C" fn record() {
         countdown = const OFFSET_COUNTDOWN,
         clock = const OFFSET_CLOCK,
         rest = sym record_rest,
+        control = sym crate::control::PAGE,
+        word = const crate::control::WORD,
     )
 }
 

@@ -16,7 +16,7 @@ use crate::record::loss::Loss;
 use crate::sample::Sampler;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, deep, lifecycle, live, patch, sample, stack, sys, verify};
+use crate::{arch, confined, control, deep, lifecycle, live, patch, sample, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -84,6 +84,9 @@ pub(crate) struct Given {
 /// # Safety
 /// As [`record_rest`].
 pub(crate) unsafe fn record(size: u64, entry: *const u64, bp: u64, given: Given) {
+    if control::is_stopped() {
+        return;
+    }
     if deep::is_on() {
         // SAFETY: as the caller promises.
         return unsafe { deep::record_given(size, entry, bp, given) };

@@ -34,6 +34,8 @@ pub(crate) const CHUNK_LEAKS: u32 = 10;
 pub(crate) const STATE_RUNNING: u32 = 0;
 /// [`Header::state`]: the library saw the orderly end of the process.
 pub(crate) const STATE_FINISHED: u32 = 1;
+/// [`Header::state`]: a copy that was made at `end_ns` while the process went on.
+pub(crate) const STATE_SNAPSHOT: u32 = 2;
 
 /// Number of [`crate::record::loss::Loss`] counters that the header has room for.
 pub(crate) const LOSS_SLOTS: usize = 32;
@@ -49,7 +51,7 @@ pub(crate) struct Header {
     pub(crate) magic: [u8; 8],
     /// [`FORMAT_VERSION`].
     pub(crate) version: u32,
-    /// [`STATE_RUNNING`] or [`STATE_FINISHED`].
+    /// [`STATE_RUNNING`], [`STATE_FINISHED`] or [`STATE_SNAPSHOT`].
     pub(crate) state: u32,
     /// Bytes handed out to chunks so far, the header included. Grows atomically.
     pub(crate) cursor: u64,

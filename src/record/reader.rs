@@ -126,6 +126,17 @@ pub(crate) struct Live {
     pub(crate) times: [u32; TIMES],
 }
 
+/// The counters of a site that change most, for who reads them again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// As [`Site::count`].
+    pub(crate) count: u64,
+    /// As [`Live::frees`]; 0 where blocks are not followed.
+    pub(crate) frees: u64,
+    /// As [`Site::offset`].
+    pub(crate) offset: u64,
+}
+
 /// A thread as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Thread<'a> {
@@ -413,6 +424,21 @@ impl<'a> Recording<'a> {
         self.header_u32(std::mem::offset_of!(Header, state)) == STATE_FINISHED
     }
 
+    /// True while the process goes on recording, and when nobody saw its end.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.finished() && !self.is_snapshot()
+    }
+
+    /// True of a copy that was made while the process went on.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.header_u32(std::mem::offset_of!(Header, state)) == STATE_SNAPSHOT
+    }
+
+    /// End of the recording, or when the snapshot was made, nanoseconds since 1970; 0 while running.
+    pub(crate) fn end_ns(&self) -> u64 {
+        self.header_u64(std::mem::offset_of!(Header, end_ns))
+    }
+
     /// Process id as the process saw it.
     pub(crate) fn pid(&self) -> u32 {
         self.header_u32(std::mem::offset_of!(Header, pid))
@@ -523,10 +549,7 @@ impl<'a> Recording<'a> {
     }
 
     fn all_sites(&self) -> impl Iterator<Item = Site> + '_ {
-        let len = match self.follows_blocks() {
-            true => LIVE_SITE_LEN,
-            false => size_of::<SiteRecord>(),
-        };
+        let len = self.site_len();
         self.chunks
             .iter()
             .filter(|chunk| chunk.0 == CHUNK_SITES)
@@ -543,6 +566,44 @@ impl<'a> Recording<'a> {
                     .zip((start..).step_by(len))
                     .filter_map(move |(record, offset)| self.site(record, offset, thread))
             })
+    }
+
+    /// The counters of all places for sites, by chunk: where it lies, and its places, those included that
+    /// are not in use, and nested sites.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = Tally>)> {
+        let len = self.site_len();
+        let frees = self
+            .follows_blocks()
+            .then_some(size_of::<SiteRecord>() + std::mem::offset_of!(LiveRecord, frees));
+        self.chunks
+            .iter()
+            .filter(|chunk| chunk.0 == CHUNK_SITES)
+            .map(move |&(_, start, room)| {
+                let records = self.bytes.get(start..start + room).unwrap_or(&[]);
+                let places = records.chunks_exact(len).zip((start..).step_by(len));
+                let tally = move |(record, offset): (&[u8], usize)| Tally {
+                    count: u64_at(record, std::mem::offset_of!(SiteRecord, count)),
+                    frees: frees.map_or(0, |at| u64_at(record, at)),
+                    offset: offset as u64,
+                };
+                (start, places.map(tally))
+            })
+    }
+
+    /// The site whose record lies there; `None` when it is nested, or none is there.
+    pub(crate) fn site_at(&self, offset: u64) -> Option<Site> {
+        let (offset, len) = (usize::try_from(offset).ok()?, self.site_len());
+        self.chunk_end(CHUNK_SITES, offset, len)?;
+        let record = self.bytes.get(offset..offset + len)?;
+        self.site(record, offset, 0)
+            .filter(|site| !self.is_nested(site))
+    }
+
+    fn site_len(&self) -> usize {
+        match self.follows_blocks() {
+            true => LIVE_SITE_LEN,
+            false => size_of::<SiteRecord>(),
+        }
     }
 
     fn site(&self, record: &[u8], offset: usize, thread: u32) -> Option<Site> {

@@ -6,11 +6,34 @@
 //! to them, and nothing is ever changed but counts.
 
 use super::PAGE;
-use super::layout::{CHUNK_MAGIC, CHUNK_SITES, ChunkHeader, HEADER_LEN};
+use super::layout::{
+    CHUNK_MAGIC, CHUNK_SITES, ChunkHeader, HEADER_LEN, Header, STATE_RUNNING, STATE_SNAPSHOT,
+};
 use std::mem::offset_of;
 
 /// The second copy with the sites of the first.
 pub(crate) fn settled(first: &[u8], mut second: Vec<u8>) -> Vec<u8> {
+    settle(first, &mut second);
+    second
+}
+
+/// Makes a copy of the recording of a process that runs into a snapshot of this moment.
+pub(crate) fn mark_snapshot(copy: &mut [u8], now_ns: u64) {
+    let state = offset_of!(Header, state);
+    let end = offset_of!(Header, end_ns);
+    match copy.get_mut(state..state + 4) {
+        Some(word) if *word == STATE_RUNNING.to_le_bytes() => {
+            word.copy_from_slice(&STATE_SNAPSHOT.to_le_bytes());
+        }
+        _ => return,
+    }
+    if let Some(word) = copy.get_mut(end..end + 8) {
+        word.copy_from_slice(&now_ns.to_le_bytes());
+    }
+}
+
+/// Puts the sites of the first copy in place of those of the second.
+pub(crate) fn settle(first: &[u8], second: &mut [u8]) {
     let page = PAGE as usize;
     let mut offset = HEADER_LEN as usize;
     while let Some(header) = second.get(offset..offset + size_of::<ChunkHeader>()) {
@@ -36,7 +59,6 @@ pub(crate) fn settled(first: &[u8], mut second: Vec<u8>) -> Vec<u8> {
             new.fill(0);
         }
     }
-    second
 }
 
 #[cfg(test)]
@@ -116,6 +138,23 @@ mod tests {
     fn sites_in_chunks_that_the_first_copy_has_not_are_left_out() {
         assert_eq!(sites(&settled(&copy(1, &[], 1), copy(2, &[6, 2], 2))), []);
         assert_eq!(sites(&settled(&[], copy(2, &[6, 2], 2))), []);
+    }
+
+    #[test]
+    fn a_snapshot_has_a_time_and_a_state_of_its_own() {
+        let mut bytes = copy(2, &[6, 2], 2);
+        mark_snapshot(&mut bytes, 77);
+        let recording = Recording::parse(&bytes).unwrap();
+        assert!(recording.is_snapshot() && !recording.finished());
+        assert_eq!(recording.end_ns(), 77);
+        // That of a process that has ended is none.
+        let state = offset_of!(Header, state);
+        bytes[state..state + 4].copy_from_slice(&STATE_FINISHED.to_le_bytes());
+        mark_snapshot(&mut bytes, 78);
+        let recording = Recording::parse(&bytes).unwrap();
+        assert!(recording.finished() && !recording.is_snapshot());
+        assert_eq!(recording.end_ns(), 77);
+        mark_snapshot(&mut bytes[..10], 1);
     }
 
     #[test]

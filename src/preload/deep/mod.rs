@@ -24,7 +24,7 @@ use crate::record::loss::Loss;
 use crate::settings::settings;
 use crate::thread::{self, Given, Thread};
 use crate::unwind::Frames;
-use crate::{arch, confined, sample, stack, verify};
+use crate::{arch, confined, control, sample, stack, verify};
 use core::ffi::c_void;
 use core::ptr;
 
@@ -100,6 +100,9 @@ pub(crate) unsafe extern "C" fn record_call(
 /// As there.
 #[inline(always)]
 pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: Given) {
+    if control::is_stopped() {
+        return;
+    }
     let word = arch::thread_word();
     // SAFETY: the state is this thread's; `entry` lies in the thread's own stack, which is readable
     // from there to its end.

@@ -25,7 +25,7 @@ mod shadow;
 mod timeline;
 mod total;
 
-pub(crate) use count::{Growth, born, born_here, pass};
+pub(crate) use count::{Growth, born, born_here, died_custom, pass};
 pub(crate) use timeline::Timeline;
 pub(crate) use total::Total;
 
@@ -110,6 +110,14 @@ pub(crate) fn begin(process: &Process) {
     shadow::begin();
     process.timeline.begin();
     hooks::begin();
+}
+
+/// Writes how things stand into the header. Cold section.
+pub(crate) fn sum_up(process: &Process) {
+    if is_on() {
+        let sums = process.threads.live_sums();
+        process.recording.set_live_sums(&sums);
+    }
 }
 
 /// Writes what is known at the end. `sp`: the program's stack is in use from there. Cold section.

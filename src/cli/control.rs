@@ -1,0 +1,104 @@
+//! Controls processes that run, from outside: `start`, `stop` and `snapshot`.
+
+use crate::args::ReportOptions;
+use crate::attach::{Attached, NotAttached, attach};
+use crate::error::{Code, Failure};
+use crate::load::EXTENSION;
+use crate::record::layout::STOPPED;
+use crate::record::settle::mark_snapshot;
+use crate::term;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Has a process record from now on, or not any more.
+///
+/// # Errors
+/// When it is not being profiled or may not be written to.
+pub(crate) fn set_stopped(pid: u32, stopped: bool, wanted: &ReportOptions) -> Result<u8, Failure> {
+    let process = attach(pid, true).map_err(unusable)?;
+    let word = if stopped { STOPPED } else { 0 };
+    process.set_control(word).map_err(unusable)?;
+    if !wanted.quiet {
+        let name = term::printable(&process.program);
+        let what = if stopped {
+            "does not record"
+        } else {
+            "records"
+        };
+        // There is nobody to tell if that fails.
+        let _ = writeln!(
+            io::stderr(),
+            "skip-heapprof: {name} ({pid}) {what} from now on"
+        );
+    }
+    Ok(0)
+}
+
+/// Writes what a process has recorded so far to a file, whose path is printed.
+///
+/// # Errors
+/// When it is not being profiled, or the file cannot be written.
+pub(crate) fn snapshot(pid: u32, wanted: &ReportOptions) -> Result<u8, Failure> {
+    let process = attach(pid, false).map_err(unusable)?;
+    let copy = copy(&process).map_err(unusable)?;
+    let to = wanted.output.as_deref();
+    let failed = |path: &Path| {
+        let doing = format!("cannot write the snapshot to {}", term::path(path));
+        move |error: io::Error| Failure::because(Code::Failed, doing)(error)
+    };
+    if to == Some(Path::new("-")) {
+        return print(&copy).map(|()| 0).map_err(failed(Path::new("-")));
+    }
+    let path = match to {
+        Some(path) => {
+            let written = File::create(path).and_then(|mut file| file.write_all(&copy));
+            written.map_err(failed(path))?;
+            path.to_owned()
+        }
+        None => {
+            let folder = std::env::temp_dir();
+            let written = tempfile::Builder::new()
+                .prefix(&format!("skip-heap-{pid}-"))
+                .suffix(&format!(".{EXTENSION}"))
+                .tempfile_in(&folder)
+                .and_then(|mut file| file.write_all(&copy).map(|()| file))
+                .and_then(|file| file.keep().map_err(|kept| kept.error));
+            written.map_err(failed(&folder))?.1
+        }
+    };
+    if !wanted.quiet || to.is_none() {
+        let line = [path.as_os_str().as_bytes(), b"\n"].concat();
+        print(&line).map_err(failed(Path::new("-")))?;
+    }
+    Ok(0)
+}
+
+fn copy(process: &Attached) -> Result<Vec<u8>, NotAttached> {
+    let mut copy = process.copy().map_err(NotAttached::Load)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    mark_snapshot(&mut copy, now.map_or(0, |since| since.as_nanos() as u64));
+    Ok(copy)
+}
+
+/// Prints bytes. That nobody reads them is no error.
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// The process, or its recording, cannot be used.
+pub(crate) fn unusable<E>(error: E) -> Failure
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    Failure {
+        code: Code::Unusable,
+        error: error.into(),
+    }
+}

@@ -1,0 +1,150 @@
+//! `skip-heapprof top`: watches a process that runs, by its recording alone. The process is neither
+//! stopped nor touched.
+//!
+//! [`copy`] reads what may have changed, [`rows`] adds it up under the names of [`names`], [`watch`] has
+//! both and the totals; [`order`] chooses what [`view`] draws and [`json`] prints; [`state`] is what the
+//! keys have chosen, [`screen`] the terminal.
+//!
+//! All of it together takes no more than one part in a hundred of a core: each look measures what it
+//! took, and the next one waits for that.
+
+mod copy;
+mod json;
+mod names;
+mod order;
+mod rows;
+mod screen;
+mod stacks;
+mod state;
+mod view;
+mod watch;
+
+pub(crate) use order::Sort;
+
+use crate::attach::{Attached, NotAttached, attach, profiled};
+use crate::control::unusable;
+use crate::error::{Code, Failure};
+use crate::term;
+use clap::Args;
+use rustix::time::{ClockId, clock_gettime};
+use screen::Screen;
+use state::State;
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+use watch::Watch;
+
+/// What is watched, and how.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TopOptions {
+    /// The process; without it, the only one that is being profiled, or a choice.
+    pub(crate) pid: Option<u32>,
+    /// Print one moment as JSON, and end.
+    ///
+    /// Rates are those of one interval, which it waits for.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How often to look.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// By what to sort.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) sort: Option<Sort>,
+    /// Sites to print with --json.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) rows: usize,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.1..=3600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be from 0.1 to 3600 seconds".to_owned())
+    }
+}
+
+/// Watches a process until the user leaves.
+///
+/// # Errors
+/// When there is no such process, or no terminal.
+pub(crate) fn top(options: &TopOptions) -> Result<u8, Failure> {
+    if options.json {
+        return print(options);
+    }
+    if !io::stdout().is_terminal() {
+        return Err(refused(
+            "`top` draws on a terminal, which standard output is not: try --json",
+        ));
+    }
+    let found = candidates(options)?;
+    let failed =
+        |error: io::Error| Failure::because(Code::Failed, "cannot watch the process")(error);
+    let mut screen = Screen::new().map_err(failed)?;
+    let shown = show(&mut screen, found, options);
+    screen.end();
+    shown.map_err(failed).map(|()| 0)
+}
+
+fn show(screen: &mut Screen, mut found: Vec<Attached>, options: &TopOptions) -> io::Result<()> {
+    let chosen = match found.len() {
+        1 => Some(0),
+        _ => screen.choose(&found)?,
+    };
+    let Some(chosen) = chosen else {
+        return Ok(());
+    };
+    let mut watch = Watch::new(found.swap_remove(chosen))?;
+    let state = State {
+        sort: options.sort.unwrap_or_default(),
+        ..State::default()
+    };
+    screen.show(&mut watch, state, options.interval)
+}
+
+fn print(options: &TopOptions) -> Result<u8, Failure> {
+    let mut found = candidates(options)?;
+    if found.len() > 1 {
+        let mut text = "which of these processes?".to_owned();
+        for process in &found {
+            let name = term::printable(&process.program);
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n{:>8}  {name}", process.pid);
+        }
+        return Err(refused(&text));
+    }
+    let failed =
+        |error: io::Error| Failure::because(Code::Failed, "cannot watch the process")(error);
+    let mut watch = Watch::new(found.swap_remove(0)).map_err(failed)?;
+    std::thread::sleep(options.interval);
+    watch.refresh().map_err(failed)?;
+    json::print(&watch, options).map_err(failed)?;
+    Ok(0)
+}
+
+/// The processes that may be meant, one at least.
+fn candidates(options: &TopOptions) -> Result<Vec<Attached>, Failure> {
+    let found = match options.pid {
+        Some(pid) => vec![attach(pid, false).map_err(unusable::<NotAttached>)?],
+        None => profiled(),
+    };
+    match found.is_empty() {
+        true => Err(refused(
+            "no process is being profiled, or none that you may look at",
+        )),
+        false => Ok(found),
+    }
+}
+
+fn refused(why: &str) -> Failure {
+    Failure {
+        code: Code::Unusable,
+        error: anyhow::Error::msg(why.to_owned()),
+    }
+}
+
+/// What this thread has taken of the processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -1,0 +1,165 @@
+//! The terminal: taken over at the start, given back however the tool ends.
+
+use super::processor_time;
+use super::state::{Next, State};
+use super::view;
+use super::watch::Watch;
+use crate::attach::Attached;
+use crate::term::printable;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
+use ratatui::{DefaultTerminal, Frame};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long a signal may wait.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The terminal in our hands.
+pub(crate) struct Screen {
+    terminal: DefaultTerminal,
+    signal: Arc<AtomicUsize>,
+}
+
+impl Screen {
+    /// Takes the terminal over. A panic gives it back too.
+    ///
+    /// # Errors
+    /// When there is none that can.
+    pub(crate) fn new() -> io::Result<Self> {
+        let signal = Arc::new(AtomicUsize::new(0));
+        for number in [SIGHUP, SIGINT, SIGTERM] {
+            flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+        }
+        let terminal = ratatui::try_init()?;
+        Ok(Self { terminal, signal })
+    }
+
+    /// Gives the terminal back. A signal that came meanwhile then does what it does.
+    pub(crate) fn end(self) {
+        ratatui::restore();
+        if let number @ 1.. = self.signal.load(Relaxed) {
+            let _ = low_level::emulate_default_handler(number as i32);
+        }
+    }
+
+    /// Waits for a key or another reason to draw, until `deadline`; `None` when a signal asks to leave.
+    fn wait(&self, deadline: Instant) -> io::Result<Option<Woken>> {
+        loop {
+            if self.signal.load(Relaxed) != 0 {
+                return Ok(None);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if event::poll(left.min(PATIENCE))? {
+                match event::read()? {
+                    Event::Key(key) if key.kind != KeyEventKind::Release => {
+                        return Ok(Some(Woken::Key(key)));
+                    }
+                    Event::Resize(..) => return Ok(Some(Woken::Resized)),
+                    _ => {}
+                }
+            } else if left <= PATIENCE && deadline <= Instant::now() {
+                return Ok(Some(Woken::TimeIsUp));
+            }
+        }
+    }
+
+    /// Shows a process until the user leaves.
+    ///
+    /// # Errors
+    /// Those of the terminal and of the recording.
+    pub(crate) fn show(
+        &mut self,
+        watch: &mut Watch,
+        mut state: State,
+        interval: Duration,
+    ) -> io::Result<()> {
+        let mut looked = Instant::now();
+        let mut is_new = true;
+        let mut pause = interval;
+        loop {
+            let began = processor_time();
+            self.terminal
+                .draw(|frame| view::draw(frame, watch, &mut state))?;
+            if is_new {
+                pause = watch.pause(interval, processor_time().saturating_sub(began));
+            }
+            is_new = false;
+            match self.wait(looked + pause)? {
+                None => return Ok(()),
+                Some(Woken::Resized) => {}
+                Some(Woken::Key(key)) => {
+                    if state.key(key, watch) == Next::Quit {
+                        return Ok(());
+                    }
+                }
+                Some(Woken::TimeIsUp) => {
+                    watch.refresh()?;
+                    state.refresh(watch);
+                    (looked, is_new) = (Instant::now(), true);
+                }
+            }
+        }
+    }
+
+    /// Lets the user choose a process; `None` when that is none.
+    ///
+    /// # Errors
+    /// Those of the terminal.
+    pub(crate) fn choose(&mut self, processes: &[Attached]) -> io::Result<Option<usize>> {
+        let mut chosen = 0;
+        loop {
+            self.terminal
+                .draw(|frame| draw_choice(frame, processes, chosen))?;
+            let key = match self.wait(Instant::now() + Duration::from_secs(3600))? {
+                None => return Ok(None),
+                Some(Woken::Key(key)) => key,
+                Some(_) => continue,
+            };
+            match key {
+                KeyEvent {
+                    code: KeyCode::Char('c'),
+                    modifiers: KeyModifiers::CONTROL,
+                    ..
+                } => return Ok(None),
+                KeyEvent { code, .. } => match code {
+                    KeyCode::Char('q') | KeyCode::F(10) | KeyCode::Esc => return Ok(None),
+                    KeyCode::Enter => return Ok(Some(chosen)),
+                    KeyCode::Up | KeyCode::Char('k') => chosen = chosen.saturating_sub(1),
+                    KeyCode::Down | KeyCode::Char('j') => {
+                        chosen = (chosen + 1).min(processes.len().saturating_sub(1));
+                    }
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+enum Woken {
+    Key(KeyEvent),
+    Resized,
+    TimeIsUp,
+}
+
+fn draw_choice(frame: &mut Frame<'_>, processes: &[Attached], chosen: usize) {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let mut lines = vec![Line::styled("Which process? (Enter: watch, q: quit)", bold)];
+    let room = usize::from(frame.area().height).saturating_sub(1);
+    let skipped = (chosen + 1).saturating_sub(room);
+    for (i, process) in processes.iter().enumerate().skip(skipped) {
+        let style = match i == chosen {
+            true => Style::new().add_modifier(Modifier::REVERSED),
+            false => Style::new(),
+        };
+        let text = format!("{:>8}  {}", process.pid, printable(&process.program));
+        lines.push(Line::styled(text, style));
+    }
+    frame.render_widget(Paragraph::new(lines), frame.area());
+}
