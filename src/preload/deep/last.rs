@@ -96,7 +96,7 @@ pub(crate) struct Last {
 /// What a walk that has come to a frame of the last stack finds there.
 pub(super) enum Found {
     /// From here on all is as it was.
-    Rest(usize),
+    Rest,
     /// So many frames are as they were; behind them something has changed.
     Changed { same: usize },
 }
@@ -222,7 +222,7 @@ impl Last {
         // A stack that was cut because of its length is cut elsewhere if its length changes.
         let all = taken + depth;
         let was_cut = self.kept[0].frame() == crate::record::layout::CUT_TOO_DEEP;
-        (all == MOST || all < MOST && !was_cut).then_some(Found::Rest(depth))
+        (all == MOST || all < MOST && !was_cut).then_some(Found::Rest)
     }
 
     /// Of the first `count` words, the number of the last one that has changed; 0 for none.
@@ -316,47 +316,47 @@ impl Last {
         // SAFETY: as the caller promises. Of each frame three words are kept at most.
         unsafe {
             let mut to = depth;
-            let mut outer = *self.kept.get_unchecked(depth);
+            let outer = self.kept.get_unchecked(depth);
+            let (mut hash, mut words) = (outer.hash, usize::from(outer.words));
+            let mut uses_bp = outer.uses_bp;
+            let Seen {
+                mut sp,
+                mut ra,
+                mut bp,
+                ..
+            } = outer.seen;
             for at in (0..taken).rev() {
                 let seen = *self.fresh.get_unchecked(at);
                 let rule = seen.rule;
-                let from = outer.seen;
-                let mut words = usize::from(outer.words);
-                let mut uses_bp = outer.uses_bp;
                 if rule.is_special() && !rule.is_transparent() {
-                    (words, uses_bp) = self.keep_special(words, seen, &outer);
+                    (words, uses_bp) =
+                        self.keep_special(words, seen, (sp, ra), uses_bp.then_some(bp));
                 } else {
-                    if from.sp != NOWHERE {
-                        self.keep_word(words, from.sp.wrapping_sub(8), from.ra);
-                        let bp_at = from.sp.wrapping_sub(rule.saved_bp_below_cfa());
-                        self.keep_word(words + 1, bp_at, from.bp);
-                        words += 1 + usize::from(rule.saves_bp() && uses_bp);
+                    if sp != NOWHERE {
+                        self.keep_word(words, sp.wrapping_sub(8), ra);
+                        // Of use only if rbp is used.
+                        self.keep_word(words + 1, sp.wrapping_sub(rule.saved_bp_below_cfa()), bp);
+                        words += 1 + usize::from(rule.saves_bp() & uses_bp);
                     }
-                    uses_bp = rule.is_bp_based() || uses_bp && !rule.saves_bp();
+                    uses_bp = rule.is_bp_based() | (uses_bp & !rule.saves_bp());
                 }
                 let frame = rule.frame() as u32;
-                let hash = if frame == 0 {
-                    outer.hash
-                } else {
-                    mix(outer.hash, frame)
-                };
-                outer = Kept {
-                    seen,
-                    hash,
-                    node: 0,
-                    words: words as u16,
-                    uses_bp,
-                };
+                if frame != 0 {
+                    hash = mix(hash, frame);
+                }
+                Seen { sp, ra, bp, .. } = seen;
                 to += 1;
-                *self.kept.get_unchecked_mut(to) = outer;
+                let kept: *mut Kept = self.kept.get_unchecked_mut(to);
+                (*kept).seen = seen;
+                (*kept).hash = hash;
+                (*kept).node = 0;
+                (*kept).words = words as u16;
+                (*kept).uses_bp = uses_bp;
             }
             compiler_fence(SeqCst);
             self.rules = rules;
             self.depth = to;
-            Stack {
-                hash: outer.hash,
-                depth: to,
-            }
+            Stack { hash, depth: to }
         }
     }
 
@@ -368,14 +368,20 @@ impl Last {
         unsafe { *self.words.get_unchecked_mut(at) = Word { address, value } };
     }
 
-    /// The words that a step read which is not plain: how many there are now, and whether it used rbp.
+    /// The words that a step read which is not plain, with what it led to (rbp only if that is used from there on): how
+    /// many there are now, and whether it used rbp.
     ///
     /// # Safety
     /// There is room for `words` and three more.
     #[cold]
     #[inline(never)]
-    unsafe fn keep_special(&mut self, words: usize, seen: Seen, outer: &Kept) -> (usize, bool) {
-        let Seen { sp, ra, bp, .. } = outer.seen;
+    unsafe fn keep_special(
+        &mut self,
+        words: usize,
+        seen: Seen,
+        (sp, ra): (u64, u64),
+        bp: Option<u64>,
+    ) -> (usize, bool) {
         let (cfa_at, bp_at) = match seen.rule.kind() {
             Some(Special::End | Special::Cut) => return (words, false),
             _ if sp == NOWHERE => return (words, true),
@@ -393,8 +399,7 @@ impl Last {
                 self.keep_word(count, cfa_at, sp);
                 count += 1;
             }
-            // Where it is not used, what is kept of rbp may be older.
-            if outer.uses_bp {
+            if let Some(bp) = bp {
                 self.keep_word(count, bp_at, bp);
                 count += 1;
             }
