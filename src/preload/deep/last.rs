@@ -10,6 +10,7 @@
 //! in the midst of a change may be wrong, but leads nowhere but to the thread's own stack.
 
 use super::{MOST, Stack};
+use crate::record::layout::CUT_TOO_DEEP;
 use crate::stack::Bounds;
 use crate::sys;
 use crate::unwind::{Regs, Rule, Special};
@@ -61,6 +62,11 @@ impl Kept {
             && (self.seen.bp == regs.bp || !self.uses_bp)
     }
 
+    /// The rule by which the walk went on from here.
+    pub(super) fn rule(&self) -> Rule {
+        self.seen.rule
+    }
+
     /// The frame's id, or the marker of a cut; 0 for none.
     pub(super) fn frame(&self) -> u32 {
         self.seen.rule.frame() as u32
@@ -96,9 +102,9 @@ pub(crate) struct Last {
 /// What a walk that has come to a frame of the last stack finds there.
 pub(super) enum Found {
     /// From here on all is as it was.
-    Rest,
+    Rest { depth: usize },
     /// So many frames are as they were; behind them something has changed.
-    Changed { same: usize },
+    Changed { depth: usize, same: usize },
 }
 
 impl Last {
@@ -117,6 +123,7 @@ impl Last {
         unsafe {
             (&raw mut (*this).len).write_volatile(0);
             Self::clear(this);
+            (*this).start_from(0);
         }
     }
 
@@ -181,48 +188,62 @@ impl Last {
         if self.rules == rules { self.depth } else { 0 }
     }
 
+    /// The frame at a depth.
+    ///
+    /// # Safety
+    /// The depth is at most [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn at(&self, depth: usize) -> *const Kept {
+        // SAFETY: as the caller promises.
+        unsafe { self.kept.as_ptr().add(depth) }
+    }
+
     /// From a frame towards the root, the first that is not inside of `sp`.
     ///
     /// # Safety
-    /// `depth` is at most [`MOST`].
+    /// `kept` is a frame of a last stack.
     #[inline(always)]
-    pub(super) unsafe fn not_below(&self, mut depth: usize, sp: u64) -> usize {
-        // SAFETY: as the caller promises; it only decreases.
+    pub(super) unsafe fn not_below(mut kept: *const Kept, sp: u64) -> *const Kept {
+        // SAFETY: as the caller promises. What stands behind the root is below nothing.
         unsafe {
-            while self.kept.get_unchecked(depth).seen.sp < sp && depth > 0 {
-                depth -= 1;
+            while (*kept).seen.sp < sp {
+                kept = kept.sub(1);
             }
         }
-        depth
+        kept
     }
 
     /// Compares a walk that has taken `taken` frames with the last stack, at one of its frames.
     ///
     /// # Safety
-    /// `depth` is at most [`MOST`], and the thread's own stack is readable from `regs.sp - 8` on.
+    /// `kept` is a frame in here, and the thread's own stack is readable from `regs.sp - 8` on.
     #[inline(always)]
-    pub(super) unsafe fn compare(&self, depth: usize, regs: Regs, taken: usize) -> Option<Found> {
+    pub(super) unsafe fn compare(
+        &self,
+        kept: *const Kept,
+        regs: Regs,
+        taken: usize,
+    ) -> Option<Found> {
         // SAFETY: as the caller promises. The words of a frame lie above its sp.
         unsafe {
-            let kept = self.kept.get_unchecked(depth);
-            if !kept.is_at(regs) {
+            if !(*kept).is_at(regs) {
                 return None;
             }
-            let changed = self.innermost_change(usize::from(kept.words));
+            let depth = kept.offset_from(self.kept.as_ptr()) as usize;
+            let changed = self.innermost_change(usize::from((*kept).words));
             if changed != 0 {
                 let mut outer = depth;
-                while usize::from(self.kept.get_unchecked(outer - 1).words) >= changed {
+                while usize::from((*self.at(outer - 1)).words) >= changed {
                     outer -= 1;
                 }
-                return Some(Found::Changed {
-                    same: depth - outer,
-                });
+                let same = depth - outer;
+                return Some(Found::Changed { depth, same });
             }
+            // A stack that was cut because of its length is cut elsewhere if its length changes.
+            let all = taken + depth;
+            let was_cut = self.kept[0].frame() == CUT_TOO_DEEP;
+            (all == MOST || all < MOST && !was_cut).then_some(Found::Rest { depth })
         }
-        // A stack that was cut because of its length is cut elsewhere if its length changes.
-        let all = taken + depth;
-        let was_cut = self.kept[0].frame() == crate::record::layout::CUT_TOO_DEEP;
-        (all == MOST || all < MOST && !was_cut).then_some(Found::Rest)
     }
 
     /// Of the first `count` words, the number of the last one that has changed; 0 for none.
@@ -252,16 +273,6 @@ impl Last {
             }
         }
         count
-    }
-
-    /// The frame at a depth.
-    ///
-    /// # Safety
-    /// The depth is at most [`MOST`].
-    #[inline(always)]
-    pub(super) unsafe fn seen(&self, depth: usize) -> Seen {
-        // SAFETY: as the caller promises.
-        unsafe { self.kept.get_unchecked(depth).seen }
     }
 
     /// The stack up to a depth.

@@ -30,16 +30,16 @@ pub(super) unsafe fn own(last: *mut Last, entry: *const u64, bp: u64) -> Stack {
             bp,
         };
         let mut taken = 0;
-        let mut depth = (*last).depth(rules);
+        let mut old = (*last).at((*last).depth(rules));
         let mut usable = rules;
         let marker = loop {
-            depth = (*last).not_below(depth, regs.sp);
-            match (*last).compare(depth, regs, taken) {
-                Some(Found::Rest) if taken == 0 => return (*last).stack(depth),
-                Some(Found::Rest) => return (*last).keep(depth, taken, usable),
-                Some(Found::Changed { same }) => {
+            old = Last::not_below(old, regs.sp);
+            match (*last).compare(old, regs, taken) {
+                Some(Found::Rest { depth }) if taken == 0 => return (*last).stack(depth),
+                Some(Found::Rest { depth }) => return (*last).keep(depth, taken, usable),
+                Some(Found::Changed { depth, same }) => {
                     (regs, taken) = take_over(last, depth, same, regs, taken);
-                    depth = depth.saturating_sub(same + 1);
+                    old = (*last).at(depth.saturating_sub(same + 1));
                 }
                 None => {}
             }
@@ -98,7 +98,7 @@ unsafe fn take_over(
     for i in 0..same.min(MOST - taken) {
         // SAFETY: as the caller promises; no more are taken than there is room for.
         unsafe {
-            let rule = (*last).seen(depth - i).rule;
+            let rule = (*(*last).at(depth - i)).rule();
             let Regs { ra, sp, bp } = regs;
             if rule.kind().is_some() || unwind::step(&mut regs, rule, (*last).hi()).is_err() {
                 break;
