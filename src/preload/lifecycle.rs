@@ -6,7 +6,8 @@ use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
 use crate::{
-    arch, confined, exit_report, log, patch, real, recording, settings, sys, thread, unwind,
+    arch, confined, exit_report, hot, live, log, patch, real, recording, settings, sys, thread,
+    unwind,
 };
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -88,12 +89,12 @@ fn start() -> bool {
         __cxa_at_quick_exit(at_exit, ptr::null_mut());
         libc::pthread_atfork(None, None, Some(in_child));
     }
-    crate::deep::begin();
     process.begin();
     let too_early = TOO_EARLY.load(Relaxed);
     process.recording.lose(Loss::TooEarly, too_early);
     patch::begin(process);
     patch::describe(process);
+    hot::begin();
     true
 }
 
@@ -262,6 +263,12 @@ fn end_of_process(handlers_run: bool) {
     {
         return;
     }
+    let here = 0_u64;
+    let sp = (&raw const here) as usize;
+    thread::cold_section(|| {
+        process.threads.name_all();
+        live::finish(process, sp);
+    });
     process.recording.finish();
     thread::cold_section(|| exit_report::write(process));
     if process.gave_up.load(Relaxed) {

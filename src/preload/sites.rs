@@ -13,7 +13,7 @@
 use crate::deep;
 use crate::process::Process;
 use crate::record::PAGE;
-use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, SiteRecord};
+use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, SiteRecord};
 use crate::recording::{Full, LARGEST_CHUNK};
 use crate::settings::settings;
 use crate::sys;
@@ -111,6 +111,15 @@ impl Table {
         }
     }
 
+    /// The same for frames as a record has them.
+    ///
+    /// # Safety
+    /// As [`Self::find`].
+    pub(crate) unsafe fn find_known(&self, frames: Frames, size: u64) -> *mut SiteRecord {
+        // SAFETY: as the caller promises.
+        unsafe { self.find(self.key(frames), size) }
+    }
+
     /// What of a record's frames a site is known by.
     fn key(&self, frames: Frames) -> Frames {
         Frames {
@@ -169,6 +178,10 @@ impl Table {
             key.write_volatile(frames.first);
             key.add(1).write_volatile(frames.second);
             key.add(2).write_volatile(size);
+            if live {
+                let behind: *mut LiveRecord = record.add(1).cast();
+                (&raw mut (*behind).thread).write_volatile(thread);
+            }
             core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
         }
         self.used += 1;

@@ -7,12 +7,16 @@
 //!
 //! [`record_rest`] may run at any moment.
 
+use crate::heap::SpinLock;
+use crate::live::{Growth, LiveThread};
 use crate::process;
-use crate::record::layout::SiteRecord;
+use crate::process::Process;
+use crate::record::layout::{SiteRecord, ThreadRecord};
 use crate::record::loss::Loss;
+use crate::sample::Sampler;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, deep, lifecycle, patch, stack, sys, verify};
+use crate::{arch, confined, deep, lifecycle, live, patch, sample, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -38,6 +42,10 @@ pub(crate) struct Thread {
     owner: AtomicU32,
     /// From 1; what the recording knows the state by.
     number: u32,
+    live: UnsafeCell<LiveThread>,
+    sampler: UnsafeCell<Sampler>,
+    /// What the recording says of the state; null when there was no room.
+    record: *mut ThreadRecord,
     next: *const Thread,
     /// Where whole stacks are recorded; the bounds of the stack are in there then, and not above.
     last_stack: *mut deep::Last,
@@ -55,36 +63,46 @@ pub(crate) unsafe extern "C" fn record_rest(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
+    let given = Given {
+        block,
+        growth: Growth::NONE,
+    };
+    // SAFETY: as the caller promises.
+    unsafe { record(size, entry, bp, given) };
+    block
+}
+
+/// What an allocation gave.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    pub(crate) block: *mut c_void,
+    pub(crate) growth: Growth,
+}
+
+/// The same, with what realloc did to the block.
+///
+/// # Safety
+/// As [`record_rest`].
+pub(crate) unsafe fn record(size: u64, entry: *const u64, bp: u64, given: Given) {
     if deep::is_on() {
         // SAFETY: as the caller promises.
-        return unsafe { deep::record_call(size, entry, bp, block) };
+        return unsafe { deep::record_given(size, entry, bp, given) };
     }
     let word = arch::thread_word();
-    if word > BUSY {
+    if word > BUSY && !sample::is_on() {
         // SAFETY: the word is the address of this thread's state, and the table is this thread's.
         // `entry` lies in the thread's own stack, which is readable from there to its end.
         unsafe {
             let thread = &*(word as *const Thread);
             if (entry as usize).wrapping_sub(thread.stack_lo) < thread.stack_len {
                 let frames = walk::walk(entry, bp, thread.stack_hi as u64);
-                count(thread, frames, size, block);
-                return block;
+                count(thread, frames, size, given);
+                return;
             }
         }
     }
     // SAFETY: as the caller promises.
-    unsafe { record_elsewhere(word, size, entry, bp, block) };
-    block
-}
-
-/// The state that a thread's word leads to, if it does.
-///
-/// # Safety
-/// It is the calling thread's word.
-#[inline(always)]
-pub(crate) unsafe fn state(word: usize) -> Option<&'static Thread> {
-    // SAFETY: such a word is the address of a state, and these are never unmapped.
-    (word > BUSY).then(|| unsafe { &*(word as *const Thread) })
+    unsafe { record_elsewhere(word, size, entry, bp, given) };
 }
 
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
@@ -98,7 +116,7 @@ pub(crate) unsafe fn record_elsewhere(
     size: u64,
     entry: *const u64,
     bp: u64,
-    block: *mut c_void,
+    given: Given,
 ) {
     if word == BUSY {
         return;
@@ -130,7 +148,7 @@ pub(crate) unsafe fn record_elsewhere(
     if thread.is_null() {
         thread = cold_section(|| {
             process.begin();
-            process.threads.acquire()
+            process.threads.acquire(process)
         })
         .flatten()
         .map_or(ptr::null(), |thread| {
@@ -145,75 +163,141 @@ pub(crate) unsafe fn record_elsewhere(
     };
     // SAFETY: `entry` is readable, as the caller promises; the state is this thread's.
     unsafe {
+        if sample::is_on() && !(*thread.sampler.get()).takes(size) {
+            live::pass(thread, size);
+            return;
+        }
         if deep::is_on() {
-            deep::record_rest(thread, size, entry, bp, block);
+            deep::record_rest(thread, size, entry, bp, given);
             return;
         }
         let frames = if verify::is_on() {
             verify::walk(process, entry, bp)
         } else {
-            if thread.stack_len == 0 {
+            // Where only a sample is recorded, each allocation leaves the hot path at its first test.
+            if thread.stack_len == 0 && !sample::is_on() {
                 thread.find_stack(entry as usize);
             }
             careful_walk(entry, bp)
         };
-        count(thread, frames, size, block);
+        count(thread, frames, size, given);
     }
 }
 
 /// Counts an allocation of the site.
 ///
 /// # Safety
-/// The state is the calling thread's.
+/// The state is the calling thread's, and `block` is what the allocation gave.
 #[inline]
-unsafe fn count(thread: &Thread, frames: Frames, size: u64, block: *mut c_void) {
+unsafe fn count(thread: &Thread, frames: Frames, size: u64, given: Given) {
     // SAFETY: the table is this thread's, and so are the records that it finds.
     unsafe {
         let mut record = (*thread.sites.get()).find(frames, size);
         if record.is_null() {
-            match new_site(thread, frames, size) {
+            let Some(process) = process::process() else {
+                return;
+            };
+            match new_site(thread, process, frames, size) {
                 Some(new) => record = new,
-                None => return,
+                None => {
+                    let why = if confined::is_strict() {
+                        Loss::Confined
+                    } else {
+                        Loss::RecordingFull
+                    };
+                    process.recording.lose(why, 1);
+                    return;
+                }
             }
         }
-        count_at(thread, record, size, block);
+        count_at(thread, record, given);
     }
 }
 
 /// Counts an allocation of the site whose record this is.
 ///
 /// # Safety
-/// The state is the calling thread's, and the record one of its table.
+/// The state is the calling thread's, and the record one of its table; `given` is what the allocation gave.
 #[inline(always)]
-pub(crate) unsafe fn count_at(
-    _thread: &Thread,
-    record: *mut SiteRecord,
-    _size: u64,
-    _block: *mut c_void,
-) {
+pub(crate) unsafe fn count_at(thread: &Thread, record: *mut SiteRecord, given: Given) {
     // SAFETY: as the caller promises.
-    unsafe { arch::increment_count(record) };
+    unsafe {
+        if live::is_on() {
+            live::born(thread, record, given.block, given.growth);
+        } else {
+            arch::increment_count(record);
+        }
+    }
 }
 
-/// Makes the record of a site; where there is none to be had, counts the loss of an allocation.
+/// Makes the record of a site. `None` where there is none to be had.
 #[cold]
 #[inline(never)]
-fn new_site(thread: &Thread, frames: Frames, size: u64) -> Option<*mut SiteRecord> {
-    let process = process::process()?;
-    let made = cold_section(|| {
+fn new_site(
+    thread: &Thread,
+    process: &Process,
+    frames: Frames,
+    size: u64,
+) -> Option<*mut SiteRecord> {
+    let insert = || {
         // SAFETY: the table is this thread's, signals are blocked, and nobody else uses it.
         unsafe { (*thread.sites.get()).insert(process, thread.number, frames, size) }
-    });
-    if let Some(Ok(record)) = made {
-        return Some(record);
-    }
-    let why = if confined::is_strict() {
-        Loss::Confined
-    } else {
-        Loss::RecordingFull
     };
-    process.recording.lose(why, 1);
-    None
+    // The orphan's records are made in the midst of a cold section.
+    let made = if arch::thread_word() == BUSY {
+        Some(insert())
+    } else {
+        cold_section(insert)
+    };
+    made?.ok()
+}
+
+/// The thread's record of a site, which is made where there is none.
+///
+/// # Safety
+/// The state is the calling thread's, or the orphan's for the moment.
+pub(crate) unsafe fn record_of(
+    thread: &Thread,
+    process: &Process,
+    frames: Frames,
+    size: u64,
+) -> Option<*mut SiteRecord> {
+    // SAFETY: as the caller promises.
+    let record = unsafe { (*thread.sites.get()).find_known(frames, size) };
+    if record.is_null() {
+        new_site(thread, process, frames, size)
+    } else {
+        Some(record)
+    }
+}
+
+/// The calling thread's state, if it has one and is in no cold section.
+#[inline(always)]
+pub(crate) fn own() -> Option<&'static Thread> {
+    let word = arch::thread_word();
+    // SAFETY: another value is the address of this thread's state, which is never unmapped.
+    (word > BUSY).then(|| unsafe { &*(word as *const Thread) })
+}
+
+/// Runs `f` with the state that belongs to no thread: for frees by threads that have none, since they
+/// did not allocate yet, or are at their end. `f` runs in a cold section.
+#[cold]
+#[inline(never)]
+pub(crate) fn with_orphan(process: &Process, f: impl FnOnce(&Thread)) {
+    let done = if confined::is_confined() {
+        None
+    } else {
+        cold_section(|| {
+            let _guard = process.threads.orphan_lock.lock();
+            let orphan = process.threads.orphan(process)?;
+            f(orphan);
+            Some(())
+        })
+        .flatten()
+    };
+    if done.is_none() {
+        process.recording.lose(Loss::NotFollowed, 1);
+    }
 }
 
 // Where the assembly of the hot path finds the fields.
@@ -221,12 +305,15 @@ pub(crate) const OFFSET_STACK_LO: usize = offset_of!(Thread, stack_lo);
 pub(crate) const OFFSET_STACK_LEN: usize = offset_of!(Thread, stack_len);
 pub(crate) const OFFSET_STACK_HI: usize = offset_of!(Thread, stack_hi);
 pub(crate) const OFFSET_STACK_HI_16: usize = offset_of!(Thread, stack_hi_16);
+pub(crate) const OFFSET_COUNTDOWN: usize =
+    offset_of!(Thread, sampler) + offset_of!(Sampler, countdown);
+pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OFFSET_CLOCK;
 pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
 pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 
 /// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
 /// a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
-/// ([`confined`])
+/// ([`confined`]).
 pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     if confined::is_strict() {
         return None;
@@ -252,7 +339,7 @@ pub(crate) fn state_for_tests(process: &process::Process) -> impl Drop {
             self.0.owner.store(0, Release);
         }
     }
-    let state = cold_section(|| process.threads.acquire())
+    let state = cold_section(|| process.threads.acquire(process))
         .flatten()
         .unwrap();
     // SAFETY: the state is this thread's.
@@ -267,7 +354,13 @@ pub(crate) struct Pool {
     first: AtomicPtr<Thread>,
     /// States made so far.
     made: AtomicU32,
+    orphan_lock: SpinLock,
+    /// Null, or a state of the pool.
+    orphan: AtomicPtr<Thread>,
 }
+
+/// Owner of the orphan: no thread has this id, and it is never found dead.
+const NOBODY: u32 = u32::MAX;
 
 /// States made at once.
 const SLAB: usize = 32;
@@ -285,8 +378,49 @@ impl Pool {
     }
 
     /// A state for the calling thread. Cold section.
-    fn acquire(&self) -> Option<&'static Thread> {
-        let tid = sys::tid();
+    fn acquire(&self, process: &Process) -> Option<&'static Thread> {
+        let thread = self.take(process, sys::tid())?;
+        lifecycle::announce_thread(ptr::from_ref(thread).cast());
+        Some(thread)
+    }
+
+    /// The state that belongs to no thread. Cold section, with its lock held.
+    fn orphan(&self, process: &Process) -> Option<&'static Thread> {
+        // SAFETY: null, or a state of a slab that is never unmapped.
+        let known = unsafe { self.orphan.load(Relaxed).as_ref() };
+        known.or_else(|| {
+            let orphan = self.take(process, NOBODY)?;
+            self.orphan.store(ptr::from_ref(orphan).cast_mut(), Relaxed);
+            Some(orphan)
+        })
+    }
+
+    /// The state of this number, if it was used.
+    pub(crate) fn by_number(&self, number: u32) -> Option<&'static Thread> {
+        self.states().find(|thread| thread.number == number)
+    }
+
+    /// What all threads have counted of the live heap.
+    pub(crate) fn live_sums(&self) -> live::Sums {
+        let mut sums = live::Sums::default();
+        for thread in self.states() {
+            // SAFETY: states are never unmapped.
+            unsafe { LiveThread::add_to(thread.live.get(), &mut sums) };
+        }
+        sums
+    }
+
+    /// Writes the names that running threads have now. Cold section.
+    pub(crate) fn name_all(&self) {
+        for thread in self.states() {
+            let tid = thread.owner.load(Relaxed);
+            if tid != 0 && tid != NOBODY {
+                thread.set_name(&sys::name_of_thread(tid));
+            }
+        }
+    }
+
+    fn take(&self, process: &Process, tid: u32) -> Option<&'static Thread> {
         let take = |free: &'static Thread, was| {
             free.owner
                 .compare_exchange(was, tid, AcqRel, Relaxed)
@@ -311,7 +445,7 @@ impl Pool {
             free()
         })?;
         // SAFETY: taking the ownership made the state this thread's.
-        unsafe { thread.begin() }
+        unsafe { thread.begin(process, tid) }
     }
 
     #[cold]
@@ -355,11 +489,6 @@ impl Thread {
     #[inline(always)]
     pub(crate) fn sites(&self) -> *mut Table {
         self.sites.get()
-    }
-
-    /// What the recording knows the state by.
-    pub(crate) fn number(&self) -> u32 {
-        self.number
     }
 
     /// Has a last stack ready where whole ones are recorded; `None` when there is no memory for it.
@@ -412,7 +541,7 @@ impl Thread {
     ///
     /// # Safety
     /// The calling thread owns the state.
-    unsafe fn begin(&'static self) -> Option<&'static Self> {
+    unsafe fn begin(&'static self, process: &Process, tid: u32) -> Option<&'static Self> {
         // SAFETY: nobody but the owner reads these fields.
         unsafe {
             self.forget_stack();
@@ -420,9 +549,46 @@ impl Thread {
                 self.owner.store(0, Release);
                 return None;
             }
+            let this = ptr::from_ref(self).cast_mut();
+            (*self.live.get()).begin();
+            if self.record.is_null() {
+                process.total.add_thread();
+                (*this).record = process.recording.add_thread(self.number);
+            }
+            if let Some(record) = self.record.as_mut() {
+                record.tid = tid;
+                record.uses += 1;
+            }
         }
-        lifecycle::announce_thread(ptr::from_ref(self).cast());
+        self.set_name(&if tid == NOBODY {
+            *b"(exiting threads"
+        } else {
+            sys::own_name()
+        });
         Some(self)
+    }
+
+    /// Has the recording know the name of the thread that uses the state, of 16 bytes at most.
+    fn set_name(&self, name: &[u8; 16]) {
+        // SAFETY: null, or a record of this process's recording, which is never unmapped; a reader may see a
+        // part of the old name and a part of the new one.
+        if let Some(record) = unsafe { self.record.as_mut() }
+            && name[0] != 0
+        {
+            record.name = *name;
+        }
+    }
+
+    /// What the state has for the live heap.
+    #[inline(always)]
+    pub(crate) fn live(&self) -> *mut LiveThread {
+        self.live.get()
+    }
+
+    /// What the recording knows the state by.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 }
 
@@ -437,6 +603,9 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
             .states()
             .find(|t| ptr::eq(ptr::from_ref(*t), state.cast()))
     {
+        let errno = sys::errno();
+        thread.set_name(&sys::own_name());
+        sys::set_errno(errno);
         arch::set_thread_word(0);
         thread.owner.store(0, Release);
     }

@@ -17,16 +17,16 @@ mod walk;
 pub(crate) use last::Last;
 pub(crate) use nodes::Nodes;
 
+use crate::live::Growth;
 use crate::process;
 use crate::record::layout::{MOST_FRAMES, SiteRecord};
 use crate::record::loss::Loss;
 use crate::settings::settings;
-use crate::thread::{self, Thread};
+use crate::thread::{self, Given, Thread};
 use crate::unwind::Frames;
-use crate::{arch, confined, hot, stack, verify};
+use crate::{arch, confined, sample, stack, verify};
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::Ordering::Relaxed;
 
 /// Most frames that are looked at, wrappers included.
 const MOST: usize = MOST_FRAMES as usize;
@@ -58,19 +58,12 @@ pub(crate) fn is_on() -> bool {
     settings().stack_depth > 4
 }
 
-/// Has the hooks record whole stacks, if that is asked for. Before the first allocation is recorded.
-pub(crate) fn begin() {
-    if is_on() {
-        hot::RECORD.store(record as *mut c_void, Relaxed);
-    }
-}
-
-/// As [`hot::record`], for whole stacks.
+/// As [`crate::hot::record`], for whole stacks.
 ///
 /// # Safety
 /// To be jumped to with rsp and rbp as the caller of the hook left them.
 #[unsafe(naked)]
-unsafe extern "C" fn record() {
+pub(crate) unsafe extern "C" fn record() {
     core::arch::naked_asm!(
         ".cfi_startproc",
         "mov rsi, rsp",
@@ -92,22 +85,36 @@ pub(crate) unsafe extern "C" fn record_call(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
+    let given = Given {
+        block,
+        growth: Growth::NONE,
+    };
+    // SAFETY: as the caller promises.
+    unsafe { record_given(size, entry, bp, given) };
+    block
+}
+
+/// As [`thread::record`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: Given) {
     let word = arch::thread_word();
     // SAFETY: the state is this thread's; `entry` lies in the thread's own stack, which is readable
     // from there to its end.
     unsafe {
-        if let Some(thread) = thread::state(word) {
+        if let Some(thread) = thread::own() {
             let last = thread.last_stack();
-            if !last.is_null() && (*last).is_on_own_stack(entry) {
+            if !sample::is_on() && !last.is_null() && (*last).is_on_own_stack(entry) {
                 let walk = |last| walk::own(last, entry, bp);
-                if record_stack(thread, last, size, entry, block, walk).is_some() {
-                    return block;
+                if record_stack(thread, last, size, entry, given, walk).is_some() {
+                    return;
                 }
             }
         }
-        thread::record_elsewhere(word, size, entry, bp, block);
+        thread::record_elsewhere(word, size, entry, bp, given);
     }
-    block
 }
 
 /// Records an allocation of a thread whose stack's bounds are not known, or that is on another stack.
@@ -119,7 +126,7 @@ pub(crate) unsafe fn record_rest(
     size: u64,
     entry: *const u64,
     bp: u64,
-    block: *mut c_void,
+    given: Given,
 ) {
     let last = thread.last_stack();
     if last.is_null() {
@@ -136,7 +143,7 @@ pub(crate) unsafe fn record_rest(
             Some(_) => walk::own(last, entry, bp),
             None => walk::any(last, entry, bp),
         };
-        let stack = record_stack(thread, last, size, entry, block, walk);
+        let stack = record_stack(thread, last, size, entry, given, walk);
         if let Some(stack) = stack.filter(|_| verify::is_on()) {
             verify::whole(
                 || {
@@ -160,7 +167,7 @@ unsafe fn record_stack(
     last: *mut Last,
     size: u64,
     entry: *const u64,
-    block: *mut c_void,
+    given: Given,
     walk: impl Fn(*mut Last) -> Stack,
 ) -> Option<Stack> {
     loop {
@@ -185,7 +192,7 @@ unsafe fn record_stack(
                     Made::Elsewhere => return None,
                 };
             }
-            thread::count_at(thread, record, size, block);
+            thread::count_at(thread, record, given);
             return Some(stack);
         }
     }
