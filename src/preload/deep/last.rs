@@ -10,6 +10,7 @@
 //! in the midst of a change may be wrong, but leads nowhere but to the thread's own stack.
 
 use super::{MOST, Stack};
+use crate::record::layout::CUT_TOO_DEEP;
 use crate::stack::Bounds;
 use crate::sys;
 use crate::unwind::{Regs, Rule, Special};
@@ -61,6 +62,11 @@ impl Kept {
             && (self.seen.bp == regs.bp || !self.uses_bp)
     }
 
+    /// The rule by which the walk went on from here.
+    pub(super) fn rule(&self) -> Rule {
+        self.seen.rule
+    }
+
     /// The frame's id, or the marker of a cut; 0 for none.
     pub(super) fn frame(&self) -> u32 {
         self.seen.rule.frame() as u32
@@ -96,9 +102,9 @@ pub(crate) struct Last {
 /// What a walk that has come to a frame of the last stack finds there.
 pub(super) enum Found {
     /// From here on all is as it was.
-    Rest(usize),
+    Rest { depth: usize },
     /// So many frames are as they were; behind them something has changed.
-    Changed { same: usize },
+    Changed { depth: usize, same: usize },
 }
 
 impl Last {
@@ -117,6 +123,7 @@ impl Last {
         unsafe {
             (&raw mut (*this).len).write_volatile(0);
             Self::clear(this);
+            (*this).start_from(0);
         }
     }
 
@@ -181,48 +188,62 @@ impl Last {
         if self.rules == rules { self.depth } else { 0 }
     }
 
+    /// The frame at a depth.
+    ///
+    /// # Safety
+    /// The depth is at most [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn at(&self, depth: usize) -> *const Kept {
+        // SAFETY: as the caller promises.
+        unsafe { self.kept.as_ptr().add(depth) }
+    }
+
     /// From a frame towards the root, the first that is not inside of `sp`.
     ///
     /// # Safety
-    /// `depth` is at most [`MOST`].
+    /// `kept` is a frame of a last stack.
     #[inline(always)]
-    pub(super) unsafe fn not_below(&self, mut depth: usize, sp: u64) -> usize {
-        // SAFETY: as the caller promises; it only decreases.
+    pub(super) unsafe fn not_below(mut kept: *const Kept, sp: u64) -> *const Kept {
+        // SAFETY: as the caller promises. What stands behind the root is below nothing.
         unsafe {
-            while self.kept.get_unchecked(depth).seen.sp < sp && depth > 0 {
-                depth -= 1;
+            while (*kept).seen.sp < sp {
+                kept = kept.sub(1);
             }
         }
-        depth
+        kept
     }
 
     /// Compares a walk that has taken `taken` frames with the last stack, at one of its frames.
     ///
     /// # Safety
-    /// `depth` is at most [`MOST`], and the thread's own stack is readable from `regs.sp - 8` on.
+    /// `kept` is a frame in here, and the thread's own stack is readable from `regs.sp - 8` on.
     #[inline(always)]
-    pub(super) unsafe fn compare(&self, depth: usize, regs: Regs, taken: usize) -> Option<Found> {
+    pub(super) unsafe fn compare(
+        &self,
+        kept: *const Kept,
+        regs: Regs,
+        taken: usize,
+    ) -> Option<Found> {
         // SAFETY: as the caller promises. The words of a frame lie above its sp.
         unsafe {
-            let kept = self.kept.get_unchecked(depth);
-            if !kept.is_at(regs) {
+            if !(*kept).is_at(regs) {
                 return None;
             }
-            let changed = self.innermost_change(usize::from(kept.words));
+            let depth = kept.offset_from(self.kept.as_ptr()) as usize;
+            let changed = self.innermost_change(usize::from((*kept).words));
             if changed != 0 {
                 let mut outer = depth;
-                while usize::from(self.kept.get_unchecked(outer - 1).words) >= changed {
+                while usize::from((*self.at(outer - 1)).words) >= changed {
                     outer -= 1;
                 }
-                return Some(Found::Changed {
-                    same: depth - outer,
-                });
+                let same = depth - outer;
+                return Some(Found::Changed { depth, same });
             }
+            // A stack that was cut because of its length is cut elsewhere if its length changes.
+            let all = taken + depth;
+            let was_cut = self.kept[0].frame() == CUT_TOO_DEEP;
+            (all == MOST || all < MOST && !was_cut).then_some(Found::Rest { depth })
         }
-        // A stack that was cut because of its length is cut elsewhere if its length changes.
-        let all = taken + depth;
-        let was_cut = self.kept[0].frame() == crate::record::layout::CUT_TOO_DEEP;
-        (all == MOST || all < MOST && !was_cut).then_some(Found::Rest(depth))
     }
 
     /// Of the first `count` words, the number of the last one that has changed; 0 for none.
@@ -252,16 +273,6 @@ impl Last {
             }
         }
         count
-    }
-
-    /// The frame at a depth.
-    ///
-    /// # Safety
-    /// The depth is at most [`MOST`].
-    #[inline(always)]
-    pub(super) unsafe fn seen(&self, depth: usize) -> Seen {
-        // SAFETY: as the caller promises.
-        unsafe { self.kept.get_unchecked(depth).seen }
     }
 
     /// The stack up to a depth.
@@ -316,47 +327,47 @@ impl Last {
         // SAFETY: as the caller promises. Of each frame three words are kept at most.
         unsafe {
             let mut to = depth;
-            let mut outer = *self.kept.get_unchecked(depth);
+            let outer = self.kept.get_unchecked(depth);
+            let (mut hash, mut words) = (outer.hash, usize::from(outer.words));
+            let mut uses_bp = outer.uses_bp;
+            let Seen {
+                mut sp,
+                mut ra,
+                mut bp,
+                ..
+            } = outer.seen;
             for at in (0..taken).rev() {
                 let seen = *self.fresh.get_unchecked(at);
                 let rule = seen.rule;
-                let from = outer.seen;
-                let mut words = usize::from(outer.words);
-                let mut uses_bp = outer.uses_bp;
                 if rule.is_special() && !rule.is_transparent() {
-                    (words, uses_bp) = self.keep_special(words, seen, &outer);
+                    (words, uses_bp) =
+                        self.keep_special(words, seen, (sp, ra), uses_bp.then_some(bp));
                 } else {
-                    if from.sp != NOWHERE {
-                        self.keep_word(words, from.sp.wrapping_sub(8), from.ra);
-                        let bp_at = from.sp.wrapping_sub(rule.saved_bp_below_cfa());
-                        self.keep_word(words + 1, bp_at, from.bp);
-                        words += 1 + usize::from(rule.saves_bp() && uses_bp);
+                    if sp != NOWHERE {
+                        self.keep_word(words, sp.wrapping_sub(8), ra);
+                        // Of use only if rbp is used.
+                        self.keep_word(words + 1, sp.wrapping_sub(rule.saved_bp_below_cfa()), bp);
+                        words += 1 + usize::from(rule.saves_bp() & uses_bp);
                     }
-                    uses_bp = rule.is_bp_based() || uses_bp && !rule.saves_bp();
+                    uses_bp = rule.is_bp_based() | (uses_bp & !rule.saves_bp());
                 }
                 let frame = rule.frame() as u32;
-                let hash = if frame == 0 {
-                    outer.hash
-                } else {
-                    mix(outer.hash, frame)
-                };
-                outer = Kept {
-                    seen,
-                    hash,
-                    node: 0,
-                    words: words as u16,
-                    uses_bp,
-                };
+                if frame != 0 {
+                    hash = mix(hash, frame);
+                }
+                Seen { sp, ra, bp, .. } = seen;
                 to += 1;
-                *self.kept.get_unchecked_mut(to) = outer;
+                let kept: *mut Kept = self.kept.get_unchecked_mut(to);
+                (*kept).seen = seen;
+                (*kept).hash = hash;
+                (*kept).node = 0;
+                (*kept).words = words as u16;
+                (*kept).uses_bp = uses_bp;
             }
             compiler_fence(SeqCst);
             self.rules = rules;
             self.depth = to;
-            Stack {
-                hash: outer.hash,
-                depth: to,
-            }
+            Stack { hash, depth: to }
         }
     }
 
@@ -368,14 +379,20 @@ impl Last {
         unsafe { *self.words.get_unchecked_mut(at) = Word { address, value } };
     }
 
-    /// The words that a step read which is not plain: how many there are now, and whether it used rbp.
+    /// The words that a step read which is not plain, with what it led to (rbp only if that is used from there on): how
+    /// many there are now, and whether it used rbp.
     ///
     /// # Safety
     /// There is room for `words` and three more.
     #[cold]
     #[inline(never)]
-    unsafe fn keep_special(&mut self, words: usize, seen: Seen, outer: &Kept) -> (usize, bool) {
-        let Seen { sp, ra, bp, .. } = outer.seen;
+    unsafe fn keep_special(
+        &mut self,
+        words: usize,
+        seen: Seen,
+        (sp, ra): (u64, u64),
+        bp: Option<u64>,
+    ) -> (usize, bool) {
         let (cfa_at, bp_at) = match seen.rule.kind() {
             Some(Special::End | Special::Cut) => return (words, false),
             _ if sp == NOWHERE => return (words, true),
@@ -393,8 +410,7 @@ impl Last {
                 self.keep_word(count, cfa_at, sp);
                 count += 1;
             }
-            // Where it is not used, what is kept of rbp may be older.
-            if outer.uses_bp {
+            if let Some(bp) = bp {
                 self.keep_word(count, bp_at, bp);
                 count += 1;
             }

@@ -192,8 +192,8 @@ impl Machine {
     /// Is the whole stack found where the last walk left it?
     fn is_known(&self, regs: Regs, stack: Stack) -> bool {
         // SAFETY: as above.
-        let found = unsafe { (*self.last).compare(stack.depth, regs, 0) };
-        matches!(found, Some(Found::Rest(depth)) if depth == stack.depth)
+        let found = unsafe { (*self.last).compare((*self.last).at(stack.depth), regs, 0) };
+        matches!(found, Some(Found::Rest { depth }) if depth == stack.depth)
     }
 }
 

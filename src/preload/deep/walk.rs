@@ -30,45 +30,52 @@ pub(super) unsafe fn own(last: *mut Last, entry: *const u64, bp: u64) -> Stack {
             bp,
         };
         let mut taken = 0;
-        let mut depth = (*last).depth(rules);
+        let mut old = (*last).at((*last).depth(rules));
         let mut usable = rules;
         let marker = loop {
-            depth = (*last).not_below(depth, regs.sp);
-            match (*last).compare(depth, regs, taken) {
-                Some(Found::Rest(depth)) => {
-                    if taken == 0 {
-                        return (*last).stack(depth);
-                    }
-                    return (*last).keep(depth, taken, usable);
-                }
-                Some(Found::Changed { same }) => {
+            old = Last::not_below(old, regs.sp);
+            match (*last).compare(old, regs, taken) {
+                Some(Found::Rest { depth }) if taken == 0 => return (*last).stack(depth),
+                Some(Found::Rest { depth }) => return (*last).keep(depth, taken, usable),
+                Some(Found::Changed { depth, same }) => {
                     (regs, taken) = take_over(last, depth, same, regs, taken);
-                    depth = depth.saturating_sub(same + 1);
+                    old = (*last).at(depth.saturating_sub(same + 1));
                 }
                 None => {}
             }
             if taken >= MOST {
                 break CUT_TOO_DEEP;
             }
-            let rule = table.lookup(regs.ra).unwrap_or(Rule(0));
-            let seen = Seen {
-                sp: regs.sp,
-                ra: regs.ra,
-                bp: regs.bp,
-                rule,
-            };
-            (*last).take(taken, seen);
+            let Regs { ra, sp, bp } = regs;
+            let rule = table.lookup(ra).unwrap_or(Rule(0));
+            (*last).take(taken, Seen { sp, ra, bp, rule });
             taken += 1;
             if rule.is_special() && !rule.is_transparent() {
-                match special(last, &mut regs, entry, hi, &mut taken, &mut usable) {
-                    Ok(()) => continue,
+                let step = special(last, regs, entry, hi, taken);
+                taken = step.taken;
+                if !step.is_usable {
+                    usable = NEVER;
+                }
+                match step.to {
+                    Ok(caller) => regs = caller,
                     Err(marker) => break marker,
                 }
-            }
-            if let Err(stuck) = unwind::step(&mut regs, rule, hi) {
+            } else if let Err(stuck) = unwind::step(&mut regs, rule, hi) {
                 break stuck.marker();
             }
         };
+        from_root(last, marker, taken, usable)
+    }
+}
+
+/// Keeps a stack of which nothing is as it was.
+///
+/// # Safety
+/// `last` is this thread's, and `taken` frames were taken.
+#[inline(never)]
+unsafe fn from_root(last: *mut Last, marker: u32, taken: usize, usable: u64) -> Stack {
+    // SAFETY: as the caller promises.
+    unsafe {
         (*last).start_from(marker);
         (*last).keep(0, taken, usable)
     }
@@ -91,7 +98,7 @@ unsafe fn take_over(
     for i in 0..same.min(MOST - taken) {
         // SAFETY: as the caller promises; no more are taken than there is room for.
         unsafe {
-            let rule = (*last).seen(depth - i).rule;
+            let rule = (*(*last).at(depth - i)).rule();
             let Regs { ra, sp, bp } = regs;
             if rule.kind().is_some() || unwind::step(&mut regs, rule, (*last).hi()).is_err() {
                 break;
@@ -114,72 +121,79 @@ fn kept(rule: Rule) -> Rule {
     }
 }
 
-/// Makes a step that is not plain, or for which there is no rule yet, from the frame that was taken last. Error: what
-/// stands in place of the next frame.
+/// A step that was not plain.
+struct Step {
+    /// The caller, or what stands in place of the next frame.
+    to: Result<Regs, u32>,
+    /// Frames taken so far.
+    taken: usize,
+    /// Can the stack be used again?
+    is_usable: bool,
+}
+
+/// Makes a step that is not plain, or for which there is no rule yet, from the frame that was taken last.
 ///
 /// # Safety
-/// As [`own`].
+/// As [`own`]; `taken` frames were taken.
 #[cold]
 #[inline(never)]
 unsafe fn special(
     last: *mut Last,
-    regs: &mut Regs,
+    mut regs: Regs,
     entry: *const u64,
     hi: u64,
-    taken: &mut usize,
-    usable: &mut u64,
-) -> Result<(), u32> {
+    mut taken: usize,
+) -> Step {
+    let Regs { ra, sp, bp } = regs;
     // Some start routines push a return address of zero as the end of the stack.
-    let is_end = regs.ra == 0;
-    let rule = if is_end {
-        Rule::special(Special::End)
-    } else {
-        unwind::rule_for(regs.ra)
+    let rule = match ra {
+        0 => Rule::special(Special::End),
+        _ => unwind::rule_for(ra),
     };
+    let shown = if ra == 0 { rule } else { kept(rule) };
     let seen = Seen {
-        sp: regs.sp,
-        ra: regs.ra,
-        bp: regs.bp,
-        rule: if is_end { rule } else { kept(rule) },
+        sp,
+        ra,
+        bp,
+        rule: shown,
     };
     // SAFETY: in place of what was taken last.
-    unsafe { (*last).take(*taken - 1, seen) };
-    let reads_from = match rule.kind() {
+    unsafe { (*last).take(taken - 1, seen) };
+    let mut climb = Climb::on_own_stack(regs, entry as u64, hi);
+    let (to, is_usable) = match rule.kind() {
         None => {
             // SAFETY: as the caller promises.
-            return unsafe { unwind::step(regs, rule, hi) }.map_err(unwind::Stuck::marker);
+            let done = unsafe { unwind::step(&mut regs, rule, hi) };
+            (done.map(|()| regs).map_err(unwind::Stuck::marker), true)
         }
-        Some(Special::End) => return Err(0),
-        Some(Special::Cut) => return Err(CUT_NO_UNWIND_INFO),
-        Some(Special::Guess) => regs.bp,
-        Some(Special::LateBp(offset)) => regs.bp.wrapping_add_signed(offset).wrapping_sub(16),
-        Some(Special::Deref(offset)) => regs.bp.min(regs.bp.wrapping_add_signed(offset)),
+        Some(Special::End) => (Err(0), true),
+        Some(Special::Cut) => (Err(CUT_NO_UNWIND_INFO), true),
         Some(Special::Signal) => {
             // What was interrupted may be on another stack.
-            *usable = NEVER;
-            let mut climb = Climb::on_own_stack(*regs, entry as u64, hi);
-            return Err(match climb.step(rule) {
+            let marker = match climb.step(rule) {
                 // SAFETY: as the caller promises.
-                Ok(()) => unsafe { to_the_root(last, climb, taken) },
+                Ok(()) => unsafe { to_the_root(last, climb, &mut taken) },
                 Err(marker) => marker,
-            });
+            };
+            (Err(marker), false)
+        }
+        Some(kind) => {
+            let reads_from = match kind {
+                Special::Deref(offset) => bp.min(bp.wrapping_add_signed(offset)),
+                Special::LateBp(offset) => bp.wrapping_add_signed(offset).wrapping_sub(16),
+                _ => bp,
+            };
+            let to = climb.step(rule).map(|()| climb.regs());
+            // Words are only compared where every later walk finds them readable: above its own rsp. And what was
+            // not found says nothing about which words decided that.
+            let is_usable = to.is_ok() && reads_from >= sp;
+            (to, is_usable)
         }
     };
-    // Words are only compared where every later walk finds them readable: above its own rsp.
-    if reads_from < regs.sp {
-        *usable = NEVER;
-    }
-    let mut climb = Climb::on_own_stack(*regs, entry as u64, hi);
-    match climb.step(rule) {
-        Ok(()) => {
-            *regs = climb.regs();
-            Ok(())
-        }
-        Err(marker) => {
-            // It says nothing about which words decided it.
-            *usable = NEVER;
-            Err(marker)
-        }
+    Step {
+        to,
+        taken,
+        is_usable,
     }
 }
 
