@@ -103,6 +103,7 @@ mod tests {
             size,
             calls,
             total: size * calls,
+            ..Row::default()
         }
     }
 

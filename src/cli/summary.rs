@@ -277,6 +277,7 @@ mod tests {
             size,
             calls,
             total: size * calls,
+            ..Row::default()
         }
     }
 
