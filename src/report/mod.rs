@@ -24,4 +24,8 @@ pub(crate) mod suppressions;
 pub(crate) mod timeline;
 
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
