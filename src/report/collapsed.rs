@@ -107,6 +107,11 @@ impl Stacks {
         }
     }
 
+    /// As given to [`Self::new`].
+    pub(crate) fn style(&self) -> Style {
+        self.style
+    }
+
     /// Adds the stacks of a recording.
     ///
     /// # Errors

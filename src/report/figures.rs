@@ -3,11 +3,9 @@
 //! Of a sampled recording an allocation of s bytes is in the sample with a probability p = 1 - exp(-s/R),
 //! where R is [`Recording::sample_bytes`]: figures are the sample's divided by p, and the standard
 //! error of n samples is √(n(1-p))/p allocations.
-//!
-//! [`Recording::sample_bytes`]: crate::record::reader::Recording::sample_bytes
 
 use crate::record::layout::{AGES, TIMES};
-use crate::record::reader::{Live, Site};
+use crate::record::reader::{Live, Recording, Site};
 
 /// Freed blocks by their age.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +185,20 @@ impl Figures {
     }
 }
 
+/// Ages of all freed blocks of a recording.
+pub(crate) fn lifetimes(recording: &Recording<'_>) -> Lifetimes {
+    let rate = Rate::new(recording.sample_bytes());
+    let mut sum = Lifetimes::default();
+    for site in recording.sites() {
+        let mut figures = Figures::of(&site, true);
+        figures.scale(rate, site.size);
+        if let Some(lifetimes) = figures.live.and_then(|live| live.lifetimes) {
+            sum.add(&lifetimes);
+        }
+    }
+    sum
+}
+
 /// How many allocations are in the sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
@@ -233,14 +245,20 @@ mod tests {
         assert_eq!((figures.calls, figures.samples), (32, 3));
         assert_eq!((live.followed, live.frees, live.at_peak), (32, 11, -11));
         let error = figures.variance.sqrt();
-        assert!((error - 100.0 * (3.0_f64 * 0.904_837).sqrt() / 0.095_163).abs() < 0.1, "{error}");
+        assert!(
+            (error - 100.0 * (3.0_f64 * 0.904_837).sqrt() / 0.095_163).abs() < 0.1,
+            "{error}"
+        );
         let mut empty = Figures {
             calls: 2,
             samples: 2,
             ..Figures::default()
         };
         empty.scale(Rate::new(1000), 0);
-        assert_eq!(empty.calls, 2001, "counted as one byte: 2 / (1 - exp(-1/1000))");
+        assert_eq!(
+            empty.calls, 2001,
+            "counted as one byte: 2 / (1 - exp(-1/1000))"
+        );
         assert_eq!(empty.variance, 0.0);
     }
 

@@ -7,7 +7,7 @@
 //! Of several the one with the lowest number gives first, as many as it has, so that no row's live count
 //! falls below zero and all sums stay as they are. The same is done with the shares in the peak.
 
-use super::figures::{LiveSums, Lifetimes};
+use super::figures::{Lifetimes, LiveSums};
 
 /// One thread's share in a site.
 pub(super) struct Share {
@@ -38,17 +38,25 @@ pub(super) fn hand_over(shares: &mut [Share]) {
 fn hand_frees(from: &mut LiveSums, to: &mut LiveSums) {
     let excess = from.frees.saturating_sub(from.followed);
     let moved = excess.min(to.live());
+    if moved == 0 {
+        return;
+    }
+    let all = from.frees;
     from.frees -= moved;
     to.frees += moved;
     if let (Some(from), Some(to)) = (&mut from.lifetimes, &mut to.lifetimes) {
-        hand_lifetimes(from, to, moved);
+        hand_lifetimes(from, to, moved, all);
     }
 }
 
-/// The oldest go first: what another thread frees has been handed to it.
-fn hand_lifetimes(from: &mut Lifetimes, to: &mut Lifetimes, moved: u64) {
+/// The lifetimes of `moved` of `all` frees. The oldest go first: what another thread frees has been handed
+/// to it.
+fn hand_lifetimes(from: &mut Lifetimes, to: &mut Lifetimes, moved: u64, all: u64) {
     let hand = |from: &mut [u64], to: &mut [u64]| {
-        let mut rest = moved;
+        // Times are of a part of the blocks only.
+        let counted = from.iter().map(|&n| u128::from(n)).sum::<u128>();
+        let part = (counted * u128::from(moved)).div_ceil(u128::from(all));
+        let mut rest = u64::try_from(part).unwrap_or(u64::MAX);
         for (from, to) in from.iter_mut().zip(to).rev() {
             let part = rest.min(*from);
             *from -= part;

@@ -144,7 +144,8 @@ fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, (Site, Blocks)> {
     let unreachable: Option<FastMap<u64, u64>> = recording.leaks().map(|leaks| {
         let mut by_site = FastMap::default();
         for leak in leaks {
-            *by_site.entry(leak.site).or_insert(0) += leak.blocks;
+            let blocks: &mut u64 = by_site.entry(leak.site).or_default();
+            *blocks = blocks.saturating_add(leak.blocks);
         }
         by_site
     });

@@ -224,7 +224,10 @@ fn collapsed(bytes: &[u8], style: Style) -> Vec<(Vec<String>, i64)> {
     twice.merge(&stacks);
     twice.merge(&stacks);
     let lines = lines(&stacks);
-    let doubled: Vec<_> = lines.iter().map(|(names, n)| (names.clone(), 2 * n)).collect();
+    let doubled: Vec<_> = lines
+        .iter()
+        .map(|(names, n)| (names.clone(), 2 * n))
+        .collect();
     assert_eq!(self::lines(&twice), doubled);
     lines
 }

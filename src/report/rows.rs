@@ -323,9 +323,7 @@ impl<'a, 'r, 'b> Sites<'a, 'r, 'b> {
         let mut names = [0; NAMES];
         let shown = shown(self.recording);
         for (number, &frame) in names.iter_mut().zip(&site.frames).take(shown) {
-            *number = self
-                .frames
-                .number(frame, self.symbolizer, self.interner)?;
+            *number = self.frames.number(frame, self.symbolizer, self.interner)?;
         }
         let origin = of.number(site, &mut self.frames, places, self.origins)?;
         let sum = self.sums.entry((names, site.size, origin)).or_default();

@@ -169,5 +169,6 @@ pub(crate) fn no_live() -> LiveRecord {
         slack: 0,
         ages: [0; AGES],
         times: [0; TIMES],
+        thread: 0,
     }
 }

@@ -1,12 +1,16 @@
 //! Recordings made from random data through the structs of the format, read back, and summed up in
 //! the plainest way to compare.
 
-use super::rows::{Row, rows, sort, totals};
+use super::collapsed::{Stacks, Style};
+use super::leaks::leaks;
+use super::rows::{Row, rows, rows_by_origin, sort, totals};
 use super::testing::{Builder, bytes_of};
+use super::timeline;
 use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::reader::{FormatError, Recording};
 use crate::symbolize::Symbolizer;
+use crate::symbolize::places::Places;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -62,7 +66,9 @@ impl Model {
 
     fn write(&self) -> Vec<u8> {
         let mut builder = Builder::new();
-        let paths: Vec<String> = (0..self.modules.len()).map(|module| self.path(module)).collect();
+        let paths: Vec<String> = (0..self.modules.len())
+            .map(|module| self.path(module))
+            .collect();
         let modules = builder.modules(&paths);
         builder
             .bytes
@@ -151,7 +157,14 @@ fn read_everything(bytes: &[u8]) {
             let _ = module.map(|module| module.path.len() + module.build_id.len());
         }
     }
-    let _ = rows(&[&recording], &mut Symbolizer::new());
+    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+    let _ = rows(&[&recording], &mut symbolizer);
+    let _ = rows_by_origin(&[&recording], &mut symbolizer, &mut places);
+    let mut stacks = Stacks::new(Style::default());
+    let _ = stacks.add(&recording, &mut symbolizer, &mut places);
+    let _ = stacks.write(std::io::sink());
+    let _ = leaks(&recording, &[], 3, &mut symbolizer, &mut places);
+    let _ = timeline::write(&recording, std::io::sink());
 }
 
 proptest! {
@@ -233,10 +246,13 @@ proptest! {
 
     #[test]
     fn random_chunks_never_panic(
-        chunks in prop::collection::vec((0_u32..5, 0_u32..4, any::<u32>(), any::<[u32; 8]>()), 0..6),
+        chunks in prop::collection::vec((0_u32..11, 0_u32..4, any::<u32>(), any::<[u32; 8]>()), 0..6),
         tail in 0_usize..5000,
+        flags in 0_u32..8,
     ) {
-        let mut bytes = Builder::new().finish(0);
+        let mut builder = Builder::new();
+        builder.put(std::mem::offset_of!(Header, flags), flags);
+        let mut bytes = builder.finish(0);
         for (kind, pages, used, words) in chunks {
             let start = bytes.len();
             for word in [CHUNK_MAGIC, kind, pages, used % 5000, 0, 0, 0, 0] {

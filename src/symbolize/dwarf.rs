@@ -49,15 +49,10 @@ fn with_debug_info(path: &[u8], build_id: &[u8]) -> Option<Bytes> {
     debug_file::find_separate(&file).filter(has_it)
 }
 
-fn locate_in(
-    bytes: &[u8],
-    lookups: &[u64],
-    found: &mut dyn FnMut(u64, Located<'_>),
-) -> Option<()> {
+fn locate_in(bytes: &[u8], lookups: &[u64], found: &mut dyn FnMut(u64, Located<'_>)) -> Option<()> {
     let elf = Elf::parse(bytes)?;
-    let load = |id: gimli::SectionId| {
-        Ok::<_, gimli::Error>(elf.unpacked_section(id.name().as_bytes()))
-    };
+    let load =
+        |id: gimli::SectionId| Ok::<_, gimli::Error>(elf.unpacked_section(id.name().as_bytes()));
     let sections = DwarfSections::load(load).ok()?;
     let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
     let context = Context::from_dwarf(dwarf).ok()?;
@@ -68,7 +63,10 @@ fn locate_in(
         while let Ok(Some(frame)) = frames.next() {
             let location = frame.location.as_ref();
             let located = Located {
-                function: frame.function.as_ref().map(|function| function.name.slice()),
+                function: frame
+                    .function
+                    .as_ref()
+                    .map(|function| function.name.slice()),
                 file: location.and_then(|location| location.file),
                 line: location
                     .and_then(|location| location.line)

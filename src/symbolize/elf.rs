@@ -6,11 +6,13 @@
 
 use object::LittleEndian as Le;
 use object::elf::{
-    ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD, ProgramHeader64, SHF_EXECINSTR,
-    SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
-    Sym64,
+    ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD,
+    ProgramHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, STB_GLOBAL, STB_WEAK,
+    STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym64,
 };
-use object::read::elf::{CompressionHeader, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
+use object::read::elf::{
+    CompressionHeader, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym,
+};
 use object::read::{CompressedData, CompressionFormat};
 use std::borrow::Cow;
 use std::ops::Range;

@@ -120,7 +120,10 @@ int main(void) { free(take(7)); }
             .current_dir(folder)
             .output()
             .expect("started");
-        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {output:?}"
+        );
         String::from_utf8(output.stdout).expect("text")
     }
 
@@ -155,7 +158,11 @@ int main(void) { free(take(7)); }
             .map(|place| {
                 let file = place.file.as_deref().map(file_name);
                 let function = place.function.as_deref().unwrap_or("-");
-                format!("{function} {}:{}", file.unwrap_or_default(), place.line.unwrap_or(0))
+                format!(
+                    "{function} {}:{}",
+                    file.unwrap_or_default(),
+                    place.line.unwrap_or(0)
+                )
             })
             .collect()
     }
@@ -167,10 +174,18 @@ int main(void) { free(take(7)); }
         std::fs::write(folder.join("a.c"), SOURCE).expect("written");
         let expected = ["inner a.c:3", "outer a.c:6", "take a.c:9"];
         for (version, packed) in [("-gdwarf-5", "-gz=none"), ("-gdwarf-4", "-gz=zlib")] {
-            run("gcc", &["-O2", version, packed, "a.c", "-o", "whole"], folder);
+            run(
+                "gcc",
+                &["-O2", version, packed, "a.c", "-o", "whole"],
+                folder,
+            );
             let lookup = call(folder);
             assert_eq!(described(folder, "whole", lookup), expected, "{version}");
-            run("objcopy", &["--only-keep-debug", "whole", "split.debug"], folder);
+            run(
+                "objcopy",
+                &["--only-keep-debug", "whole", "split.debug"],
+                folder,
+            );
             run("objcopy", &["--strip-all", "whole", "bare"], folder);
             assert_eq!(described(folder, "bare", lookup), [""; 0]);
             run(
