@@ -127,7 +127,7 @@ pub(crate) fn complaints(value: impl Fn(&str) -> Option<OsString>) -> Vec<String
         .any(|known| text(COLUMNS) == *known)
     {
         complaints.push(format!(
-            "{COLUMNS} must be one of: {COLUMNS_VALUES}; taking the default, seed"
+            "{COLUMNS} must be {COLUMNS_VALUES}; taking the default, seed"
         ));
     }
     complaints

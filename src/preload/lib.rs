@@ -44,6 +44,7 @@ mod arch;
 mod cold_stack;
 mod confined;
 mod elf;
+mod exit_lines;
 mod exit_report;
 mod heap;
 mod hooks;
