@@ -56,6 +56,7 @@ mod patch;
 mod process;
 mod real;
 mod recording;
+mod sample;
 mod settings;
 mod sites;
 mod stack;
