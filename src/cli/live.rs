@@ -4,11 +4,13 @@ use crate::record::layout::TimelinePoint;
 use crate::record::reader::{FormatError, Recording};
 use crate::report::figures::{Lifetimes, LiveSums, lifetimes};
 use crate::report::leaks::{Leaks, leaks};
-use crate::report::rows::Row;
+use crate::report::rows::{Row, sort};
 use crate::report::suppressions::Suppression;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Stacks and rows of a kind that the summary lists.
 pub(crate) const LISTED: usize = 5;
@@ -73,7 +75,8 @@ pub(crate) struct LiveRows {
     pub(crate) left_bytes: u64,
     /// The rows that made the peak, largest first.
     pub(crate) at_peak: Vec<Row>,
-    /// The rows with blocks that realloc made larger, those with most bytes copied first.
+    /// Rows with blocks that realloc made larger, those with most bytes copied first. One for all sizes: of
+    /// the largest one.
     pub(crate) grown: Vec<Row>,
 }
 
@@ -91,8 +94,27 @@ pub(crate) fn of_rows(rows: &[Row]) -> Option<LiveRows> {
     all.at_peak = largest(rows, |row, live| {
         (live.peak().saturating_mul(row.size), live.peak())
     });
-    all.grown = largest(rows, |_, live| (live.copied, live.grown));
+    all.grown = largest(&of_all_sizes(rows), |_, live| (live.copied, live.grown));
     is_followed.then_some(all)
+}
+
+/// A row for each stack with growth, whatever the sizes.
+fn of_all_sizes(rows: &[Row]) -> Vec<Row> {
+    let mut sums: HashMap<&[Option<Rc<str>>], Row> = HashMap::new();
+    for row in rows {
+        if !row.live.as_ref().is_some_and(|live| live.grown > 0) {
+            continue;
+        }
+        let sum = sums.entry(&row.names).or_insert_with(|| Row {
+            names: row.names.clone(),
+            ..Row::default()
+        });
+        sum.size = sum.size.max(row.size);
+        sum.add(row);
+    }
+    let mut sums: Vec<Row> = sums.into_values().collect();
+    sort(&mut sums);
+    sums
 }
 
 fn with_live(row: &Row) -> Option<(&Row, &LiveSums)> {
@@ -110,4 +132,50 @@ fn largest(rows: &[Row], of: impl Fn(&Row, &LiveSums) -> (u64, u64)) -> Vec<Row>
     found.sort_by_key(|(key, _)| Reverse(*key));
     let first = found.into_iter().take(LISTED);
     first.map(|(_, row)| row.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_summed_up_over_sizes() {
+        let row = |name: &str, size, grown, copied| Row {
+            names: [Some(name.into()), None, None, None],
+            size,
+            calls: 2,
+            live: Some(LiveSums {
+                followed: 2,
+                frees: 1,
+                at_peak: 2,
+                grown,
+                copied,
+                ..LiveSums::default()
+            }),
+            ..Row::default()
+        };
+        let rows = [
+            row("push", 32, 1, 16),
+            row("push", 64, 3, 32),
+            row("read", 100, 1, 40),
+            row("new", 1000, 0, 0),
+        ];
+        let all = of_rows(&rows).expect("followed");
+        assert_eq!((all.peak_bytes, all.left_bytes), (2392, 1196));
+        assert_eq!(all.at_peak[0], rows[3]);
+        let grown: Vec<(&str, u64, u64)> = all
+            .grown
+            .iter()
+            .map(|row| {
+                let live = row.live.as_ref().expect("followed");
+                (
+                    row.names[0].as_deref().expect("named"),
+                    row.size,
+                    live.copied,
+                )
+            })
+            .collect();
+        assert_eq!(grown, [("push", 64, 48), ("read", 100, 40)]);
+        assert!(of_rows(&[Row::default()]).is_none());
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
         line(
             text,
             format_args!(
-                "{whose}peak of live bytes: {} at {:.2} s",
+                "{whose}peak of live bytes: {} at {:.3} s",
                 bytes(peak),
                 heap.peak_at
             ),
@@ -193,7 +193,7 @@ fn growth(text: &mut String, rows: &LiveRows, width: usize) {
     };
     let lines = rows.grown.iter();
     let lines = lines.map(|row| (cells(row), names_of(row))).collect();
-    listing(text, ["copied", "times", "new size"], lines, width);
+    listing(text, ["copied", "times", "largest"], lines, width);
 }
 
 /// Adds what a process has not freed, or nothing points to.
@@ -375,13 +375,13 @@ mod tests {
         let mut said = String::new();
         live(&mut said, &harvest(), 80);
         for part in [
-            "\npeak of live bytes: 700 bytes at 0.50 s\nover 1.00 s: ▅",
+            "\npeak of live bytes: 700 bytes at 0.500 s\nover 1.00 s: ▅",
             " at the peak  blocks  size  allocated by ← called by\n         700       7   100  take ← main\n",
             "temporary: 20.0 % of the blocks (2) were",
             "0 to 2^24 allocations, half at most 3\n",
             "half at most 33 µs\n",
             "realloc: 3 blocks grown, 4,096 bytes (4.1 kB) copied\n",
-            " copied  times  new size  ",
+            " copied  times  largest  ",
             "leaked, no pointer to it was found: 400 bytes in 4 blocks from 1 stack\n",
             "suppressed by leak:b*: 400 bytes in 4 blocks\n",
             "take (a.c:3)\n",
