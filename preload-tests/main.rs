@@ -17,6 +17,7 @@
 //! | `modules.rs` | dlopen and dlclose |
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
+//! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
@@ -43,6 +44,7 @@ mod life;
 mod limits;
 mod modules;
 mod oracle;
+mod reports;
 mod settings;
 mod stacks;
 mod support;
