@@ -102,7 +102,7 @@ pub(crate) fn of_rows(rows: &[Row]) -> Option<LiveRows> {
 fn of_all_sizes(rows: &[Row]) -> Vec<Row> {
     let mut sums: HashMap<&[Option<Rc<str>>], Row> = HashMap::new();
     for row in rows {
-        if !row.live.as_ref().is_some_and(|live| live.grown > 0) {
+        if row.live.as_ref().is_none_or(|live| live.grown == 0) {
             continue;
         }
         let sum = sums.entry(&row.names).or_insert_with(|| Row {

@@ -23,6 +23,8 @@ mod error;
 mod following;
 mod harvest;
 mod install;
+#[cfg(test)]
+mod large_report;
 mod live;
 mod load;
 mod notes;

@@ -316,7 +316,7 @@ impl Adding<'_, '_, '_> {
             CUT_NO_UNWIND_INFO => Some("[no unwind information]"),
             CUT_UNREADABLE => Some("[unreadable stack]"),
             CUT_TOO_DEEP => Some("[too deep]"),
-            ..FIRST_FRAME_ID => Some("[cut]"),
+            _ if id < FIRST_FRAME_ID => Some("[cut]"),
             _ => None,
         };
         if let Some(cut) = cut {

@@ -54,7 +54,7 @@ pub(crate) struct Leaks {
     pub(crate) suppressed: Vec<Blocks>,
 }
 
-/// Frames and stack: the same for all sizes, functions and threads.
+/// The innermost frames and the stack: the same for all sizes, functions and threads.
 type Stack = ([u32; 4], u32);
 
 /// Finds what is left, with the `most` stacks that have the most bytes. `None` where blocks were not
@@ -72,15 +72,8 @@ pub(crate) fn leaks(
     if !recording.follows_blocks() {
         return Ok(None);
     }
-    let mut found: Vec<(Site, Blocks)> = by_stack(recording).into_values().collect();
-    found.sort_unstable_by_key(|(site, left)| {
-        (
-            Reverse(left.bytes),
-            Reverse(left.blocks),
-            site.node,
-            site.frames,
-        )
-    });
+    let mut found: Vec<(Stack, Blocks)> = by_stack(recording).into_iter().collect();
+    found.sort_unstable_by_key(|&(stack, left)| (Reverse(left.bytes), Reverse(left.blocks), stack));
     let mut leaks = Leaks {
         unreachable: recording.leaks().is_some(),
         suppressed: vec![Blocks::default(); suppressions.len()],
@@ -92,14 +85,14 @@ pub(crate) fn leaks(
         _ => found.len(),
     };
     let mut ids = Vec::new();
-    for (site, _) in found.iter().take(named) {
-        ids.extend(recording.stack(site)?);
+    for &(stack, _) in found.iter().take(named) {
+        ids.extend(frames_of(recording, stack)?);
     }
     frames.prepare(ids.into_iter(), symbolizer, Some(places))?;
-    for (site, left) in found {
+    for (key, left) in found {
         let mut stack = Vec::new();
         if leaks.largest.len() < most || !suppressions.is_empty() {
-            let ids = recording.stack(&site)?;
+            let ids = frames_of(recording, key)?;
             for &id in ids.iter().filter(|&&id| id >= FIRST_FRAME_ID) {
                 let functions = frames.functions(id, symbolizer, places)?;
                 let module = frames.module(id)?.map(|module| printable(module.path));
@@ -123,6 +116,20 @@ pub(crate) fn leaks(
     Ok(Some(leaks))
 }
 
+/// The frame ids of a stack, innermost first.
+fn frames_of(recording: &Recording<'_>, (frames, node): Stack) -> Result<Vec<u32>, FormatError> {
+    recording.stack(&Site {
+        frames,
+        node,
+        size: 0,
+        function: 0,
+        count: 0,
+        thread: 0,
+        offset: 0,
+        live: None,
+    })
+}
+
 /// Functions of a frame, and its module.
 type Frame = (Vec<Place>, Option<String>);
 
@@ -139,8 +146,8 @@ fn is_match(suppression: &Suppression, (functions, module): &Frame) -> bool {
             .any(|place| matches(&place.function) || matches(&place.file))
 }
 
-/// What is left of each stack, with one of its sites.
-fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, (Site, Blocks)> {
+/// What is left of each stack.
+fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, Blocks> {
     let unreachable: Option<FastMap<u64, u64>> = recording.leaks().map(|leaks| {
         let mut by_site = FastMap::default();
         for leak in leaks {
@@ -150,7 +157,7 @@ fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, (Site, Blocks)> {
         by_site
     });
     // By size as well: threads that freed others' blocks have less than none of them.
-    let mut sums: FastMap<(Stack, u64), (Site, Figures)> = FastMap::default();
+    let mut sums: FastMap<(Stack, u64), Figures> = FastMap::default();
     for site in recording.sites() {
         let Some(live) = site.live else { continue };
         let mut sum = LiveSums::of(site.count, &live, false);
@@ -163,17 +170,15 @@ fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, (Site, Blocks)> {
             ..Figures::default()
         };
         let key = ((site.frames, site.node), site.size);
-        let known = sums.entry(key).or_insert((site, Figures::default()));
-        known.1.add(&figures);
+        sums.entry(key).or_default().add(&figures);
     }
     let rate = Rate::new(recording.sample_bytes());
-    let mut stacks: FastMap<Stack, (Site, Blocks)> = FastMap::default();
-    for ((stack, size), (site, mut figures)) in sums {
+    let mut stacks: FastMap<Stack, Blocks> = FastMap::default();
+    for ((stack, size), mut figures) in sums {
         figures.scale(rate, size);
         let blocks = figures.live.map_or(0, |live| live.live());
         if blocks > 0 {
-            let known = stacks.entry(stack).or_insert((site, Blocks::default()));
-            known.1.add(Blocks {
+            stacks.entry(stack).or_default().add(Blocks {
                 blocks,
                 bytes: blocks.saturating_mul(size),
             });

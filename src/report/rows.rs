@@ -120,17 +120,21 @@ fn aggregate(
     let mut origins = Origins::default();
     let mut sums: FastMap<Key, Figures> = FastMap::default();
     for recording in recordings {
-        let own = match &mut places {
+        let mut own = match &mut places {
             None => by_names(recording, symbolizer, &mut interner)?,
             Some(places) => {
                 Sites::new(recording, symbolizer, &mut interner, &mut origins).by_origin(places)?
             }
         };
         let rate = Rate::new(recording.sample_bytes());
-        sums.reserve(own.len());
-        for (key, mut figures) in own {
-            figures.scale(rate, key.1);
-            sums.entry(key).or_default().add(&figures);
+        own.iter_mut()
+            .for_each(|(key, figures)| figures.scale(rate, key.1));
+        if sums.is_empty() {
+            sums = own;
+        } else {
+            for (key, figures) in own {
+                sums.entry(key).or_default().add(&figures);
+            }
         }
     }
     // Of a thread that only freed there may be a row without allocations.

@@ -11,6 +11,7 @@ use super::elf::Elf;
 use super::object_file::open_checked;
 use addr2line::Context;
 use gimli::{DwarfSections, EndianSlice, LittleEndian};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A function that contains an address, and where in it the address is: of an inlined function the
 /// instruction itself, of its caller the call that was inlined.
@@ -34,7 +35,7 @@ pub(crate) fn locate(
     let Some(bytes) = with_debug_info(path, build_id) else {
         return;
     };
-    let _ = locate_in(&bytes, lookups, &mut found);
+    locate_in(&bytes, lookups, &mut found);
     bytes.let_go_of_memory();
 }
 
@@ -49,7 +50,14 @@ fn with_debug_info(path: &[u8], build_id: &[u8]) -> Option<Bytes> {
     debug_file::find_separate(&file).filter(has_it)
 }
 
-fn locate_in(bytes: &[u8], lookups: &[u64], found: &mut dyn FnMut(u64, Located<'_>)) -> Option<()> {
+/// As [`locate`], in bytes that are at hand.
+pub(crate) fn locate_in(bytes: &[u8], lookups: &[u64], found: &mut dyn FnMut(u64, Located<'_>)) {
+    // The crate checks what it reads, but calculates with it unchecked and here and there takes for granted
+    // what another part of the file says. Nothing that it leaves behind is used again.
+    let _ = catch_unwind(AssertUnwindSafe(|| read(bytes, lookups, found)));
+}
+
+fn read(bytes: &[u8], lookups: &[u64], found: &mut dyn FnMut(u64, Located<'_>)) -> Option<()> {
     let elf = Elf::parse(bytes)?;
     let load =
         |id: gimli::SectionId| Ok::<_, gimli::Error>(elf.unpacked_section(id.name().as_bytes()));

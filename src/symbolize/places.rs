@@ -95,6 +95,10 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::symbolize::dwarf::locate_in;
+    use crate::symbolize::elf::Elf;
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
     use std::path::Path;
     use std::process::Command;
 
@@ -167,19 +171,54 @@ int main(void) { free(take(7)); }
             .collect()
     }
 
+    /// The fixture, and the address of its call.
+    fn built(folder: &Path, options: &[&str]) -> u64 {
+        std::fs::write(folder.join("a.c"), SOURCE).expect("written");
+        let arguments = ["-O2", "a.c", "-o", "whole"];
+        run("gcc", &[&arguments[..], options].concat(), folder);
+        call(folder)
+    }
+
+    #[test]
+    fn damaged_debug_information_is_survived() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lookup = built(folder.path(), &["-g", "-gz=none"]);
+        let whole = std::fs::read(folder.path().join("whole")).expect("read");
+        let elf = Elf::parse(&whole).expect("a file");
+        // Where the sections lie in the file.
+        let places: Vec<usize> = [".debug_info", ".debug_abbrev", ".debug_line"]
+            .iter()
+            .flat_map(|name| {
+                let section = elf.section(name.as_bytes()).expect("there");
+                let start = section.as_ptr() as usize - whole.as_ptr() as usize;
+                start..start + section.len()
+            })
+            .collect();
+        let change = (any::<prop::sample::Index>(), any::<u8>());
+        let changes = prop::collection::vec(change, 1..4);
+        let mut runner = TestRunner::new(ProptestConfig::with_cases(2000));
+        // What a panic has to say is of no interest.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let survived = runner.run(&changes, |changes| {
+            let mut bytes = whole.clone();
+            for (at, byte) in changes {
+                bytes[places[at.index(places.len())]] = byte;
+            }
+            locate_in(&bytes, &[0, lookup, u64::MAX], &mut |_, _| {});
+            Ok(())
+        });
+        std::panic::set_hook(hook);
+        survived.expect("no panic");
+    }
+
     #[test]
     fn inlined_functions_are_told_wherever_the_debug_information_is() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
-        std::fs::write(folder.join("a.c"), SOURCE).expect("written");
         let expected = ["inner a.c:3", "outer a.c:6", "take a.c:9"];
         for (version, packed) in [("-gdwarf-5", "-gz=none"), ("-gdwarf-4", "-gz=zlib")] {
-            run(
-                "gcc",
-                &["-O2", version, packed, "a.c", "-o", "whole"],
-                folder,
-            );
-            let lookup = call(folder);
+            let lookup = built(folder, &[version, packed]);
             assert_eq!(described(folder, "whole", lookup), expected, "{version}");
             run(
                 "objcopy",
