@@ -44,6 +44,9 @@ mod life;
 mod limits;
 mod modules;
 mod oracle;
+#[path = "../src/record/mod.rs"]
+#[allow(dead_code)] // Tests read only part of what the tool reads.
+mod record;
 mod reports;
 mod settings;
 mod stacks;

@@ -6,7 +6,7 @@
 //!
 //! May run at any moment.
 
-use super::shadow::{BLOCKS, CUSTOM, Shadow};
+use super::shadow::{self, BLOCKS, CUSTOM, Shadow};
 use super::{LiveThread, clock, is_followed};
 use crate::process::{self, Process};
 use crate::record::layout::*;
@@ -20,7 +20,11 @@ use core::ffi::c_void;
 const RECORD_LOG2: u32 = 6;
 const _: () = assert!(LIVE_SITE_LEN.is_multiple_of(1 << RECORD_LOG2));
 const _: () = assert!(LIVE_SITES_START.is_multiple_of(1 << RECORD_LOG2));
-const _: () = assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (64 - clock::NUMBER_BITS));
+/// Where the record's place begins in an entry: above the number and [`HALF`].
+const SITE_SHIFT: u32 = clock::NUMBER_BITS + 1;
+/// The block begins 16 bytes behind the start of its granule of 32.
+const HALF: u64 = 1 << clock::NUMBER_BITS;
+const _: () = assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (64 - SITE_SHIFT));
 
 /// What realloc did to the block that it gave: nothing, or it made it larger.
 #[derive(Clone, Copy)]
@@ -150,7 +154,8 @@ unsafe fn follow(
             }
         }
         let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
-        if !shadow.put(block, site << clock::NUMBER_BITS | number) {
+        let half = ((block as u64) << (clock::NUMBER_BITS - 4)) & HALF;
+        if !shadow.put(block, site << SITE_SHIFT | half | number) {
             process.recording.lose(Loss::NotFollowed, 1);
         }
         arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
@@ -209,7 +214,7 @@ pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
         return None;
     }
     let process = process::process()?;
-    let site = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
+    let site = (entry >> SITE_SHIFT) << RECORD_LOG2;
     let record: *mut SiteRecord = process.recording.base().wrapping_add(site as usize).cast();
     let number = clock::number_of(entry);
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
@@ -223,6 +228,26 @@ pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
         }
         Some(size)
     }
+}
+
+/// A block by its entry in a granule of glibc's malloc: its address, and the offset of its site's record
+/// and its size.
+pub(super) fn block_of(process: &Process, granule: usize, entry: u64) -> (usize, u64, u64) {
+    let offset = (entry >> SITE_SHIFT) << RECORD_LOG2;
+    let record: *const SiteRecord = process
+        .recording
+        .base()
+        .wrapping_add(offset as usize)
+        .cast();
+    // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
+    let size = unsafe { (*record).size };
+    let half = if entry & HALF != 0 { 16 } else { 0 };
+    let start = if shadow::is_of_glibc() {
+        granule + half
+    } else {
+        granule
+    };
+    (start, offset, size & ((1 << SIZE_BITS) - 1))
 }
 
 /// # Safety

@@ -52,6 +52,11 @@ pub(super) fn begin() {
     CUSTOM.begin(SMALLEST_GRANULE);
 }
 
+/// Are the blocks of malloc those of glibc, which begin at multiples of 16, and not of 32?
+pub(super) fn is_of_glibc() -> bool {
+    BLOCKS.granule.load(Relaxed) == GLIBC_GRANULE
+}
+
 impl Shadow {
     const fn new() -> Self {
         Self {
@@ -135,7 +140,7 @@ impl Shadow {
         self.entry_in(word.load(Acquire), address)
     }
 
-    /// Hands each entry with its block's address to `f`. Other threads may change them meanwhile.
+    /// Hands each entry with the start of its granule to `f`. Other threads may change them meanwhile.
     pub(super) fn each(&self, mut f: impl FnMut(usize, u64)) {
         let granule = self.granule.load(Relaxed);
         for region in 0..1_usize << (ADDRESS - LEAF) {
@@ -143,6 +148,9 @@ impl Shadow {
                 return;
             };
             let leaf = word.load(Acquire);
+            if leaf.is_null() {
+                continue;
+            }
             for at in 0..1_usize << (LEAF - granule) {
                 let address = (region << LEAF) + (at << granule);
                 let entry = self.entry_in(leaf, address).map_or(0, |e| e.load(Relaxed));
