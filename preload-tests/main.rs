@@ -18,6 +18,7 @@
 //! | `modules.rs` | dlopen and dlclose |
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
+//! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
@@ -48,6 +49,7 @@ mod oracle;
 #[path = "../src/record/mod.rs"]
 #[allow(dead_code)] // Tests read only part of what the tool reads.
 mod record;
+mod reports;
 mod settings;
 mod stacks;
 mod support;

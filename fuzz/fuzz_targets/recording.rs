@@ -16,7 +16,9 @@ mod symbolize;
 use libfuzzer_sys::fuzz_target;
 use record::layout::{FORMAT_VERSION, HEADER_LEN, Header, MAGIC};
 use record::reader::Recording;
+use report::collapsed::{Stacks, Style};
 use symbolize::Symbolizer;
+use symbolize::places::Places;
 
 fn with_header(chunks: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_LEN as usize];
@@ -60,6 +62,16 @@ fuzz_target!(|data: &[u8]| {
                 return;
             }
         }
+    }
+    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+    let mut stacks = Stacks::new(Style::default());
+    if stacks.add(&recording, &mut symbolizer, &mut places).is_ok() {
+        stacks.write(std::io::sink()).expect("a sink takes everything");
+    }
+    let _ = report::leaks::leaks(&recording, &[], 3, &mut symbolizer, &mut places);
+    report::timeline::write(&recording, std::io::sink()).expect("a sink takes everything");
+    if let Ok(rows) = report::rows::rows_by_origin(&[&recording], &mut symbolizer, &mut places) {
+        report::csv_all::write(&rows, std::io::sink()).expect("a sink takes everything");
     }
     if let Ok(rows) = report::rows::rows(&[&recording], &mut Symbolizer::new()) {
         assert!(

@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::following::Following;
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
+use crate::shape::Shape;
 use crate::top::TopOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -44,6 +46,11 @@ impl Cli {
                 .error(ErrorKind::ArgumentConflict, why)
                 .exit()
         }
+        if let Some(why) = self.report.shape.conflict(self.report.output.as_deref()) {
+            Cli::command()
+                .error(ErrorKind::ArgumentConflict, why)
+                .exit()
+        }
         match self.verb {
             Some(Verb::Run { options, command }) => Verb::Run {
                 options: options.or(self.run),
@@ -52,7 +59,7 @@ impl Cli {
             Some(_) if self.run.is_any() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "only --output, --merge and --quiet go with this command",
+                    "options of a run do not go with this command; those of reports do",
                 )
                 .exit(),
             Some(verb) => verb,
@@ -76,6 +83,13 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_ALLOCATORS  as --allocators
   SKIP_HEAP_KEEP      1: as --keep
   SKIP_HEAP_VERIFY    as --verify
+  SKIP_HEAP_STACK_DEPTH  as --stack-depth
+  SKIP_HEAP_LIVE      1: as --live
+  SKIP_HEAP_LEAK_CHECK  1: as --leak-check
+  SKIP_HEAP_SUPPRESSIONS  as --suppressions
+  SKIP_HEAP_SAMPLE    as --sample
+  SKIP_HEAP_STOPPED   1: as --stopped
+  SKIP_HEAP_COLUMNS   as --columns
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   TMPDIR              where recordings and CSV files go, in place of /tmp
 An option has the last word over its variable.
@@ -102,6 +116,8 @@ pub(crate) struct ReportOptions {
     /// Print no summary.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
 }
 
 /// The values of `--merge`.
@@ -159,6 +175,8 @@ pub(crate) struct RunOptions {
     /// A test of the profiler, and slower: each allocation takes the longer way.
     #[arg(long, value_name = "1/N")]
     pub(crate) verify: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) following: Following,
 }
 
 /// The values of `--profile`.
@@ -196,6 +214,7 @@ impl RunOptions {
             allocators: self.allocators.or(outer.allocators),
             keep: self.keep || outer.keep,
             verify: self.verify.or(outer.verify),
+            following: self.following.or(outer.following),
         }
     }
 
@@ -217,6 +236,7 @@ impl RunOptions {
         for (name, value) in given {
             variables.extend(value.map(|value| (name, value)));
         }
+        variables.extend(self.following.variables());
         variables
     }
 

@@ -61,7 +61,6 @@ pub(crate) fn text(harvest: &Harvest) -> Option<String> {
 mod tests {
     use super::*;
     use crate::harvest::Process;
-    use crate::report::rows::Totals;
 
     fn head(pid: u32, finished: bool) -> Head {
         Head {
@@ -99,8 +98,7 @@ mod tests {
         let process = |pid| Process {
             program: "perl".into(),
             pid,
-            totals: Totals::default(),
-            csv: None,
+            ..Process::default()
         };
         let mut harvest = Harvest {
             processes: (1..=5).map(process).collect(),

@@ -2,22 +2,31 @@
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
 use crate::args::Merge;
+use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
 use crate::notes::Notes;
-use crate::output::Output;
+use crate::output::{Output, naming};
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
-use crate::record::reader::Recording;
+use crate::record::reader::{FormatError, Recording};
 use crate::record::verified::Verified;
-use crate::report::csv;
-use crate::report::rows::{Row, Totals, rows, totals};
-use crate::sum::Sum;
+use crate::report::collapsed::Stacks;
+use crate::report::rows::{Row, Totals, rows, rows_by_origin, totals};
+use crate::report::suppressions::Suppression;
+use crate::report::timeline;
+use crate::shape::{Columns, Kind};
+use crate::sheet::{Read, Sheet};
+use crate::sum::without_origins;
 use crate::symbolize::Symbolizer;
+use crate::symbolize::places::Places;
+use crate::term;
+use std::borrow::Cow;
+use std::fs::File;
 use std::path::PathBuf;
 use std::{error, fmt, io};
 
 /// What was recorded in one process.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Process {
     /// File name of its executable.
     pub(crate) program: String,
@@ -27,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) totals: Totals,
     /// Its own CSV, if it has one.
     pub(crate) csv: Option<PathBuf>,
+    /// Its live heap, where blocks were followed.
+    pub(crate) live: Option<LiveHeap>,
 }
 
 /// What was recorded in all processes.
@@ -46,6 +57,15 @@ pub(crate) struct Harvest {
     pub(crate) totals: Totals,
     /// The first rows of all processes together, largest first.
     pub(crate) largest: Vec<Row>,
+    /// The live heap by rows, where blocks were followed.
+    pub(crate) live: Option<LiveRows>,
+    /// Allocations in the sample, and the square of the standard error of all bytes, where only a
+    /// sample was recorded.
+    pub(crate) sampled: Option<(u64, f64)>,
+    /// The suppressions that were asked for; each process says what they kept away.
+    pub(crate) suppressions: Vec<Suppression>,
+    /// Where the timeline is, if it was wanted.
+    pub(crate) timeline: Option<PathBuf>,
     /// Sums of the honesty counters, in the order of [`LOSSES`].
     pub(crate) losses: [u64; LOSSES.len()],
     /// Allocations whose stacks were cut, by reason.
@@ -61,8 +81,14 @@ pub(crate) struct Harvest {
 }
 
 /// What the reports are to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wish {
+    /// What files hold.
+    pub(crate) kind: Kind,
+    /// Leaks that are known.
+    pub(crate) suppressions: Vec<Suppression>,
+    /// Where the course of the heap is to go.
+    pub(crate) timeline: Option<PathBuf>,
     /// One CSV for several processes.
     pub(crate) merge: Option<Merge>,
     /// Rows to keep for the summary.
@@ -78,6 +104,8 @@ pub(crate) enum HarvestError {
     Load(LoadError),
     /// A CSV cannot be written.
     Write(io::Error),
+    /// A recording does not have what the report is about.
+    NotFollowed(PathBuf),
 }
 
 impl fmt::Display for HarvestError {
@@ -85,6 +113,12 @@ impl fmt::Display for HarvestError {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Write(error) => write!(f, "cannot write the report: {error}"),
+            Self::NotFollowed(path) => write!(
+                f,
+                "{}: blocks were not followed until they are freed, which this report needs; run with \
+                 --live",
+                term::path(path)
+            ),
         }
     }
 }
@@ -107,24 +141,27 @@ impl From<LoadError> for HarvestError {
 pub(crate) fn harvest(
     paths: &[PathBuf],
     output: &mut Output,
-    wish: Wish,
+    wish: &Wish,
 ) -> Result<Harvest, HarvestError> {
-    let mut harvest = Harvest::default();
+    let mut harvest = Harvest {
+        suppressions: wish.suppressions.clone(),
+        ..Harvest::default()
+    };
     let mut heads = Vec::new();
     for path in paths {
         match load::head(path) {
             Ok(head) => heads.push(head),
-            Err(error) => harvest.bear(error, wish)?,
+            Err(error) => harvest.bear(error.into(), wish)?,
         }
     }
     heads.sort_by(|a, b| (a.start_ns, a.pid, &a.path).cmp(&(b.start_ns, b.pid, &b.path)));
     let merge = wish.merge.or(output.is_stdout().then_some(Merge::All));
-    let mut sum = Sum::default();
+    let mut sum = Sheet::default();
     let mut programs = Programs::new(merge == Some(Merge::Program));
-    let mut symbolizer = Symbolizer::new();
+    let mut reader = Reader::new(wish).map_err(HarvestError::Write)?;
     for head in &heads {
-        let rows = match read(head, &mut harvest, &mut symbolizer) {
-            Ok(Some(rows)) => rows,
+        let read = match reader.read(head, &mut harvest) {
+            Ok(Some(read)) => read,
             Ok(None) => continue,
             Err(error) => {
                 harvest.bear(error, wish)?;
@@ -132,91 +169,188 @@ pub(crate) fn harvest(
             }
         };
         if merge.is_none() {
-            harvest.write(&rows, output).map_err(HarvestError::Write)?;
+            let written = harvest.write(&read, wish.kind, output);
+            written.map_err(HarvestError::Write)?;
         }
         if let Some(process) = harvest.processes.last() {
-            programs.add(process, &rows);
+            programs.add(process, &read);
         }
         if heads.len() == 1 {
-            sum.set(rows);
+            sum.set(read);
         } else if merge == Some(Merge::All) || wish.largest > 0 {
-            sum.add(&rows);
+            sum.add(&read);
         }
     }
-    harvest.programs = programs.write(output).map_err(HarvestError::Write)?;
+    let written = programs.write(wish.kind, output);
+    harvest.programs = written.map_err(HarvestError::Write)?;
     harvest.heads = heads;
-    let mut all = sum.rows();
-    harvest.totals = totals(&all);
+    let all = sum.sum();
     if merge == Some(Merge::All) && !harvest.processes.is_empty() {
         harvest.merged_csv = output
-            .write_main(|out| csv::write(&all, out))
+            .write_main(|out| all.write(wish.kind, out))
             .map_err(HarvestError::Write)?;
     }
-    all.truncate(wish.largest);
-    harvest.largest = all;
+    harvest.timeline = reader.timeline.map(|(path, _)| path);
+    harvest.sum_up(all.rows, wish);
     Ok(harvest)
 }
 
-/// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
-fn read(
-    head: &Head,
-    harvest: &mut Harvest,
-    symbolizer: &mut Symbolizer,
-) -> Result<Option<Vec<Row>>, LoadError> {
-    let bytes = load::bytes(&head.path)?;
-    let recording = Recording::parse(&bytes).map_err(LoadError::at(&head.path))?;
-    let is_first = harvest.processes.is_empty();
-    if recording.forked() && !is_first && recording.sites().next().is_none() {
-        return Ok(None);
+/// Reads recordings one after the other.
+struct Reader<'w> {
+    wish: &'w Wish,
+    symbolizer: Symbolizer,
+    places: Places,
+    /// The file of the timeline and its path.
+    timeline: Option<(PathBuf, File)>,
+}
+
+impl<'w> Reader<'w> {
+    fn new(wish: &'w Wish) -> io::Result<Self> {
+        let timeline = match &wish.timeline {
+            Some(path) => {
+                let mut file = File::create(path).map_err(naming(path))?;
+                timeline::write_header(&mut file).map_err(naming(path))?;
+                Some((path.clone(), file))
+            }
+            None => None,
+        };
+        Ok(Self {
+            wish,
+            symbolizer: Symbolizer::new(),
+            places: Places::default(),
+            timeline,
+        })
     }
-    let rows = rows(&[&recording], symbolizer).map_err(LoadError::at(&head.path))?;
-    for (sum, text) in harvest.losses.iter_mut().zip(&LOSSES) {
-        *sum = sum.saturating_add(recording.loss(text.loss));
+
+    /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
+    fn read(&mut self, head: &Head, harvest: &mut Harvest) -> Result<Option<Read>, HarvestError> {
+        let bytes = load::bytes(&head.path)?;
+        let recording = Recording::parse(&bytes).map_err(LoadError::at(&head.path))?;
+        let is_first = harvest.processes.is_empty();
+        if recording.forked() && !is_first && recording.sites().next().is_none() {
+            return Ok(None);
+        }
+        let needs_live = match self.wish.kind {
+            Kind::Csv(_) => false,
+            Kind::Collapsed(style) => style.value.needs_live(),
+        };
+        if needs_live && !recording.follows_blocks() {
+            return Err(HarvestError::NotFollowed(head.path.clone()));
+        }
+        let read = self.names(&recording).map_err(LoadError::at(&head.path))?;
+        let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
+        let live = live::read(&recording, &self.wish.suppressions, symbolizer, places)
+            .map_err(LoadError::at(&head.path))?;
+        if let Some((path, file)) = &mut self.timeline {
+            let written = timeline::write(&recording, file).map_err(naming(path));
+            written.map_err(HarvestError::Write)?;
+        }
+        harvest.count(&recording, head);
+        let exe = recording.exe();
+        let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
+        harvest.processes.push(Process {
+            program: String::from_utf8_lossy(program).into_owned(),
+            pid: head.pid,
+            totals: totals(&plain(&read.rows, self.wish.kind)),
+            csv: None,
+            live,
+        });
+        Ok(Some(read))
     }
-    for (sum, what) in harvest.verified.iter_mut().zip(Verified::ALL) {
-        *sum = sum.saturating_add(recording.counter(what as usize));
+
+    fn names(&mut self, recording: &Recording<'_>) -> Result<Read, FormatError> {
+        let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
+        let rows = match self.wish.kind {
+            Kind::Csv(Columns::All) => rows_by_origin(&[recording], symbolizer, places)?,
+            _ => rows(&[recording], symbolizer)?,
+        };
+        let stacks = match self.wish.kind {
+            Kind::Collapsed(style) => {
+                let mut stacks = Stacks::new(style);
+                stacks.add(recording, symbolizer, places)?;
+                Some(stacks)
+            }
+            Kind::Csv(_) => None,
+        };
+        Ok(Read { rows, stacks })
     }
-    for (sum, cut) in harvest.cuts.iter_mut().zip(load::cuts(&recording)) {
-        *sum = sum.saturating_add(cut);
+}
+
+/// The rows as the summary has them: without origins.
+fn plain(rows: &[Row], kind: Kind) -> Cow<'_, [Row]> {
+    match kind {
+        Kind::Csv(Columns::All) => Cow::Owned(without_origins(rows)),
+        _ => Cow::Borrowed(rows),
     }
-    if let Some((end, missing)) = recording.cut_off() {
-        harvest.cut_off.push((head.path.clone(), end, missing));
-    }
-    harvest.notes.add(recording.notes());
-    let exe = recording.exe();
-    let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
-    harvest.processes.push(Process {
-        program: String::from_utf8_lossy(program).into_owned(),
-        pid: head.pid,
-        totals: totals(&rows),
-        csv: None,
-    });
-    Ok(Some(rows))
 }
 
 impl Harvest {
+    /// Adds up what a recording says besides its sites.
+    fn count(&mut self, recording: &Recording<'_>, head: &Head) {
+        for (sum, text) in self.losses.iter_mut().zip(&LOSSES) {
+            *sum = sum.saturating_add(recording.loss(text.loss));
+        }
+        for (sum, what) in self.verified.iter_mut().zip(Verified::ALL) {
+            *sum = sum.saturating_add(recording.counter(what as usize));
+        }
+        for (sum, cut) in self.cuts.iter_mut().zip(load::cuts(recording)) {
+            *sum = sum.saturating_add(cut);
+        }
+        if let Some((end, missing)) = recording.cut_off() {
+            self.cut_off.push((head.path.clone(), end, missing));
+        }
+        self.notes.add(recording.notes());
+        if recording.sample_bytes() != 0 {
+            self.sampled.get_or_insert_default();
+        }
+    }
+
+    /// What the summary says of all rows.
+    fn sum_up(&mut self, rows: Vec<Row>, wish: &Wish) {
+        let rows = plain(&rows, wish.kind);
+        self.totals = totals(&rows);
+        if let Some((samples, variance)) = &mut self.sampled {
+            *samples = rows.iter().map(|row| row.samples).sum();
+            *variance = rows.iter().map(|row| row.variance).sum();
+        }
+        if wish.largest > 0 {
+            self.live = live::of_rows(&rows);
+        }
+        self.largest = rows.iter().take(wish.largest).cloned().collect();
+    }
+
+    /// Did the leak check find leaks that are not suppressed?
+    pub(crate) fn has_leaks(&self) -> bool {
+        self.processes
+            .iter()
+            .filter_map(|process| process.live.as_ref())
+            .any(|live| live.left.unreachable && live.left.all.blocks > 0)
+    }
+
     /// Writes the CSV of the process that was read last.
-    fn write(&mut self, rows: &[Row], output: &mut Output) -> io::Result<()> {
+    fn write(&mut self, read: &Read, kind: Kind, output: &mut Output) -> io::Result<()> {
         let is_main = self.processes.len() == 1;
         let Some(process) = self.processes.last_mut() else {
             return Ok(());
         };
         process.csv = if is_main {
-            output.write_main(|out| csv::write(rows, out))?
+            output.write_main(|out| read.write(kind, out))?
         } else {
             let program = process.program.as_bytes();
-            Some(output.write_further(program, Some(process.pid), |out| csv::write(rows, out))?)
+            Some(output.write_further(program, Some(process.pid), |out| read.write(kind, out))?)
         };
         Ok(())
     }
 
     /// Notes a recording that cannot be read.
-    fn bear(&mut self, error: LoadError, wish: Wish) -> Result<(), LoadError> {
-        if !wish.tolerant {
-            return Err(error);
+    fn bear(&mut self, error: HarvestError, wish: &Wish) -> Result<(), HarvestError> {
+        match error {
+            HarvestError::Load(error) if wish.tolerant => {
+                self.unreadable.push(error);
+                Ok(())
+            }
+            error => Err(error),
         }
-        self.unreadable.push(error);
-        Ok(())
     }
 }
 
@@ -230,6 +364,9 @@ mod tests {
 
     const HEADER: &str = "pc0,pc1,pc2,pc3,bytes allocated,call count,total bytes\n";
     const WISH: Wish = Wish {
+        kind: Kind::Csv(Columns::Seed),
+        suppressions: Vec::new(),
+        timeline: None,
         merge: None,
         largest: 10,
         tolerant: false,
@@ -255,7 +392,7 @@ mod tests {
 
         fn harvest(&self, wish: Wish) -> Result<Harvest, HarvestError> {
             let out = self.folder.path().join("out.csv");
-            harvest(&self.recordings, &mut Output::new(Some(&out)), wish)
+            harvest(&self.recordings, &mut Output::new(Some(&out)), &wish)
         }
 
         fn text(&self, name: &str) -> String {

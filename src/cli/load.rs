@@ -4,6 +4,7 @@
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
 use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
+use crate::symbolize::hash::FastMap;
 use crate::term;
 use std::fs::File;
 use std::io;
@@ -205,9 +206,19 @@ pub(crate) type Cuts = [u64; (CUT_TOO_DEEP - CUT_NO_UNWIND_INFO + 1) as usize];
 /// Counts the allocations whose stacks were cut.
 pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
     let mut cuts = Cuts::default();
+    let reasons = CUT_NO_UNWIND_INFO..=CUT_TOO_DEEP;
+    // The marker stands at the root, which is not among the innermost frames of a long stack.
+    let mut cut_stacks: FastMap<u32, u32> = FastMap::default();
+    for (id, node) in recording.stack_nodes() {
+        let reason = match node.parent {
+            0 => reasons.contains(&node.frame).then_some(node.frame),
+            parent => cut_stacks.get(&parent).copied(),
+        };
+        cut_stacks.extend(reason.map(|reason| (id, reason)));
+    }
     for site in recording.sites() {
-        let reasons = CUT_NO_UNWIND_INFO..=CUT_TOO_DEEP;
-        if let Some(id) = site.frames.iter().find(|id| reasons.contains(id)) {
+        let marker = site.frames.iter().find(|id| reasons.contains(id));
+        if let Some(id) = marker.or_else(|| cut_stacks.get(&site.node)) {
             let count = &mut cuts[(id - CUT_NO_UNWIND_INFO) as usize];
             *count = count.saturating_add(site.count);
         }
@@ -218,7 +229,26 @@ pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::layout::{Header, SiteRecord, WHOLE_STACKS};
+    use crate::report::testing::Builder;
     use crate::testing::recording;
+
+    #[test]
+    fn a_cut_is_found_at_the_root_of_a_long_stack() {
+        let mut builder = Builder::new();
+        builder.put(std::mem::offset_of!(Header, flags), WHOLE_STACKS);
+        let cut = [900, 901, 902, 903, 904, CUT_NO_UNWIND_INFO];
+        let stacks = builder.stacks(&[cut.to_vec(), cut[..5].to_vec(), vec![CUT_TOO_DEEP]]);
+        let site = |(&node, count): (&u32, u64)| SiteRecord {
+            frames: [0, 0, node, 0],
+            size: 8,
+            count,
+        };
+        let sites: Vec<SiteRecord> = stacks.iter().zip([2, 3, 4]).map(site).collect();
+        builder.sites(1, &sites);
+        let bytes = builder.finish(0);
+        assert_eq!(cuts(&Recording::parse(&bytes).expect("parsed")), [2, 0, 4]);
+    }
 
     #[test]
     fn the_written_part_of_a_file_is_read() {

@@ -17,6 +17,8 @@ const LONGEST_NAME: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Output {
     place: Place,
+    /// What the names of fresh files end with.
+    extension: &'static str,
     used: HashSet<PathBuf>,
 }
 
@@ -42,8 +44,14 @@ impl Output {
         };
         Self {
             place,
+            extension: "csv",
             used: HashSet::new(),
         }
+    }
+
+    /// Has fresh files end with something else than `csv`.
+    pub(crate) fn with_extension(self, extension: &'static str) -> Self {
+        Self { extension, ..self }
     }
 
     /// Is there only one stream for all processes?
@@ -103,7 +111,7 @@ impl Output {
             }
             Place::Named(path) => (File::create(path).map_err(naming(path))?, path.clone()),
             Place::Fresh | Place::Made(_) => {
-                let (file, path) = fresh()?;
+                let (file, path) = fresh(self.extension)?;
                 self.place = Place::Made(path.clone());
                 (file, path)
             }
@@ -149,7 +157,10 @@ impl Output {
         // A process that executes another program, or itself, leaves several recordings.
         for attempt in 1.. {
             let path = match &folder {
-                Some(folder) => folder.join(name_of(OsString::new(), program, pid, attempt, "csv")),
+                Some(folder) => {
+                    let name = name_of(OsString::new(), program, pid, attempt, self.extension);
+                    folder.join(name)
+                }
                 None => beside(&main, program, pid, attempt),
             };
             if !self.used.insert(path.clone()) {
@@ -196,7 +207,7 @@ fn fill(
 }
 
 /// For `map_err`: std's errors do not say which file.
-fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let path = path.to_owned();
     move |error| {
         io::Error::new(
@@ -207,11 +218,11 @@ fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 }
 
 /// A new file that nobody else can have prepared.
-fn fresh() -> io::Result<(File, PathBuf)> {
+fn fresh(extension: &str) -> io::Result<(File, PathBuf)> {
     let folder = std::env::temp_dir();
     let file = tempfile::Builder::new()
         .prefix(FRESH)
-        .suffix(".csv")
+        .suffix(&format!(".{extension}"))
         .tempfile_in(&folder)
         .map_err(naming(&folder))?;
     file.keep().map_err(|kept| kept.error)

@@ -2,9 +2,8 @@
 
 use crate::harvest::Process;
 use crate::output::Output;
-use crate::report::csv;
-use crate::report::rows::Row;
-use crate::sum::Sum;
+use crate::shape::Kind;
+use crate::sheet::{Read, Sheet};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
@@ -28,7 +27,7 @@ pub(crate) struct Program {
 /// The programs of a tree, by and by.
 pub(crate) struct Programs {
     /// In the order in which they began.
-    programs: Vec<(Program, Sum)>,
+    programs: Vec<(Program, Sheet)>,
     by_name: HashMap<String, usize>,
     /// Is each to have a CSV?
     merge: bool,
@@ -44,8 +43,8 @@ impl Programs {
         }
     }
 
-    /// Adds a process and its rows.
-    pub(crate) fn add(&mut self, process: &Process, rows: &[Row]) {
+    /// Adds a process and what was read of it.
+    pub(crate) fn add(&mut self, process: &Process, read: &Read) {
         let next = self.programs.len();
         let index = *self.by_name.entry(process.program.clone()).or_insert(next);
         if index == next {
@@ -56,14 +55,14 @@ impl Programs {
                 bytes: 0,
                 csv: None,
             };
-            self.programs.push((program, Sum::default()));
+            self.programs.push((program, Sheet::default()));
         }
         let (program, sum) = &mut self.programs[index];
         program.processes += 1;
         program.calls = program.calls.saturating_add(process.totals.calls);
         program.bytes = program.bytes.saturating_add(process.totals.bytes);
         if self.merge {
-            sum.add(rows);
+            sum.add(read);
         }
     }
 
@@ -72,16 +71,16 @@ impl Programs {
     ///
     /// # Errors
     /// Those of the files.
-    pub(crate) fn write(self, output: &mut Output) -> io::Result<Vec<Program>> {
+    pub(crate) fn write(self, kind: Kind, output: &mut Output) -> io::Result<Vec<Program>> {
         let mut programs = Vec::new();
         for (mut program, sum) in self.programs {
             if self.merge {
-                let rows = sum.rows();
+                let sum = sum.sum();
                 let name = program.name.as_bytes();
                 program.csv = if programs.is_empty() {
-                    output.write_main(|out| csv::write(&rows, out))?
+                    output.write_main(|out| sum.write(kind, out))?
                 } else {
-                    Some(output.write_further(name, None, |out| csv::write(&rows, out))?)
+                    Some(output.write_further(name, None, |out| sum.write(kind, out))?)
                 };
             }
             programs.push(program);
@@ -94,7 +93,8 @@ impl Programs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::rows::totals;
+    use crate::report::rows::{Row, totals};
+    use crate::shape::Columns;
     use std::fs;
 
     fn row(size: u64, calls: u64) -> Row {
@@ -103,16 +103,21 @@ mod tests {
             size,
             calls,
             total: size * calls,
+            ..Row::default()
         }
     }
 
-    fn process(program: &str, rows: &[Row]) -> Process {
-        Process {
+    const CSV: Kind = Kind::Csv(Columns::Seed);
+
+    fn add(programs: &mut Programs, program: &str, rows: Vec<Row>) {
+        let process = Process {
             program: program.into(),
             pid: 1,
-            totals: totals(rows),
-            csv: None,
-        }
+            totals: totals(&rows),
+            ..Process::default()
+        };
+        let stacks = None;
+        programs.add(&process, &Read { rows, stacks });
     }
 
     #[test]
@@ -127,9 +132,9 @@ mod tests {
             ("c c", vec![]),
             ("c_c", vec![]),
         ] {
-            programs.add(&process(name, &rows), &rows);
+            add(&mut programs, name, rows);
         }
-        let programs = programs.write(&mut output).expect("written");
+        let programs = programs.write(CSV, &mut output).expect("written");
         let found: Vec<_> = programs
             .iter()
             .map(|program| {
@@ -160,9 +165,9 @@ mod tests {
     #[test]
     fn sums_alone_write_nothing() {
         let mut programs = Programs::new(false);
-        programs.add(&process("jq", &[row(8, 3)]), &[row(8, 3)]);
+        add(&mut programs, "jq", vec![row(8, 3)]);
         let mut output = Output::new(Some("/no/such/folder/out.csv".as_ref()));
-        let programs = programs.write(&mut output).expect("nothing to write");
+        let programs = programs.write(CSV, &mut output).expect("nothing to write");
         assert!(programs[0].csv.is_none());
         assert_eq!((programs[0].calls, programs[0].bytes), (3, 24));
     }

@@ -18,11 +18,24 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
         code: Code::Unusable,
         error: error.into(),
     };
-    let mut output = Output::new(wanted.output.as_deref());
+    let mut output = output(wanted);
+    let wish = wish(wanted, false)?;
     let recordings = recordings(paths).map_err(|error| fail(error.into()))?;
-    let harvest = harvest(&recordings, &mut output, wish(wanted, false)).map_err(fail)?;
+    let harvest = harvest(&recordings, &mut output, &wish).map_err(fail)?;
     summarize(&harvest, wanted, &output);
-    Ok(0)
+    Ok(status(0, &harvest, wanted))
+}
+
+/// Where the report goes.
+pub(crate) fn output(wanted: &ReportOptions) -> Output {
+    let kind = wanted.shape.kind(wanted.output.as_deref());
+    Output::new(wanted.output.as_deref()).with_extension(kind.extension())
+}
+
+/// The exit status, where it would be `status` without leaks.
+pub(crate) fn status(status: u8, harvest: &Harvest, wanted: &ReportOptions) -> u8 {
+    let of_leaks = wanted.shape.leak_exit_code;
+    of_leaks.filter(|_| harvest.has_leaks()).unwrap_or(status)
 }
 
 /// The recordings that are meant, each once.
@@ -47,12 +60,22 @@ fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
 }
 
 /// What the options ask for.
-pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Wish {
-    Wish {
+///
+/// # Errors
+/// When the suppressions cannot be read.
+pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failure> {
+    let suppressions = wanted.shape.suppressions().map_err(Failure::because(
+        Code::Unusable,
+        "cannot use the suppressions",
+    ))?;
+    Ok(Wish {
+        kind: wanted.shape.kind(wanted.output.as_deref()),
+        suppressions,
+        timeline: wanted.shape.timeline.clone(),
         merge: wanted.merge,
         largest: if wanted.quiet { 0 } else { summary::LISTED },
         tolerant,
-    }
+    })
 }
 
 /// Prints the summary, unless that is not wanted.

@@ -3,7 +3,8 @@
 use crate::args::{ReportOptions, RunOptions};
 use crate::ends;
 use crate::error::{Code, Failure};
-use crate::harvest::harvest;
+use crate::following;
+use crate::harvest::{Wish, harvest};
 use crate::output::Output;
 use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
@@ -30,13 +31,14 @@ pub(crate) fn run(
     let Some((program, arguments)) = command.split_first() else {
         return Ok(Code::Unusable as u8);
     };
-    let settings = Settings::new(options);
+    let settings = Settings::new(options, wanted);
+    let wish = reporting::wish(wanted, true)?;
     let target = target::find(program).map_err(refused)?;
     let profiled = settings.profiles(&target);
     if settings.mode != Mode::Off {
         target.check(profiled).map_err(refused)?;
     }
-    let output = Output::new(wanted.output.as_deref());
+    let output = reporting::output(wanted);
     output.check().map_err(Failure::because(
         Code::Failed,
         format_args!("cannot write the report to {}", display(wanted)),
@@ -74,7 +76,7 @@ pub(crate) fn run(
         mode: settings.mode,
         target,
     };
-    ending.report(session, places, output, options, wanted)
+    ending.report(session, places, output, &wish, options, wanted)
 }
 
 /// The settings of a run, from options and environment.
@@ -85,7 +87,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(options: &RunOptions) -> Self {
+    fn new(options: &RunOptions, wanted: &ReportOptions) -> Self {
         let mut variables = options.variables();
         let value = |name: &str| {
             let option = variables.iter().find(|variable| variable.0 == name);
@@ -95,6 +97,12 @@ impl Settings {
         };
         let profile = value(PROFILE);
         let programs = value(PROGRAMS);
+        for complaint in following::complaints(value) {
+            say(format_args!("{complaint}"));
+        }
+        let needs = wanted.shape.needs(wanted.output.as_deref());
+        let additions = following::additions(needs, value);
+        variables.extend(additions);
         let mode = Mode::parse(profile.as_deref().map(OsStr::as_bytes));
         if mode.is_none() {
             say(format_args!(
@@ -178,11 +186,12 @@ impl Ending {
         session: Session,
         places: Places,
         mut output: Output,
+        wish: &Wish,
         options: &RunOptions,
         wanted: &ReportOptions,
     ) -> Result<u8, Failure> {
         let (recordings, snapshots) = snapshots::apart(session.recordings().unwrap_or_default());
-        let harvested = harvest(&recordings, &mut output, reporting::wish(wanted, true));
+        let harvested = harvest(&recordings, &mut output, wish);
         // After the harvest: what a process does after this moment is not in the report either.
         let running = still_running(&recordings);
         let mut harvested = harvested;
@@ -196,7 +205,10 @@ impl Ending {
             }
             Ok(harvest) => {
                 reporting::summarize(harvest, wanted, &output);
-                self.status
+                match self.killed {
+                    None => reporting::status(self.status, harvest, wanted),
+                    Some(_) => self.status,
+                }
             }
             Err(error) => {
                 say(format_args!("{error}"));
@@ -297,10 +309,11 @@ mod tests {
     fn launchers_are_not_profiled_but_may_be_asked_for() {
         let sh = target::find("sh".as_ref()).expect("sh");
         let settings = |programs: Option<&str>| {
-            Settings::new(&RunOptions {
+            let options = RunOptions {
                 programs: programs.map(Into::into),
                 ..RunOptions::default()
-            })
+            };
+            Settings::new(&options, &ReportOptions::default())
         };
         assert!(!settings(Some("jq")).profiles(&sh));
         assert!(settings(Some("*")).profiles(&sh));

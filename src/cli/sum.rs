@@ -1,16 +1,17 @@
 //! Adds up the rows of several processes.
 
+use crate::report::origin::Origin;
 use crate::report::rows::{Row, sort};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Four names and a size.
-type Site = ([Option<Rc<str>>; 4], u64);
+/// Four names, a size, and the origin if there is one.
+type Site = ([Option<Rc<str>>; 4], u64, Option<Rc<Origin>>);
 
 /// The sum of rows of several processes, or the rows of the only one.
 #[derive(Default)]
 pub(crate) struct Sum {
-    calls: HashMap<Site, u64>,
+    rows: HashMap<Site, Row>,
     only: Vec<Row>,
 }
 
@@ -23,8 +24,11 @@ impl Sum {
     /// Adds the rows of one of several processes.
     pub(crate) fn add(&mut self, rows: &[Row]) {
         for row in rows {
-            let calls = self.calls.entry((row.names.clone(), row.size)).or_insert(0);
-            *calls = calls.saturating_add(row.calls);
+            let site = (row.names.clone(), row.size, row.origin.clone());
+            self.rows
+                .entry(site)
+                .and_modify(|sum| sum.add(row))
+                .or_insert_with(|| row.clone());
         }
     }
 
@@ -33,17 +37,19 @@ impl Sum {
         if !self.only.is_empty() {
             return self.only;
         }
-        let mut rows: Vec<Row> = self
-            .calls
-            .into_iter()
-            .map(|((names, size), calls)| Row {
-                names,
-                size,
-                calls,
-                total: size.saturating_mul(calls),
-            })
-            .collect();
+        let mut rows: Vec<Row> = self.rows.into_values().collect();
         sort(&mut rows);
         rows
     }
+}
+
+/// The rows that there would be without origins.
+pub(crate) fn without_origins(rows: &[Row]) -> Vec<Row> {
+    let mut sum = Sum::default();
+    for row in rows {
+        let mut row = row.clone();
+        row.origin = None;
+        sum.add(&[row]);
+    }
+    sum.rows()
 }

@@ -6,6 +6,7 @@ use crate::load::Cuts;
 use crate::record::loss::LOSSES;
 use crate::record::verified;
 use crate::report::rows::Row;
+use crate::summary_live;
 use crate::term::{self, bytes, counted, cut, grouped, join, printable};
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write;
@@ -25,6 +26,7 @@ const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
 pub(crate) fn text(harvest: &Harvest, width: usize) -> String {
     let mut text = String::new();
     headline(&mut text, harvest);
+    estimate(&mut text, harvest);
     if harvest.processes.len() > 1 {
         if (2..harvest.processes.len()).contains(&harvest.programs.len()) {
             programs(&mut text, harvest);
@@ -34,6 +36,7 @@ pub(crate) fn text(harvest: &Harvest, width: usize) -> String {
     if !harvest.largest.is_empty() {
         sites(&mut text, harvest, width);
     }
+    summary_live::live(&mut text, harvest, width);
     let files = files(harvest);
     if !files.is_empty() {
         line(&mut text, format_args!("\n{}", files.trim_end()));
@@ -43,7 +46,7 @@ pub(crate) fn text(harvest: &Harvest, width: usize) -> String {
 }
 
 /// Adds a line; writing to a string cannot fail.
-fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
+pub(crate) fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(args);
     text.push('\n');
 }
@@ -67,6 +70,21 @@ fn headline(text: &mut String, harvest: &Harvest) {
             counted(totals.calls, "allocation", "allocations"),
             bytes(totals.bytes),
             counted(totals.sites as u64, "site", "sites"),
+        ),
+    );
+}
+
+/// Says how far estimates are to be trusted.
+fn estimate(text: &mut String, harvest: &Harvest) {
+    let Some((samples, variance)) = harvest.sampled else {
+        return;
+    };
+    let error = 100.0 * variance.sqrt() / harvest.totals.bytes.max(1) as f64;
+    line(
+        text,
+        format_args!(
+            "estimated from a sample of {}, standard error ±{error:.1} % of all bytes",
+            counted(samples, "allocation", "allocations")
         ),
     );
 }
@@ -130,42 +148,53 @@ fn sites(text: &mut String, harvest: &Harvest, width: usize) {
             grouped(row.size),
         ]
     };
-    let headings = ["bytes", "share", "calls", "size"];
-    let numbers: Vec<[String; 4]> = harvest.largest.iter().map(cells).collect();
-    let taken: usize = (0..headings.len())
+    let lines = harvest.largest.iter();
+    let lines = lines.map(|row| (cells(row), names_of(row))).collect();
+    listing(text, ["bytes", "share", "calls", "size"], lines, width);
+}
+
+/// The names of a row for the terminal, innermost first.
+pub(crate) fn names_of(row: &Row) -> Vec<String> {
+    let names = row.names.iter().flatten();
+    names.map(|name| printable(name)).collect()
+}
+
+/// Adds a table of numbers with a stack at the end of each line; nothing where there are no lines.
+pub(crate) fn listing<const N: usize>(
+    text: &mut String,
+    headings: [&str; N],
+    lines: Vec<([String; N], Vec<String>)>,
+    width: usize,
+) {
+    if lines.is_empty() {
+        return;
+    }
+    let taken: usize = (0..N)
         .map(|column| {
-            let widest = numbers.iter().map(|cells| cells[column].chars().count());
+            let widest = lines.iter().map(|line| line.0[column].chars().count());
             // A space on either side, as for the names.
             widest.chain([headings[column].len()]).max().unwrap_or(0) + 2
         })
         .sum();
     let room = width.saturating_sub(taken + 2);
     let mut table = table(headings, &cut("allocated by ← called by", room));
-    for (row, cells) in harvest.largest.iter().zip(numbers) {
-        let names: Vec<String> = row
-            .names
-            .iter()
-            .flatten()
-            .map(|name| printable(name))
-            .collect();
+    for (cells, names) in lines {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let site = if names.is_empty() {
-            "-".to_owned()
-        } else {
-            join(&names, " ← ", room)
+        let site = match names.is_empty() {
+            true => "-".to_owned(),
+            false => join(&names, " ← ", room),
         };
-        let [bytes, share, calls, size] = cells;
-        table.add_row([bytes, share, calls, size, site]);
+        table.add_row(cells.into_iter().chain([site]));
     }
     line(text, format_args!("\n{}", table.trim_fmt()));
 }
 
 /// A table of numbers with names at the end.
-fn table(numbers: [&str; 4], name: &str) -> Table {
+fn table<const N: usize>(numbers: [&str; N], name: &str) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(numbers.into_iter().chain([name]));
-    for column in table.column_iter_mut().take(numbers.len()) {
+    for column in table.column_iter_mut().take(N) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
@@ -184,6 +213,9 @@ pub(crate) fn files(harvest: &Harvest) -> String {
     for process in &harvest.processes {
         let whose = || format!(" of {} ({})", printable(&process.program), process.pid);
         all.extend(process.csv.as_deref().map(|path| (path, whose())));
+    }
+    if let Some(path) = harvest.timeline.as_deref() {
+        line(text, format_args!("timeline: {}", term::path(path)));
     }
     for (path, whose) in all.iter().take(LISTED) {
         let whose = if all.len() > 1 { whose } else { "" };
@@ -268,6 +300,7 @@ mod tests {
                 sites: 2,
             },
             csv: Some(PathBuf::from(csv)),
+            ..Process::default()
         }
     }
 
@@ -277,6 +310,7 @@ mod tests {
             size,
             calls,
             total: size * calls,
+            ..Row::default()
         }
     }
 
@@ -365,6 +399,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("and 2 more in /tmp\n"), "{text}");
+    }
+
+    #[test]
+    fn estimates_say_so() {
+        let mut harvest = harvest();
+        harvest.sampled = Some((12, 50.8 * 50.8));
+        let said = text(&harvest, 100);
+        let expected =
+            "estimated from a sample of 12 allocations, standard error ±5.0 % of all bytes\n";
+        assert!(said.contains(expected), "{said}");
     }
 
     #[test]

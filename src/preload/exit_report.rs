@@ -9,10 +9,11 @@ use crate::record::loss::LOSSES;
 use crate::record::reader::Recording;
 use crate::record::settle::settled;
 use crate::recording::create_in_tmp;
-use crate::report::{csv, rows};
+use crate::report::{csv, csv_all, rows};
 use crate::settings::{PATH_LEN, settings};
 use crate::symbolize::Symbolizer;
-use crate::{log, sys, verify};
+use crate::symbolize::places::Places;
+use crate::{exit_lines, log, sys, verify};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -80,8 +81,13 @@ pub(crate) fn write_predecessor(process: &Process) {
 
 fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     let recording = Recording::parse(bytes).map_err(|error| complain(&error.to_string()))?;
-    let rows = rows::rows(&[&recording], &mut Symbolizer::new())
-        .map_err(|error| complain(&error.to_string()))?;
+    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+    let all_columns = settings().all_columns;
+    let rows = match all_columns {
+        true => rows::rows_by_origin(&[&recording], &mut symbolizer, &mut places),
+        false => rows::rows(&[&recording], &mut symbolizer),
+    };
+    let rows = rows.map_err(|error| complain(&error.to_string()))?;
     log::line(&[b"Dumping log of size ", rows.len().to_string().as_bytes()]);
     let mut path = [0; PATH_LEN];
     let fd =
@@ -97,13 +103,19 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     let mut text = Vec::new();
     let path = trimmed(&path);
     let was_pending = sys::is_pending(libc::SIGXFSZ);
-    let result = csv::write(&rows, &mut text).and_then(|()| out.write_all(&text));
+    let formatted = match all_columns {
+        true => csv_all::write(&rows, &mut text),
+        false => csv::write(&rows, &mut text),
+    };
+    let result = formatted.and_then(|()| out.write_all(&text));
     if result.is_err() && !was_pending {
         // Beyond the file size limit the kernel raises a signal, which would end the program.
         sys::take_pending(libc::SIGXFSZ);
     }
     result.map_err(|error| complain(&format!("cannot write {}: {error}", path.escape_ascii())))?;
     log::line(&[b"heap profiler: wrote allocation log to ", path]);
+    exit_lines::estimate(&recording, &rows);
+    exit_lines::leaks(&recording, &mut symbolizer, &mut places);
     for missing in &LOSSES {
         let count = recording.loss(missing.loss);
         if count > 0 {

@@ -47,6 +47,7 @@ mod confined;
 mod control;
 mod deep;
 mod elf;
+mod exit_lines;
 mod exit_report;
 mod heap;
 mod hooks;

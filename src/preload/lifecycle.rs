@@ -4,7 +4,10 @@
 
 use crate::process::{self, Process};
 use crate::record::loss::Loss;
-use crate::record::settings::{PROFILE, PROFILE_VALUES};
+use crate::record::settings::{
+    COLUMNS, COLUMNS_VALUES, PROFILE, PROFILE_VALUES, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
+    STACK_DEPTH_VALUES,
+};
 use crate::{
     arch, confined, exit_report, hot, live, log, patch, real, recording, settings, sys, thread,
     unwind,
@@ -226,6 +229,7 @@ fn constructor() {
                 warn_of_bad_profile();
             }
             crate::verify::warn_of_bad_setting();
+            warn_of_bad_settings();
             if let Some(process) = process::process() {
                 exit_report::write_predecessor(process);
             }
@@ -250,6 +254,43 @@ fn warn_of_bad_profile() {
         PROFILE_VALUES.as_bytes(),
         b"; taking the default, 1",
     ]);
+}
+
+/// Says which values of what is recorded, and of the columns, are none that we know. (With the tool, the
+/// tool says so.)
+#[cfg_attr(test, allow(dead_code))]
+fn warn_of_bad_settings() {
+    let s = settings::settings();
+    for (is_bad, name, values, instead) in [
+        (
+            s.bad_stack_depth,
+            STACK_DEPTH,
+            STACK_DEPTH_VALUES,
+            "; taking the default, 4",
+        ),
+        (
+            s.bad_sample,
+            SAMPLE,
+            SAMPLE_VALUES,
+            "; recording every allocation",
+        ),
+        (
+            s.bad_columns,
+            COLUMNS,
+            COLUMNS_VALUES,
+            "; taking the default, seed",
+        ),
+    ] {
+        if is_bad {
+            log::line(&[
+                b"heap profiler: ",
+                name.as_bytes(),
+                b" must be ",
+                values.as_bytes(),
+                instead.as_bytes(),
+            ]);
+        }
+    }
 }
 
 /// Runs as the last of the exit handlers: `exit`, a return from main, `quick_exit`.

@@ -719,6 +719,22 @@ impl<'a> Recording<'a> {
         Ok(frames)
     }
 
+    /// All nodes of stacks with their ids: a caller's comes before those that it called.
+    pub(crate) fn stack_nodes(&self) -> impl Iterator<Item = (u32, StackNode)> + '_ {
+        let len = size_of::<StackNode>();
+        self.chunks
+            .iter()
+            .filter(|chunk| chunk.0 == CHUNK_STACKS)
+            .flat_map(move |&(_, start, room)| {
+                let ids = (start / len) as u32..;
+                let records = self.bytes.get(start..start + room).unwrap_or(&[]);
+                ids.zip(records.chunks_exact(len).map(|record| StackNode {
+                    parent: u32_at(record, 0),
+                    frame: u32_at(record, 4),
+                }))
+            })
+    }
+
     /// Were whole stacks recorded, not four frames?
     pub(crate) fn has_whole_stacks(&self) -> bool {
         self.flags & WHOLE_STACKS != 0

@@ -16,7 +16,7 @@ pub(crate) const HEADER: [&str; 7] = [
     "total bytes",
 ];
 /// In place of a missing frame.
-const MISSING: &str = "-";
+pub(super) const MISSING: &str = "-";
 
 /// Writes the header and a line for each row.
 ///
@@ -46,7 +46,7 @@ pub(crate) fn write(rows: &[Row], out: impl Write) -> io::Result<()> {
 }
 
 /// Leaves `name` in `field`, between quotes, each quote inside doubled.
-fn quote(name: &str, field: &mut String) {
+pub(super) fn quote(name: &str, field: &mut String) {
     field.clear();
     field.push('"');
     for c in name.chars() {
@@ -69,6 +69,7 @@ mod tests {
             size,
             calls,
             total: size * calls,
+            ..Row::default()
         }
     }
 

@@ -10,8 +10,22 @@
     )
 )]
 
+pub(crate) mod collapsed;
 pub(crate) mod csv;
+pub(crate) mod csv_all;
+pub(crate) mod figures;
+mod frames;
+mod handover;
+mod interner;
+pub(crate) mod leaks;
+pub(crate) mod origin;
 pub(crate) mod rows;
+pub(crate) mod suppressions;
+pub(crate) mod timeline;
 
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,24 +1,40 @@
 //! From sites of return addresses to rows of names: the aggregation behind every report.
 
-use crate::record::layout::FIRST_FRAME_ID;
-use crate::record::reader::{FormatError, Frame, Module, Recording};
+use super::figures::{Figures, LiveSums, Rate};
+use super::frames::FrameNames;
+use super::handover::{Share, hand_over, owes};
+use super::interner::Interner;
+use super::origin::{Origin, Origins, OriginsOf};
+use crate::record::reader::{FormatError, Recording, Site};
 use crate::symbolize::Symbolizer;
 use crate::symbolize::hash::FastMap;
+use crate::symbolize::places::Places;
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
-/// All allocations of one size from functions of these names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Names that a row has at most.
+pub(crate) const NAMES: usize = 4;
+
+/// All allocations of one size from functions of these names; where all columns are wanted, of one
+/// [`Origin`].
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Row {
     /// Innermost first; `None` where the stack was shorter, or was cut.
-    pub(crate) names: [Option<Rc<str>>; 4],
+    pub(crate) names: [Option<Rc<str>>; NAMES],
     /// Size of each allocation in bytes.
     pub(crate) size: u64,
     /// Number of allocations.
     pub(crate) calls: u64,
     /// Bytes of all of them.
     pub(crate) total: u64,
+    /// Where all columns are wanted.
+    pub(crate) origin: Option<Rc<Origin>>,
+    /// Allocations that were recorded: all, or a sample.
+    pub(crate) samples: u64,
+    /// Square of the standard error of `total`.
+    pub(crate) variance: f64,
+    /// What became of the blocks; `None` where they were not followed.
+    pub(crate) live: Option<LiveSums>,
 }
 
 /// Sums over all rows.
@@ -41,43 +57,35 @@ pub(crate) fn totals(rows: &[Row]) -> Totals {
     })
 }
 
-/// Names by number, so that sites are added up by numbers.
-#[derive(Default)]
-struct Interner {
-    numbers: FastMap<Rc<str>, u32>,
-    names: Vec<Rc<str>>,
-}
-
-impl Interner {
-    /// The number of a name, from 1; 0 is no name.
-    fn number(&mut self, name: &Rc<str>) -> u32 {
-        if let Some(&number) = self.numbers.get(name) {
-            return number;
-        }
-        self.names.push(Rc::clone(name));
-        let number = self.names.len() as u32;
-        self.numbers.insert(Rc::clone(name), number);
-        number
+impl Row {
+    /// Adds the figures of a row of the same names, size and origin.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let mut figures = Figures {
+            calls: self.calls,
+            samples: self.samples,
+            variance: self.variance,
+            live: self.live.take(),
+        };
+        figures.add(&Figures {
+            calls: other.calls,
+            samples: other.samples,
+            variance: other.variance,
+            live: other.live.clone(),
+        });
+        self.set(figures);
     }
 
-    fn name(&self, number: u32) -> Option<Rc<str>> {
-        self.names.get((number as usize).checked_sub(1)?).cloned()
-    }
-
-    /// By number, the rank of each name in the order of the alphabet; that of no name is 0, the
-    /// first.
-    fn ranks(&self) -> Vec<u32> {
-        let mut order: Vec<(&str, u32)> = self.names.iter().map(|name| &**name).zip(1..).collect();
-        order.sort_unstable();
-        let mut ranks = vec![0; order.len() + 1];
-        for ((_, number), rank) in order.into_iter().zip(1..) {
-            if let Some(slot) = ranks.get_mut(number as usize) {
-                *slot = rank;
-            }
-        }
-        ranks
+    fn set(&mut self, figures: Figures) {
+        self.calls = figures.calls;
+        self.total = self.size.saturating_mul(figures.calls);
+        self.samples = figures.samples;
+        self.variance = figures.variance;
+        self.live = figures.live;
     }
 }
+
+/// Numbers of a row's names, its size, and the number of its origin: 0 where all are one.
+type Key = ([u32; NAMES], u64, u32);
 
 /// The rows of some recordings, taken together: sites with the same four names and the same size
 /// are one row. Sorted by total bytes, then calls, both falling, then names and size, rising.
@@ -88,40 +96,87 @@ pub(crate) fn rows(
     recordings: &[&Recording<'_>],
     symbolizer: &mut Symbolizer,
 ) -> Result<Vec<Row>, FormatError> {
+    aggregate(recordings, symbolizer, None)
+}
+
+/// As [`rows`], with a row for each [`Origin`].
+///
+/// # Errors
+/// As [`rows`].
+pub(crate) fn rows_by_origin(
+    recordings: &[&Recording<'_>],
+    symbolizer: &mut Symbolizer,
+    places: &mut Places,
+) -> Result<Vec<Row>, FormatError> {
+    aggregate(recordings, symbolizer, Some(places))
+}
+
+fn aggregate(
+    recordings: &[&Recording<'_>],
+    symbolizer: &mut Symbolizer,
+    mut places: Option<&mut Places>,
+) -> Result<Vec<Row>, FormatError> {
     let mut interner = Interner::default();
-    let mut sums: FastMap<([u32; 4], u64), u64> = FastMap::default();
+    let mut origins = Origins::default();
+    let mut sums: FastMap<Key, Figures> = FastMap::default();
     for recording in recordings {
-        let mut frames = FrameNames::new(recording);
-        frames.prepare(symbolizer)?;
-        for site in recording.sites() {
-            let mut key = [0; 4];
-            for (number, &frame) in key.iter_mut().zip(&site.frames) {
-                *number = frames.number(frame, symbolizer, &mut interner)?;
+        let mut own = match &mut places {
+            None => by_names(recording, symbolizer, &mut interner)?,
+            Some(places) => {
+                Sites::new(recording, symbolizer, &mut interner, &mut origins).by_origin(places)?
             }
-            let calls = sums.entry((key, site.size)).or_insert(0);
-            *calls = calls.saturating_add(site.count);
+        };
+        let rate = Rate::new(recording.sample_bytes());
+        own.iter_mut()
+            .for_each(|(key, figures)| figures.scale(rate, key.1));
+        if sums.is_empty() {
+            sums = own;
+        } else {
+            for (key, figures) in own {
+                sums.entry(key).or_default().add(&figures);
+            }
         }
     }
+    // Of a thread that only freed there may be a row without allocations.
+    sums.retain(|_, figures| figures.calls > 0);
+    Ok(sorted(sums, &interner, &origins, places.is_some()))
+}
+
+fn sorted(
+    sums: FastMap<Key, Figures>,
+    interner: &Interner,
+    origins: &Origins,
+    with_origin: bool,
+) -> Vec<Row> {
     let ranks = interner.ranks();
+    let origins = origins.all();
     let rank = |number: u32| ranks.get(number as usize).copied().unwrap_or(0);
     let mut sums: Vec<_> = sums.into_iter().collect();
-    sums.sort_unstable_by_key(|&((key, size), calls)| {
+    let origin = |number: u32| {
+        let origin = origins.get(number as usize);
+        origin.filter(|_| with_origin)
+    };
+    sums.sort_unstable_by_key(|((names, size, number), figures)| {
         (
-            Reverse(size.saturating_mul(calls)),
-            Reverse(calls),
-            key.map(rank),
-            size,
+            Reverse(size.saturating_mul(figures.calls)),
+            Reverse(figures.calls),
+            names.map(rank),
+            *size,
+            origin(*number),
         )
     });
-    Ok(sums
-        .into_iter()
-        .map(|((key, size), calls)| Row {
-            names: key.map(|number| interner.name(number)),
-            size,
-            calls,
-            total: size.saturating_mul(calls),
+    sums.into_iter()
+        .map(|((names, size, number), figures)| {
+            let mut row = Row {
+                names: names.map(|number| interner.name(number)),
+                size,
+                origin: origin(number).cloned(),
+                ..Row::default()
+            };
+            row.set(figures);
+            row
         })
-        .collect())
+        .collect()
 }
 
 /// Puts rows in the order of every report, which is also that of [`rows`].
@@ -132,82 +187,151 @@ pub(crate) fn sort(rows: &mut [Row]) {
             .then_with(|| b.calls.cmp(&a.calls))
             .then_with(|| a.names.cmp(&b.names))
             .then_with(|| a.size.cmp(&b.size))
+            .then_with(|| a.origin.cmp(&b.origin))
     });
 }
 
-/// The address to look a frame's name up by: the call before a return address may be the last
-/// instruction of its function.
-fn lookup(frame: &Frame) -> u64 {
-    if frame.exact {
-        frame.address
-    } else {
-        frame.address.wrapping_sub(1)
+/// How many frames of each stack a report shows.
+fn shown(recording: &Recording<'_>) -> usize {
+    match recording.stack_depth() as usize {
+        depth @ 1..NAMES => depth,
+        _ => NAMES,
     }
 }
 
-/// Names of one recording's frames, each looked up once.
-struct FrameNames<'r, 'b> {
-    recording: &'r Recording<'b>,
-    modules: FastMap<u32, Module<'b>>,
-    numbers: FastMap<u32, u32>,
+fn by_names(
+    recording: &Recording<'_>,
+    symbolizer: &mut Symbolizer,
+    interner: &mut Interner,
+) -> Result<FastMap<Key, Figures>, FormatError> {
+    let mut sums: FastMap<Key, Figures> = FastMap::default();
+    let mut frames = FrameNames::new(recording);
+    let ids = recording.sites().flat_map(|site| site.frames);
+    frames.prepare(ids, symbolizer, None)?;
+    let shown = shown(recording);
+    for site in recording.sites() {
+        let mut names = [0; NAMES];
+        for (number, &frame) in names.iter_mut().zip(&site.frames).take(shown) {
+            *number = frames.number(frame, symbolizer, interner)?;
+        }
+        let sum = sums.entry((names, site.size, 0)).or_default();
+        sum.add(&Figures::of(&site, false));
+    }
+    Ok(sums)
 }
 
-impl<'r, 'b> FrameNames<'r, 'b> {
-    fn new(recording: &'r Recording<'b>) -> Self {
+/// A stack, a size and a function: the same in each thread's records.
+type SiteKey = ([u32; 4], u32, u64, u16);
+
+fn key_of(site: &Site) -> SiteKey {
+    (site.frames, site.node, site.size, site.function)
+}
+
+/// The sites of a recording on their way to rows by origin.
+struct Sites<'a, 'r, 'b> {
+    recording: &'r Recording<'b>,
+    symbolizer: &'a mut Symbolizer,
+    interner: &'a mut Interner,
+    origins: &'a mut Origins,
+    frames: FrameNames<'r, 'b>,
+    sums: FastMap<Key, Figures>,
+}
+
+impl<'a, 'r, 'b> Sites<'a, 'r, 'b> {
+    fn new(
+        recording: &'r Recording<'b>,
+        symbolizer: &'a mut Symbolizer,
+        interner: &'a mut Interner,
+        origins: &'a mut Origins,
+    ) -> Self {
         Self {
             recording,
-            modules: FastMap::default(),
-            numbers: FastMap::default(),
+            symbolizer,
+            interner,
+            origins,
+            frames: FrameNames::new(recording),
+            sums: FastMap::default(),
         }
     }
 
-    /// Has the names of all functions that occur in sites looked up, by module.
-    fn prepare(&mut self, symbolizer: &mut Symbolizer) -> Result<(), FormatError> {
-        let mut seen: FastMap<u32, ()> = FastMap::default();
-        let mut lookups: FastMap<u32, Vec<u64>> = FastMap::default();
-        for id in self.recording.sites().flat_map(|site| site.frames) {
-            if id < FIRST_FRAME_ID || seen.insert(id, ()).is_some() {
-                continue;
+    fn by_origin(mut self, places: &mut Places) -> Result<FastMap<Key, Figures>, FormatError> {
+        let recording = self.recording;
+        let innermost = recording.sites().map(|site| {
+            let [innermost, ..] = site.frames;
+            innermost
+        });
+        self.frames
+            .prepare(innermost, self.symbolizer, Some(places))?;
+        let others = recording.sites().flat_map(|site| site.frames);
+        self.frames.prepare(others, self.symbolizer, None)?;
+        let mut of = OriginsOf::new(recording, self.origins);
+        // Shares of the sites where a thread has freed others' blocks.
+        let owing = recording
+            .sites()
+            .filter(|site| {
+                site.live
+                    .is_some_and(|live| owes(&LiveSums::of(site.count, &live, false)))
+            })
+            .map(|site| (key_of(&site), Vec::new()));
+        let mut owing: FastMap<SiteKey, Vec<(Site, Share)>> = owing.collect();
+        for site in recording.sites() {
+            let mut figures = Figures::of(&site, true);
+            if let Some(shares) = owing.get_mut(&key_of(&site))
+                && let Some(live) = figures.live.take()
+            {
+                let thread = site.thread;
+                shares.push((site, Share { thread, live }));
             }
-            let frame = self.recording.frame(id)?;
-            if frame.module != 0 {
-                lookups
-                    .entry(frame.module)
-                    .or_default()
-                    .push(lookup(&frame));
-            }
+            self.add(&site, &figures, &mut of, places)?;
         }
-        for (module, lookups) in lookups {
-            symbolizer.prepare(&self.recording.module(module)?, lookups);
+        for shares in owing.into_values() {
+            self.settle(shares, &mut of, places)?;
+        }
+        Ok(self.sums)
+    }
+
+    /// Adds the shares of the threads in a site, frees with those that allocated.
+    fn settle(
+        &mut self,
+        shares: Vec<(Site, Share)>,
+        of: &mut OriginsOf<'r, 'b>,
+        places: &Places,
+    ) -> Result<(), FormatError> {
+        // A thread number has several records where a later thread took it over.
+        let Some(&(site, _)) = shares.first() else {
+            return Ok(());
+        };
+        let mut shares: Vec<Share> = shares.into_iter().map(|(_, share)| share).collect();
+        hand_over(&mut shares);
+        for share in shares {
+            let figures = Figures {
+                live: Some(share.live),
+                ..Figures::default()
+            };
+            let site = Site {
+                thread: share.thread,
+                ..site
+            };
+            self.add(&site, &figures, of, places)?;
         }
         Ok(())
     }
 
-    fn number(
+    fn add(
         &mut self,
-        id: u32,
-        symbolizer: &mut Symbolizer,
-        interner: &mut Interner,
-    ) -> Result<u32, FormatError> {
-        if id < FIRST_FRAME_ID {
-            return Ok(0);
+        site: &Site,
+        figures: &Figures,
+        of: &mut OriginsOf<'r, 'b>,
+        places: &Places,
+    ) -> Result<(), FormatError> {
+        let mut names = [0; NAMES];
+        let shown = shown(self.recording);
+        for (number, &frame) in names.iter_mut().zip(&site.frames).take(shown) {
+            *number = self.frames.number(frame, self.symbolizer, self.interner)?;
         }
-        if let Some(&number) = self.numbers.get(&id) {
-            return Ok(number);
-        }
-        let frame = self.recording.frame(id)?;
-        let lookup = lookup(&frame);
-        let name = if frame.module == 0 {
-            symbolizer.made_at_run_time(self.recording.pid(), lookup)
-        } else {
-            let module = match self.modules.entry(frame.module) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(self.recording.module(frame.module)?),
-            };
-            symbolizer.function(module, lookup)
-        };
-        let number = interner.number(&name);
-        self.numbers.insert(id, number);
-        Ok(number)
+        let origin = of.number(site, &mut self.frames, places, self.origins)?;
+        let sum = self.sums.entry((names, site.size, origin)).or_default();
+        sum.add(figures);
+        Ok(())
     }
 }

@@ -1,61 +1,18 @@
 //! Recordings made from random data through the structs of the format, read back, and summed up in
 //! the plainest way to compare.
 
-use super::rows::{Row, rows, sort, totals};
+use super::collapsed::{Stacks, Style};
+use super::leaks::leaks;
+use super::rows::{Row, rows, rows_by_origin, sort, totals};
+use super::testing::{Builder, bytes_of};
+use super::timeline;
 use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::reader::{FormatError, Recording};
 use crate::symbolize::Symbolizer;
+use crate::symbolize::places::Places;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-
-/// The bytes of a record.
-fn bytes_of<T: Copy>(record: &T) -> &[u8] {
-    // SAFETY: the records of the format are plain integers without padding (the sizes are asserted
-    // beside them), and the slice lives no longer than the record.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
-}
-
-/// Writes a recording as the library does, but all at once.
-struct Builder {
-    bytes: Vec<u8>,
-}
-
-impl Builder {
-    fn new() -> Self {
-        let mut bytes = vec![0; HEADER_LEN as usize];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-        Self { bytes }
-    }
-
-    /// Adds a chunk; returns the offset of its first record.
-    fn chunk(&mut self, kind: u32, records: &[u8]) -> usize {
-        let start = self.bytes.len();
-        let pages = (size_of::<ChunkHeader>() + records.len()).div_ceil(PAGE as usize) as u32;
-        let used = if kind == CHUNK_SITES {
-            0
-        } else {
-            records.len() as u32
-        };
-        for word in [CHUNK_MAGIC, kind, pages, used] {
-            self.bytes.extend(word.to_le_bytes());
-        }
-        self.bytes.extend([0; 16]);
-        self.bytes.extend(records);
-        self.bytes.resize(start + pages as usize * PAGE as usize, 0);
-        start + size_of::<ChunkHeader>()
-    }
-
-    /// The recording, with a tail that was reserved and never written.
-    fn finish(mut self, tail: usize) -> Vec<u8> {
-        let cursor = self.bytes.len() as u64;
-        let at = std::mem::offset_of!(Header, cursor);
-        self.bytes[at..at + 8].copy_from_slice(&cursor.to_le_bytes());
-        self.bytes.resize(self.bytes.len() + tail, 0);
-        self.bytes
-    }
-}
 
 /// What a random recording is made of.
 #[derive(Clone, Debug)]
@@ -109,23 +66,10 @@ impl Model {
 
     fn write(&self) -> Vec<u8> {
         let mut builder = Builder::new();
-        let mut records = Vec::new();
-        let mut offsets = Vec::new();
-        for module in 0..self.modules.len() {
-            offsets.push(records.len());
-            let path = self.path(module);
-            let record = ModuleRecord {
-                start: 0x1000,
-                end: 0x2000,
-                bias: 0,
-                path_len: path.len() as u32,
-                build_id_len: 2,
-            };
-            records.extend(bytes_of(&record));
-            records.extend(path.bytes().chain([0xab, module as u8]));
-            records.resize(records.len().next_multiple_of(16), 0);
-        }
-        let modules = builder.chunk(CHUNK_MODULES, &records);
+        let paths: Vec<String> = (0..self.modules.len())
+            .map(|module| self.path(module))
+            .collect();
+        let modules = builder.modules(&paths);
         builder
             .bytes
             .resize(builder.bytes.len() + self.holes * PAGE as usize, 0);
@@ -134,7 +78,7 @@ impl Model {
             .iter()
             .flat_map(|&(module, address)| {
                 let flags = (address % 2) as u32 * FRAME_EXACT;
-                let module = ((modules + offsets[module]) / 16) as u32;
+                let module = modules[module];
                 bytes_of(&FrameRecord {
                     module,
                     flags,
@@ -213,7 +157,14 @@ fn read_everything(bytes: &[u8]) {
             let _ = module.map(|module| module.path.len() + module.build_id.len());
         }
     }
-    let _ = rows(&[&recording], &mut Symbolizer::new());
+    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+    let _ = rows(&[&recording], &mut symbolizer);
+    let _ = rows_by_origin(&[&recording], &mut symbolizer, &mut places);
+    let mut stacks = Stacks::new(Style::default());
+    let _ = stacks.add(&recording, &mut symbolizer, &mut places);
+    let _ = stacks.write(std::io::sink());
+    let _ = leaks(&recording, &[], 3, &mut symbolizer, &mut places);
+    let _ = timeline::write(&recording, std::io::sink());
 }
 
 proptest! {
@@ -295,10 +246,13 @@ proptest! {
 
     #[test]
     fn random_chunks_never_panic(
-        chunks in prop::collection::vec((0_u32..5, 0_u32..4, any::<u32>(), any::<[u32; 8]>()), 0..6),
+        chunks in prop::collection::vec((0_u32..11, 0_u32..4, any::<u32>(), any::<[u32; 8]>()), 0..6),
         tail in 0_usize..5000,
+        flags in 0_u32..8,
     ) {
-        let mut bytes = Builder::new().finish(0);
+        let mut builder = Builder::new();
+        builder.put(std::mem::offset_of!(Header, flags), flags);
+        let mut bytes = builder.finish(0);
         for (kind, pages, used, words) in chunks {
             let start = bytes.len();
             for word in [CHUNK_MAGIC, kind, pages, used % 5000, 0, 0, 0, 0] {

@@ -15,10 +15,17 @@ const DEBUG_ROOT: &str = "/usr/lib/debug";
 
 /// The symbols of the stripped `file`, wherever they are.
 pub(crate) fn find(file: &MappedFile) -> Option<Bytes> {
+    let packed = || {
+        let elf = Elf::parse(&file.bytes)?;
+        xz::unpack(elf.section(b".gnu_debugdata")?).map(Bytes::Owned)
+    };
+    find_separate(file).or_else(packed)
+}
+
+/// The debug file that belongs to `file`, if it is installed.
+pub(crate) fn find_separate(file: &MappedFile) -> Option<Bytes> {
     let elf = Elf::parse(&file.bytes)?;
-    by_build_id(elf.build_id())
-        .or_else(|| by_debuglink(file, &elf))
-        .or_else(|| xz::unpack(elf.section(b".gnu_debugdata")?).map(Bytes::Owned))
+    by_build_id(elf.build_id()).or_else(|| by_debuglink(file, &elf))
 }
 
 fn by_build_id(build_id: &[u8]) -> Option<Bytes> {

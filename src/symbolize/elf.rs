@@ -6,11 +6,15 @@
 
 use object::LittleEndian as Le;
 use object::elf::{
-    FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD, ProgramHeader64, SHF_EXECINSTR,
-    SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
-    Sym64,
+    ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD,
+    ProgramHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, STB_GLOBAL, STB_WEAK,
+    STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym64,
 };
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
+use object::read::elf::{
+    CompressionHeader, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym,
+};
+use object::read::{CompressedData, CompressionFormat};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// An ELF file.
@@ -80,6 +84,31 @@ impl<'d> Elf<'d> {
     pub(crate) fn section(&self, name: &[u8]) -> Option<&'d [u8]> {
         let (_, section) = self.sections.section_by_name(Le, name)?;
         section.data(Le, self.data).ok()
+    }
+
+    /// The bytes of a section as they were before they were compressed; none where there is no such
+    /// section, or it does not unpack.
+    pub(crate) fn unpacked_section(&self, name: &[u8]) -> Cow<'d, [u8]> {
+        let unpack = || {
+            let (_, section) = self.sections.section_by_name(Le, name)?;
+            let Some((header, at, len)) = section.compression(Le, self.data).ok()? else {
+                return section.data(Le, self.data).ok().map(Cow::Borrowed);
+            };
+            let format = match header.ch_type(Le) {
+                ELFCOMPRESS_ZLIB => CompressionFormat::Zlib,
+                ELFCOMPRESS_ZSTD => CompressionFormat::Zstandard,
+                _ => return None,
+            };
+            let start = usize::try_from(at).ok()?;
+            let end = start.checked_add(usize::try_from(len).ok()?)?;
+            let packed = CompressedData {
+                format,
+                data: self.data.get(start..end)?,
+                uncompressed_size: header.ch_size(Le),
+            };
+            packed.decompress().ok()
+        };
+        unpack().unwrap_or_default()
     }
 
     /// The build id; empty when there is none.

@@ -88,7 +88,7 @@ impl ObjectFile {
 }
 
 /// The file of a module, if it is the one that was loaded.
-fn open_checked(path: &[u8], build_id: &[u8]) -> Option<MappedFile> {
+pub(crate) fn open_checked(path: &[u8], build_id: &[u8]) -> Option<MappedFile> {
     // Names that the loader makes up, such as that of the vDSO, are no paths.
     if !path.contains(&b'/') {
         return None;

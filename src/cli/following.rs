@@ -1,0 +1,184 @@
+//! Options of a run about what is recorded of each allocation: how much of its stack, what becomes of the
+//! block, and of which allocations at all.
+
+use crate::record::settings::{
+    COLUMNS, COLUMNS_VALUES, LEAK_CHECK, LIVE, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
+    STACK_DEPTH_VALUES, STOPPED, sample_bytes, stack_depth,
+};
+use clap::Args;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+/// What the library is told of it.
+#[derive(Args, Debug, Default, Clone)]
+pub(crate) struct Following {
+    /// Record N frames of each stack, or all of them with `full` (SKIP_HEAP_STACK_DEPTH; default: 4).
+    ///
+    /// Reports that need whole stacks turn `full` on by themselves. The CSV shows four frames at most.
+    #[arg(long, value_name = "N|full", value_parser = depth)]
+    pub(crate) stack_depth: Option<String>,
+    /// Follow each block until it is freed: what is left at the end, the peak, lifetimes
+    /// (SKIP_HEAP_LIVE).
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// At the end, look for blocks to which no pointer is left (SKIP_HEAP_LEAK_CHECK).
+    ///
+    /// Implies --live and whole stacks. The search takes anything that could be a pointer for one, so
+    /// that it may miss a leak.
+    #[arg(long)]
+    pub(crate) leak_check: bool,
+    /// Record only a sample, about one allocation in so many BYTES, as 524288 or 512K
+    /// (SKIP_HEAP_SAMPLE).
+    ///
+    /// Totals are estimates then, and reports state their standard error.
+    #[arg(long, value_name = "BYTES", value_parser = sample)]
+    pub(crate) sample: Option<String>,
+    /// Record nothing until the program or `skip-heapprof start` says so (SKIP_HEAP_STOPPED).
+    #[arg(long)]
+    pub(crate) stopped: bool,
+}
+
+fn depth(text: &str) -> Result<String, String> {
+    match stack_depth(Some(text.as_bytes())) {
+        Some(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("it must be {STACK_DEPTH_VALUES}")),
+    }
+}
+
+fn sample(text: &str) -> Result<String, String> {
+    match sample_bytes(Some(text.as_bytes())) {
+        Some(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err(format!("it must be {SAMPLE_VALUES}")),
+    }
+}
+
+impl Following {
+    /// These options, and those of `outer` where they are silent.
+    pub(crate) fn or(self, outer: Self) -> Self {
+        Self {
+            stack_depth: self.stack_depth.or(outer.stack_depth),
+            live: self.live || outer.live,
+            leak_check: self.leak_check || outer.leak_check,
+            sample: self.sample.or(outer.sample),
+            stopped: self.stopped || outer.stopped,
+        }
+    }
+
+    /// The variables that tell the library.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let switch = |on: bool| on.then(|| OsString::from("1"));
+        let given = [
+            (STACK_DEPTH, self.stack_depth.clone().map(Into::into)),
+            (LIVE, switch(self.live)),
+            (LEAK_CHECK, switch(self.leak_check)),
+            (SAMPLE, self.sample.clone().map(Into::into)),
+            (STOPPED, switch(self.stopped)),
+        ];
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+}
+
+/// What a report cannot do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// More than four frames.
+    pub(crate) whole_stacks: bool,
+    /// What became of the blocks.
+    pub(crate) live: bool,
+}
+
+/// The variables to add to those that were given, so that there is what a report needs. What the user
+/// has set stays, by option or in the environment, which `value` asks.
+pub(crate) fn additions(
+    needs: Needs,
+    value: impl Fn(&str) -> Option<OsString>,
+) -> Vec<(&'static str, OsString)> {
+    let is_set = |name: &str| value(name).is_some_and(|value| !value.is_empty());
+    let checks = value(LEAK_CHECK).is_some_and(|value| value == "1");
+    let mut variables: Vec<(&'static str, OsString)> = Vec::new();
+    if (needs.whole_stacks || checks) && !is_set(STACK_DEPTH) {
+        variables.push((STACK_DEPTH, "full".into()));
+    }
+    if needs.live && !is_set(LIVE) {
+        variables.push((LIVE, "1".into()));
+    }
+    variables
+}
+
+/// What is wrong with the variables, which the library takes no more than the tool.
+pub(crate) fn complaints(value: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
+    let text = |name| value(name).unwrap_or_default();
+    let mut complaints = Vec::new();
+    if stack_depth(Some(text(STACK_DEPTH).as_bytes())).is_none() {
+        complaints.push(format!(
+            "{STACK_DEPTH} must be {STACK_DEPTH_VALUES}; taking the default, 4"
+        ));
+    }
+    if sample_bytes(Some(text(SAMPLE).as_bytes())).is_none() {
+        complaints.push(format!(
+            "{SAMPLE} must be {SAMPLE_VALUES}; recording every allocation"
+        ));
+    }
+    if !["", "seed", "all"]
+        .iter()
+        .any(|known| text(COLUMNS) == *known)
+    {
+        complaints.push(format!(
+            "{COLUMNS} must be {COLUMNS_VALUES}; taking the default, seed"
+        ));
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_values_are_refused_with_what_is_right() {
+        assert_eq!(depth("full").as_deref(), Ok("full"));
+        assert_eq!(sample("512K").as_deref(), Ok("512K"));
+        for bad in ["", "0", "1025", "deep"] {
+            let error = depth(bad).unwrap_err();
+            assert!(error.contains("1 to 1024, or full"), "{error}");
+        }
+        for bad in ["", "-1", "1/2"] {
+            assert!(sample(bad).unwrap_err().contains("512K"), "{bad}");
+        }
+        let said = complaints(|name| match name {
+            STACK_DEPTH => Some("0".into()),
+            COLUMNS => Some("some".into()),
+            _ => None,
+        });
+        assert_eq!(said.len(), 2);
+        assert!(said[0].contains("taking the default, 4"), "{said:?}");
+    }
+
+    #[test]
+    fn what_a_report_needs_is_turned_on_unless_the_user_knows_better() {
+        let all = Needs {
+            whole_stacks: true,
+            live: true,
+        };
+        let nothing = |_: &str| None;
+        assert_eq!(
+            additions(all, nothing),
+            [(STACK_DEPTH, "full".into()), (LIVE, "1".into())]
+        );
+        assert_eq!(additions(Needs::default(), nothing), []);
+        let user = |name: &str| match name {
+            STACK_DEPTH => Some("9".into()),
+            LIVE => Some("0".into()),
+            _ => None,
+        };
+        assert_eq!(additions(all, user), []);
+        let check = |name: &str| (name == LEAK_CHECK).then(|| "1".into());
+        assert_eq!(
+            additions(Needs::default(), check),
+            [(STACK_DEPTH, "full".into())]
+        );
+    }
+}

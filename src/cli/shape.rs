@@ -1,0 +1,254 @@
+//! Options about what a report looks like: its format, its columns, and what goes beside it.
+
+use crate::following::Needs;
+use crate::record::settings::{COLUMNS, SUPPRESSIONS};
+use crate::report::collapsed::{Style, Value};
+use crate::report::suppressions::{self, Suppression};
+use crate::term;
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// For `run` and `report`.
+#[derive(Args, Debug, Default, Clone)]
+pub(crate) struct Shape {
+    /// Columns of the CSV: `seed`, the seven of the original, or `all` (SKIP_HEAP_COLUMNS).
+    ///
+    /// `all` tells apart source lines, object files, allocation functions and threads, and adds what became
+    /// of the blocks; for that a run follows them as with --live.
+    #[arg(long, value_name = "WHICH", global = true)]
+    pub(crate) columns: Option<Columns>,
+    /// Write a `csv`, or `collapsed` stacks for flame graphs; by default, what the extension of
+    /// --output says (.folded and .collapsed are stacks).
+    ///
+    /// Collapsed stacks are whole, with inlined functions; a run records them so by itself.
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub(crate) format: Option<Format>,
+    /// The number of each collapsed stack [default: bytes].
+    #[arg(long, value_name = "WHAT", global = true)]
+    pub(crate) value: Option<Figure>,
+    /// In collapsed stacks, show a function that calls itself once.
+    #[arg(long, global = true)]
+    pub(crate) fold_recursion: bool,
+    /// In collapsed stacks, add file and line to each function.
+    #[arg(long, global = true)]
+    pub(crate) lines: bool,
+    /// Write live bytes, live blocks and RSS by time to FILE, as CSV.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) timeline: Option<PathBuf>,
+    /// Leave leaks that are known out of the summary (SKIP_HEAP_SUPPRESSIONS).
+    ///
+    /// FILE has lines `leak:PATTERN`, as LeakSanitizer reads them. A leak is known when PATTERN occurs
+    /// in a function, source file or object file of its stack.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) suppressions: Option<PathBuf>,
+    /// End with status N when the leak check found leaks that are not suppressed. By default the
+    /// status is the program's.
+    #[arg(long, value_name = "N", global = true)]
+    pub(crate) leak_exit_code: Option<u8>,
+}
+
+/// The values of `--columns`.
+#[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Those of the original.
+    #[default]
+    Seed,
+    /// All there are.
+    All,
+}
+
+/// The values of `--format`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A table.
+    Csv,
+    /// Stacks.
+    Collapsed,
+}
+
+/// The values of `--value`.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Bytes of all allocations.
+    Bytes,
+    /// Allocations.
+    Calls,
+    /// Bytes that were not freed.
+    Live,
+    /// Blocks that were not freed.
+    LiveBlocks,
+    /// Bytes that lived at the peak.
+    Peak,
+    /// Allocations that were freed before the thread's next one.
+    Temporary,
+}
+
+impl From<Figure> for Value {
+    fn from(figure: Figure) -> Self {
+        match figure {
+            Figure::Bytes => Self::Bytes,
+            Figure::Calls => Self::Calls,
+            Figure::Live => Self::Live,
+            Figure::LiveBlocks => Self::LiveBlocks,
+            Figure::Peak => Self::Peak,
+            Figure::Temporary => Self::Temporary,
+        }
+    }
+}
+
+/// What the main file of a report is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A CSV.
+    Csv(Columns),
+    /// Collapsed stacks.
+    Collapsed(Style),
+}
+
+impl Kind {
+    /// What the names of its files end with.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Csv(_) => "csv",
+            Self::Collapsed(_) => "folded",
+        }
+    }
+}
+
+impl Shape {
+    /// What a report to `output` is.
+    pub(crate) fn kind(&self, output: Option<&Path>) -> Kind {
+        let extension = output.and_then(Path::extension).unwrap_or_default();
+        let by_name = match extension == "folded" || extension == "collapsed" {
+            true => Format::Collapsed,
+            false => Format::Csv,
+        };
+        match self.format.unwrap_or(by_name) {
+            Format::Csv => Kind::Csv(self.columns()),
+            Format::Collapsed => Kind::Collapsed(Style {
+                value: self.value.map_or(Value::default(), Value::from),
+                fold_recursion: self.fold_recursion,
+                lines: self.lines,
+            }),
+        }
+    }
+
+    fn columns(&self) -> Columns {
+        let of_variable = || match env::var_os(COLUMNS) {
+            Some(value) if value == "all" => Columns::All,
+            _ => Columns::Seed,
+        };
+        self.columns.unwrap_or_else(of_variable)
+    }
+
+    /// What is wrong with the options together.
+    pub(crate) fn conflict(&self, output: Option<&Path>) -> Option<&'static str> {
+        let is_csv = matches!(self.kind(output), Kind::Csv(_));
+        let of_stacks = self.value.is_some() || self.fold_recursion || self.lines;
+        if is_csv && of_stacks {
+            return Some(
+                "--value, --fold-recursion and --lines are for collapsed stacks: -o FILE.folded, or \
+                 --format collapsed",
+            );
+        }
+        (!is_csv && self.columns.is_some()).then_some("collapsed stacks have no --columns")
+    }
+
+    /// What a run has to record for such a report.
+    pub(crate) fn needs(&self, output: Option<&Path>) -> Needs {
+        let of_file = match self.kind(output) {
+            Kind::Csv(columns) => Needs {
+                whole_stacks: false,
+                live: columns == Columns::All,
+            },
+            Kind::Collapsed(style) => Needs {
+                whole_stacks: true,
+                live: style.value.needs_live(),
+            },
+        };
+        let known_leaks = self.suppressions.is_some();
+        Needs {
+            whole_stacks: of_file.whole_stacks || known_leaks,
+            live: of_file.live || known_leaks || self.timeline.is_some(),
+        }
+    }
+
+    /// Reads the suppressions.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has a line that is none; with its name.
+    pub(crate) fn suppressions(&self) -> io::Result<Vec<Suppression>> {
+        let of_variable = || {
+            let value = env::var_os(SUPPRESSIONS)?;
+            (!value.is_empty()).then(|| value.into())
+        };
+        let Some(path) = self.suppressions.clone().or_else(of_variable) else {
+            return Ok(Vec::new());
+        };
+        let read = || {
+            let text = fs::read_to_string(&path)?;
+            suppressions::parse(&text)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        read().map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", term::path(&path)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn out(name: &str) -> Option<&Path> {
+        Some(Path::new(name))
+    }
+
+    #[test]
+    fn the_extension_names_the_format_and_the_option_has_the_last_word() {
+        let plain = Shape::default();
+        for name in ["a.folded", "b/c.collapsed"] {
+            assert!(
+                matches!(plain.kind(out(name)), Kind::Collapsed(_)),
+                "{name}"
+            );
+            assert_eq!(
+                plain.needs(out(name)),
+                Needs {
+                    whole_stacks: true,
+                    live: false
+                }
+            );
+        }
+        assert_eq!(plain.kind(None), Kind::Csv(Columns::Seed));
+        assert_eq!(plain.needs(out("folded")), Needs::default());
+        let csv = Shape {
+            format: Some(Format::Csv),
+            ..Shape::default()
+        };
+        assert_eq!(csv.kind(out("a.folded")), Kind::Csv(Columns::Seed));
+        let peak = Shape {
+            value: Some(Figure::Peak),
+            ..Shape::default()
+        };
+        assert!(peak.needs(out("a.folded")).live);
+        assert!(peak.conflict(out("a.folded")).is_none() && peak.conflict(None).is_some());
+    }
+
+    #[test]
+    fn a_bad_line_of_suppressions_is_named_with_its_file() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let shape = Shape {
+            suppressions: Some(file.path().to_owned()),
+            ..Shape::default()
+        };
+        fs::write(file.path(), "# known\nleak:a\n").expect("written");
+        assert_eq!(shape.suppressions().expect("read").len(), 1);
+        fs::write(file.path(), "leak:a\nb\n").expect("written");
+        let said = shape.suppressions().unwrap_err().to_string();
+        let expected = format!("{}: line 2: expected leak:PATTERN", file.path().display());
+        assert!(said.starts_with(&expected), "{said}");
+        assert!(shape.needs(None).live && shape.needs(None).whole_stacks);
+    }
+}

@@ -1,0 +1,398 @@
+//! What the summary says of the live heap: its peak and course, what is left, lifetimes, growth.
+
+use crate::harvest::{Harvest, Process};
+use crate::live::{LISTED, LiveHeap, LiveRows};
+use crate::record::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
+use crate::report::figures::Lifetimes;
+use crate::report::leaks::{Blocks, Leak};
+use crate::report::rows::Row;
+use crate::summary::{line, listing, names_of};
+use crate::term::{bytes, counted, grouped, printable};
+use std::cmp::Reverse;
+
+/// Processes whose heaps are described.
+const PROCESSES: usize = 3;
+/// Columns of the course of a heap.
+const COURSE: usize = 60;
+/// From nothing to all.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Adds it, where blocks were followed.
+pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
+    let Some(rows) = &harvest.live else { return };
+    line(text, format_args!(""));
+    let mut heaps: Vec<(&Process, &LiveHeap)> = harvest
+        .processes
+        .iter()
+        .filter_map(|process| Some((process, process.live.as_ref()?)))
+        .collect();
+    heaps.sort_by_key(|(_, heap)| Reverse((heap.peak_bytes, heap.left.all.bytes)));
+    heaps.truncate(PROCESSES);
+    let several = harvest.processes.len() > 1;
+    for (process, heap) in &heaps {
+        let whose = match several {
+            true => format!("{} {}: ", printable(&process.program), process.pid),
+            false => String::new(),
+        };
+        // Of a sample the header knows no peak.
+        let peak = match heap.peak_bytes {
+            0 if !several => rows.peak_bytes,
+            known => known,
+        };
+        line(
+            text,
+            format_args!(
+                "{whose}peak of live bytes: {} at {:.3} s",
+                bytes(peak),
+                heap.peak_at
+            ),
+        );
+        course(text, heap);
+    }
+    at_peak(text, rows, width);
+    short_lived(text, rows, &heaps);
+    growth(text, rows, width);
+    for (process, heap) in &heaps {
+        let whose = several.then_some(*process);
+        left(text, harvest, heap, whose, width);
+    }
+}
+
+/// Adds live bytes over time, as a row of bars.
+fn course(text: &mut String, heap: &LiveHeap) {
+    let Some(end) = heap.timeline.last().map(|point| point.ns) else {
+        return;
+    };
+    let seconds = end.saturating_sub(heap.start_ns) as f64 / 1e9;
+    let bars = bars(&columns(&heap.timeline, heap.start_ns, COURSE));
+    line(text, format_args!("over {seconds:.2} s: {bars}"));
+}
+
+/// Most live bytes in each of `count` equal spans of time. Between points nothing is known, so that a span
+/// without one has what was there before.
+fn columns(points: &[TimelinePoint], start: u64, count: usize) -> Vec<u64> {
+    let end = points.last().map_or(start, |point| point.ns);
+    let span = (end.saturating_sub(start) / count as u64).max(1);
+    let mut most = vec![None; count];
+    for point in points {
+        let at = (point.ns.saturating_sub(start) / span) as usize;
+        let column = &mut most[at.min(count - 1)];
+        *column = Some(point.live_bytes.max(column.unwrap_or(0)));
+    }
+    let mut last = 0;
+    most.into_iter()
+        .map(|known| {
+            last = known.unwrap_or(last);
+            last
+        })
+        .collect()
+}
+
+fn bars(values: &[u64]) -> String {
+    let most = values.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |&value: &u64| {
+        let steps = BARS.len() as u128 - 1;
+        let height = (u128::from(value) * steps).div_ceil(u128::from(most));
+        BARS[height as usize]
+    };
+    values.iter().map(bar).collect()
+}
+
+fn at_peak(text: &mut String, rows: &LiveRows, width: usize) {
+    let cells = |row: &Row| {
+        let blocks = row.live.as_ref().map_or(0, |live| live.peak());
+        [
+            grouped(blocks.saturating_mul(row.size)),
+            grouped(blocks),
+            grouped(row.size),
+        ]
+    };
+    let lines = rows.at_peak.iter();
+    let lines = lines.map(|row| (cells(row), names_of(row))).collect();
+    listing(text, ["at the peak", "blocks", "size"], lines, width);
+}
+
+/// Adds how long blocks live.
+fn short_lived(text: &mut String, rows: &LiveRows, heaps: &[(&Process, &LiveHeap)]) {
+    let sums = &rows.sums;
+    let share = 100.0 * sums.temporary as f64 / sums.followed.max(1) as f64;
+    line(
+        text,
+        format_args!(
+            "\ntemporary: {share:.1} % of the blocks ({}) were freed before their thread's next allocation",
+            grouped(sums.temporary)
+        ),
+    );
+    let mut lifetimes = Lifetimes::default();
+    for (_, heap) in heaps {
+        lifetimes.add(&heap.lifetimes);
+    }
+    let ages = bars(&lifetimes.ages);
+    let times = bars(&lifetimes.times);
+    if let (Some(age), Some(time)) = (median(&lifetimes.ages), median(&lifetimes.times)) {
+        line(
+            text,
+            format_args!(
+                "lifetimes: {ages} 0 to 2^{} allocations, half at most {}",
+                AGES - 2,
+                most_of_age(age)
+            ),
+        );
+        line(
+            text,
+            format_args!(
+                "           {times} 1 µs to {}, half at most {}",
+                time_of(TIMES - 2),
+                time_of(time)
+            ),
+        );
+    }
+}
+
+/// The bucket with the middle one of all.
+fn median(buckets: &[u64]) -> Option<usize> {
+    let all: u64 = buckets.iter().sum();
+    let mut below = 0;
+    buckets.iter().position(|&count| {
+        below += count;
+        count > 0 && 2 * below >= all
+    })
+}
+
+/// Largest age of a bucket, in allocations.
+fn most_of_age(bucket: usize) -> String {
+    grouped((1_u64 << bucket) - 1)
+}
+
+/// Upper end of a bucket of times.
+fn time_of(bucket: usize) -> String {
+    let ns = 2_f64.powi(SHORTEST_TIME_LOG2 as i32 + bucket as i32);
+    match ns {
+        ..1e6 => format!("{:.0} µs", ns / 1e3),
+        ..1e9 => format!("{:.0} ms", ns / 1e6),
+        _ => format!("{:.0} s", ns / 1e9),
+    }
+}
+
+fn growth(text: &mut String, rows: &LiveRows, width: usize) {
+    if rows.grown.is_empty() {
+        return;
+    }
+    let sums = &rows.sums;
+    line(
+        text,
+        format_args!(
+            "realloc: {} grown, {} copied",
+            counted(sums.grown, "block", "blocks"),
+            bytes(sums.copied)
+        ),
+    );
+    let cells = |row: &Row| {
+        let live = row.live.clone().unwrap_or_default();
+        [grouped(live.copied), grouped(live.grown), grouped(row.size)]
+    };
+    let lines = rows.grown.iter();
+    let lines = lines.map(|row| (cells(row), names_of(row))).collect();
+    listing(text, ["copied", "times", "largest"], lines, width);
+}
+
+/// Adds what a process has not freed, or nothing points to.
+fn left(
+    text: &mut String,
+    harvest: &Harvest,
+    heap: &LiveHeap,
+    whose: Option<&Process>,
+    width: usize,
+) {
+    let left = &heap.left;
+    let what = match left.unreachable {
+        true => "leaked, no pointer to it was found",
+        false => "not freed at the end",
+    };
+    let whose = whose.map_or(String::new(), |process| {
+        format!("{} {}: ", printable(&process.program), process.pid)
+    });
+    line(
+        text,
+        format_args!(
+            "\n{whose}{what}: {} from {}",
+            amount(left.all),
+            counted(left.stacks as u64, "stack", "stacks")
+        ),
+    );
+    for (suppression, kept) in harvest.suppressions.iter().zip(&left.suppressed) {
+        if kept.blocks > 0 {
+            line(
+                text,
+                format_args!(
+                    "suppressed by leak:{}: {}",
+                    printable(&suppression.text),
+                    amount(*kept)
+                ),
+            );
+        }
+    }
+    if heap.unknown_frees > 0 {
+        let frees = counted(heap.unknown_frees, "free", "frees");
+        line(
+            text,
+            format_args!("note: {frees} of blocks that were not followed"),
+        );
+    }
+    let cells = |leak: &Leak| [grouped(leak.left.bytes), grouped(leak.left.blocks)];
+    let lines = left.largest.iter().take(LISTED);
+    let lines = lines
+        .map(|leak| (cells(leak), names_of_leak(leak)))
+        .collect();
+    listing(text, ["bytes", "blocks"], lines, width);
+}
+
+fn amount(blocks: Blocks) -> String {
+    let number = counted(blocks.blocks, "block", "blocks");
+    format!("{} in {number}", bytes(blocks.bytes))
+}
+
+/// The functions of a leak, the innermost one with its line.
+fn names_of_leak(leak: &Leak) -> Vec<String> {
+    let mut names: Vec<String> = leak
+        .stack
+        .iter()
+        .map(|place| printable(place.function.as_deref().unwrap_or("?")))
+        .collect();
+    let innermost = leak.stack.first();
+    if let (Some(name), Some(place)) = (names.first_mut(), innermost)
+        && let (Some(file), Some(number)) = (&place.file, place.line)
+    {
+        let file = file.rsplit('/').next().unwrap_or(file);
+        name.push_str(&format!(" ({}:{number})", printable(file)));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::of_rows;
+    use crate::report::figures::LiveSums;
+    use crate::report::leaks::Leaks;
+    use crate::report::suppressions;
+    use crate::symbolize::places::Place;
+
+    fn point(ns: u64, live_bytes: u64) -> TimelinePoint {
+        TimelinePoint {
+            ns,
+            allocations: 0,
+            live_bytes,
+            live_blocks: 0,
+            rss: 0,
+        }
+    }
+
+    #[test]
+    fn the_course_has_the_highest_of_each_span() {
+        let points = [point(100, 7), point(119, 3), point(160, 9), point(200, 1)];
+        assert_eq!(columns(&points, 100, 5), [7, 7, 7, 9, 1]);
+        assert_eq!(columns(&points[..1], 100, 2), [7, 7]);
+        assert_eq!(bars(&[0, 1, 4, 7, 8]), "▁▂▅██");
+        assert_eq!(bars(&[0, 0]), "▁▁");
+    }
+
+    #[test]
+    fn half_of_the_blocks_are_not_older_than_the_median() {
+        assert_eq!(median(&[0, 0]), None);
+        assert_eq!(median(&[0, 3, 2]), Some(1));
+        assert_eq!(median(&[1, 1, 2]), Some(1));
+        assert_eq!(median(&[1, 1, 3]), Some(2));
+        assert_eq!([most_of_age(0), most_of_age(3)], ["0", "7"]);
+        assert_eq!(
+            [time_of(0), time_of(10), time_of(20)],
+            ["1 µs", "1 ms", "1 s"]
+        );
+    }
+
+    fn harvest() -> Harvest {
+        let row = |size, live| Row {
+            names: [Some("take".into()), Some("main".into()), None, None],
+            size,
+            calls: 10,
+            total: 10 * size,
+            live: Some(live),
+            ..Row::default()
+        };
+        let live = LiveSums {
+            followed: 10,
+            frees: 6,
+            temporary: 2,
+            at_peak: 7,
+            grown: 3,
+            copied: 4096,
+            ..LiveSums::default()
+        };
+        let rows = [row(100, live)];
+        let mut lifetimes = Lifetimes::default();
+        (lifetimes.ages[2], lifetimes.times[5]) = (6, 6);
+        let place = Place {
+            function: Some("take".into()),
+            file: Some("/src/a.c".into()),
+            line: Some(3),
+        };
+        let left = Blocks {
+            blocks: 4,
+            bytes: 400,
+        };
+        let leaks = Leaks {
+            unreachable: true,
+            all: left,
+            stacks: 1,
+            largest: vec![Leak {
+                stack: vec![place],
+                left,
+            }],
+            suppressed: vec![Blocks::default(), left],
+        };
+        Harvest {
+            processes: vec![Process {
+                program: "jq".into(),
+                live: Some(LiveHeap {
+                    peak_bytes: 700,
+                    peak_at: 0.5,
+                    timeline: vec![point(0, 1), point(1_000_000_000, 2)],
+                    lifetimes,
+                    left: leaks,
+                    unknown_frees: 1,
+                    ..LiveHeap::default()
+                }),
+                ..Process::default()
+            }],
+            live: of_rows(&rows),
+            suppressions: suppressions::parse("leak:a\nleak:b*").expect("understood"),
+            ..Harvest::default()
+        }
+    }
+
+    #[test]
+    fn the_heap_is_summed_up() {
+        let mut said = String::new();
+        live(&mut said, &harvest(), 80);
+        for part in [
+            "\npeak of live bytes: 700 bytes at 0.500 s\nover 1.00 s: ▅",
+            " at the peak  blocks  size  allocated by ← called by\n         700       7   100  take ← main\n",
+            "temporary: 20.0 % of the blocks (2) were",
+            "0 to 2^24 allocations, half at most 3\n",
+            "half at most 33 µs\n",
+            "realloc: 3 blocks grown, 4,096 bytes (4.1 kB) copied\n",
+            " copied  times  largest  ",
+            "leaked, no pointer to it was found: 400 bytes in 4 blocks from 1 stack\n",
+            "suppressed by leak:b*: 400 bytes in 4 blocks\n",
+            "take (a.c:3)\n",
+        ] {
+            assert!(said.contains(part), "{part}:\n{said}");
+        }
+        assert!(!said.contains("leak:a:"), "{said}");
+        let longest = said.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "{said}");
+        let mut nothing = String::new();
+        live(&mut nothing, &Harvest::default(), 80);
+        assert_eq!(nothing, "");
+    }
+}

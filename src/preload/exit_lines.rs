@@ -1,0 +1,99 @@
+//! What the library, without the tool, says on standard error besides the CSV: that figures are
+//! estimates, and what the leak check found.
+//!
+//! Runs once, in the cold section of the report.
+
+use crate::log;
+use crate::record::reader::Recording;
+use crate::report::leaks::{self, Blocks, Leak};
+use crate::report::rows::Row;
+use crate::report::suppressions::{self, Suppression};
+use crate::settings::settings;
+use crate::symbolize::Symbolizer;
+use crate::symbolize::places::Places;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// Leaks that are listed.
+const LISTED: usize = 10;
+
+/// Says how far the rows of a sample are to be trusted.
+pub(crate) fn estimate(recording: &Recording<'_>, rows: &[Row]) {
+    if recording.sample_bytes() == 0 {
+        return;
+    }
+    let samples: u64 = rows.iter().map(|row| row.samples).sum();
+    let bytes: u64 = rows
+        .iter()
+        .fold(0, |sum, row| sum.saturating_add(row.total));
+    let error = rows.iter().map(|row| row.variance).sum::<f64>().sqrt();
+    say(&format!(
+        "estimated from a sample of {samples} allocations, standard error ±{:.1} % of all bytes",
+        100.0 * error / bytes.max(1) as f64
+    ));
+}
+
+/// Says what the leak check found, if it was made.
+pub(crate) fn leaks(recording: &Recording<'_>, symbolizer: &mut Symbolizer, places: &mut Places) {
+    if recording.leaks().is_none() {
+        return;
+    }
+    let known = suppressions();
+    let Ok(Some(found)) = leaks::leaks(recording, &known, LISTED, symbolizer, places) else {
+        return;
+    };
+    say(&format!(
+        "leaked, no pointer to it was found: {} from {} stacks",
+        amount(found.all),
+        found.stacks
+    ));
+    for leak in &found.largest {
+        say(&format!("  {}: {}", amount(leak.left), stack(leak)));
+    }
+    for (suppression, kept) in known.iter().zip(&found.suppressed) {
+        if kept.blocks > 0 {
+            say(&format!(
+                "suppressed by leak:{}: {}",
+                suppression.text.escape_debug(),
+                amount(*kept)
+            ));
+        }
+    }
+}
+
+/// Those of the file that the environment names.
+fn suppressions() -> Vec<Suppression> {
+    let path = settings().suppressions.get();
+    if path.is_empty() {
+        return Vec::new();
+    }
+    let name = path.escape_ascii();
+    match std::fs::read(OsStr::from_bytes(path)) {
+        Ok(bytes) => {
+            suppressions::parse(&String::from_utf8_lossy(&bytes)).unwrap_or_else(|error| {
+                say(&format!("no suppressions: {name}: {error}"));
+                Vec::new()
+            })
+        }
+        Err(error) => {
+            say(&format!("no suppressions: {name}: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+fn amount(blocks: Blocks) -> String {
+    format!("{} bytes in {} blocks", blocks.bytes, blocks.blocks)
+}
+
+fn stack(leak: &Leak) -> String {
+    let names = leak
+        .stack
+        .iter()
+        .map(|place| place.function.as_deref().unwrap_or("?"));
+    names.collect::<Vec<_>>().join(" < ")
+}
+
+fn say(what: &str) {
+    log::line(&[b"heap profiler: ", what.as_bytes()]);
+}
