@@ -328,7 +328,7 @@ fn a_hooked_call_stays_within_the_budget_of_instructions() {
 #[test]
 fn a_handler_that_interrupts_a_hooked_call_has_its_whole_stack() {
     for flag in ["-fomit-frame-pointer", "-fno-omit-frame-pointer"] {
-        let program = Source::c("interrupted_hook").flags(&[flag]).build();
+        let program = Source::c("interrupted").flags(&["-DHOOKED", flag]).build();
         let outcome = Run::preloaded(program)
             .env("SKIP_HEAP_HOOKS", "pool_take(size=arg0)")
             .succeed();

@@ -1,18 +1,11 @@
 //! Hooks by name on functions of libraries that `dlopen` brings.
 
-use crate::support::{Outcome, Report, Run, Source, tool};
+use crate::support::{Report, Run, Source, tool};
 use std::path::PathBuf;
 
 /// A library whose functions begin with `name` and whose allocations have `size` bytes.
 fn pool(name: &str, room: u32, size: u64) -> PathBuf {
-    Source::c_library("late_pool")
-        .named(&format!("lib{name}.so"))
-        .flags(&[
-            format!("-DNAME={name}"),
-            format!("-DROOM={room}"),
-            format!("-DSIZE={size}"),
-        ])
-        .build()
+    Source::named_library("late_pool", name, room, size)
 }
 
 const HOOKS: &str = "*_take(size=arg0); *_take_array(size=arg0*arg1)";
@@ -56,11 +49,6 @@ fn assert_rows(report: &Report, name: &str, size: u64, rounds: u64) {
     );
 }
 
-fn peak(outcome: &Outcome) -> u64 {
-    let words: Vec<&str> = outcome.stdout.split_whitespace().collect();
-    words[words.len() - 2].parse().expect("kilobytes")
-}
-
 #[test]
 fn functions_of_a_library_that_comes_later_are_hooked_while_threads_run() {
     let outcome = load(1, &[pool("alpha", 16, 100)]).succeed();
@@ -87,10 +75,10 @@ fn hooking_and_unloading_a_thousand_times_grows_nothing() {
     assert_rows(&many.reports()[0], "alpha", 100, 500);
     assert_rows(&many.reports()[0], "beta", 200, 500);
     assert!(
-        peak(&many) < peak(&few) + 8 * 1024,
+        many.peak() < few.peak() + 8 * 1024,
         "{} kB after 10 rounds, {} kB after 500",
-        peak(&few),
-        peak(&many)
+        few.peak(),
+        many.peak()
     );
 }
 

@@ -5,14 +5,7 @@ use std::path::PathBuf;
 
 /// A plug-in whose functions begin with `name` and whose allocations have `size` bytes.
 fn plugin(name: &str, room: u32, size: u64) -> PathBuf {
-    Source::c_library("plugin")
-        .named(&format!("lib{name}.so"))
-        .flags(&[
-            format!("-DNAME={name}"),
-            format!("-DROOM={room}"),
-            format!("-DSIZE={size}"),
-        ])
-        .build()
+    Source::named_library("plugin", name, room, size)
 }
 
 fn load(rounds: u64, plugins: &[PathBuf]) -> Outcome {
@@ -74,14 +67,10 @@ fn opening_and_closing_two_thousand_times_grows_nothing() {
     assert_rows(&many, "alpha", 100, 1000);
     assert_rows(&many, "beta", 200, 1000);
     assert_eq!(few.report().rows.len(), many.report().rows.len());
-    let peak = |outcome: &Outcome| -> u64 {
-        let words: Vec<&str> = outcome.stdout.split_whitespace().collect();
-        words[words.len() - 2].parse().expect("kilobytes")
-    };
     assert!(
-        peak(&many) < peak(&few) + 8 * 1024,
+        many.peak() < few.peak() + 8 * 1024,
         "{} kB after 10 rounds, {} kB after 1000",
-        peak(&few),
-        peak(&many)
+        few.peak(),
+        many.peak()
     );
 }

@@ -23,17 +23,6 @@ fn counted(how: &str, threads: u64, allocations: u64) -> Outcome {
     outcome
 }
 
-/// The most memory that the fixture used, in kilobytes.
-fn peak(outcome: &Outcome) -> u64 {
-    outcome
-        .stdout
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|line| line.trim().strip_suffix(" kB"))
-        .and_then(|number| number.trim().parse().ok())
-        .unwrap_or_else(|| panic!("no VmHWM: {outcome:?}"))
-}
-
 #[test]
 fn threads_that_allocate_at_the_same_time_are_counted_exactly() {
     for (threads, allocations) in [(1, 100_000), (2, 200_000), (8, 50_000), (200, 2000)] {
@@ -74,7 +63,7 @@ fn ten_thousand_threads_in_turn_are_counted_exactly_in_bounded_memory() {
     let plain = Run::plain(Source::c("threads").build())
         .args(&arguments("in-turn", 10_000, 10))
         .succeed();
-    let (with, without) = (peak(&profiled), peak(&plain));
+    let (with, without) = (profiled.peak(), plain.peak());
     assert!(with < without + 30 * 1024, "{with} kB, plain {without} kB");
 }
 
@@ -85,7 +74,7 @@ fn the_profilers_memory_follows_the_threads_alive() {
     let plain = Run::plain(Source::c("threads").build())
         .args(&arguments("together", 200, 10))
         .succeed();
-    let (with, without) = (peak(&profiled), peak(&plain));
+    let (with, without) = (profiled.peak(), plain.peak());
     assert!(
         with < without + 30 * 1024 + 200 * 300,
         "{with} kB, plain {without} kB"

@@ -1,5 +1,6 @@
 /* A signal handler that allocates, in the middle of the allocations of the program. Only an
-   allocator without locks bears that: the test preloads one. Prints how often the handler ran. */
+   allocator without locks bears that: the test preloads one. With -DHOOKED it interrupts calls of a function
+   that the test hooks. Prints how often each ran. */
 #include "fixture.h"
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,23 @@ FUNCTION void in_handler(int signal) {
     KEEP(malloc(24));
 }
 
+#ifdef HOOKED
+static char room[1 << 16];
+static size_t used;
+
+static FUNCTION void *pool_take(size_t size) {
+    volatile size_t padded = (size + 7) & ~(size_t)7;
+    used = (used + padded) % (sizeof room - 4096);
+    KEEP(room);
+    return room + used;
+}
+#define ASK() KEEP(pool_take(16))
+#define LEAST_RUNS 2000
+#else
 FUNCTION void ask(void) { KEEP(malloc(16)); }
+#define ASK() ask()
+#define LEAST_RUNS 200
+#endif
 
 int main(void) {
     struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_RESTART};
@@ -23,7 +40,7 @@ int main(void) {
     struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &often, NULL);
     long asked = 0;
-    for (; asked < 1000000 || runs < 200; asked++) ask();
+    for (; asked < 1000000 || runs < LEAST_RUNS; asked++) ASK();
     setitimer(ITIMER_REAL, &never, NULL);
     char line[60];
     int length = snprintf(line, sizeof line, "%ld %ld\n", asked, runs);

@@ -3,6 +3,7 @@
    and the parent ends as it does. Prints where the last round found them, and the most memory used. */
 #define _GNU_SOURCE
 #include "fixture.h"
+#include "peak.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -58,11 +59,6 @@ int main(int argc, char **argv) {
     over = 1;
     for (int i = 0; i < 2; i++) pthread_join(noisy[i], NULL);
     for (int i = 4; i < argc; i++) printf("%p\n", last[i]);
-    static char status[8192];
-    FILE *file = fopen("/proc/self/status", "r");
-    status[fread(status, 1, sizeof status - 1, file)] = 0;
-    char *peak = strstr(status, "VmHWM");
-    *strchr(peak, '\n') = 0;
-    printf("%s\n", peak);
+    print_peak();
     return 0;
 }

@@ -2,6 +2,7 @@
    where the last round found them, and the most memory used. */
 #define _GNU_SOURCE
 #include "fixture.h"
+#include "peak.h"
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +23,6 @@ int main(int argc, char **argv) {
     for (int round = 0; round < rounds; round++)
         for (int i = 2; i < argc; i++) last[i] = use(argv[i]);
     for (int i = 2; i < argc; i++) printf("%p\n", last[i]);
-    static char status[8192];
-    FILE *file = fopen("/proc/self/status", "r");
-    status[fread(status, 1, sizeof status - 1, file)] = 0;
-    char *peak = strstr(status, "VmHWM");
-    *strchr(peak, '\n') = 0;
-    printf("%s\n", peak);
+    print_peak();
     return 0;
 }

@@ -1,6 +1,7 @@
 /* threads HOW THREADS ALLOCATIONS: that many threads make that many allocations each. */
 #define _GNU_SOURCE
 #include "fixture.h"
+#include "peak.h"
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -76,12 +77,6 @@ int main(int argc, char **argv) {
         }
         for (int i = 0; i < threads; i++) sem_wait(&done);
     }
-    /* The most memory that the process ever used, in kilobytes. */
-    static char status[8192];
-    FILE *file = fopen("/proc/self/status", "r");
-    status[fread(status, 1, sizeof status - 1, file)] = 0;
-    char *peak = strstr(status, "VmHWM");
-    *strchr(peak, '\n') = 0;
-    printf("%s\n", peak);
+    print_peak();
     return 0;
 }

@@ -47,6 +47,19 @@ impl Source {
         )
     }
 
+    /// `programs/FILE.c` as a shared library `libNAME.so`, whose functions begin with `name`, have frames of
+    /// `room` bytes and ask for `size` bytes.
+    pub(crate) fn named_library(file: &str, name: &str, room: u32, size: u64) -> PathBuf {
+        Self::c_library(file)
+            .named(&format!("lib{name}.so"))
+            .flags(&[
+                format!("-DNAME={name}"),
+                format!("-DROOM={room}"),
+                format!("-DSIZE={size}"),
+            ])
+            .build()
+    }
+
     /// `programs/NAME.cpp`, a program built by g++.
     pub(crate) fn cpp(name: &str) -> Self {
         Self::new("g++", format!("{name}.cpp"), name, &["-O2", "-pthread"])
@@ -107,16 +120,16 @@ impl Source {
         built
     }
 
-    /// Names the build: the sources (those among the options too), the compiler, the options.
+    /// Names the build: the sources (those among the options too), the headers, the compiler, the options.
     fn key(&self, source: &Path) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let header = fixture_dir().join("fixture.h");
+        let headers = ["fixture.h", "peak.h"].map(|header| fixture_dir().join(header));
         let others = self
             .flags
             .iter()
             .filter(|flag| flag.ends_with(".c") || flag.ends_with(".s"));
         let others = others.map(|file| fixture_dir().join(file));
-        for path in [source.to_owned(), header].into_iter().chain(others) {
+        for path in [source.to_owned()].into_iter().chain(headers).chain(others) {
             fs::read(&path)
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
                 .hash(&mut hasher);

@@ -267,6 +267,16 @@ impl Outcome {
             .collect()
     }
 
+    /// The most memory that the program used, in kilobytes, which it printed.
+    pub(crate) fn peak(&self) -> u64 {
+        self.stdout
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .and_then(|number| number.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no VmHWM: {self:?}"))
+    }
+
     /// Paths of the reports that standard error names, in order.
     pub(crate) fn report_paths(&self) -> Vec<PathBuf> {
         self.stderr

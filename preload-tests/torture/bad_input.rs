@@ -363,6 +363,14 @@ fn both_reports(program: &Path) -> (Report, String) {
     (report, alone.stderr + &tool.stderr)
 }
 
+/// The frames of the only row of `size` bytes.
+fn frames_of_size(report: &Report, size: u64) -> &[String; 4] {
+    let mut rows = report.rows.iter().filter(|row| row.size == size);
+    let row = rows.next().expect("the row");
+    assert!(rows.next().is_none(), "another row: {}", report.text);
+    &row.frames
+}
+
 #[test]
 fn names_that_would_command_a_terminal_reach_none() {
     let (_folder, program) = named([
@@ -373,12 +381,7 @@ fn names_that_would_command_a_terminal_reach_none() {
     let (report, printed) = both_reports(&program);
     assert_harmless(&printed);
     assert_harmless(&report.text);
-    let row = &report
-        .rows
-        .iter()
-        .find(|row| row.size == 5)
-        .expect("the row")
-        .frames;
+    let row = frames_of_size(&report, 5);
     assert_eq!(row[0], "red\\x1b[31m\\x1b]0;title\\x07");
     assert_eq!(row[1], "back\\x08\\x7f\\xc2\\x9b31mover");
     assert_eq!(row[2], "turned\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xff\\xfe");
@@ -414,12 +417,7 @@ fn quotes_and_commas_stay_in_their_column_and_a_line_break_in_its_row() {
         "{}",
         report.text
     );
-    let row = &report
-        .rows
-        .iter()
-        .find(|row| row.size == 5)
-        .expect("the row")
-        .frames;
+    let row = frames_of_size(&report, 5);
     assert_eq!(
         row[..3],
         [
@@ -442,12 +440,7 @@ fn a_name_of_a_million_characters_is_cut() {
         printed.lines().all(|line| line.chars().count() < 1000),
         "a long line"
     );
-    let row = &report
-        .rows
-        .iter()
-        .find(|row| row.size == 5)
-        .expect("the row")
-        .frames;
+    let row = frames_of_size(&report, 5);
     for name in &row[..3] {
         let len = name.chars().count();
         assert!(

@@ -83,7 +83,13 @@ fn rights_given_up_in_the_middle() {
 /// The filter kills for every call that malloc, stdio and exit do not need.
 #[test]
 fn a_filter_that_kills_on_unexpected_system_calls() {
-    for how in ["seccomp-kill", "seccomp-syscall", "seccomp-errno"] {
+    for how in [
+        "seccomp-kill",
+        "seccomp-syscall",
+        "seccomp-listener",
+        "seccomp-errno",
+        "seccomp-handler",
+    ] {
         let outcome = same_as_plain(|run| run.arg(how), &program());
         assert_eq!(outcome.status.code(), Some(3), "{how}: {outcome:?}");
         assert_all(&of_recording(&outcome));
@@ -95,7 +101,16 @@ fn a_filter_that_kills_on_unexpected_system_calls() {
     }
 }
 
-/// Not even a signal may be blocked any more: what is new then is counted as missing.
+#[test]
+fn a_filter_that_is_refused_changes_nothing() {
+    let outcome = same_as_plain(|run| run.arg("seccomp-refused"), &program());
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    assert_all(&outcome.reports()[0]);
+    under_tool("seccomp-refused", Path::new("/"));
+}
+
+/// Not even a signal may be blocked any more: what is new then is counted as missing, and so is what
+/// comes from stacks that cannot be asked about.
 #[test]
 fn strict_mode() {
     let outcome = same_as_plain(|run| run.arg("seccomp-strict"), &program());
@@ -109,11 +124,11 @@ fn strict_mode() {
         .arg("seccomp-strict")
         .finish();
     assert_eq!(under.status.code(), Some(3), "{under:?}");
-    assert_eq!(report.calls_by("ask"), 100, "{}", report.text);
+    assert_eq!(report.calls_by("ask"), 100 + 10, "{}", report.text);
     assert!(
         under
             .stderr
-            .contains("50 allocations not recorded: the program has confined"),
+            .contains("60 allocations not recorded: the program has confined"),
         "{under:?}"
     );
 }

@@ -10,14 +10,7 @@ fn program() -> PathBuf {
 }
 
 fn plugin(name: &str, room: u32, size: u64) -> PathBuf {
-    Source::c_library("plugin")
-        .named(&format!("lib{name}.so"))
-        .flags(&[
-            format!("-DNAME={name}"),
-            format!("-DROOM={room}"),
-            format!("-DSIZE={size}"),
-        ])
-        .build()
+    Source::named_library("plugin", name, room, size)
 }
 
 /// Libraries with other frames take each other's place, two threads allocate with sizes that are

@@ -1,7 +1,8 @@
 //! Processes whose end the library did not see. A signal killed them; or they ended without their C
 //! library, as Go programs do, and nothing is missing; or they replaced themselves
 //! by a program that cannot be followed, because the environment did not go with it, because it is
-//! static, or because it is left out. What such a program does is in no report, so that it is said.
+//! static, because it is left out, or because a filter of system calls (seccomp) that it inherited has it
+//! create no files. What such a program does is in no report, so that it is said.
 
 use crate::harvest::Harvest;
 use crate::load::Head;
@@ -49,7 +50,7 @@ pub(crate) fn text(harvest: &Harvest) -> Option<String> {
         format!(
             "{} ({}) did not come to an end that can be seen: killed, ended by a bare system call (as \
              Go programs are), or replaced by exec with a program that was not recorded (its \
-             environment was emptied, it is static, or it is left out)",
+             environment was emptied, it is static, it is left out, or it may create no files)",
             counted(unseen.len() as u64, "process", "processes"),
             names.join(", ")
         )

@@ -242,41 +242,110 @@ macro_rules! look_up_and_jump {
         }
     };
 }
+look_up_and_jump! { /// The first call of `free`: looks it up, and goes there.
+first_free, crate::hooks::FREE }
 look_up_and_jump! { /// The first call of `prctl`: looks it up, and goes there with all arguments.
 first_prctl, crate::real::PRCTL }
 look_up_and_jump! { /// The first call of `syscall`: looks it up, and goes there with all arguments.
 first_syscall, crate::real::SYSCALL }
 
-/// `prctl` of Linux: the next one, by a jump. One option is looked at ([`crate::confined`]).
-#[cfg_attr(not(test), unsafe(no_mangle))]
+/// The body of a [`hook!`]: calls the next definition with the stack as the caller left it but for one word, the
+/// size, and goes on to the recording if that gave memory.
+macro_rules! hook_body {
+    ($slot:path, $function:literal, $($size:literal),+) => {
+        core::arch::naked_asm!(
+            ".cfi_startproc",
+            "endbr64",
+            $($size,)+
+            ".cfi_adjust_cfa_offset 8",
+            "call qword ptr [rip + {next}]",
+            "pop rdi",
+            ".cfi_adjust_cfa_offset -8",
+            "test rax, rax",
+            "jz 2f",
+            ".if {function}",
+            "mov rcx, {function} << {size_bits}",
+            "or rdi, rcx",
+            ".endif",
+            "jmp qword ptr [rip + {record}]",
+            "2: ret",
+            ".cfi_endproc",
+            next = sym $slot,
+            function = const $function,
+            size_bits = const crate::record::layout::SIZE_BITS,
+            record = sym crate::hot::RECORD,
+        )
+    };
+}
+pub(crate) use hook_body;
+
+/// Declares an exported function that jumps to what `$slot` holds.
+macro_rules! jump {
+    ($(#[$doc:meta])* $name:ident, $slot:path) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As the C function of this name.
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "endbr64",
+                "jmp qword ptr [rip + {slot}]",
+                slot = sym $slot,
+            )
+        }
+    };
+}
+pub(crate) use jump;
+
+/// `realloc` while blocks are not followed: as any other hook.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn prctl() {
+pub(crate) unsafe extern "C" fn realloc_counted() {
+    hook_body!(crate::real::REALLOC, 2, "push rsi")
+}
+
+/// `realloc` while blocks are followed.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn realloc_followed() {
     core::arch::naked_asm!(
-        "endbr64",
-        "cmp edi, {option}",
-        "je {set}",
-        "jmp qword ptr [rip + {next}]",
-        option = const libc::PR_SET_SECCOMP,
-        set = sym crate::confined::set_by_prctl,
-        next = sym crate::real::PRCTL,
+        ".cfi_startproc",
+        "mov rdx, {function} << {size_bits}",
+        "or rsi, rdx",
+        "mov rdx, rsp",
+        "mov rcx, rbp",
+        "jmp {body}",
+        ".cfi_endproc",
+        function = const 2,
+        size_bits = const crate::record::layout::SIZE_BITS,
+        body = sym crate::live::hooks::realloc,
     )
 }
 
-/// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
-/// ([`crate::confined`]).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn syscall() {
-    core::arch::naked_asm!(
-        "endbr64",
-        "cmp rdi, {number}",
-        "je {set}",
-        "jmp qword ptr [rip + {next}]",
-        number = const libc::SYS_seccomp,
-        set = sym crate::confined::set_by_syscall,
-        next = sym crate::real::SYSCALL,
-    )
+macro_rules! watched {
+    ($(#[$doc:meta])* $name:ident, $look:literal, $at:expr, $set:path, $slot:path) => {
+        $(#[$doc])*
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "endbr64",
+                $look,
+                "je {set}",
+                "jmp qword ptr [rip + {next}]",
+                at = const $at,
+                set = sym $set,
+                next = sym $slot,
+            )
+        }
+    };
 }
+watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. One option is looked at
+/// ([`crate::confined`]).
+prctl, "cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
+watched! { /// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
+/// ([`crate::confined`]).
+syscall, "cmp rdi, {at}", libc::SYS_seccomp, crate::confined::set_by_syscall, crate::real::SYSCALL }
 
 /// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.
 pub(crate) const VECTORS_LEN: usize = 2752;
@@ -334,6 +403,43 @@ pub(crate) unsafe fn increment_count(record: *mut SiteRecord) {
     }
 }
 
+/// Adds to a counter in a single instruction, as [`increment_count`].
+///
+/// # Safety
+/// `counter` can be written, and no other thread writes it.
+#[inline(always)]
+pub(crate) unsafe fn add(counter: *mut u64, n: u64) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!("add qword ptr [{counter}], {n}", counter = in(reg) counter, n = in(reg) n,
+            options(nostack));
+    }
+}
+
+/// Adds one to a counter that stays at its end once it is there; true then. A signal handler that comes in
+/// between two instructions at that moment finds it one too small.
+///
+/// # Safety
+/// As [`add`].
+#[inline(always)]
+pub(crate) unsafe fn increment_saturating(counter: *mut u32) -> bool {
+    let full: u8;
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!(
+            "add dword ptr [{counter}], 1",
+            "jnc 2f",
+            "mov dword ptr [{counter}], -1",
+            "stc",
+            "2: setc {full}",
+            counter = in(reg) counter,
+            full = out(reg_byte) full,
+            options(nostack),
+        );
+    }
+    full != 0
+}
+
 /// Declares an exported allocation function: it calls the next definition with the stack as the
 /// caller left it but for one word, the size, and goes on to the recording if that gave memory.
 ///
@@ -349,28 +455,7 @@ macro_rules! hook {
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name() {
-            core::arch::naked_asm!(
-                ".cfi_startproc",
-                "endbr64",
-                $($size,)+
-                ".cfi_adjust_cfa_offset 8",
-                "call qword ptr [rip + {next}]",
-                "pop rdi",
-                ".cfi_adjust_cfa_offset -8",
-                "test rax, rax",
-                "jz 2f",
-                ".if {function}",
-                "mov rcx, {function} << {size_bits}",
-                "or rdi, rcx",
-                ".endif",
-                "jmp qword ptr [rip + {record}]",
-                "2: ret",
-                ".cfi_endproc",
-                next = sym $slot,
-                function = const $function,
-                size_bits = const crate::record::layout::SIZE_BITS,
-                record = sym crate::hot::RECORD,
-            )
+            crate::arch::hook_body!($slot, $function, $($size),+)
         }
     };
 }

@@ -3,16 +3,17 @@
 //!
 //! From the moment of the filter on no file is opened or written and no thread or child begins to
 //! be recorded; what is missing for that is counted. The recording is complete as it lies in its file,
-//! from which the tool makes the report. New call sites need `rt_sigprocmask`, `mmap`, `munmap`, `madvise`
-//! and, where threads meet, `sched_yield`, which the C library and its `malloc` need as well. In strict
-//! mode not even those are allowed: then only what was seen before is counted.
+//! from which the tool makes the report. New call sites need `rt_sigprocmask`, `mmap`, `munmap`, `madvise`,
+//! where threads meet `sched_yield`, and where a large block is made smaller `mremap`; foreign stacks need
+//! `rt_sigprocmask`. The C library and its `malloc` need them as well. In strict mode not even those are
+//! allowed: then only what was seen before is counted, on the thread's own stack.
 //!
 //! `prctl` and `syscall` are interposed to see it. A filter that the program was started with, or one
 //! that it sets by a system call of its own making, is not seen.
 
 use crate::process::{self, Process};
 use crate::settings::settings;
-use crate::{exit_report, lifecycle, log, real, sys, thread};
+use crate::{exit_report, lifecycle, log, real, thread};
 use core::ffi::{c_int, c_long, c_ulong};
 use core::sync::atomic::{AtomicU8, Ordering::*};
 
@@ -47,9 +48,8 @@ pub(crate) unsafe extern "C" fn set_by_prctl(
         _ => FREE,
     };
     // SAFETY: the caller's own arguments.
-    around(state, || unsafe {
-        real::prctl(option, mode, filter, fourth, fifth)
-    })
+    let call = || unsafe { real::prctl(option, mode, filter, fourth, fifth) };
+    around(state, call, |result| result == 0)
 }
 
 /// `syscall` of glibc with `SYS_seccomp`, by way of the entry in [`crate::arch`].
@@ -65,14 +65,16 @@ pub(crate) unsafe extern "C" fn set_by_syscall(
         libc::SECCOMP_SET_MODE_FILTER if filter != 0 => FILTERED,
         _ => FREE,
     };
+    // With this flag a positive result is a descriptor; without it, it names a thread that could not
+    // be confined, and then none was.
+    let listens = flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
     // SAFETY: the caller's own arguments, all that this call has.
-    around(state, || unsafe {
-        real::syscall(number, operation, flags, filter)
-    })
+    let call = || unsafe { real::syscall(number, operation, flags, filter) };
+    around(state, call, |result| result == 0 || listens && result > 0)
 }
 
-/// Makes the call, which leads to `state` if it succeeds.
-fn around<T: Copy + Into<i64>>(state: u8, call: impl FnOnce() -> T) -> T {
+/// Makes the call, which leads to `state` if its result `succeeded`.
+fn around<T: Copy>(state: u8, call: impl FnOnce() -> T, succeeded: impl FnOnce(T) -> bool) -> T {
     if state == FREE {
         return call();
     }
@@ -86,11 +88,8 @@ fn around<T: Copy + Into<i64>>(state: u8, call: impl FnOnce() -> T) -> T {
     // Before the call: other threads are confined with this one.
     let before = STATE.fetch_max(state, AcqRel);
     let result = call();
-    // (A positive one names a thread that could not be confined.)
-    if result.into() != 0 {
-        let errno = sys::errno();
+    if !succeeded(result) {
         STATE.store(before, Release);
-        sys::set_errno(errno);
     }
     result
 }

@@ -121,6 +121,13 @@ pub(crate) fn own_definition(name: &CStr) -> *mut c_void {
         .map_or(ptr::null_mut(), |map| definition_in(map, name))
 }
 
+/// Is this the C library's own malloc?
+pub(crate) fn is_malloc_of_libc(address: usize) -> bool {
+    objects()
+        .find(|map| exports(map, c"gnu_get_libc_version"))
+        .is_some_and(|libc| definition_in(libc, c"malloc") as usize == address)
+}
+
 fn gnu_hash(name: &CStr) -> u32 {
     name.to_bytes().iter().fold(5381_u32, |h, &c| {
         h.wrapping_mul(33).wrapping_add(u32::from(c))

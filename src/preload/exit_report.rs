@@ -1,6 +1,6 @@
 //! The report at the end of the process: the recording's sites with their names, as CSV.
 //!
-//! Runs once, in a cold section, as late as the process allows: other threads may still be
+//! [`fn@write`] runs once, in a cold section, as late as the process allows: other threads may still be
 //! counting. The recording is complete without it.
 
 use crate::process::Process;
@@ -37,13 +37,20 @@ pub(crate) fn write(process: &Process) {
     {
         sys::unlink(path);
     } else if written.is_err() {
-        log::line(&[b"heap profiler: the recording is ", path_of(process)]);
+        let path = path_of(process);
+        if !path.is_empty() {
+            log::line(&[b"heap profiler: the recording is ", path]);
+        }
     }
 }
 
 /// Path of the recording, for messages; empty without one.
 pub(crate) fn path_of(process: &Process) -> &[u8] {
-    let path = process.recording.path().unwrap_or(&[]);
+    process.recording.path().map_or(&[], trimmed)
+}
+
+/// What comes before the NUL at the end of a path.
+fn trimmed(path: &[u8]) -> &[u8] {
     path.split(|&byte| byte == 0).next().unwrap_or(&[])
 }
 
@@ -52,7 +59,7 @@ pub(crate) fn write_predecessor(process: &Process) {
     let Some(path) = process.recording.predecessor() else {
         return;
     };
-    let name = path.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let name = trimmed(path);
     let read = || {
         let mut file = File::open(OsStr::from_bytes(name))?;
         let mut bytes = Vec::new();
@@ -88,8 +95,7 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     // SAFETY: just opened, and ours alone.
     let mut out = unsafe { File::from_raw_fd(fd) };
     let mut text = Vec::new();
-    let end = path.iter().position(|&byte| byte == 0).unwrap_or(0);
-    let path = path.get(..end).unwrap_or(&[]);
+    let path = trimmed(&path);
     let was_pending = sys::is_pending(libc::SIGXFSZ);
     let result = csv::write(&rows, &mut text).and_then(|()| out.write_all(&text));
     if result.is_err() && !was_pending {

@@ -4,9 +4,9 @@
 //!
 //! May run at any moment of the program's life.
 
-use crate::arch::{entry, hook};
+use crate::arch::{entry, hook, jump};
 use crate::record::layout::SIZE_BITS;
-use crate::{real, sys, thread};
+use crate::{arch, live, real, sys, thread};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::AtomicPtr;
@@ -15,8 +15,8 @@ hook! { /// `malloc` of C.
 malloc, real::MALLOC, function 0, pushes "push rdi" }
 hook! { /// `calloc` of C. (Where the product overflows there is no memory to record.)
 calloc, real::CALLOC, function 1, pushes "mov rax, rdi", "imul rax, rsi", "push rax" }
-hook! { /// `realloc` of C.
-realloc, real::REALLOC, function 2, pushes "push rsi" }
+jump! { /// `realloc` of C.
+realloc, REALLOC }
 hook! { /// `aligned_alloc` of C11.
 aligned_alloc, real::ALIGNED_ALLOC, function 5, pushes "push rsi" }
 hook! { /// `memalign` of SunOS and glibc.
@@ -25,6 +25,19 @@ hook! { /// `valloc` of BSD and glibc.
 valloc, real::VALLOC, function 7, pushes "push rdi" }
 hook! { /// `pvalloc` of SysV and glibc.
 pvalloc, real::PVALLOC, function 8, pushes "push rdi" }
+
+jump! { /// `free` of C.
+free, FREE }
+jump! { /// `free_sized` of C23, to which the size is no more than a hint.
+free_sized, FREE }
+jump! { /// `free_aligned_sized` of C23, likewise.
+free_aligned_sized, FREE }
+
+/// Where `free` goes on: to the next definition, or by way of [`crate::live`]. Filled by
+/// [`real::look_up`].
+pub(crate) static FREE: AtomicPtr<c_void> = AtomicPtr::new(arch::first_free as *mut c_void);
+/// Where `realloc` goes on, likewise.
+pub(crate) static REALLOC: AtomicPtr<c_void> = AtomicPtr::new(arch::realloc_counted as *mut c_void);
 
 entry! { /// `reallocarray` of BSD and glibc.
 reallocarray, reallocarray_body }
@@ -60,11 +73,15 @@ unsafe extern "C" fn reallocarray_body(
     };
     // SAFETY: the caller's own arguments; the entry hands in the rest.
     unsafe {
+        let size_and_function = bytes as u64 | 3 << SIZE_BITS;
+        if live::hooks::are_in_place() {
+            return live::hooks::realloc(old, size_and_function, entry, bp);
+        }
         let block = real::realloc(old, bytes);
         if block.is_null() {
             return block;
         }
-        thread::record_rest(bytes as u64 | 3 << SIZE_BITS, entry, bp, block)
+        thread::record_rest(size_and_function, entry, bp, block)
     }
 }
 

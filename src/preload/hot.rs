@@ -38,6 +38,7 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
+use crate::live;
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
     OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_STACK_HI, OFFSET_STACK_HI_16, OFFSET_STACK_LEN,
@@ -45,12 +46,19 @@ use crate::thread::{
 };
 use crate::unwind::Rule;
 use core::ffi::c_void;
-use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Where the hooks of allocation functions go on when memory was given: [`record`], or another
 /// function of the same contract where more than the count of four frames is wanted. Set before the
 /// first allocation is recorded.
 pub(crate) static RECORD: AtomicPtr<c_void> = AtomicPtr::new(record as *mut c_void);
+
+/// Chooses the path, before the first allocation is recorded.
+pub(crate) fn begin() {
+    if live::is_on() {
+        RECORD.store(record_and_follow as *mut c_void, Relaxed);
+    }
+}
 
 // Labels are numbers: the tens say what, the units of which frame.
 //   1n  the next slots        2n  the rule's slot is found
@@ -129,10 +137,11 @@ macro_rules! step_with_bp {
 }
 
 /// The path as a whole. `$entry` is how far above rsp the return address of the recorded call lies,
-/// `$done` what follows the count, `$rest` what is done where anything is out of the ordinary.
+/// `$count` what is done with the site's record in r11, `$done` what follows, also where there is
+/// nothing to do, `$rest` what is done where anything is out of the ordinary.
 #[rustfmt::skip]
 macro_rules! path {
-    ($entry:literal, $done:expr, $rest:expr) => { concat!(
+    ($entry:literal, $count:expr, $done:expr, $rest:expr) => { concat!(
         "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]\n",
         "mov rcx, qword ptr fs:[rcx]\n",
         "cmp rcx, 1\n",
@@ -187,7 +196,7 @@ macro_rules! path {
         "jne 82f\n",
         "cmp qword ptr [r11 + 16], rdi\n",
         "jne 82f\n",
-        "inc qword ptr [r11 + 24]\n",
+        $count,
         $done,
         // Another site's word: the next one, unless the index ends the search with a free word.
         "81: test r11, r11\n",
@@ -238,9 +247,16 @@ macro_rules! path {
     ) };
 }
 
+/// Counts in the site's record.
+macro_rules! count {
+    () => {
+        "inc qword ptr [r11 + 24]\n"
+    };
+}
+
 /// A naked function's body: the lines given, with the operands that [`path!`] names.
 macro_rules! body {
-    ($($line:expr),+ $(,)?) => {
+    ($($line:expr),+; $($operand:ident = $symbol:path),* $(,)?) => {
         core::arch::naked_asm!(
             ".cfi_startproc",
             $($line,)+
@@ -257,6 +273,7 @@ macro_rules! body {
             wrapper_or_bp = const Rule::TRANSPARENT | 3,
             table = sym crate::unwind::TABLE,
             rest = sym crate::thread::record_rest,
+            $($operand = sym $symbol,)*
         )
     };
 }
@@ -267,7 +284,24 @@ macro_rules! body {
 /// To be jumped to with rsp and rbp as the caller of the hook left them.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
-    body!(path!("0", "ret\n", "jmp {rest}\n"))
+    body!(path!("0", count!(), "ret\n", "jmp {rest}\n");)
+}
+
+/// The same where blocks are followed: what is counted, [`crate::live`] knows.
+///
+/// # Safety
+/// As [`record`].
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record_and_follow() {
+    body!(
+        path!(
+            "0",
+            "mov rdi, rax\n mov rsi, r11\n mov rdx, rcx\n jmp {born}\n",
+            "ret\n",
+            "jmp {rest}\n"
+        );
+        born = crate::live::born_here,
+    )
 }
 
 /// A push or pop of a register with the unwind rule that follows from it. They are exact at each
@@ -336,6 +370,7 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
         "movups xmmword ptr [rsp + 16], xmm1",
         path!(
             "104",
+            count!(),
             leave!(),
             // Fourteen more vector registers, and two words to align the stack.
             concat!(
@@ -381,6 +416,6 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
                 pop!("rax"),
                 leave!(),
             )
-        ),
+        );
     )
 }

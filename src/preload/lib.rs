@@ -49,6 +49,7 @@ mod heap;
 mod hooks;
 mod hot;
 mod lifecycle;
+mod live;
 mod log;
 mod patch;
 mod process;

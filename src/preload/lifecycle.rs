@@ -6,7 +6,8 @@ use crate::process::{self, Process};
 use crate::record::loss::Loss;
 use crate::record::settings::{PROFILE, PROFILE_VALUES};
 use crate::{
-    arch, confined, exit_report, log, patch, real, recording, settings, sys, thread, unwind,
+    arch, confined, exit_report, hot, live, log, patch, real, recording, settings, sys, thread,
+    unwind,
 };
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -93,6 +94,7 @@ fn start() -> bool {
     process.recording.lose(Loss::TooEarly, too_early);
     patch::begin(process);
     patch::describe(process);
+    hot::begin();
     true
 }
 
@@ -261,6 +263,10 @@ fn end_of_process(handlers_run: bool) {
     {
         return;
     }
+    thread::cold_section(|| {
+        process.threads.name_all();
+        live::finish(process);
+    });
     process.recording.finish();
     thread::cold_section(|| exit_report::write(process));
     if process.gave_up.load(Relaxed) {

@@ -7,6 +7,7 @@
 
 use crate::cold_stack::ColdStacks;
 use crate::heap::{Heap, SpinLock};
+use crate::live::{self, Timeline, Total};
 use crate::recording::Recording;
 use crate::thread::Pool;
 use crate::unwind::Registry;
@@ -35,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) threads: Pool,
     pub(crate) registry: AtomicPtr<Registry>,
     pub(crate) rules_lock: SpinLock,
+    pub(crate) total: Total,
+    pub(crate) timeline: Timeline,
 }
 
 const ABSENT: u32 = 0;
@@ -98,6 +101,7 @@ impl Process {
         unwind::begin(self);
         self.recording.create(forked);
         patch::describe(self);
+        live::begin(self);
         self.state.store(READY, Release);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! May run at any moment, before the constructor included.
 
-use crate::{arch, elf, sys};
+use crate::{arch, elf, hooks, sys};
 use core::ffi::{CStr, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -70,6 +70,9 @@ macro_rules! real {
 /// Fills all slots. Repeating it, from several threads too, stores the same values again.
 pub(crate) extern "C" fn look_up() {
     look_up_fixed();
+    // What is there may already lead elsewhere.
+    let first = arch::first_free as *mut c_void;
+    let _ = hooks::FREE.compare_exchange(first, FREE.load(Relaxed), Relaxed, Relaxed);
     for (slot, name) in [(&PRCTL, c"prctl"), (&SYSCALL, c"syscall")] {
         let found = elf::next_definition(name);
         let found = if found.is_null() {
@@ -144,6 +147,8 @@ real! {
     PVALLOC c"pvalloc" fn pvalloc(size: usize) -> *mut c_void, or out_of_memory();
     EXIT_NOW c"_exit" fn exit_now(status: c_int) -> (), or end(status_of_missing());
     QUICK_EXIT c"quick_exit" fn quick_exit(status: c_int) -> (), or end(status_of_missing());
+    FREE c"free" fn free(block: *mut c_void) -> (), or ();
+    MALLOC_USABLE_SIZE c"malloc_usable_size" fn malloc_usable_size(block: *mut c_void) -> usize, or 0;
     DLCLOSE c"dlclose" fn dlclose(handle: *mut c_void) -> c_int, or -1;
 }
 

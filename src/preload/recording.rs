@@ -8,19 +8,20 @@
 //! Runs in cold sections only: errno is restored and signals are blocked by the caller.
 
 use crate::heap::SpinLock;
+use crate::live::Sums;
 use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::settings::{PATH_LEN, settings};
-use crate::sys;
+use crate::{confined, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 /// Length of the file, as a hole: room for 30 million sites.
-const CAPACITY: u64 = 1 << 30;
+pub(crate) const CAPACITY: u64 = 1 << 30;
 /// The smallest recording that is of any use.
 const SMALLEST: u64 = 256 * 1024;
 /// Chunks of frames and modules begin with this many pages and double up to [`LARGEST_CHUNK`].
@@ -78,6 +79,7 @@ pub(crate) struct Recording {
     modules: UnsafeCell<Appender>,
     notes: UnsafeCell<Appender>,
     functions: UnsafeCell<Appender>,
+    threads: UnsafeCell<Appender>,
     path: UnsafeCell<[u8; PATH_LEN]>,
     /// Empty without one.
     predecessor: UnsafeCell<[u8; PATH_LEN]>,
@@ -372,6 +374,69 @@ impl Recording {
         self.append(&self.modules, CHUNK_MODULES, &[bytes, path, build_id])
     }
 
+    /// Adds a thread; the record, whose other fields are the thread's to write, or null when there is
+    /// no room.
+    pub(crate) fn add_thread(&self, number: u32) -> *mut ThreadRecord {
+        let record = ThreadRecord {
+            number,
+            tid: 0,
+            uses: 0,
+            name: [0; 16],
+        };
+        // SAFETY: a thread's record is 32 bytes without padding.
+        let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ThreadRecord>()]>() };
+        self.append(&self.threads, CHUNK_THREADS, &[bytes])
+            .map_or(ptr::null_mut(), |id| {
+                self.base().wrapping_add(id as usize * 16).cast()
+            })
+    }
+
+    /// Start of the recording in memory; null without one.
+    #[inline(always)]
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.load(Relaxed)
+    }
+
+    /// Says how many bytes of the chunk with its first record at `records` are complete.
+    pub(crate) fn set_used(&self, records: *mut u8, used: u32) {
+        let header: *mut ChunkHeader = records.wrapping_sub(size_of::<ChunkHeader>()).cast();
+        // SAFETY: the caller has the chunk from `chunk`, whose header lies in front of it.
+        unsafe { AtomicU32::from_ptr(&raw mut (*header).used).store(used, Release) };
+    }
+
+    /// Writes a new peak of live bytes into the header, and what its epoch is.
+    pub(crate) fn set_peak(&self, epoch: u64, bytes: u64, ns: u64) {
+        let Some(header) = self.header() else { return };
+        // SAFETY: the header's page is mapped, and these fields are only used atomically. Of two threads
+        // with peaks of their own the later one comes second in each.
+        unsafe {
+            AtomicU64::from_ptr(&raw mut (*header).epoch).fetch_max(epoch, Relaxed);
+            AtomicU64::from_ptr(&raw mut (*header).peak_bytes).fetch_max(bytes, Relaxed);
+            AtomicU64::from_ptr(&raw mut (*header).peak_ns).fetch_max(ns, Relaxed);
+        }
+    }
+
+    /// Writes the live bytes into the header.
+    pub(crate) fn set_live_bytes(&self, bytes: i64) {
+        if let Some(header) = self.header() {
+            // SAFETY: as above.
+            unsafe { AtomicI64::from_ptr(&raw mut (*header).live_bytes).store(bytes, Relaxed) };
+        }
+    }
+
+    /// Writes what all threads have counted of the live heap.
+    pub(crate) fn set_live_sums(&self, sums: &Sums) {
+        self.set_live_bytes(sums.bytes);
+        if let Some(header) = self.header() {
+            // SAFETY: as above.
+            unsafe {
+                AtomicI64::from_ptr(&raw mut (*header).live_blocks).store(sums.blocks, Relaxed);
+                AtomicU64::from_ptr(&raw mut (*header).unknown_frees)
+                    .store(sums.unknown_frees, Relaxed);
+            }
+        }
+    }
+
     /// Adds a line for the summary.
     pub(crate) fn add_note(&self, text: &[u8]) -> Result<(), Full> {
         self.add_text(&self.notes, CHUNK_NOTES, 0, 0, text)
@@ -426,12 +491,18 @@ impl Recording {
         }
     }
 
-    /// Marks the orderly end of the process.
+    /// Marks the orderly end of the process. A confined one is not asked for the time, which may take a
+    /// system call.
     pub(crate) fn finish(&self) {
         if let Some(header) = self.header() {
+            let now = if confined::is_confined() {
+                0
+            } else {
+                sys::now_ns()
+            };
             // SAFETY: the header's page is mapped; both fields have this one writer.
             unsafe {
-                (&raw mut (*header).end_ns).write_volatile(sys::now_ns());
+                (&raw mut (*header).end_ns).write_volatile(now);
                 AtomicU32::from_ptr(&raw mut (*header).state).store(STATE_FINISHED, Release);
             }
         }

@@ -12,7 +12,7 @@
 
 use crate::process::Process;
 use crate::record::PAGE;
-use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, SiteRecord};
+use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, SiteRecord};
 use crate::recording::{Full, LARGEST_CHUNK};
 use crate::settings::settings;
 use crate::sys;
@@ -156,6 +156,10 @@ impl Table {
             key.write_volatile(frames.first);
             key.add(1).write_volatile(frames.second);
             key.add(2).write_volatile(size);
+            if live {
+                let behind: *mut LiveRecord = record.add(1).cast();
+                (&raw mut (*behind).thread).write_volatile(thread);
+            }
             core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
         }
         self.used += 1;

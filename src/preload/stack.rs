@@ -1,12 +1,13 @@
-//! The bounds of the calling thread's own stack, without a lock, an allocation or a system call.
+//! The bounds of the calling thread's own stack, without a lock or an allocation, and without a system call
+//! that a confined program might not make.
 //!
 //! `pthread_getattr_np` would take the thread's lock and allocate: a program that calls it itself
 //! (every Rust program does at start) allocates while it holds that lock, and would wait for
 //! itself.
 //!
-//! Runs in cold sections.
+//! May run at any moment.
 
-use crate::{arch, sys};
+use crate::{arch, confined, sys};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Addresses of a stack: from `lo`, inclusive, to `hi`, exclusive.
@@ -35,7 +36,12 @@ pub(crate) fn own_bounds(sp: usize) -> Option<Bounds> {
 fn main_bounds() -> Option<Bounds> {
     // SAFETY: set by the loader before any library runs.
     let hi = unsafe { __libc_stack_end } as usize;
-    let limit = sys::soft_limit(libc::RLIMIT_STACK);
+    // Nobody may be asked in a program that has confined its system calls: then what is sure has to do.
+    let limit = if confined::is_confined() {
+        0
+    } else {
+        sys::soft_limit(libc::RLIMIT_STACK)
+    };
     let room = usize::try_from(limit).map_or(MAIN_GAP, |limit| {
         if limit > 1 << 40 {
             MAIN_GAP

@@ -7,26 +7,30 @@ use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr;
 
-/// Maps `len` bytes of zeroed private memory; null when there is none.
-pub(crate) fn map_private(len: usize) -> *mut u8 {
+const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
+
+/// Maps `len` bytes of zeroed private memory, where the kernel likes or, with `MAP_FIXED`, at `start`; null
+/// when there is none.
+///
+/// # Safety
+/// What is mapped at a fixed place is the caller's, page by page.
+unsafe fn map(start: *mut u8, len: usize, protection: c_int, fixed: c_int) -> *mut u8 {
     // Miri knows only the plain ones.
     let lazily = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
-    // SAFETY: a fresh anonymous mapping disturbs nothing.
-    let p = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | lazily,
-            -1,
-            0,
-        )
-    };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | lazily | fixed;
+    // SAFETY: a fresh anonymous mapping disturbs nothing but what the caller gives up.
+    let p = unsafe { libc::mmap(start.cast(), len, protection, flags, -1, 0) };
     if p == libc::MAP_FAILED {
         ptr::null_mut()
     } else {
         p.cast()
     }
+}
+
+/// Maps `len` bytes of zeroed private memory; null when there is none.
+pub(crate) fn map_private(len: usize) -> *mut u8 {
+    // SAFETY: at no fixed place.
+    unsafe { map(ptr::null_mut(), len, READ_WRITE, 0) }
 }
 
 /// Maps `len` bytes of zeroed private memory that read as zeros again in a child of fork.
@@ -47,17 +51,22 @@ pub(crate) fn map_wiped_on_fork(len: usize) -> *mut u8 {
     p
 }
 
-/// Maps a stack of `len` bytes, the lowest `guard` of them without access; its end, or 0.
+/// Maps a stack of `len` bytes, the lowest `guard` of them without access; its end, or 0. Does without
+/// `mprotect`, which a program may have given up (seccomp).
 pub(crate) fn map_stack(len: usize, guard: usize) -> usize {
-    let start = map_private(len);
-    if start.is_null() {
-        return 0;
-    }
-    // SAFETY: the lowest pages of the mapping just made.
+    // SAFETY: at no fixed place; then over all of it but the guard.
     unsafe {
-        libc::mprotect(start.cast(), guard, libc::PROT_NONE);
+        let start = map(ptr::null_mut(), len, libc::PROT_NONE, 0);
+        if start.is_null() {
+            return 0;
+        }
+        let stack = map(start.add(guard), len - guard, READ_WRITE, libc::MAP_FIXED);
+        if stack.is_null() {
+            libc::munmap(start.cast(), len);
+            return 0;
+        }
+        start as usize + len
     }
-    start as usize + len
 }
 
 /// Unmaps what [`map_stack`] made.
@@ -76,14 +85,7 @@ pub(crate) fn unmap_stack(end: usize, len: usize) {
 pub(crate) unsafe fn map_zeros_over(start: *mut u8, len: usize) {
     // SAFETY: as the caller promises.
     unsafe {
-        libc::mmap(
-            start.cast(),
-            len,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
-            -1,
-            0,
-        );
+        map(start, len, READ_WRITE, libc::MAP_FIXED);
     }
 }
 
@@ -276,6 +278,61 @@ pub(crate) fn now_ns() -> u64 {
         libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time);
     }
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Nanoseconds of a clock that never jumps.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a timespec.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+    }
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Resident memory of the process in bytes; 0 when that cannot be known.
+pub(crate) fn resident_bytes() -> u64 {
+    /// Bytes of a page, in which the kernel counts.
+    const PAGE: u64 = 4096;
+    let mut buffer = [0; 128];
+    let statm = read_file(b"/proc/self/statm\0", &mut buffer);
+    let digits = statm.split(|&c| c == b' ').nth(1).unwrap_or(&[]);
+    digits.iter().fold(0, |sum, digit| {
+        sum * 10 + u64::from(digit.wrapping_sub(b'0'))
+    }) * PAGE
+}
+
+/// Name of the calling thread, ended by NULs.
+pub(crate) fn own_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    // SAFETY: the kernel writes sixteen bytes at most. Not by `prctl`, which is interposed.
+    unsafe {
+        libc::syscall(libc::SYS_prctl, libc::PR_GET_NAME, name.as_mut_ptr());
+    }
+    name
+}
+
+/// Name of a thread of this process, ended by NULs; empty when there is none.
+pub(crate) fn name_of_thread(tid: u32) -> [u8; 16] {
+    let mut digits = [0; 10];
+    let digits = crate::recording::decimal(&mut digits, tid);
+    let mut path = [0; 64];
+    let parts = [b"/proc/self/task/".as_slice(), digits, b"/comm\0"];
+    let mut len = 0;
+    for (slot, &byte) in path.iter_mut().zip(parts.iter().copied().flatten()) {
+        *slot = byte;
+        len += 1;
+    }
+    let mut name = [0; 16];
+    let filled = read_file(path.get(..len).unwrap_or(b"\0"), &mut name).len();
+    // Ended by a line feed.
+    if let Some(last) = name.get_mut(filled.saturating_sub(1)..) {
+        last.fill(0);
+    }
+    name
 }
 
 /// Soft limit of a resource; `u64::MAX` when unlimited or unknown.

@@ -7,12 +7,15 @@
 //!
 //! [`record_rest`] may run at any moment.
 
+use crate::heap::SpinLock;
+use crate::live::{Growth, LiveThread};
 use crate::process;
-use crate::record::layout::SiteRecord;
+use crate::process::Process;
+use crate::record::layout::{SiteRecord, ThreadRecord};
 use crate::record::loss::Loss;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, lifecycle, patch, stack, sys, verify};
+use crate::{arch, confined, lifecycle, live, patch, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -38,6 +41,9 @@ pub(crate) struct Thread {
     owner: AtomicU32,
     /// From 1; what the recording knows the state by.
     number: u32,
+    live: UnsafeCell<LiveThread>,
+    /// What the recording says of the state; null when there was no room.
+    record: *mut ThreadRecord,
     next: *const Thread,
 }
 
@@ -53,6 +59,23 @@ pub(crate) unsafe extern "C" fn record_rest(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { record(size, entry, bp, block, Growth::NONE) };
+    block
+}
+
+/// The same, with what realloc did to the block.
+///
+/// # Safety
+/// As [`record_rest`].
+pub(crate) unsafe fn record(
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    block: *mut c_void,
+    growth: Growth,
+) {
+    let given = (block, growth);
     let word = arch::thread_word();
     if word > BUSY {
         // SAFETY: the word is the address of this thread's state, and the table is this thread's.
@@ -61,20 +84,25 @@ pub(crate) unsafe extern "C" fn record_rest(
             let thread = &*(word as *const Thread);
             if (entry as usize).wrapping_sub(thread.stack_lo) < thread.stack_len {
                 let frames = walk::walk(entry, bp, thread.stack_hi as u64);
-                count(thread, frames, size, block);
-                return block;
+                count(thread, frames, size, given);
+                return;
             }
         }
     }
     // SAFETY: as the caller promises.
-    unsafe { record_elsewhere(word, size, entry, bp, block) };
-    block
+    unsafe { record_elsewhere(word, size, entry, bp, given) };
 }
 
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
 #[cold]
 #[inline(never)]
-unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, block: *mut c_void) {
+unsafe fn record_elsewhere(
+    word: usize,
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    given: (*mut c_void, Growth),
+) {
     if word == BUSY {
         return;
     }
@@ -105,7 +133,7 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, b
     if thread.is_null() {
         thread = cold_section(|| {
             process.begin();
-            process.threads.acquire()
+            process.threads.acquire(process)
         })
         .flatten()
         .map_or(ptr::null(), |thread| {
@@ -128,48 +156,117 @@ unsafe fn record_elsewhere(word: usize, size: u64, entry: *const u64, bp: u64, b
             }
             careful_walk(entry, bp)
         };
-        count(thread, frames, size, block);
+        count(thread, frames, size, given);
     }
 }
 
 /// Counts an allocation of the site.
 ///
 /// # Safety
-/// The state is the calling thread's.
+/// The state is the calling thread's, and `block` is what the allocation gave.
 #[inline]
-unsafe fn count(thread: &Thread, frames: Frames, size: u64, _block: *mut c_void) {
+unsafe fn count(
+    thread: &Thread,
+    frames: Frames,
+    size: u64,
+    (block, growth): (*mut c_void, Growth),
+) {
     // SAFETY: the table is this thread's, and so are the records that it finds.
     unsafe {
         let mut record = (*thread.sites.get()).find(frames, size);
         if record.is_null() {
-            match new_site(thread, frames, size) {
+            let Some(process) = process::process() else {
+                return;
+            };
+            match new_site(thread, process, frames, size) {
                 Some(new) => record = new,
-                None => return,
+                None => {
+                    let why = if confined::is_strict() {
+                        Loss::Confined
+                    } else {
+                        Loss::RecordingFull
+                    };
+                    process.recording.lose(why, 1);
+                    return;
+                }
             }
         }
-        arch::increment_count(record);
+        if live::is_on() {
+            live::born(thread, record, block, growth);
+        } else {
+            arch::increment_count(record);
+        }
     }
 }
 
-/// Makes the record of a site; where there is none to be had, counts the loss of an allocation.
+/// Makes the record of a site. `None` where there is none to be had.
 #[cold]
 #[inline(never)]
-fn new_site(thread: &Thread, frames: Frames, size: u64) -> Option<*mut SiteRecord> {
-    let process = process::process()?;
-    let made = cold_section(|| {
+fn new_site(
+    thread: &Thread,
+    process: &Process,
+    frames: Frames,
+    size: u64,
+) -> Option<*mut SiteRecord> {
+    let insert = || {
         // SAFETY: the table is this thread's, signals are blocked, and nobody else uses it.
         unsafe { (*thread.sites.get()).insert(process, thread.number, frames, size) }
-    });
-    if let Some(Ok(record)) = made {
-        return Some(record);
-    }
-    let why = if confined::is_strict() {
-        Loss::Confined
-    } else {
-        Loss::RecordingFull
     };
-    process.recording.lose(why, 1);
-    None
+    // The orphan's records are made in the midst of a cold section.
+    let made = if arch::thread_word() == BUSY {
+        Some(insert())
+    } else {
+        cold_section(insert)
+    };
+    made?.ok()
+}
+
+/// The thread's record of a site, which is made where there is none.
+///
+/// # Safety
+/// The state is the calling thread's, or the orphan's for the moment.
+pub(crate) unsafe fn record_of(
+    thread: &Thread,
+    process: &Process,
+    frames: Frames,
+    size: u64,
+) -> Option<*mut SiteRecord> {
+    // SAFETY: as the caller promises.
+    let record = unsafe { (*thread.sites.get()).find(frames, size) };
+    if record.is_null() {
+        new_site(thread, process, frames, size)
+    } else {
+        Some(record)
+    }
+}
+
+/// The calling thread's state, if it has one and is in no cold section.
+#[inline(always)]
+pub(crate) fn own() -> Option<&'static Thread> {
+    let word = arch::thread_word();
+    // SAFETY: another value is the address of this thread's state, which is never unmapped.
+    (word > BUSY).then(|| unsafe { &*(word as *const Thread) })
+}
+
+/// Runs `f` with the state that belongs to no thread: for frees by threads that have none, since they
+/// did not allocate yet, or are at their end. `f` runs in a cold section.
+#[cold]
+#[inline(never)]
+pub(crate) fn with_orphan(process: &Process, f: impl FnOnce(&Thread)) {
+    let done = if confined::is_confined() {
+        None
+    } else {
+        cold_section(|| {
+            let _guard = process.threads.orphan_lock.lock();
+            let orphan = process.threads.orphan(process)?;
+            f(orphan);
+            Some(())
+        })
+        .flatten()
+    };
+    if done.is_none() {
+        process.recording.lose(Loss::NotFollowed, 1);
+    }
 }
 
 // Where the assembly of the hot path finds the fields.
@@ -182,7 +279,7 @@ pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::O
 
 /// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
 /// a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
-/// ([`confined`])
+/// ([`confined`]).
 pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     if confined::is_strict() {
         return None;
@@ -208,7 +305,7 @@ pub(crate) fn state_for_tests(process: &process::Process) -> impl Drop {
             self.0.owner.store(0, Release);
         }
     }
-    let state = cold_section(|| process.threads.acquire())
+    let state = cold_section(|| process.threads.acquire(process))
         .flatten()
         .unwrap();
     // SAFETY: the state is this thread's.
@@ -223,7 +320,13 @@ pub(crate) struct Pool {
     first: AtomicPtr<Thread>,
     /// States made so far.
     made: AtomicU32,
+    orphan_lock: SpinLock,
+    /// Null, or a state of the pool.
+    orphan: AtomicPtr<Thread>,
 }
+
+/// Owner of the orphan: no thread has this id, and it is never found dead.
+const NOBODY: u32 = u32::MAX;
 
 /// States made at once.
 const SLAB: usize = 32;
@@ -241,8 +344,49 @@ impl Pool {
     }
 
     /// A state for the calling thread. Cold section.
-    fn acquire(&self) -> Option<&'static Thread> {
-        let tid = sys::tid();
+    fn acquire(&self, process: &Process) -> Option<&'static Thread> {
+        let thread = self.take(process, sys::tid())?;
+        lifecycle::announce_thread(ptr::from_ref(thread).cast());
+        Some(thread)
+    }
+
+    /// The state that belongs to no thread. Cold section, with its lock held.
+    fn orphan(&self, process: &Process) -> Option<&'static Thread> {
+        // SAFETY: null, or a state of a slab that is never unmapped.
+        let known = unsafe { self.orphan.load(Relaxed).as_ref() };
+        known.or_else(|| {
+            let orphan = self.take(process, NOBODY)?;
+            self.orphan.store(ptr::from_ref(orphan).cast_mut(), Relaxed);
+            Some(orphan)
+        })
+    }
+
+    /// The state of this number, if it was used.
+    pub(crate) fn by_number(&self, number: u32) -> Option<&'static Thread> {
+        self.states().find(|thread| thread.number == number)
+    }
+
+    /// What all threads have counted of the live heap.
+    pub(crate) fn live_sums(&self) -> live::Sums {
+        let mut sums = live::Sums::default();
+        for thread in self.states() {
+            // SAFETY: states are never unmapped.
+            unsafe { LiveThread::add_to(thread.live.get(), &mut sums) };
+        }
+        sums
+    }
+
+    /// Writes the names that running threads have now. Cold section.
+    pub(crate) fn name_all(&self) {
+        for thread in self.states() {
+            let tid = thread.owner.load(Relaxed);
+            if tid != 0 && tid != NOBODY {
+                thread.set_name(&sys::name_of_thread(tid));
+            }
+        }
+    }
+
+    fn take(&self, process: &Process, tid: u32) -> Option<&'static Thread> {
         let take = |free: &'static Thread, was| {
             free.owner
                 .compare_exchange(was, tid, AcqRel, Relaxed)
@@ -267,7 +411,7 @@ impl Pool {
             free()
         })?;
         // SAFETY: taking the ownership made the state this thread's.
-        unsafe { thread.begin() }
+        unsafe { thread.begin(process, tid) }
     }
 
     #[cold]
@@ -330,7 +474,7 @@ impl Thread {
     ///
     /// # Safety
     /// The calling thread owns the state.
-    unsafe fn begin(&'static self) -> Option<&'static Self> {
+    unsafe fn begin(&'static self, process: &Process, tid: u32) -> Option<&'static Self> {
         // SAFETY: nobody but the owner reads these fields.
         unsafe {
             self.forget_stack();
@@ -338,9 +482,46 @@ impl Thread {
                 self.owner.store(0, Release);
                 return None;
             }
+            let this = ptr::from_ref(self).cast_mut();
+            (*self.live.get()).begin();
+            if self.record.is_null() {
+                process.total.add_thread();
+                (*this).record = process.recording.add_thread(self.number);
+            }
+            if let Some(record) = self.record.as_mut() {
+                record.tid = tid;
+                record.uses += 1;
+            }
         }
-        lifecycle::announce_thread(ptr::from_ref(self).cast());
+        self.set_name(&if tid == NOBODY {
+            *b"(exiting threads"
+        } else {
+            sys::own_name()
+        });
         Some(self)
+    }
+
+    /// Has the recording know the name of the thread that uses the state, of 16 bytes at most.
+    fn set_name(&self, name: &[u8; 16]) {
+        // SAFETY: null, or a record of this process's recording, which is never unmapped; a reader may see a
+        // part of the old name and a part of the new one.
+        if let Some(record) = unsafe { self.record.as_mut() }
+            && name[0] != 0
+        {
+            record.name = *name;
+        }
+    }
+
+    /// What the state has for the live heap.
+    #[inline(always)]
+    pub(crate) fn live(&self) -> *mut LiveThread {
+        self.live.get()
+    }
+
+    /// What the recording knows the state by.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 }
 
@@ -355,6 +536,9 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
             .states()
             .find(|t| ptr::eq(ptr::from_ref(*t), state.cast()))
     {
+        let errno = sys::errno();
+        thread.set_name(&sys::own_name());
+        sys::set_errno(errno);
         arch::set_thread_word(0);
         thread.owner.store(0, Release);
     }

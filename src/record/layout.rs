@@ -59,7 +59,7 @@ pub(crate) struct Header {
     pub(crate) ppid: u32,
     /// Start of the recording, nanoseconds since 1970 (CLOCK_REALTIME).
     pub(crate) start_ns: u64,
-    /// End of the recording, nanoseconds since 1970; 0 while running.
+    /// End of the recording, nanoseconds since 1970; 0 while running, and where it is not known.
     pub(crate) end_ns: u64,
     /// Most frames that reports are to show of each stack: 4, or more with [`WHOLE_STACKS`].
     pub(crate) stack_depth: u32,
@@ -203,7 +203,7 @@ pub(crate) struct SiteRecord {
 /// Buckets of [`LiveRecord::ages`].
 pub(crate) const AGES: usize = 26;
 /// Buckets of [`LiveRecord::times`].
-pub(crate) const TIMES: usize = 32;
+pub(crate) const TIMES: usize = 31;
 /// log2 of the upper end of the first bucket of [`LiveRecord::times`], in nanoseconds.
 pub(crate) const SHORTEST_TIME_LOG2: u32 = 10;
 
@@ -232,9 +232,11 @@ pub(crate) struct LiveRecord {
     /// Blocks freed by age in allocations of the thread that allocated them: bucket 0 is age 0 (before
     /// its next allocation), bucket k from 2^(k-1) to 2^k - 1, the last one all above.
     pub(crate) ages: [u32; AGES],
-    /// Blocks freed by age in time: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
+    /// Blocks freed by age in time, of one block in 16: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
     /// twice as far, the last one all above.
     pub(crate) times: [u32; TIMES],
+    /// Number of the thread that counts here, as in [`ChunkHeader::thread`].
+    pub(crate) thread: u32,
 }
 
 /// Bytes of a site's record where [`LIVE`] holds; else those of [`SiteRecord`].
@@ -329,6 +331,9 @@ pub(crate) const FIRST_FRAME_ID: u32 = (HEADER_LEN / 16) as u32;
 /// Bits of [`SiteRecord::size`] that hold the size. No allocation of 2^48 bytes can succeed on the
 /// supported machines.
 pub(crate) const SIZE_BITS: u32 = 48;
+
+/// Index of the function by which the program reports blocks of an allocator of its own.
+pub(crate) const CUSTOM_FUNCTION: u64 = 9;
 
 /// Names of the interposed allocation functions, by the index stored above the size. Higher
 /// indices are of functions hooked by name, see [`CHUNK_FUNCTIONS`].

@@ -14,7 +14,8 @@
 //!
 //! A size of 2^48 or more is one that no allocation can have: the call is going to fail, and is not
 //! recorded. Nothing here is reached by an indirect jump, so no landing pads are needed, and each
-//! call returns, as shadow stacks want.
+//! call returns, as shadow stacks want; but for a call among the displaced instructions
+//! ([`moved_call`]), which stays where it is if there are such stacks.
 
 use super::plan::Plan;
 use crate::record::hook_spec::SizeOf;

@@ -3,7 +3,8 @@
 //!
 //! On the thread's own stack the bounds are known. Elsewhere (coroutines, alternate signal stacks)
 //! each further page is first asked about ([`sys::is_readable`]), so that a wrong frame pointer
-//! leads to a shorter stack and not to a fault.
+//! leads to a shorter stack and not to a fault. In a program that has given up even that call
+//! ([`crate::confined`]) such a stack ends at the first page that would have to be asked about.
 //!
 //! May run at any moment; deriving a rule opens a cold section of its own.
 
@@ -11,7 +12,7 @@ use super::rule::{Rule, Special};
 use super::walk::{Regs, pack};
 use super::{EXACT, Frames, LONGEST_WALK, modules, registry, table};
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNREADABLE};
-use crate::{process, stack, sys, thread};
+use crate::{confined, process, stack, sys, thread};
 
 const PAGE: u64 = 4096;
 
@@ -62,7 +63,7 @@ impl Memory {
             return None;
         }
         if address >= self.hi {
-            if self.own || !sys::is_readable(address as usize) {
+            if self.own || !is_readable(address) {
                 return None;
             }
             // Only upwards and page by page, so that a gap in between is noticed.
@@ -263,7 +264,7 @@ impl Walk {
         let bp = self.read(frame + RBP)?;
         let sp = self.read(frame + RSP)?;
         let ra = self.read(frame + RIP)?;
-        if sp == 0 || ra == 0 || !sp.is_multiple_of(8) || !sys::is_readable(sp as usize) {
+        if sp == 0 || ra == 0 || !sp.is_multiple_of(8) || !is_readable(sp) {
             return Err(CUT_UNREADABLE);
         }
         self.memory = Memory::around(sp);
@@ -290,6 +291,11 @@ pub(crate) fn step_for_tests(regs: Regs, rule: Rule, hi: Option<u64>) -> Result<
     Ok((walk.regs, walk.exact))
 }
 
+/// Can the word at an address be read, as far as anybody may be asked?
+fn is_readable(address: u64) -> bool {
+    !confined::is_strict() && sys::is_readable(address as usize)
+}
+
 /// Is there a call instruction that returns to this address?
 fn follows_a_call(address: u64) -> bool {
     const LONGEST_CALL: u64 = 7;
@@ -301,7 +307,7 @@ fn follows_a_call(address: u64) -> bool {
         // Code that was made at run time; it may have been unmade since the address was left on the stack.
         None => {
             let words = [start & !7, (address - 1) & !7];
-            words.iter().all(|&word| sys::is_readable(word as usize))
+            words.into_iter().all(is_readable)
         }
     };
     if !is_code {

@@ -3,6 +3,7 @@
 //!
 //! Runs in cold sections.
 
+use crate::confined;
 use crate::process::Process;
 use crate::symbolize::jit_dump::process_of;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -27,10 +28,14 @@ impl JitDump {
 
     /// The id of the dump, for code that no object file holds; 0 if there is none. To look through
     /// the mappings takes up to a millisecond, and most such code is dumped nowhere: it is done
-    /// for the first, the second, the fourth ... piece of code.
+    /// for the first, the second, the fourth ... piece of code, and not in a program that has confined
+    /// its system calls.
     pub(crate) fn id(&self, process: &Process) -> u32 {
         let known = self.id.load(Relaxed);
-        if known != 0 || !(self.missed.fetch_add(1, Relaxed) + 1).is_power_of_two() {
+        if known != 0
+            || confined::is_confined()
+            || !(self.missed.fetch_add(1, Relaxed) + 1).is_power_of_two()
+        {
             return known;
         }
         let maps = std::fs::read("/proc/self/maps").unwrap_or_default();

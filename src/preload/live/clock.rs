@@ -1,0 +1,211 @@
+//! When a block was allocated: in allocations of its thread, and in time.
+//!
+//! A block's shadow holds the number of its allocation in its thread, so its age in allocations is always
+//! known. To read the time at each birth and each death would cost more than everything else together; so
+//! ages in time are those of one block in sixteen, chosen by number: one of each sixteen in a row, at a
+//! place that looks random, so that no rhythm of the program meets it.
+//!
+//! Each thread stamps the births of these blocks: the last 256 one by one, of those before every 16th, of those
+//! before that every 256th, and so on. So any birth is known to a sixteenth of its age in allocations or better, in a
+//! few kilobytes.
+//!
+//! May run at any moment.
+
+use crate::sites::HASH_FACTOR;
+use crate::sys;
+use core::arch::x86_64::_rdtsc;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// log2 of how many blocks there are for one whose age in time is measured.
+const ONE_IN: u32 = 4;
+/// Stamps of a level.
+const RING: u64 = 256;
+/// log2 of how much rarer the stamps of a level are than those of the level before.
+const STEP: u32 = 4;
+/// Levels: the last one reaches back 2^32 allocations.
+const LEVELS: u32 = 6;
+/// Bits of an allocation's number that a shadow has room for.
+pub(super) const NUMBER_BITS: u32 = 40;
+const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
+
+/// The times of a thread's allocations, in ticks.
+#[repr(C)]
+pub(crate) struct Stamps {
+    rings: [[AtomicU64; RING as usize]; LEVELS as usize],
+}
+
+impl Stamps {
+    /// Fresh ones; null when there is no memory. Cold section.
+    pub(super) fn map() -> *mut Self {
+        sys::map_wiped_on_fork(size_of::<Self>()).cast()
+    }
+
+    /// Notes that allocation `number`, which [`is_timed`], was made at `now`.
+    #[inline(always)]
+    pub(super) fn set(&self, number: u64, now: u64) {
+        let number = number >> ONE_IN;
+        self.ring(0, number).store(now, Relaxed);
+        for level in 1..LEVELS {
+            if !number.is_multiple_of(1 << (STEP * level)) {
+                return;
+            }
+            self.ring(level, number).store(now, Relaxed);
+        }
+    }
+
+    /// When allocation `number`, which [`is_timed`], was made, `age` allocations ago, or one shortly
+    /// before it.
+    #[inline(always)]
+    pub(super) fn get(&self, number: u64, age: u64) -> u64 {
+        // How far back in stamps, at most.
+        let (number, age) = (number >> ONE_IN, (age >> ONE_IN) + 1);
+        // One ring holds the last 256 of its level, the one that is being written among them.
+        let mut level = 0;
+        while age >> (STEP * level) >= RING - 1 && level + 1 < LEVELS {
+            level += 1;
+        }
+        self.ring(level, number).load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn ring(&self, level: u32, number: u64) -> &AtomicU64 {
+        let at = (number >> (STEP * level)) % RING;
+        &self.rings[level as usize % LEVELS as usize][at as usize]
+    }
+}
+
+/// Is the age in time of this allocation measured?
+#[inline(always)]
+pub(super) fn is_timed(number: u64) -> bool {
+    // Of sixteen in a row the one at the place that their common bits are scattered to.
+    let place = (number >> ONE_IN).wrapping_mul(HASH_FACTOR) >> (u64::BITS - ONE_IN);
+    place == number % (1 << ONE_IN)
+}
+
+/// How many allocations ago `number` was, when the thread has made `clock` of them.
+#[inline(always)]
+pub(super) fn age(clock: u64, number: u64) -> u64 {
+    // Another thread's clock may be read before it is written.
+    let age = clock.wrapping_sub(number) & NUMBER;
+    if age > NUMBER / 2 { 0 } else { age }
+}
+
+/// What a shadow keeps of an allocation's number.
+#[inline(always)]
+pub(super) fn number_of(clock: u64) -> u64 {
+    clock & NUMBER
+}
+
+/// Now, in ticks.
+#[inline(always)]
+pub(super) fn ticks() -> u64 {
+    // SAFETY: every x86-64 machine has the instruction; a kernel that forbids it to programs
+    // (PR_TSC_SIGSEGV) was asked to by the program, and such a one is not followed: see `calibrate`.
+    unsafe { _rdtsc() }
+}
+
+/// Nanoseconds in 2^32 ticks. Kept across fork.
+static RATE: AtomicU64 = AtomicU64::new(0);
+
+/// Nanoseconds of so many ticks.
+#[inline(always)]
+pub(super) fn nanoseconds(ticks: u64) -> u64 {
+    (u128::from(ticks) * u128::from(RATE.load(Relaxed)) >> 32) as u64
+}
+
+/// The ticks at which so many nanoseconds have passed from now.
+pub(super) fn after(ns: u64) -> u64 {
+    let rate = RATE.load(Relaxed).max(1);
+    let passed = (u128::from(ns) << 32) / u128::from(rate);
+    ticks().wrapping_add(passed as u64)
+}
+
+/// A moment of the wall clock and the same in ticks. Kept across fork.
+static ORIGIN: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
+
+/// Nanoseconds since 1970.
+pub(super) fn wall_ns() -> u64 {
+    let passed = ticks().saturating_sub(ORIGIN.1.load(Relaxed));
+    ORIGIN.0.load(Relaxed) + nanoseconds(passed)
+}
+
+/// Finds out how long a tick is: 20 microseconds, once. Cold section.
+pub(super) fn calibrate() {
+    const LONG_ENOUGH: u64 = 20_000;
+    if RATE.load(Relaxed) != 0 {
+        return;
+    }
+    let (ns, start) = (sys::monotonic_ns(), ticks());
+    loop {
+        let (passed, ticks) = (
+            sys::monotonic_ns().saturating_sub(ns),
+            ticks().saturating_sub(start),
+        );
+        if passed >= LONG_ENOUGH {
+            RATE.store((passed << 32) / ticks.max(1), Relaxed);
+            ORIGIN.0.store(sys::now_ns(), Relaxed);
+            ORIGIN.1.store(self::ticks(), Relaxed);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_that_of_the_allocation_or_of_one_shortly_before() {
+        // SAFETY: a mapping of zeros.
+        let stamps = unsafe { crate::testing::zeroed::<Stamps>() };
+        // Time is the number of the allocation.
+        let last = 2_999_999;
+        for number in (0..=last).filter(|&number| is_timed(number)) {
+            stamps.set(number, number);
+        }
+        let ages = (0..5000).chain((5000..2_900_000).step_by(997));
+        for age in ages.filter(|age| is_timed(last - age)) {
+            let number = last - age;
+            let stamp = stamps.get(number, age);
+            let late = number - stamp;
+            assert!(late <= age / 12, "{age}: {stamp} for {number}");
+            if age < 4000 {
+                assert_eq!(stamp, number);
+            }
+        }
+    }
+
+    #[test]
+    fn one_of_sixteen_in_a_row_is_timed() {
+        let mut places = [0; 16];
+        for row in 0..16_000 {
+            let timed: Vec<u64> = (0..16).filter(|i| is_timed(row * 16 + i)).collect();
+            assert_eq!(timed.len(), 1);
+            places[timed[0] as usize] += 1;
+        }
+        assert!(
+            places.iter().all(|&n| (800..1200).contains(&n)),
+            "{places:?}"
+        );
+    }
+
+    #[test]
+    fn ages_survive_the_end_of_their_bits() {
+        assert_eq!(age(5, 3), 2);
+        assert_eq!(age((1 << 40) + 5, number_of((1 << 40) - 1)), 6);
+        assert_eq!(age(3, 4), 0);
+    }
+
+    #[test]
+    fn ticks_are_measured() {
+        calibrate();
+        let (ns, start) = (sys::monotonic_ns(), ticks());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let by_ticks = nanoseconds(ticks() - start);
+        let passed = sys::monotonic_ns() - ns;
+        assert!(
+            by_ticks.abs_diff(passed) < passed / 20,
+            "{by_ticks} {passed}"
+        );
+    }
+}

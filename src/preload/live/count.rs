@@ -1,0 +1,332 @@
+//! What an allocation and a free change in the records of their site.
+//!
+//! A record has one writer, but a signal handler of the same thread may come in at any place. So each
+//! counter changes in a single instruction, and what a handler does in between is only that some blocks
+//! count to a peak or not.
+//!
+//! May run at any moment.
+
+use super::shadow::{BLOCKS, CUSTOM, Shadow};
+use super::{LiveThread, clock, is_followed};
+use crate::process::{self, Process};
+use crate::record::layout::*;
+use crate::record::loss::Loss;
+use crate::thread::{self, Thread};
+use crate::unwind::Frames;
+use crate::{arch, real};
+use core::ffi::c_void;
+
+/// log2 of the distance of two records in the recording; a shadow has room for 2^24 of them.
+const RECORD_LOG2: u32 = 6;
+const _: () = assert!(LIVE_SITE_LEN.is_multiple_of(1 << RECORD_LOG2));
+const _: () = assert!(LIVE_SITES_START.is_multiple_of(1 << RECORD_LOG2));
+const _: () = assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (64 - clock::NUMBER_BITS));
+
+/// What realloc did to the block that it gave: nothing, or it made it larger.
+#[derive(Clone, Copy)]
+pub(crate) struct Growth(u64);
+
+impl Growth {
+    /// No growth.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The block grew, and so many bytes of it had to be copied.
+    pub(super) fn by_copying(bytes: u64) -> Self {
+        Self(bytes << 1 | 1)
+    }
+}
+
+/// The record behind a site's.
+fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
+    record.wrapping_add(1).cast()
+}
+
+/// Where a site's share in a peak is kept before the first change after it.
+///
+/// # Safety
+/// The calling thread counts in the record.
+#[inline(always)]
+unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) {
+    let live = behind(record);
+    // SAFETY: as the caller promises.
+    unsafe {
+        if (*live).epoch != epoch {
+            (*live).at_peak = (*record).count.wrapping_sub((*live).frees) as i64;
+            (*live).epoch = epoch;
+        }
+    }
+}
+
+/// What the hot path jumps to when it has found the site: [`born`], and hands the block through.
+///
+/// # Safety
+/// As [`born`].
+pub(crate) unsafe extern "C" fn born_here(
+    block: *mut c_void,
+    record: *mut SiteRecord,
+    thread: *const Thread,
+) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { born(&*thread, record, block, Growth::NONE) };
+    block
+}
+
+/// Counts an allocation of the site, and follows the block.
+///
+/// # Safety
+/// The state and the record are the calling thread's, and `block` is what the allocation gave.
+#[inline(always)]
+pub(crate) unsafe fn born(
+    thread: &Thread,
+    record: *mut SiteRecord,
+    block: *mut c_void,
+    growth: Growth,
+) {
+    let Some(process) = process::process() else {
+        return;
+    };
+    // SAFETY: as the caller promises; see the top of the file for signal handlers.
+    unsafe {
+        let size = (*record).size;
+        let live = thread.live();
+        arch::add(&raw mut (*live).clock, 1);
+        if !is_followed(size) {
+            arch::increment_count(record);
+            return;
+        }
+        keep_share(record, process.total.epoch());
+        arch::increment_count(record);
+        let bytes = size & ((1 << SIZE_BITS) - 1);
+        let shadow = if size >> SIZE_BITS == CUSTOM_FUNCTION {
+            &CUSTOM
+        } else {
+            let usable = real::malloc_usable_size(block) as u64;
+            arch::add(
+                &raw mut (*behind(record)).slack,
+                usable.saturating_sub(bytes),
+            );
+            &BLOCKS
+        };
+        if growth.0 != 0 {
+            arch::add(&raw mut (*behind(record)).grown, 1);
+            arch::add(&raw mut (*behind(record)).copied, growth.0 >> 1);
+        }
+        follow(thread, process, shadow, (record, bytes), block as usize);
+    }
+}
+
+/// # Safety
+/// As [`born`].
+#[inline(always)]
+unsafe fn follow(
+    thread: &Thread,
+    process: &Process,
+    shadow: &Shadow,
+    (record, bytes): (*mut SiteRecord, u64),
+    block: usize,
+) {
+    // SAFETY: the state is this thread's; a child of a handler that forked finds no stamps.
+    unsafe {
+        let live = thread.live();
+        let number = clock::number_of((*live).clock);
+        if clock::is_timed(number) {
+            let now = clock::ticks();
+            if let Some(stamps) = (*live).stamps.as_ref() {
+                stamps.set(number, now);
+            }
+            if process.timeline.is_due(now) {
+                process.timeline.tick(process);
+            }
+        }
+        let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
+        if !shadow.put(block, site << clock::NUMBER_BITS | number) {
+            process.recording.lose(Loss::NotFollowed, 1);
+        }
+        arch::add((&raw mut (*live).bytes).cast(), bytes);
+        arch::add((&raw mut (*live).blocks).cast(), 1);
+        let live = &mut *live;
+        if process.total.is_due(live) {
+            process.total.hand_in(live, process);
+        }
+    }
+}
+
+/// A block is about to be freed, or was: takes it from its table and counts that. The size of the block,
+/// if it was followed.
+///
+/// # Safety
+/// The block is the caller's to free.
+#[inline(always)]
+pub(crate) unsafe fn died(block: *mut c_void) -> Option<u64> {
+    // SAFETY: as the caller promises.
+    unsafe { died_in(&BLOCKS, block) }
+}
+
+/// # Safety
+/// As [`died`].
+#[inline(always)]
+unsafe fn died_in(shadow: &Shadow, block: *mut c_void) -> Option<u64> {
+    // SAFETY: as the caller promises.
+    unsafe { count_free(shadow.take(block as usize)) }
+}
+
+/// Takes a block from its table, and hands it to [`put_back`] or [`count_free`].
+#[inline(always)]
+pub(super) fn take(block: *mut c_void) -> u64 {
+    BLOCKS.take(block as usize)
+}
+
+/// Puts a block back that was not freed after all.
+pub(super) fn put_back(block: *mut c_void, entry: u64) {
+    if entry != 0 {
+        BLOCKS.put(block as usize, entry);
+    }
+}
+
+/// Counts the free of a block by what its table had; the block's size, if there was an entry.
+///
+/// # Safety
+/// It was taken from the table of this process.
+#[inline(always)]
+pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
+    let thread = thread::own();
+    if entry == 0 {
+        if let Some(thread) = thread {
+            // SAFETY: the state is this thread's.
+            unsafe { arch::add(&raw mut (*thread.live()).unknown_frees, 1) };
+        }
+        return None;
+    }
+    let process = process::process()?;
+    let site = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
+    let record: *mut SiteRecord = process.recording.base().wrapping_add(site as usize).cast();
+    let number = clock::number_of(entry);
+    // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
+    unsafe {
+        let size = (*record).size & ((1 << SIZE_BITS) - 1);
+        match thread {
+            Some(thread) => freed_by(thread, process, record, number, size),
+            None => thread::with_orphan(process, |thread| {
+                freed_by(thread, process, record, number, size);
+            }),
+        }
+        Some(size)
+    }
+}
+
+/// # Safety
+/// The state is the calling thread's, `owner` a record of this process.
+#[inline(always)]
+unsafe fn freed_by(
+    thread: &Thread,
+    process: &Process,
+    owner: *mut SiteRecord,
+    number: u64,
+    bytes: u64,
+) {
+    // SAFETY: as the caller promises; what belongs to another thread is only read.
+    unsafe {
+        let live = &mut *thread.live();
+        let of = (*behind(owner)).thread;
+        let (record, clock, stamps) = if of == thread.number() {
+            (owner, live.clock, live.stamps)
+        } else {
+            let Some((record, other)) = mirror(thread, process, owner, of) else {
+                process.recording.lose(Loss::NotFollowed, 1);
+                return;
+            };
+            (
+                record,
+                (&raw const (*other).clock).read_volatile(),
+                (*other).stamps,
+            )
+        };
+        let age = clock::age(clock, number);
+        keep_share(record, process.total.epoch());
+        let counts = behind(record);
+        arch::add(&raw mut (*counts).frees, 1);
+        if age == 0 && record == owner {
+            arch::add(&raw mut (*counts).temporary, 1);
+        }
+        let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        if clock::is_timed(number)
+            && let Some(stamps) = stamps.as_ref()
+        {
+            let passed = clock::ticks().saturating_sub(stamps.get(number, age));
+            let bucket = time_bucket(clock::nanoseconds(passed));
+            full |= arch::increment_saturating(&raw mut (*counts).times[bucket]);
+        }
+        if full {
+            process.recording.lose(Loss::LifetimesFull, 1);
+        }
+        arch::add((&raw mut live.bytes).cast(), bytes.wrapping_neg());
+        arch::add((&raw mut live.blocks).cast(), 1_u64.wrapping_neg());
+        if process.total.is_due(live) {
+            process.total.hand_in(live, process);
+        }
+    }
+}
+
+/// The calling thread's own record of another thread's site, and the other's state.
+///
+/// # Safety
+/// As [`freed_by`].
+#[inline(never)]
+unsafe fn mirror(
+    thread: &Thread,
+    process: &Process,
+    owner: *mut SiteRecord,
+    of: u32,
+) -> Option<(*mut SiteRecord, *const LiveThread)> {
+    // SAFETY: as the caller promises; a record's key never changes.
+    unsafe {
+        let key = owner.cast::<u64>();
+        let frames = Frames {
+            first: *key,
+            second: *key.add(1),
+        };
+        let record = thread::record_of(thread, process, frames, (*owner).size)?;
+        let other = process.threads.by_number(of)?;
+        Some((record, other.live()))
+    }
+}
+
+/// The bucket of [`LiveRecord::ages`].
+#[inline(always)]
+fn age_bucket(age: u64) -> usize {
+    ((u64::BITS - age.leading_zeros()) as usize).min(AGES - 1)
+}
+
+/// The bucket of [`LiveRecord::times`].
+#[inline(always)]
+fn time_bucket(ns: u64) -> usize {
+    ((u64::BITS - (ns >> SHORTEST_TIME_LOG2).leading_zeros()) as usize).min(TIMES - 1)
+}
+
+/// The block of the program's own allocator is about to be freed.
+///
+/// # Safety
+/// As [`died`].
+pub(crate) unsafe fn died_custom(block: *mut c_void) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        died_in(&CUSTOM, block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_powers_of_two() {
+        assert_eq!([0, 1, 2, 3, 4, 7, 8].map(age_bucket), [0, 1, 2, 2, 3, 3, 4]);
+        assert_eq!(age_bucket((1 << 24) - 1), 24);
+        assert_eq!([1 << 24, u64::MAX].map(age_bucket), [25, 25]);
+        assert_eq!(
+            [0, 1023, 1024, 2047, 2048].map(time_bucket),
+            [0, 0, 1, 1, 2]
+        );
+        assert_eq!([1 << 39, u64::MAX].map(time_bucket), [TIMES - 1; 2]);
+    }
+}

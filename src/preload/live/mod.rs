@@ -1,0 +1,114 @@
+//! The live heap: follows each block from its allocation until it is freed.
+//!
+//! Off by default; then nothing of it is on the way of an allocation, and `free` costs one jump more.
+//!
+//! - [`shadow`]: from a block's address to its site and the moment of its birth. No byte of the block
+//!   itself is used.
+//! - [`count`]: what an allocation and a free change in the site's record.
+//! - [`clock`]: the moments, in allocations of the thread and in time.
+//! - [`total`]: live bytes of the whole process and their peak.
+//! - [`timeline`]: how these changed as the program ran.
+//! - [`hooks`]: `free` and `realloc`.
+//!
+//! Every counter has one writer: the thread that owns the record. A thread that frees a block of
+//! another's site counts that in a record of its own for the same site, and readers add them up. So
+//! nothing here needs an atomic read-modify-write, but for the total of the process, now and then.
+//!
+//! May run at any moment, but for what is said to be a cold section.
+
+mod clock;
+mod count;
+pub(crate) mod hooks;
+mod shadow;
+mod timeline;
+mod total;
+
+pub(crate) use count::{Growth, born, born_here};
+pub(crate) use timeline::Timeline;
+pub(crate) use total::Total;
+
+use crate::process::Process;
+use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
+use crate::settings::settings;
+use clock::Stamps;
+
+/// What a thread's state has for this. All zeros is that of a child of fork.
+#[repr(C)]
+pub(crate) struct LiveThread {
+    /// Allocations of the thread so far; of all threads that used the state, one after another.
+    clock: u64,
+    /// Bytes that it allocated less those that it freed. May be below zero.
+    bytes: i64,
+    /// The same in blocks.
+    blocks: i64,
+    /// `bytes` when they were last handed in to [`Total`], and the process's total at that time.
+    handed_in: i64,
+    total: i64,
+    /// Invariant: null, or a mapping that is never unmapped.
+    stamps: *mut Stamps,
+    /// Frees of blocks that were not followed.
+    unknown_frees: u64,
+}
+
+/// Sums over all threads.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sums {
+    pub(crate) allocations: u64,
+    pub(crate) bytes: i64,
+    pub(crate) blocks: i64,
+    pub(crate) unknown_frees: u64,
+}
+
+impl LiveThread {
+    /// Has the thread's clock its memory? Cold section.
+    pub(crate) fn begin(&mut self) {
+        if settings().live && self.stamps.is_null() {
+            self.stamps = Stamps::map();
+        }
+    }
+
+    /// Adds what a thread has counted.
+    ///
+    /// # Safety
+    /// `thread` can be read. Its thread may go on counting.
+    pub(crate) unsafe fn add_to(thread: *const Self, sums: &mut Sums) {
+        // SAFETY: as the caller promises; words are read whole.
+        unsafe {
+            sums.allocations += (&raw const (*thread).clock).read_volatile();
+            sums.bytes += (&raw const (*thread).bytes).read_volatile();
+            sums.blocks += (&raw const (*thread).blocks).read_volatile();
+            sums.unknown_frees += (&raw const (*thread).unknown_frees).read_volatile();
+        }
+    }
+}
+
+/// Are blocks followed? Call it only in a program that is profiled.
+#[inline(always)]
+pub(crate) fn is_on() -> bool {
+    settings().live
+}
+
+/// Is a block of this function (see [`SIZE_BITS`]) followed? Those of functions hooked by name are not:
+/// the call is recorded before it is made.
+#[inline(always)]
+fn is_followed(size: u64) -> bool {
+    ((size >> SIZE_BITS) as usize) < FUNCTION_NAMES.len()
+}
+
+/// Prepares a process, before its first allocation is recorded. Cold section.
+pub(crate) fn begin(process: &Process) {
+    if !is_on() {
+        return;
+    }
+    clock::calibrate();
+    shadow::begin();
+    process.timeline.begin();
+    hooks::begin();
+}
+
+/// Writes what is known at the end into the header. Cold section.
+pub(crate) fn finish(process: &Process) {
+    if is_on() {
+        process.timeline.last(process);
+    }
+}
