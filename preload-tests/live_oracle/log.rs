@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Bytes in front of the first record, and of a record.
 const HEADER: usize = 4096;
-const RECORD: usize = 56;
+const RECORD: usize = 64;
 
 /// The first function that frees; those before it allocate, numbered as in the recording.
 pub(crate) const FIRST_FREE: u32 = 16;
@@ -32,6 +32,8 @@ pub(crate) struct Event {
     pub(crate) thread: u32,
     /// Which function was called.
     pub(crate) function: u32,
+    /// When, in nanoseconds.
+    pub(crate) ns: u64,
 }
 
 /// Reads the log of a process that has ended.
@@ -62,5 +64,6 @@ fn event(record: &[u8; RECORD]) -> Event {
         allocations: word(40),
         thread: half(48),
         function: half(52),
+        ns: word(56),
     }
 }

@@ -1,7 +1,7 @@
 //! The same figures as a recording has them.
 
 use super::figures::{Key, Sites};
-use super::format::layout::AGES;
+use super::format::layout::{AGES, TIMES};
 use super::format::loss::LOSSES;
 use super::format::reader::{LiveTotals, Recording, Site};
 use std::collections::{BTreeMap, HashMap};
@@ -14,8 +14,8 @@ pub(crate) struct Recorded {
     pub(crate) totals: LiveTotals,
     /// Allocations by thread, in rising order of the counts.
     pub(crate) by_thread: Vec<u64>,
-    /// Frees that are in the lifetimes by time.
-    pub(crate) times: u64,
+    /// Freed blocks by age in time, of one block in sixteen.
+    pub(crate) times: [u64; TIMES],
     /// Honesty counters that are not 0, in words.
     pub(crate) losses: Vec<String>,
 }
@@ -28,7 +28,7 @@ pub(crate) fn read(bytes: &[u8]) -> Recorded {
     let mut sites = Sites::new();
     let mut at_peak = HashMap::new();
     let mut by_thread: BTreeMap<u32, u64> = BTreeMap::new();
-    let mut times = 0;
+    let mut times = [0; TIMES];
     for site in recording.sites() {
         let key = key(&recording, &site);
         let live = site.live.expect("blocks were followed");
@@ -44,7 +44,9 @@ pub(crate) fn read(bytes: &[u8]) -> Recorded {
         }
         *at_peak.entry(key).or_default() += live.at_peak;
         *by_thread.entry(site.thread).or_default() += site.count;
-        times += live.times.iter().copied().map(u64::from).sum::<u64>();
+        for (time, more) in times.iter_mut().zip(live.times) {
+            *time += u64::from(more);
+        }
     }
     let mut by_thread: Vec<u64> = by_thread.into_values().filter(|&calls| calls > 0).collect();
     by_thread.sort_unstable();

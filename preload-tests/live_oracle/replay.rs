@@ -1,7 +1,7 @@
 //! Replays a log: what the figures have to be, from the words of their definitions alone.
 
 use super::figures::{Figures, Key, Sites};
-use super::format::layout::AGES;
+use super::format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES};
 use super::log::{Event, FIRST_FREE, REALLOCS};
 use std::collections::HashMap;
 
@@ -12,6 +12,8 @@ struct Block {
     thread: u32,
     /// Its number among the allocations of its thread.
     number: u64,
+    /// When it was allocated.
+    ns: u64,
 }
 
 /// What one event did.
@@ -32,6 +34,7 @@ struct Heap {
     /// Frees of blocks of which no allocation was seen.
     unknown_frees: u64,
     sites: Sites,
+    times: [u64; TIMES],
 }
 
 /// A log's outcome.
@@ -40,6 +43,8 @@ pub(crate) struct Replay {
     /// Most live bytes after any event.
     pub(crate) peak_bytes: u64,
     pub(crate) unknown_frees: u64,
+    /// Freed blocks by age in time.
+    pub(crate) times: [u64; TIMES],
     /// Allocations by thread, in rising order of the counts.
     pub(crate) by_thread: Vec<u64>,
 }
@@ -47,6 +52,13 @@ pub(crate) struct Replay {
 /// Age 0 is bucket 0, and bucket k has the ages from 2^(k-1) to 2^k - 1.
 fn bucket(age: u64) -> usize {
     (0..AGES - 1).find(|&k| age < 1 << k).unwrap_or(AGES - 1)
+}
+
+/// Bucket 0 ends at `1 << SHORTEST_TIME_LOG2` nanoseconds, each next one at twice as many.
+fn time_bucket(ns: u64) -> usize {
+    (0..TIMES - 1)
+        .find(|&k| ns >> SHORTEST_TIME_LOG2 < 1 << k)
+        .unwrap_or(TIMES - 1)
 }
 
 impl Heap {
@@ -60,7 +72,7 @@ impl Heap {
         if event.old != 0 && dies {
             old = self.blocks.remove(&event.old);
             match old {
-                Some(block) => self.died(&block, event.thread),
+                Some(block) => self.died(&block, event),
                 None => self.unknown_frees += 1,
             }
             change.died = old.map(|block| block.key);
@@ -71,12 +83,13 @@ impl Heap {
         change
     }
 
-    fn died(&mut self, block: &Block, by: u32) {
+    fn died(&mut self, block: &Block, event: &Event) {
         let figures = self.sites.entry(block.key).or_default();
         let age = self.made[&block.thread] - block.number;
         figures.frees += 1;
-        figures.temporary += u64::from(by == block.thread && age == 0);
+        figures.temporary += u64::from(event.thread == block.thread && age == 0);
         figures.ages[bucket(age)] += 1;
+        self.times[time_bucket(event.ns - block.ns)] += 1;
         self.bytes -= block.key.size;
     }
 
@@ -102,6 +115,7 @@ impl Heap {
             key,
             thread: event.thread,
             number: *made,
+            ns: event.ns,
         };
         let two = self.blocks.insert(event.result, block);
         assert!(two.is_none(), "a block was handed out twice: {event:?}");
@@ -124,6 +138,7 @@ pub(crate) fn replay(events: &[Event]) -> Replay {
         sites: heap.sites,
         peak_bytes,
         unknown_frees: heap.unknown_frees,
+        times: heap.times,
         by_thread,
     }
 }
@@ -178,6 +193,7 @@ mod tests {
                 allocations: *made,
                 thread,
                 function,
+                ns: 0,
             }
         };
         calls.iter().map(event).collect()
@@ -196,6 +212,8 @@ mod tests {
     fn ages_are_in_powers_of_two() {
         let ages = [0, 1, 2, 3, 4, 7, 8, (1 << 24) - 1, 1 << 24, 1 << 40];
         assert_eq!(ages.map(bucket), [0, 1, 2, 2, 3, 3, 4, 24, 25, 25]);
+        let times = [0, 1023, 1024, 2047, 2048, 1 << 62];
+        assert_eq!(times.map(time_bucket), [0, 0, 1, 1, 2, TIMES - 1]);
     }
 
     #[test]

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <unwind.h>
 
@@ -38,6 +39,7 @@ struct record {
     /* From 1, in the order of their first event. */
     uint32_t thread;
     uint32_t function;
+    uint64_t ns;
 };
 #define CAPACITY (64ul << 20)
 struct log { uint64_t used; uint64_t reserved[511]; struct record records[CAPACITY]; };
@@ -131,11 +133,14 @@ static void record(enum function function, void *old, void *result, size_t reque
     if (!self.number) self.number = ++threads;
     if (result) self.allocations++;
     if (events->used == CAPACITY) _exit(98);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
     struct walk walk = {(uint64_t)caller, (uint64_t)caller, 0};
     if (is_in_new(walk.from)) _Unwind_Backtrace(step, &walk);
     events->records[events->used] = (struct record){
         (uint64_t)old, (uint64_t)result, requested, result ? next_usable_size(result) : 0, walk.found,
-        self.allocations, self.number, function};
+        self.allocations, self.number, function,
+        (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec};
     __atomic_store_n(&events->used, events->used + 1, __ATOMIC_RELEASE);
     errno = error;
 }
