@@ -38,13 +38,13 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
-use crate::live;
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
     OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_STACK_HI, OFFSET_STACK_HI_16, OFFSET_STACK_LEN,
     OFFSET_STACK_LO,
 };
 use crate::unwind::Rule;
+use crate::{live, sample};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -55,7 +55,9 @@ pub(crate) static RECORD: AtomicPtr<c_void> = AtomicPtr::new(record as *mut c_vo
 
 /// Chooses the path, before the first allocation is recorded.
 pub(crate) fn begin() {
-    if live::is_on() {
+    if sample::is_on() {
+        RECORD.store(sample::record as *mut c_void, Relaxed);
+    } else if live::is_on() {
         RECORD.store(record_and_follow as *mut c_void, Relaxed);
     }
 }

@@ -55,6 +55,7 @@ mod patch;
 mod process;
 mod real;
 mod recording;
+mod sample;
 mod settings;
 mod sites;
 mod stack;

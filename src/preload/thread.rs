@@ -13,6 +13,7 @@ use crate::process;
 use crate::process::Process;
 use crate::record::layout::{SiteRecord, ThreadRecord};
 use crate::record::loss::Loss;
+use crate::sample::{self, Sampler};
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
 use crate::{arch, confined, lifecycle, live, patch, stack, sys, verify};
@@ -42,6 +43,7 @@ pub(crate) struct Thread {
     /// From 1; what the recording knows the state by.
     number: u32,
     live: UnsafeCell<LiveThread>,
+    sampler: UnsafeCell<Sampler>,
     /// What the recording says of the state; null when there was no room.
     record: *mut ThreadRecord,
     next: *const Thread,
@@ -77,7 +79,7 @@ pub(crate) unsafe fn record(
 ) {
     let given = (block, growth);
     let word = arch::thread_word();
-    if word > BUSY {
+    if word > BUSY && !sample::is_on() {
         // SAFETY: the word is the address of this thread's state, and the table is this thread's.
         // `entry` lies in the thread's own stack, which is readable from there to its end.
         unsafe {
@@ -148,10 +150,15 @@ unsafe fn record_elsewhere(
     };
     // SAFETY: `entry` is readable, as the caller promises; the state is this thread's.
     unsafe {
+        if sample::is_on() && !(*thread.sampler.get()).takes(size) {
+            live::pass(thread, size);
+            return;
+        }
         let frames = if verify::is_on() {
             verify::walk(process, entry, bp)
         } else {
-            if thread.stack_len == 0 {
+            // Where only a sample is recorded, each allocation leaves the hot path at its first test.
+            if thread.stack_len == 0 && !sample::is_on() {
                 thread.find_stack(entry as usize);
             }
             careful_walk(entry, bp)
@@ -274,6 +281,9 @@ pub(crate) const OFFSET_STACK_LO: usize = offset_of!(Thread, stack_lo);
 pub(crate) const OFFSET_STACK_LEN: usize = offset_of!(Thread, stack_len);
 pub(crate) const OFFSET_STACK_HI: usize = offset_of!(Thread, stack_hi);
 pub(crate) const OFFSET_STACK_HI_16: usize = offset_of!(Thread, stack_hi_16);
+pub(crate) const OFFSET_COUNTDOWN: usize =
+    offset_of!(Thread, sampler) + offset_of!(Sampler, countdown);
+pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OFFSET_CLOCK;
 pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
 pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 

@@ -13,7 +13,7 @@ use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::thread::{self, Thread};
 use crate::unwind::Frames;
-use crate::{arch, real};
+use crate::{arch, real, sample};
 use core::ffi::c_void;
 
 /// log2 of the distance of two records in the recording; a shadow has room for 2^24 of them.
@@ -88,12 +88,11 @@ pub(crate) unsafe fn born(
     // SAFETY: as the caller promises; see the top of the file for signal handlers.
     unsafe {
         let size = (*record).size;
-        let live = thread.live();
-        arch::add(&raw mut (*live).clock, 1);
         if !is_followed(size) {
             arch::increment_count(record);
             return;
         }
+        pass(thread, size);
         keep_share(record, process.total.epoch());
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
@@ -112,6 +111,18 @@ pub(crate) unsafe fn born(
             arch::add(&raw mut (*behind(record)).copied, growth.0 >> 1);
         }
         follow(thread, process, shadow, (record, bytes), block as usize);
+    }
+}
+
+/// Lets the thread's clock go on by one allocation.
+///
+/// # Safety
+/// The state is the calling thread's.
+#[inline(always)]
+pub(crate) unsafe fn pass(thread: &Thread, size: u64) {
+    if is_followed(size) {
+        // SAFETY: as the caller promises.
+        unsafe { arch::add(&raw mut (*thread.live()).clock, 1) };
     }
 }
 
@@ -142,7 +153,7 @@ unsafe fn follow(
         if !shadow.put(block, site << clock::NUMBER_BITS | number) {
             process.recording.lose(Loss::NotFollowed, 1);
         }
-        arch::add((&raw mut (*live).bytes).cast(), bytes);
+        arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
         arch::add((&raw mut (*live).blocks).cast(), 1);
         let live = &mut *live;
         if process.total.is_due(live) {
@@ -259,7 +270,8 @@ unsafe fn freed_by(
         if full {
             process.recording.lose(Loss::LifetimesFull, 1);
         }
-        arch::add((&raw mut live.bytes).cast(), bytes.wrapping_neg());
+        let weight = sample::weight(bytes);
+        arch::add((&raw mut live.bytes).cast(), weight.wrapping_neg());
         arch::add((&raw mut live.blocks).cast(), 1_u64.wrapping_neg());
         if process.total.is_due(live) {
             process.total.hand_in(live, process);

@@ -7,7 +7,7 @@
 
 use super::count::{Growth, count_free, died, put_back, take};
 use crate::record::layout::SIZE_BITS;
-use crate::{arch, hooks, real, thread};
+use crate::{arch, hooks, real, sample, thread};
 use core::ffi::c_void;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -48,6 +48,12 @@ pub(crate) unsafe extern "C" fn realloc(
     unsafe {
         let bytes = size & ((1 << SIZE_BITS) - 1);
         let known = if old.is_null() { 0 } else { take(old) };
+        // Whether a block grew must not depend on whether it had been sampled.
+        let usable = if known == 0 && sample::is_on() && !old.is_null() {
+            Some(real::malloc_usable_size(old) as u64)
+        } else {
+            None
+        };
         let block = real::realloc(old, bytes as usize);
         if block.is_null() && (bytes != 0 || old.is_null()) {
             put_back(old, known);
@@ -62,7 +68,7 @@ pub(crate) unsafe extern "C" fn realloc(
             // Of size 0: it was freed.
             return block;
         }
-        let growth = match old_bytes.filter(|&old_bytes| bytes > old_bytes) {
+        let growth = match old_bytes.or(usable).filter(|&old_bytes| bytes > old_bytes) {
             Some(_) if block == old => Growth::by_copying(0),
             Some(old_bytes) => Growth::by_copying(old_bytes),
             None => Growth::NONE,

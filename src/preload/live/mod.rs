@@ -23,7 +23,7 @@ mod shadow;
 mod timeline;
 mod total;
 
-pub(crate) use count::{Growth, born, born_here};
+pub(crate) use count::{Growth, born, born_here, pass};
 pub(crate) use timeline::Timeline;
 pub(crate) use total::Total;
 
@@ -31,6 +31,7 @@ use crate::process::Process;
 use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
 use crate::settings::settings;
 use clock::Stamps;
+use core::mem::offset_of;
 
 /// What a thread's state has for this. All zeros is that of a child of fork.
 #[repr(C)]
@@ -60,6 +61,9 @@ pub(crate) struct Sums {
 }
 
 impl LiveThread {
+    /// Where the thread's clock lies.
+    pub(crate) const OFFSET_CLOCK: usize = offset_of!(Self, clock);
+
     /// Has the thread's clock its memory? Cold section.
     pub(crate) fn begin(&mut self) {
         if settings().live && self.stamps.is_null() {
