@@ -11,6 +11,7 @@
 //! | [`recorded`], [`format`] | read the same figures from the recording |
 //! | [`figures`] | what is compared |
 //! | [`programs`] | random programs and real ones |
+//! | [`life`] | blocks that outlive their thread, or are inherited |
 //! | [`races`] | blocks that threads pass to each other, without the oracle, whose mutex would keep order |
 //! | [`memory`] | what following blocks costs in memory, and that it does not move them |
 //!
@@ -18,6 +19,7 @@
 
 mod figures;
 mod format;
+mod life;
 mod log;
 mod memory;
 mod programs;

@@ -35,6 +35,13 @@ fn random_programs_with_whole_stacks_agree() {
 }
 
 #[test]
+fn random_programs_that_leave_the_hot_path_agree() {
+    // The verifier has each stack walked by the longer way.
+    let run = random(&[22, 3, 5000]).env("SKIP_HEAP_VERIFY", "1/1");
+    compare(run, 8_000, EXACT);
+}
+
+#[test]
 fn random_programs_whose_threads_come_and_go_agree() {
     let allowed = Allowed {
         ended_threads: true,
@@ -138,6 +145,23 @@ fn the_cpp_compiler_agrees() {
 fn the_cpp_compiler_agrees_at_length() {
     let (run, _folder) = compiler("live_headers.cpp");
     compare(run, 500_000, WRAPPERS);
+}
+
+#[test]
+fn node_agrees() {
+    let script = "const { Worker } = require('worker_threads'); let left = 3;\n\
+        for (let i = 0; i < 3; i++) new Worker(`const m = {}; for (let i = 0; i < 3000; i++)\n\
+        m['k' + i] = Buffer.alloc(i % 500).toString('hex'); console.log(JSON.stringify(m).length);`, \
+        { eval: true });";
+    let allowed = Allowed {
+        ended_threads: true,
+        ..WRAPPERS
+    };
+    compare(
+        Run::plain("/usr/bin/node").args(&["-e", script]),
+        10_000,
+        allowed,
+    );
 }
 
 /// Runs redis-server under redis-benchmark.
