@@ -1,6 +1,6 @@
 /* What following blocks costs in memory, and whether it moves them.
  *
- * live_memory tiny BLOCKS SIZE   allocates and prints the resident memory in pages
+ * live_memory blocks COUNT SIZE  fills blocks and prints the resident memory in pages
  * live_memory layout SEED        prints where random blocks lie and how much of each is usable
  */
 #include "fixture.h"
@@ -25,10 +25,11 @@ static long resident(void) {
     return pages;
 }
 
-static int tiny(size_t blocks, size_t size) {
-    for (size_t i = 0; i < blocks; i++) {
+static int blocks(size_t count, size_t size) {
+    for (size_t i = 0; i < count; i++) {
         void *block = malloc(size);
         if (!block) abort();
+        memset(block, 1, size);
         KEEP(block);
     }
     printf("%ld\n", resident());
@@ -61,7 +62,7 @@ static int layout(uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 4 && !strcmp(argv[1], "tiny")) return tiny(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+    if (argc == 4 && !strcmp(argv[1], "blocks")) return blocks(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
     if (argc == 3 && !strcmp(argv[1], "layout")) return layout(strtoull(argv[2], NULL, 10));
     return 2;
 }

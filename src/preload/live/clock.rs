@@ -25,7 +25,7 @@ const STEP: u32 = 4;
 /// Levels: the last one reaches back 2^32 allocations.
 const LEVELS: u32 = 6;
 /// Bits of an allocation's number that a shadow has room for.
-pub(super) const NUMBER_BITS: u32 = 40;
+pub(super) const NUMBER_BITS: u32 = 38;
 const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The times of a thread's allocations, in ticks.

@@ -7,6 +7,7 @@
 //! May run at any moment.
 
 use super::shadow::{BLOCKS, CUSTOM, Shadow};
+use super::table::ENTRY_BITS;
 use super::{LiveThread, clock, is_followed};
 use crate::process::{self, Process};
 use crate::record::layout::*;
@@ -20,7 +21,8 @@ use core::ffi::c_void;
 const RECORD_LOG2: u32 = 6;
 const _: () = assert!(LIVE_SITE_LEN.is_multiple_of(1 << RECORD_LOG2));
 const _: () = assert!(LIVE_SITES_START.is_multiple_of(1 << RECORD_LOG2));
-const _: () = assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (64 - clock::NUMBER_BITS));
+const _: () =
+    assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (ENTRY_BITS - clock::NUMBER_BITS));
 
 /// What realloc did to the block that it gave: nothing, or it made it larger.
 #[derive(Clone, Copy)]
@@ -96,21 +98,28 @@ pub(crate) unsafe fn born(
         keep_share(record, process.total.epoch());
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
-        let shadow = if size >> SIZE_BITS == CUSTOM_FUNCTION {
-            &CUSTOM
+        let (shadow, usable) = if size >> SIZE_BITS == CUSTOM_FUNCTION {
+            // Nothing is known of how the program lays out its blocks.
+            (&CUSTOM, 0)
         } else {
             let usable = real::malloc_usable_size(block) as u64;
             arch::add(
                 &raw mut (*behind(record)).slack,
                 usable.saturating_sub(bytes),
             );
-            &BLOCKS
+            (&BLOCKS, usable)
         };
         if growth.0 != 0 {
             arch::add(&raw mut (*behind(record)).grown, 1);
             arch::add(&raw mut (*behind(record)).copied, growth.0 >> 1);
         }
-        follow(thread, process, shadow, (record, bytes), block as usize);
+        follow(
+            thread,
+            process,
+            shadow,
+            (record, bytes),
+            (block as usize, usable),
+        );
     }
 }
 
@@ -134,7 +143,7 @@ unsafe fn follow(
     process: &Process,
     shadow: &Shadow,
     (record, bytes): (*mut SiteRecord, u64),
-    block: usize,
+    (block, usable): (usize, u64),
 ) {
     // SAFETY: the state is this thread's; a child of a handler that forked finds no stamps.
     unsafe {
@@ -150,7 +159,7 @@ unsafe fn follow(
             }
         }
         let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
-        if !shadow.put(block, site << clock::NUMBER_BITS | number) {
+        if !shadow.put(block, usable, site << clock::NUMBER_BITS | number) {
             process.recording.lose(Loss::NotFollowed, 1);
         }
         arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
@@ -188,9 +197,14 @@ pub(super) fn take(block: *mut c_void) -> u64 {
 }
 
 /// Puts a block back that was not freed after all.
-pub(super) fn put_back(block: *mut c_void, entry: u64) {
+///
+/// # Safety
+/// The block is the caller's.
+pub(super) unsafe fn put_back(block: *mut c_void, entry: u64) {
     if entry != 0 {
-        BLOCKS.put(block as usize, entry);
+        // SAFETY: as the caller promises.
+        let usable = unsafe { real::malloc_usable_size(block) } as u64;
+        BLOCKS.put(block as usize, usable, entry);
     }
 }
 

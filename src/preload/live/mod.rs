@@ -20,6 +20,7 @@ mod clock;
 mod count;
 pub(crate) mod hooks;
 mod shadow;
+mod table;
 mod timeline;
 mod total;
 
