@@ -45,6 +45,9 @@ mod limits;
 mod live_oracle;
 mod modules;
 mod oracle;
+#[path = "../src/record/mod.rs"]
+#[allow(dead_code)] // Tests read only part of what the tool reads.
+mod record;
 mod settings;
 mod stacks;
 mod support;

@@ -31,7 +31,7 @@ fn random_programs_with_threads_agree() {
 #[test]
 fn random_programs_with_whole_stacks_agree() {
     let run = random(&[21, 3, 10_000]).env("SKIP_HEAP_STACK_DEPTH", "full");
-    compare(run, 20_000, EXACT);
+    compare(run, 15_000, EXACT);
 }
 
 #[test]

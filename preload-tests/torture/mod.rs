@@ -14,6 +14,7 @@ mod loader;
 mod real_programs;
 mod stacks;
 mod threads;
+mod whole_stacks;
 
 use crate::support::{Outcome, Run};
 

@@ -44,7 +44,7 @@ use crate::thread::{
     OFFSET_STACK_LO,
 };
 use crate::unwind::Rule;
-use crate::{live, sample};
+use crate::{deep, live, sample};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -55,11 +55,16 @@ pub(crate) static RECORD: AtomicPtr<c_void> = AtomicPtr::new(record as *mut c_vo
 
 /// Chooses the path, before the first allocation is recorded.
 pub(crate) fn begin() {
-    if sample::is_on() {
-        RECORD.store(sample::record as *mut c_void, Relaxed);
+    let path: unsafe extern "C" fn() = if sample::is_on() {
+        sample::record
+    } else if deep::is_on() {
+        deep::record
     } else if live::is_on() {
-        RECORD.store(record_and_follow as *mut c_void, Relaxed);
-    }
+        record_and_follow
+    } else {
+        record
+    };
+    RECORD.store(path as *mut c_void, Relaxed);
 }
 
 // Labels are numbers: the tens say what, the units of which frame.

@@ -43,6 +43,7 @@ mod symbolize;
 mod arch;
 mod cold_stack;
 mod confined;
+mod deep;
 mod elf;
 mod exit_report;
 mod heap;

@@ -263,9 +263,11 @@ fn end_of_process(handlers_run: bool) {
     {
         return;
     }
+    let here = 0_u64;
+    let sp = (&raw const here) as usize;
     thread::cold_section(|| {
         process.threads.name_all();
-        live::finish(process);
+        live::finish(process, sp);
     });
     process.recording.finish();
     thread::cold_section(|| exit_report::write(process));

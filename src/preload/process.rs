@@ -6,6 +6,7 @@
 //! May run at any moment.
 
 use crate::cold_stack::ColdStacks;
+use crate::deep::Nodes;
 use crate::heap::{Heap, SpinLock};
 use crate::live::{self, Timeline, Total};
 use crate::recording::Recording;
@@ -33,6 +34,7 @@ pub(crate) struct Process {
     pub(crate) cold_stacks: ColdStacks,
     pub(crate) heap: Heap,
     pub(crate) recording: Recording,
+    pub(crate) nodes: Nodes,
     pub(crate) threads: Pool,
     pub(crate) registry: AtomicPtr<Registry>,
     pub(crate) rules_lock: SpinLock,

@@ -80,6 +80,7 @@ pub(crate) struct Recording {
     notes: UnsafeCell<Appender>,
     functions: UnsafeCell<Appender>,
     threads: UnsafeCell<Appender>,
+    leaks: UnsafeCell<Appender>,
     path: UnsafeCell<[u8; PATH_LEN]>,
     /// Empty without one.
     predecessor: UnsafeCell<[u8; PATH_LEN]>,
@@ -391,6 +392,37 @@ impl Recording {
             })
     }
 
+    /// Adds the unreachable blocks by site (offset of its record), and says that they were looked for.
+    pub(crate) fn add_leaks(&self, leaks: impl Iterator<Item = (u64, u64)>) {
+        for (site, blocks) in leaks {
+            let record = LeakRecord { site, blocks };
+            // SAFETY: a leak's record is sixteen bytes without padding.
+            let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<LeakRecord>()]>() };
+            if self.append(&self.leaks, CHUNK_LEAKS, &[bytes]).is_err() {
+                self.lose(Loss::RecordingFull, 1);
+                return;
+            }
+        }
+        if let Some(header) = self.header() {
+            // SAFETY: the header's page is mapped; the field is written here and in `create` only.
+            unsafe {
+                AtomicU32::from_ptr(&raw mut (*header).flags).fetch_or(LEAK_CHECKED, Release)
+            };
+        }
+    }
+
+    /// Is every live block followed, as far as is known?
+    pub(crate) fn follows_all(&self) -> bool {
+        self.header().is_some_and(|header| {
+            // SAFETY: the header's page is mapped; counters are read whole.
+            unsafe {
+                let losses = (&raw const (*header).losses).read_volatile();
+                let stopped = (&raw const (*header).control).read_volatile();
+                (*header).forked == 0 && stopped == 0 && losses == [0; LOSS_SLOTS]
+            }
+        })
+    }
+
     /// Start of the recording in memory; null without one.
     #[inline(always)]
     pub(crate) fn base(&self) -> *mut u8 {
@@ -489,6 +521,11 @@ impl Recording {
                 AtomicU64::from_ptr(counter).fetch_add(n, Relaxed);
             }
         }
+    }
+
+    /// The address of a place in the recording.
+    pub(crate) fn at(&self, offset: u64) -> *mut u8 {
+        self.base.load(Acquire).wrapping_add(offset as usize)
     }
 
     /// Marks the orderly end of the process. A confined one is not asked for the time, which may take a

@@ -10,6 +10,7 @@
 //! and the child go on in the middle of a search: table and index read as zeros there, which is a
 //! search that ends without a site.
 
+use crate::deep;
 use crate::process::Process;
 use crate::record::PAGE;
 use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, SiteRecord};
@@ -30,6 +31,8 @@ pub(crate) struct Table {
     index: *mut u64,
     mask: usize,
     used: usize,
+    /// What of a record's second word a site is known by: all of it, or of whole stacks, the upper half.
+    known_by: u64,
     /// Where the next record goes, and the bytes from there to the end of the chunk.
     next: *mut u8,
     room: usize,
@@ -81,7 +84,7 @@ impl Table {
                 if word as u16 == tag(hash) {
                     let record = (word >> 16) as *mut u64;
                     if *record == frames.first
-                        && *record.add(1) == frames.second
+                        && *record.add(1) & self.known_by == frames.second
                         && *record.add(2) == size
                     {
                         return record.cast();
@@ -100,6 +103,7 @@ impl Table {
 
     /// Makes the first index. Cold section.
     pub(crate) fn begin(&mut self) -> Result<(), Full> {
+        self.known_by = if deep::is_on() { !0 << 32 } else { !0 };
         if self.index.is_null() {
             self.grow(FIRST_SLOTS)
         } else {
@@ -107,7 +111,25 @@ impl Table {
         }
     }
 
-    /// Makes the record of a site, with a count of 0. Cold section.
+    /// The same for frames as a record has them.
+    ///
+    /// # Safety
+    /// As [`Self::find`].
+    pub(crate) unsafe fn find_known(&self, frames: Frames, size: u64) -> *mut SiteRecord {
+        // SAFETY: as the caller promises.
+        unsafe { self.find(self.key(frames), size) }
+    }
+
+    /// What of a record's frames a site is known by.
+    fn key(&self, frames: Frames) -> Frames {
+        Frames {
+            second: frames.second & self.known_by,
+            ..frames
+        }
+    }
+
+    /// Makes the record of a site, with a count of 0. Of whole stacks `frames` has the node's id in the lower half
+    /// of the second word. Cold section.
     pub(crate) fn insert(
         &mut self,
         process: &Process,
@@ -117,7 +139,7 @@ impl Table {
     ) -> Result<*mut SiteRecord, Full> {
         // A signal handler may have made the site, or replaced the index, since the look-up.
         // SAFETY: the table is the calling thread's.
-        let known = unsafe { self.find(frames, size) };
+        let known = unsafe { self.find(self.key(frames), size) };
         if !known.is_null() {
             return Ok(known);
         }
@@ -163,7 +185,7 @@ impl Table {
             core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
         }
         self.used += 1;
-        self.put(record, hash(frames, size));
+        self.put(record, hash(self.key(frames), size));
         Ok(record)
     }
 
@@ -207,7 +229,7 @@ impl Table {
                         first: *key,
                         second: *key.add(1),
                     };
-                    self.put(record, hash(frames, *key.add(2)));
+                    self.put(record, hash(self.key(frames), *key.add(2)));
                 }
             }
         }

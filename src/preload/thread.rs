@@ -13,10 +13,10 @@ use crate::process;
 use crate::process::Process;
 use crate::record::layout::{SiteRecord, ThreadRecord};
 use crate::record::loss::Loss;
-use crate::sample::{self, Sampler};
+use crate::sample::Sampler;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, lifecycle, live, patch, stack, sys, verify};
+use crate::{arch, confined, deep, lifecycle, live, patch, sample, stack, sys, verify};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
@@ -47,6 +47,8 @@ pub(crate) struct Thread {
     /// What the recording says of the state; null when there was no room.
     record: *mut ThreadRecord,
     next: *const Thread,
+    /// Where whole stacks are recorded; the bounds of the stack are in there then, and not above.
+    last_stack: *mut deep::Last,
 }
 
 /// Records one allocation of `size` bytes (with the function's index above, see
@@ -61,23 +63,31 @@ pub(crate) unsafe extern "C" fn record_rest(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
+    let given = Given {
+        block,
+        growth: Growth::NONE,
+    };
     // SAFETY: as the caller promises.
-    unsafe { record(size, entry, bp, block, Growth::NONE) };
+    unsafe { record(size, entry, bp, given) };
     block
+}
+
+/// What an allocation gave.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    pub(crate) block: *mut c_void,
+    pub(crate) growth: Growth,
 }
 
 /// The same, with what realloc did to the block.
 ///
 /// # Safety
 /// As [`record_rest`].
-pub(crate) unsafe fn record(
-    size: u64,
-    entry: *const u64,
-    bp: u64,
-    block: *mut c_void,
-    growth: Growth,
-) {
-    let given = (block, growth);
+pub(crate) unsafe fn record(size: u64, entry: *const u64, bp: u64, given: Given) {
+    if deep::is_on() {
+        // SAFETY: as the caller promises.
+        return unsafe { deep::record_given(size, entry, bp, given) };
+    }
     let word = arch::thread_word();
     if word > BUSY && !sample::is_on() {
         // SAFETY: the word is the address of this thread's state, and the table is this thread's.
@@ -96,14 +106,17 @@ pub(crate) unsafe fn record(
 }
 
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
+///
+/// # Safety
+/// As [`record_rest`]; `word` is the calling thread's.
 #[cold]
 #[inline(never)]
-unsafe fn record_elsewhere(
+pub(crate) unsafe fn record_elsewhere(
     word: usize,
     size: u64,
     entry: *const u64,
     bp: u64,
-    given: (*mut c_void, Growth),
+    given: Given,
 ) {
     if word == BUSY {
         return;
@@ -154,6 +167,10 @@ unsafe fn record_elsewhere(
             live::pass(thread, size);
             return;
         }
+        if deep::is_on() {
+            deep::record_rest(thread, size, entry, bp, given);
+            return;
+        }
         let frames = if verify::is_on() {
             verify::walk(process, entry, bp)
         } else {
@@ -172,12 +189,7 @@ unsafe fn record_elsewhere(
 /// # Safety
 /// The state is the calling thread's, and `block` is what the allocation gave.
 #[inline]
-unsafe fn count(
-    thread: &Thread,
-    frames: Frames,
-    size: u64,
-    (block, growth): (*mut c_void, Growth),
-) {
+unsafe fn count(thread: &Thread, frames: Frames, size: u64, given: Given) {
     // SAFETY: the table is this thread's, and so are the records that it finds.
     unsafe {
         let mut record = (*thread.sites.get()).find(frames, size);
@@ -198,8 +210,20 @@ unsafe fn count(
                 }
             }
         }
+        count_at(thread, record, given);
+    }
+}
+
+/// Counts an allocation of the site whose record this is.
+///
+/// # Safety
+/// The state is the calling thread's, and the record one of its table; `given` is what the allocation gave.
+#[inline(always)]
+pub(crate) unsafe fn count_at(thread: &Thread, record: *mut SiteRecord, given: Given) {
+    // SAFETY: as the caller promises.
+    unsafe {
         if live::is_on() {
-            live::born(thread, record, block, growth);
+            live::born(thread, record, given.block, given.growth);
         } else {
             arch::increment_count(record);
         }
@@ -239,7 +263,7 @@ pub(crate) unsafe fn record_of(
     size: u64,
 ) -> Option<*mut SiteRecord> {
     // SAFETY: as the caller promises.
-    let record = unsafe { (*thread.sites.get()).find(frames, size) };
+    let record = unsafe { (*thread.sites.get()).find_known(frames, size) };
     if record.is_null() {
         new_site(thread, process, frames, size)
     } else {
@@ -453,6 +477,39 @@ impl Pool {
 }
 
 impl Thread {
+    /// The last stack that the thread walked; null where four frames are recorded, and in a child of fork that goes
+    /// on with its parent's state.
+    #[inline(always)]
+    pub(crate) fn last_stack(&self) -> *mut deep::Last {
+        // SAFETY: a field of our own; volatile, since a fork in a signal handler clears it.
+        unsafe { (&raw const self.last_stack).read_volatile() }
+    }
+
+    /// The thread's table.
+    #[inline(always)]
+    pub(crate) fn sites(&self) -> *mut Table {
+        self.sites.get()
+    }
+
+    /// Has a last stack ready where whole ones are recorded; `None` when there is no memory for it.
+    ///
+    /// # Safety
+    /// The calling thread owns the state.
+    unsafe fn begin_last_stack(&self) -> Option<()> {
+        if !deep::is_on() {
+            return Some(());
+        }
+        // SAFETY: as the caller promises.
+        unsafe {
+            let place = (&raw const self.last_stack).cast_mut();
+            if (*place).is_null() {
+                *place = deep::Last::map();
+            }
+            deep::Last::begin((*place).as_mut()?);
+        }
+        Some(())
+    }
+
     /// # Safety
     /// The calling thread owns the state.
     unsafe fn forget_stack(&self) {
@@ -488,7 +545,7 @@ impl Thread {
         // SAFETY: nobody but the owner reads these fields.
         unsafe {
             self.forget_stack();
-            if (*self.sites.get()).begin().is_err() {
+            if (*self.sites.get()).begin().is_err() || self.begin_last_stack().is_none() {
                 self.owner.store(0, Release);
                 return None;
             }

@@ -6,14 +6,14 @@
 //!
 //! [`fn@walk`] may run at any moment, as the walks; the comparison is a cold section.
 
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::record::layout::FIRST_FRAME_ID;
 use crate::record::reader::Recording;
 use crate::record::settings::{VERIFY, VERIFY_VALUES};
 use crate::record::verified::{Verified, sentence};
 use crate::settings::settings;
 use crate::thread::cold_section;
-use crate::unwind::{Frames, Seen, by_libgcc, careful_walk, walk};
+use crate::unwind::{Frames, Seen, Wanted, by_libgcc, careful_walk, walk};
 use crate::{log, stack};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -59,27 +59,59 @@ pub(crate) unsafe fn walk(process: &Process, entry: *const u64, bp: u64) -> Fram
             None => (careful_walk(entry, bp), true),
         }
     };
-    let every = u64::from(settings().verify);
-    if WALKED.fetch_add(1, Relaxed).is_multiple_of(every.max(1)) {
-        cold_section(|| compare(process, frames, by_libgcc(process, entry as u64 + 8)));
+    if is_turn() {
+        cold_section(|| {
+            let theirs = by_libgcc(process, entry as u64 + 8, Wanted::Four);
+            compare(process, &ids(frames), theirs, Wanted::Four);
+        });
         if !careful {
             // SAFETY: as above.
             let again = unsafe { careful_walk(entry, bp) };
             if again != frames {
-                cold_section(|| {
-                    process.recording.count(Verified::Different as usize, 1);
-                    note(process, "our own careful walk", frames, again, CARELESS);
-                });
+                cold_section(|| disagree_with_ourselves(process, &ids(frames), &ids(again)));
             }
         }
     }
     frames
 }
 
-/// The ids in a walk's result.
-fn ids(frames: Frames) -> [u64; 4] {
+/// Now and then compares a whole stack. `ours` gives its frames as they were recorded and as our careful walk
+/// sees them, or `None` when they are no longer there; `entry` is that of the recorded call. Where the recorded one is cut, a marker stands behind it.
+pub(crate) fn whole(ours: impl FnOnce() -> Option<(Vec<u32>, Vec<u32>)>, entry: *const u64) {
+    if !is_turn() {
+        return;
+    }
+    let Some(process) = process::process() else {
+        return;
+    };
+    cold_section(|| {
+        let Some((recorded, careful)) = ours() else {
+            return;
+        };
+        let theirs = by_libgcc(process, entry as u64 + 8, Wanted::Whole);
+        compare(process, &recorded, theirs, Wanted::Whole);
+        if recorded != careful {
+            disagree_with_ourselves(process, &recorded, &careful);
+        }
+    });
+}
+
+/// Is this one of the stacks that are compared?
+fn is_turn() -> bool {
+    let every = u64::from(settings().verify);
+    WALKED.fetch_add(1, Relaxed).is_multiple_of(every.max(1))
+}
+
+fn disagree_with_ourselves(process: &Process, recorded: &[u32], careful: &[u32]) {
+    process.recording.count(Verified::Different as usize, 1);
+    note(process, "our own careful walk", recorded, careful, CARELESS);
+}
+
+/// The ids in a walk's result, up to the end of the stack.
+fn ids(frames: Frames) -> Vec<u32> {
     let Frames { first, second } = frames;
-    [first, first >> 32, second, second >> 32].map(|id| id & 0xffff_ffff)
+    let ids = [first, first >> 32, second, second >> 32].map(|id| id as u32);
+    ids.into_iter().take_while(|&id| id != 0).collect()
 }
 
 /// What came of a comparison.
@@ -93,12 +125,13 @@ enum Outcome {
     TheirsShorter,
 }
 
-/// Compares the frames of a walk with those of the second unwinder.
-fn judge(ours: [u64; 4], theirs: &Seen) -> Outcome {
-    let theirs_ids = theirs.ids.get(..theirs.taken).unwrap_or(&[]);
-    for (i, &our) in ours.iter().enumerate() {
-        let cut = our != 0 && our < u64::from(FIRST_FRAME_ID);
-        match theirs_ids.get(i) {
+/// Compares the frames of a walk with those of the second unwinder. Fewer than were wanted say that the stack ends
+/// behind them, or is cut there.
+fn judge(ours: &[u32], theirs: &Seen, wanted: Wanted) -> Outcome {
+    let end = (ours.len() < wanted.most().0).then_some(0);
+    for (i, our) in ours.iter().copied().chain(end).enumerate() {
+        let cut = our != 0 && our < FIRST_FRAME_ID;
+        match theirs.ids.get(i) {
             Some(_) if cut => return Outcome::OursShorter,
             Some(&their) if our != their => return Outcome::Different,
             Some(_) => {}
@@ -111,14 +144,14 @@ fn judge(ours: [u64; 4], theirs: &Seen) -> Outcome {
     Outcome::Same
 }
 
-fn compare(process: &Process, frames: Frames, theirs: Seen) {
+fn compare(process: &Process, ours: &[u32], theirs: Seen, wanted: Wanted) {
     let recording = &process.recording;
     if !theirs.found {
         // The unwinder did not come as far as the recorded call.
         recording.count(Verified::TheirsShorter as usize, 1);
         return;
     }
-    let outcome = judge(ids(frames), &theirs);
+    let outcome = judge(ours, &theirs, wanted);
     let (counter, example) = match outcome {
         Outcome::Same => (Verified::Same, None),
         Outcome::Different => (Verified::Different, Some(DIFFERENT)),
@@ -127,17 +160,12 @@ fn compare(process: &Process, frames: Frames, theirs: Seen) {
     };
     recording.count(counter as usize, 1);
     if let Some(example) = example {
-        let [a, b, c, d] = theirs.ids;
-        let theirs = Frames {
-            first: a | b << 32,
-            second: c | d << 32,
-        };
-        note(process, "libgcc's unwinder", frames, theirs, example);
+        note(process, "libgcc's unwinder", ours, &theirs.ids, example);
     }
 }
 
 /// Keeps the first example of a disagreement, as a line for the summary.
-fn note(process: &Process, who: &str, ours: Frames, theirs: Frames, example: usize) {
+fn note(process: &Process, who: &str, ours: &[u32], theirs: &[u32], example: usize) {
     if NOTED
         .get(example)
         .is_none_or(|noted| noted.swap(true, Relaxed))
@@ -160,16 +188,15 @@ fn note(process: &Process, who: &str, ours: Frames, theirs: Frames, example: usi
     }
 }
 
-/// Return addresses as `module+0x1234`, innermost first.
-fn stack_text(recording: &Recording<'_>, frames: Frames) -> String {
-    let texts: Vec<String> = ids(frames)
-        .into_iter()
+/// Return addresses as `module+0x1234`, innermost first. Four at least, as far as there are that many.
+fn stack_text(recording: &Recording<'_>, ids: &[u32]) -> String {
+    let ends = core::iter::repeat_n(0, 4_usize.saturating_sub(ids.len()));
+    let texts: Vec<String> = ids
+        .iter()
+        .copied()
+        .chain(ends)
         .map(|id| {
-            let Some(frame) = recording
-                .frame(id as u32)
-                .ok()
-                .filter(|_| id >= u64::from(FIRST_FRAME_ID))
-            else {
+            let Some(frame) = recording.frame(id).ok().filter(|_| id >= FIRST_FRAME_ID) else {
                 return if id == 0 {
                     "end".into()
                 } else {
@@ -199,29 +226,40 @@ mod tests {
 
     #[test]
     fn stacks_are_judged_up_to_where_both_lead() {
-        let seen = |ids: [u64; 4], at_root| Seen {
-            ids,
-            taken: ids.iter().filter(|&&id| id != 0).count(),
+        let seen = |ids: &[u32], at_root| Seen {
+            ids: ids.to_vec(),
             at_root,
             found: true,
         };
-        let all = seen([500, 501, 502, 503], false);
-        let judged = |ours| judge(ours, &all);
-        assert_eq!(judged([500, 501, 502, 503]), Outcome::Same);
-        assert_eq!(judged([500, 501, 502, 504]), Outcome::Different);
+        let judge = |ours: &[u32], theirs| super::judge(ours, theirs, Wanted::Four);
+        let all = seen(&[500, 501, 502, 503], false);
+        let judged = |ours: &[u32]| judge(ours, &all);
+        assert_eq!(judged(&[500, 501, 502, 503]), Outcome::Same);
+        assert_eq!(judged(&[500, 501, 502, 504]), Outcome::Different);
         // The end of the stack is a claim; a cut is none.
-        assert_eq!(judged([500, 501, 0, 0]), Outcome::Different);
-        assert_eq!(judged([500, 501, 1, 0]), Outcome::OursShorter);
-        let ended = seen([500, 501, 0, 0], true);
-        assert_eq!(judge([500, 501, 0, 0], &ended), Outcome::Same);
-        assert_eq!(judge([500, 501, 1, 0], &ended), Outcome::Same);
-        assert_eq!(judge([500, 501, 502, 0], &ended), Outcome::Different);
-        let stopped = seen([500, 501, 0, 0], false);
+        assert_eq!(judged(&[500, 501]), Outcome::Different);
+        assert_eq!(judged(&[500, 501, 1]), Outcome::OursShorter);
+        let ended = seen(&[500, 501], true);
+        assert_eq!(judge(&[500, 501], &ended), Outcome::Same);
+        assert_eq!(judge(&[500, 501, 1], &ended), Outcome::Same);
+        assert_eq!(judge(&[500, 501, 502], &ended), Outcome::Different);
+        let stopped = seen(&[500, 501], false);
         assert_eq!(
-            judge([500, 501, 502, 503], &stopped),
+            judge(&[500, 501, 502, 503], &stopped),
             Outcome::TheirsShorter
         );
-        assert_eq!(judge([500, 502, 0, 0], &stopped), Outcome::Different);
-        assert_eq!(judge([500, 501, 0, 0], &stopped), Outcome::Same);
+        assert_eq!(judge(&[500, 502], &stopped), Outcome::Different);
+        assert_eq!(judge(&[500, 501], &stopped), Outcome::Same);
+        // Of whole stacks all frames count, and where they end.
+        let whole = |ours: &[u32]| {
+            super::judge(
+                ours,
+                &seen(&[9; 20].map(|id| id + 500), true),
+                Wanted::Whole,
+            )
+        };
+        assert_eq!(whole(&[509; 20]), Outcome::Same);
+        assert_eq!(whole(&[509; 19]), Outcome::Different);
+        assert_eq!(whole(&[509; 21]), Outcome::Different);
     }
 }

@@ -191,7 +191,7 @@ pub(crate) const STOPPED: u32 = 1;
 pub(crate) struct SiteRecord {
     /// Frame ids, innermost first; 0 where the stack was shorter. With [`WHOLE_STACKS`] instead:
     /// the hash of the stack in the first two, the innermost [`StackNode`]'s id in the third (0:
-    /// no stack), and 0.
+    /// no stack), and the stack's length, wrappers included, in the fourth.
     pub(crate) frames: [u32; 4],
     /// Size of each allocation in bytes in the low 48 bits, the index of the allocation function
     /// (see [`FUNCTION_NAMES`]) above.

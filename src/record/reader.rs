@@ -641,8 +641,15 @@ impl<'a> Recording<'a> {
             let known = site.frames.iter().copied().take_while(|&id| id != 0);
             return Ok(known.collect());
         }
+        self.stack_from(site.node)
+    }
+
+    /// The frame ids from a node to the root.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] when an id points at no stack.
+    pub(crate) fn stack_from(&self, mut id: u32) -> Result<Vec<u32>, FormatError> {
         let mut frames = Vec::new();
-        let mut id = site.node;
         while id != 0 {
             let node = self.node(id)?;
             frames.push(node.frame);

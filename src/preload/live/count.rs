@@ -239,6 +239,19 @@ pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
     }
 }
 
+/// The offset of the record that an entry names, and the size of its blocks.
+pub(super) fn site_of(process: &Process, entry: u64) -> (u64, u64) {
+    let offset = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
+    let record: *const SiteRecord = process
+        .recording
+        .base()
+        .wrapping_add(offset as usize)
+        .cast();
+    // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
+    let size = unsafe { (*record).size };
+    (offset, size & ((1 << SIZE_BITS) - 1))
+}
+
 /// # Safety
 /// The state is the calling thread's, `owner` a record of this process.
 #[inline(always)]

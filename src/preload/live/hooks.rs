@@ -7,7 +7,8 @@
 
 use super::count::{Growth, count_free, died, put_back, take};
 use crate::record::layout::SIZE_BITS;
-use crate::{arch, hooks, real, sample, thread};
+use crate::thread::{self, Given};
+use crate::{arch, hooks, real, sample};
 use core::ffi::c_void;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -73,7 +74,7 @@ pub(crate) unsafe extern "C" fn realloc(
             Some(old_bytes) => Growth::by_copying(old_bytes),
             None => Growth::NONE,
         };
-        thread::record(size, entry, bp, block, growth);
+        thread::record(size, entry, bp, Given { block, growth });
         block
     }
 }

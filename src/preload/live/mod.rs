@@ -9,6 +9,7 @@
 //! - [`total`]: live bytes of the whole process and their peak.
 //! - [`timeline`]: how these changed as the program ran.
 //! - [`hooks`]: `free` and `realloc`.
+//! - [`leaks`]: which blocks the program can still reach at its end.
 //!
 //! Every counter has one writer: the thread that owns the record. A thread that frees a block of
 //! another's site counts that in a record of its own for the same site, and readers add them up. So
@@ -19,6 +20,7 @@
 mod clock;
 mod count;
 pub(crate) mod hooks;
+mod leaks;
 mod shadow;
 mod table;
 mod timeline;
@@ -111,9 +113,12 @@ pub(crate) fn begin(process: &Process) {
     hooks::begin();
 }
 
-/// Writes what is known at the end into the header. Cold section.
-pub(crate) fn finish(process: &Process) {
+/// Writes what is known at the end. `sp`: the program's stack is in use from there. Cold section.
+pub(crate) fn finish(process: &Process, sp: usize) {
     if is_on() {
         process.timeline.last(process);
+    }
+    if settings().leak_check {
+        leaks::check(process, sp);
     }
 }

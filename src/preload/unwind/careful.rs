@@ -83,18 +83,11 @@ impl Memory {
 #[cold]
 #[inline(never)]
 pub(crate) fn go_on(regs: Regs, hi: u64, ids: [u64; 4], taken: usize, last: u64) -> Frames {
-    let memory = Memory {
-        lo: regs.sp,
-        hi,
-        own: true,
-    };
     Walk {
-        regs,
-        memory,
+        climb: Climb::on_own_stack(regs, regs.sp, hi),
         ids,
         taken,
         last,
-        exact: false,
     }
     .run()
 }
@@ -106,48 +99,29 @@ pub(crate) fn go_on(regs: Regs, hi: u64, ids: [u64; 4], taken: usize, last: u64)
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn walk_anywhere(entry: *const u64, bp: u64) -> Frames {
-    let memory = Memory::around(entry as u64);
-    // SAFETY: `entry` is readable, as the caller promises.
-    let ra = unsafe { *entry };
-    let regs = Regs {
-        ra,
-        sp: entry as u64 + 8,
-        bp,
-    };
-    Walk::new(regs, memory).run()
+    Walk {
+        // SAFETY: as the caller promises.
+        climb: unsafe { Climb::anywhere(entry, bp) },
+        ids: [0; 4],
+        taken: 0,
+        last: 0,
+    }
+    .run()
 }
 
+/// The innermost four frames, as they are met on a climb.
 struct Walk {
-    regs: Regs,
-    memory: Memory,
+    climb: Climb,
     ids: [u64; 4],
     taken: usize,
-    /// The return address before, of which direct recursion is a repetition.
+    /// The key before, of which direct recursion is a repetition.
     last: u64,
-    /// `regs.ra` was interrupted by a signal: it is not a return address.
-    exact: bool,
 }
 
 impl Walk {
-    /// A walk that has taken no frame yet.
-    fn new(regs: Regs, memory: Memory) -> Self {
-        Self {
-            regs,
-            memory,
-            ids: [0; 4],
-            taken: 0,
-            last: 0,
-            exact: false,
-        }
-    }
-
     fn run(mut self) -> Frames {
         for _ in 0..LONGEST_WALK {
-            let key = if self.exact {
-                self.regs.ra | EXACT
-            } else {
-                self.regs.ra
-            };
+            let key = self.climb.key();
             let rule = rule_for(key);
             let counts =
                 !rule.is_transparent() && rule.kind() != Some(Special::Signal) && key != self.last;
@@ -155,7 +129,7 @@ impl Walk {
             if counts && !self.take(rule) {
                 return pack(self.ids);
             }
-            if let Err(marker) = self.step(rule) {
+            if let Err(marker) = self.climb.step(rule) {
                 if let Some(slot) = self.ids.get_mut(self.taken) {
                     *slot = u64::from(marker);
                 }
@@ -176,9 +150,65 @@ impl Walk {
         self.taken += 1;
         self.taken < self.ids.len()
     }
+}
+
+/// The way up a stack, of any kind of steps.
+pub(crate) struct Climb {
+    regs: Regs,
+    memory: Memory,
+    /// `regs.ra` was interrupted by a signal: it is not a return address.
+    exact: bool,
+}
+
+impl Climb {
+    /// On the thread's own stack, which is readable from `lo` to its end `hi`.
+    pub(crate) fn on_own_stack(regs: Regs, lo: u64, hi: u64) -> Self {
+        let memory = Memory { lo, hi, own: true };
+        Self {
+            regs,
+            memory,
+            exact: false,
+        }
+    }
+
+    /// On a stack that need not be the thread's own.
+    ///
+    /// # Safety
+    /// `entry` points at the return address of a call that has not returned.
+    pub(crate) unsafe fn anywhere(entry: *const u64, bp: u64) -> Self {
+        let memory = Memory::around(entry as u64);
+        // SAFETY: `entry` is readable, as the caller promises.
+        let ra = unsafe { *entry };
+        let sp = entry as u64 + 8;
+        let regs = Regs { ra, sp, bp };
+        Self {
+            regs,
+            memory,
+            exact: false,
+        }
+    }
+
+    /// The registers of the frame that it has come to.
+    pub(crate) fn regs(&self) -> Regs {
+        self.regs
+    }
+
+    /// The key of the frame's rule.
+    fn key(&self) -> u64 {
+        if self.exact {
+            self.regs.ra | EXACT
+        } else {
+            self.regs.ra
+        }
+    }
+
+    /// The frame's rule.
+    pub(crate) fn rule(&self) -> Rule {
+        rule_for(self.key())
+    }
 
     /// Moves to the caller. Error: what to write in place of the next frame.
-    fn step(&mut self, rule: Rule) -> Result<(), u32> {
+    pub(crate) fn step(&mut self, rule: Rule) -> Result<(), u32> {
         self.exact = false;
         match rule.kind() {
             None => self.plain(rule),
@@ -286,9 +316,13 @@ pub(crate) fn step_for_tests(regs: Regs, rule: Rule, hi: Option<u64>) -> Result<
             own: true,
         },
     );
-    let mut walk = Walk::new(regs, memory);
-    walk.step(rule)?;
-    Ok((walk.regs, walk.exact))
+    let mut climb = Climb {
+        regs,
+        memory,
+        exact: false,
+    };
+    climb.step(rule)?;
+    Ok((climb.regs, climb.exact))
 }
 
 /// Can the word at an address be read, as far as anybody may be asked?

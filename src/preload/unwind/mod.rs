@@ -17,12 +17,13 @@ mod table;
 mod verify;
 pub(crate) mod walk;
 
-pub(crate) use careful::walk_anywhere as careful_walk;
+pub(crate) use careful::{Climb, rule_for, walk_anywhere as careful_walk};
 pub(crate) use derive::{Registry, Scratch};
 pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
-pub(crate) use rule::Rule;
-pub(crate) use second::{Seen, frames as by_libgcc};
-pub(crate) use table::{HEAD as TABLE_HEAD, TABLE};
+pub(crate) use rule::{Rule, Special};
+pub(crate) use second::{Seen, Wanted, frames as by_libgcc};
+pub(crate) use table::{HEAD as TABLE_HEAD, TABLE, generation, view as rules};
+pub(crate) use walk::{Regs, Stuck, step};
 
 use crate::process::Process;
 use crate::thread::cold_section;
@@ -49,6 +50,20 @@ pub(crate) fn begin(process: &Process) {
     process
         .registry
         .store(Box::into_raw(Box::new(Registry::new())), Release);
+}
+
+/// Keeps a rule.
+#[cfg(test)]
+pub(crate) use table::insert as insert_for_tests;
+
+/// Forgets all rules.
+#[cfg(test)]
+pub(crate) use table::reset as reset_for_tests;
+
+/// Forgets a rule.
+#[cfg(test)]
+pub(crate) fn forget_for_tests(lock: &crate::heap::SpinLock, key: u64) {
+    table::forget(lock, key, key);
 }
 
 fn registry(process: &Process) -> Option<&'static Registry> {

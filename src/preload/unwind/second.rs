@@ -9,6 +9,7 @@
 use super::rule::Special;
 use super::{EXACT, LONGEST_WALK, registry, table};
 use crate::process::Process;
+use crate::record::layout::MOST_FRAMES;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
@@ -27,13 +28,11 @@ const STOP: c_int = 4;
 /// Most frames of our own between the unwinder and the recorded call.
 const MOST_OWN: u32 = 64;
 
-/// What libgcc saw, reduced as a walk reduces it: no wrappers, recursion collapsed.
-#[derive(Clone, Copy, Debug, Default)]
+/// What libgcc saw, reduced as a walk reduces it: no wrappers, and where four frames are recorded, recursion collapsed.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     /// Frame ids, innermost first.
-    pub(crate) ids: [u64; 4],
-    /// How many.
-    pub(crate) taken: usize,
+    pub(crate) ids: Vec<u32>,
     /// The stack ends behind them.
     pub(crate) at_root: bool,
     /// The recorded call was found.
@@ -46,17 +45,37 @@ struct View<'p> {
     sp: u64,
     last: u64,
     looked_at: u32,
+    wanted: Wanted,
     seen: Seen,
 }
 
-/// The innermost four frames of the stack on which a call returns with rsp at `sp`. To be called
-/// below that call.
-pub(crate) fn frames(process: &Process, sp: u64) -> Seen {
+/// How much of a stack is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// The innermost four frames.
+    Four,
+    /// All up to the root.
+    Whole,
+}
+
+impl Wanted {
+    /// Most frames of the result, and most that are looked at.
+    pub(crate) fn most(self) -> (usize, u32) {
+        match self {
+            Self::Four => (4, LONGEST_WALK),
+            Self::Whole => (MOST_FRAMES as usize, MOST_FRAMES),
+        }
+    }
+}
+
+/// The frames of the stack on which a call returns with rsp at `sp`. To be called below that call.
+pub(crate) fn frames(process: &Process, sp: u64, wanted: Wanted) -> Seen {
     let mut view = View {
         process,
         sp,
         last: 0,
         looked_at: 0,
+        wanted,
         seen: Seen::default(),
     };
     // SAFETY: `visit` keeps the contract of the callback.
@@ -98,13 +117,13 @@ impl View<'_> {
         let rule = table::lookup_anywhere(key)
             .or_else(|| Some(registry(self.process)?.derive(self.process, key)));
         let Some(rule) = rule else { return false };
-        let counts =
-            !rule.is_transparent() && rule.kind() != Some(Special::Signal) && key != self.last;
+        let repeats = key == self.last && self.wanted == Wanted::Four;
+        let counts = !rule.is_transparent() && rule.kind() != Some(Special::Signal) && !repeats;
         self.last = key;
-        if counts && let Some(slot) = self.seen.ids.get_mut(self.seen.taken) {
-            *slot = rule.frame();
-            self.seen.taken += 1;
+        let (most, looked_at) = self.wanted.most();
+        if counts && self.seen.ids.len() < most {
+            self.seen.ids.push(rule.frame() as u32);
         }
-        self.seen.taken < self.seen.ids.len() && self.looked_at < LONGEST_WALK
+        self.seen.ids.len() < most && self.looked_at < looked_at
     }
 }

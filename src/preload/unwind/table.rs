@@ -65,6 +65,16 @@ static MAIN: AtomicPtr<Slot> = AtomicPtr::new(NO_SLOTS);
 /// How many threads are unloading a module right now.
 static SUSPENDED: AtomicU32 = AtomicU32::new(0);
 
+/// How often rules were forgotten, or the table taken away or given back: what was found by rules before
+/// may be found no more.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// Changes whenever a rule that was found once may have become another.
+#[inline(always)]
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Acquire)
+}
+
 /// Slots of the first table: 64 KiB, of which only what is used becomes real.
 const FIRST_SLOTS: u64 = 4096;
 /// At most this many slots (256 MiB): programs that make code without end are served the careful
@@ -229,6 +239,7 @@ pub(crate) fn forget(lock: &SpinLock, start: u64, end: u64) {
             slot.rule.store(0, Release);
         }
     }
+    GENERATION.fetch_add(1, AcqRel);
 }
 
 /// Sends every walk the careful way until [`resume`].
@@ -236,6 +247,7 @@ pub(crate) fn suspend(lock: &SpinLock) {
     let _guard = lock.lock();
     SUSPENDED.fetch_add(1, AcqRel);
     TABLE.store(NO_SLOTS, Release);
+    GENERATION.fetch_add(1, AcqRel);
 }
 
 /// Ends what [`suspend`] began.
@@ -244,11 +256,13 @@ pub(crate) fn resume(lock: &SpinLock) {
     if SUSPENDED.fetch_sub(1, AcqRel) == 1 {
         TABLE.store(MAIN.load(Relaxed), Release);
     }
+    GENERATION.fetch_add(1, AcqRel);
 }
 
 /// Starts with an empty table, in a process that has just begun.
 pub(crate) fn reset() {
     SUSPENDED.store(0, Relaxed);
+    GENERATION.fetch_add(1, AcqRel);
     for table in [&MAIN, &TABLE] {
         table.store(NO_SLOTS, Release);
     }

@@ -1,0 +1,430 @@
+//! The last stack that a thread walked, with what proves that it is still there.
+//!
+//! Where a walk goes from a frame depends on the frame's return address, on rsp, on rbp if
+//! that is used before it is loaded again, on the rules, and on the words of the stack that it reads. Each frame of
+//! the last stack is kept with these, and the words that were read on the way from it to the root: when
+//! a walk comes to a frame with the same registers and these words are the same, so is the rest of the stack. The comparison
+//! is of independent loads, where a walk is a chain of dependent ones.
+//!
+//! May be used at any moment, also in a signal handler that interrupted a use in the same thread. What is found
+//! in the midst of a change may be wrong, but leads nowhere but to the thread's own stack.
+
+use super::{MOST, Stack};
+use crate::stack::Bounds;
+use crate::sys;
+use crate::unwind::{Regs, Rule, Special};
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+
+/// A word of the stack, as a walk found it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Word {
+    address: u64,
+    value: u64,
+}
+
+/// A frame that a walk came to.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) sp: u64,
+    pub(super) ra: u64,
+    pub(super) bp: u64,
+    /// The rule for `ra`. Its frame id is 0 for what does not count as a frame, and [`NO_ROOM`].
+    pub(super) rule: Rule,
+}
+
+/// Frame id of a frame that the recording has no room for.
+pub(crate) const NO_ROOM: u32 = u32::MAX;
+
+/// A frame of the last stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Kept {
+    seen: Seen,
+    /// Hash of the stack from the root to here.
+    hash: u64,
+    /// Id of the node of the stack from the root to here; 0 when that was not asked for yet.
+    pub(super) node: u32,
+    /// How many words, of those kept, were read between here and the root.
+    words: u16,
+    /// Is rbp used before it is loaded again?
+    uses_bp: bool,
+}
+
+impl Kept {
+    /// Has a walk come to the same frame?
+    #[inline(always)]
+    fn is_at(&self, regs: Regs) -> bool {
+        self.seen.sp == regs.sp
+            && self.seen.ra == regs.ra
+            && (self.seen.bp == regs.bp || !self.uses_bp)
+    }
+
+    /// The frame's id, or the marker of a cut; 0 for none.
+    pub(super) fn frame(&self) -> u32 {
+        self.seen.rule.frame() as u32
+    }
+}
+
+/// sp of what stands in place of the root's caller.
+const NOWHERE: u64 = u64::MAX;
+/// Number of no state of the rules: what was kept is not to be used again.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// The last stack of a thread. All zeros is none.
+#[repr(C, align(64))]
+pub(crate) struct Last {
+    /// Bounds of the thread's own stack, as far as they are known: a length of 0 if not.
+    lo: usize,
+    len: usize,
+    hi: usize,
+    /// Who walks or walked last: the address of its return address.
+    walker: usize,
+    /// State of the rules by which the stack was walked.
+    rules: u64,
+    /// How many frames there are. While they change, 0.
+    depth: usize,
+    /// From the root on. The first is no frame but what comes behind the root: an end or a cut.
+    kept: [Kept; MOST + 1],
+    /// From the root on.
+    words: [Word; 3 * MOST],
+    /// A walk's frames until they are kept, from the innermost on.
+    fresh: [Seen; MOST],
+}
+
+/// What a walk that has come to a frame of the last stack finds there.
+pub(super) enum Found {
+    /// From here on all is as it was.
+    Rest(usize),
+    /// So many frames are as they were; behind them something has changed.
+    Changed { same: usize },
+}
+
+impl Last {
+    /// Memory for one; null when there is none. A child of fork inherits it with what was there, so that
+    /// a walk which was interrupted by the fork comes to its end.
+    pub(crate) fn map() -> *mut Self {
+        sys::map_private(size_of::<Self>()).cast()
+    }
+
+    /// Begins for another thread.
+    ///
+    /// # Safety
+    /// The calling thread owns it.
+    pub(crate) unsafe fn begin(this: *mut Self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            (&raw mut (*this).len).write_volatile(0);
+            Self::clear(this);
+        }
+    }
+
+    /// The thread's own stack has been found. `use_them`: the next walks may rely on it.
+    pub(crate) fn set_bounds(&mut self, bounds: Bounds, use_them: bool) {
+        self.lo = bounds.lo;
+        self.hi = bounds.hi;
+        compiler_fence(SeqCst);
+        self.len = if use_them { bounds.hi - bounds.lo } else { 0 };
+    }
+
+    /// Does this lie on the thread's own stack?
+    #[inline(always)]
+    pub(super) fn is_on_own_stack(&self, entry: *const u64) -> bool {
+        (entry as usize).wrapping_sub(self.lo) < self.len
+    }
+
+    /// End of the thread's own stack.
+    #[inline(always)]
+    pub(super) fn hi(&self) -> u64 {
+        self.hi as u64
+    }
+
+    /// Begins a walk.
+    ///
+    /// # Safety
+    /// The calling thread owns it.
+    #[inline(always)]
+    pub(super) unsafe fn claim(this: *mut Self, entry: *const u64) {
+        // SAFETY: as the caller promises.
+        unsafe { (&raw mut (*this).walker).write_volatile(entry as usize) };
+        compiler_fence(SeqCst);
+    }
+
+    /// Has no signal handler walked since [`Self::claim`]?
+    ///
+    /// # Safety
+    /// The calling thread owns it.
+    #[inline(always)]
+    pub(super) unsafe fn is_claimed(this: *mut Self, entry: *const u64) -> bool {
+        compiler_fence(SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe { (&raw const (*this).walker).read_volatile() == entry as usize }
+    }
+
+    /// Nothing of it is to be used again.
+    ///
+    /// # Safety
+    /// The calling thread owns it.
+    pub(super) unsafe fn clear(this: *mut Self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            (&raw mut (*this).depth).write_volatile(0);
+            (&raw mut (*this).rules).write_volatile(NEVER);
+        }
+        compiler_fence(SeqCst);
+    }
+
+    /// How many frames may be used again by a walk under these rules.
+    #[inline(always)]
+    pub(super) fn depth(&self, rules: u64) -> usize {
+        if self.rules == rules { self.depth } else { 0 }
+    }
+
+    /// From a frame towards the root, the first that is not inside of `sp`.
+    ///
+    /// # Safety
+    /// `depth` is at most [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn not_below(&self, mut depth: usize, sp: u64) -> usize {
+        // SAFETY: as the caller promises; it only decreases.
+        unsafe {
+            while self.kept.get_unchecked(depth).seen.sp < sp && depth > 0 {
+                depth -= 1;
+            }
+        }
+        depth
+    }
+
+    /// Compares a walk that has taken `taken` frames with the last stack, at one of its frames.
+    ///
+    /// # Safety
+    /// `depth` is at most [`MOST`], and the thread's own stack is readable from `regs.sp - 8` on.
+    #[inline(always)]
+    pub(super) unsafe fn compare(&self, depth: usize, regs: Regs, taken: usize) -> Option<Found> {
+        // SAFETY: as the caller promises. The words of a frame lie above its sp.
+        unsafe {
+            let kept = self.kept.get_unchecked(depth);
+            if !kept.is_at(regs) {
+                return None;
+            }
+            let changed = self.innermost_change(usize::from(kept.words));
+            if changed != 0 {
+                let mut outer = depth;
+                while usize::from(self.kept.get_unchecked(outer - 1).words) >= changed {
+                    outer -= 1;
+                }
+                return Some(Found::Changed {
+                    same: depth - outer,
+                });
+            }
+        }
+        // A stack that was cut because of its length is cut elsewhere if its length changes.
+        let all = taken + depth;
+        let was_cut = self.kept[0].frame() == crate::record::layout::CUT_TOO_DEEP;
+        (all == MOST || all < MOST && !was_cut).then_some(Found::Rest(depth))
+    }
+
+    /// Of the first `count` words, the number of the last one that has changed; 0 for none.
+    ///
+    /// # Safety
+    /// They were kept, and lie where the stack is readable.
+    #[inline(always)]
+    unsafe fn innermost_change(&self, mut count: usize) -> usize {
+        // SAFETY: as the caller promises. The words of other frames change as the program likes.
+        unsafe {
+            let difference = |at: usize| {
+                let word = self.words.get_unchecked(at);
+                (word.address as *const u64).read_unaligned() ^ word.value
+            };
+            while count >= 4 {
+                let some = difference(count - 1)
+                    | difference(count - 2)
+                    | difference(count - 3)
+                    | difference(count - 4);
+                if some != 0 {
+                    break;
+                }
+                count -= 4;
+            }
+            while count > 0 && difference(count - 1) == 0 {
+                count -= 1;
+            }
+        }
+        count
+    }
+
+    /// The frame at a depth.
+    ///
+    /// # Safety
+    /// The depth is at most [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn seen(&self, depth: usize) -> Seen {
+        // SAFETY: as the caller promises.
+        unsafe { self.kept.get_unchecked(depth).seen }
+    }
+
+    /// The stack up to a depth.
+    ///
+    /// # Safety
+    /// The depth is at most [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn stack(&self, depth: usize) -> Stack {
+        Stack {
+            // SAFETY: as the caller promises.
+            hash: unsafe { self.kept.get_unchecked(depth).hash },
+            depth,
+        }
+    }
+
+    /// Notes a frame of a walk, of which `taken` were noted before.
+    ///
+    /// # Safety
+    /// These are less than [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn take(&mut self, taken: usize, seen: Seen) {
+        // SAFETY: as the caller promises.
+        unsafe { *self.fresh.get_unchecked_mut(taken) = seen };
+    }
+
+    /// The walk has come to the root, or what is in its place; no frame of the last stack is used again.
+    #[inline(always)]
+    pub(super) fn start_from(&mut self, marker: u32) {
+        self.depth = 0;
+        self.kept[0] = Kept {
+            seen: Seen {
+                sp: NOWHERE,
+                ra: 0,
+                bp: 0,
+                rule: Rule::special(Special::End).with_frame(marker),
+            },
+            hash: mix(0, marker),
+            node: 0,
+            words: 0,
+            uses_bp: false,
+        };
+    }
+
+    /// Puts the `taken` frames of a walk on top of the first `depth` that are there.
+    ///
+    /// # Safety
+    /// Together they are no more than [`MOST`].
+    #[inline(always)]
+    pub(super) unsafe fn keep(&mut self, depth: usize, taken: usize, rules: u64) -> Stack {
+        self.depth = 0;
+        compiler_fence(SeqCst);
+        // SAFETY: as the caller promises. Of each frame three words are kept at most.
+        unsafe {
+            let mut to = depth;
+            let mut outer = *self.kept.get_unchecked(depth);
+            for at in (0..taken).rev() {
+                let seen = *self.fresh.get_unchecked(at);
+                let rule = seen.rule;
+                let from = outer.seen;
+                let mut words = usize::from(outer.words);
+                let mut uses_bp = outer.uses_bp;
+                if rule.is_special() && !rule.is_transparent() {
+                    (words, uses_bp) = self.keep_special(words, seen, &outer);
+                } else {
+                    if from.sp != NOWHERE {
+                        self.keep_word(words, from.sp.wrapping_sub(8), from.ra);
+                        let bp_at = from.sp.wrapping_sub(rule.saved_bp_below_cfa());
+                        self.keep_word(words + 1, bp_at, from.bp);
+                        words += 1 + usize::from(rule.saves_bp() && uses_bp);
+                    }
+                    uses_bp = rule.is_bp_based() || uses_bp && !rule.saves_bp();
+                }
+                let frame = rule.frame() as u32;
+                let hash = if frame == 0 {
+                    outer.hash
+                } else {
+                    mix(outer.hash, frame)
+                };
+                outer = Kept {
+                    seen,
+                    hash,
+                    node: 0,
+                    words: words as u16,
+                    uses_bp,
+                };
+                to += 1;
+                *self.kept.get_unchecked_mut(to) = outer;
+            }
+            compiler_fence(SeqCst);
+            self.rules = rules;
+            self.depth = to;
+            Stack {
+                hash: outer.hash,
+                depth: to,
+            }
+        }
+    }
+
+    /// # Safety
+    /// There is room for `at` words and one more.
+    #[inline(always)]
+    unsafe fn keep_word(&mut self, at: usize, address: u64, value: u64) {
+        // SAFETY: as the caller promises.
+        unsafe { *self.words.get_unchecked_mut(at) = Word { address, value } };
+    }
+
+    /// The words that a step read which is not plain: how many there are now, and whether it used rbp.
+    ///
+    /// # Safety
+    /// There is room for `words` and three more.
+    #[cold]
+    #[inline(never)]
+    unsafe fn keep_special(&mut self, words: usize, seen: Seen, outer: &Kept) -> (usize, bool) {
+        let Seen { sp, ra, bp, .. } = outer.seen;
+        let (cfa_at, bp_at) = match seen.rule.kind() {
+            Some(Special::End | Special::Cut) => return (words, false),
+            _ if sp == NOWHERE => return (words, true),
+            Some(Special::Deref(offset)) => (Some(seen.bp.wrapping_add_signed(offset)), seen.bp),
+            Some(Special::LateBp(_)) => (None, sp.wrapping_sub(16)),
+            Some(Special::Guess) => (None, seen.bp),
+            // Nothing is used again of a stack with a signal frame.
+            _ => return (words, true),
+        };
+        let mut count = words + 1;
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.keep_word(words, sp.wrapping_sub(8), ra);
+            if let Some(cfa_at) = cfa_at {
+                self.keep_word(count, cfa_at, sp);
+                count += 1;
+            }
+            // Where it is not used, what is kept of rbp may be older.
+            if outer.uses_bp {
+                self.keep_word(count, bp_at, bp);
+                count += 1;
+            }
+        }
+        (count, true)
+    }
+
+    /// From what comes behind the root to the innermost frame of a stack.
+    pub(super) fn frames(&self, depth: usize) -> &[Kept] {
+        self.kept.get(..=depth).unwrap_or(&[])
+    }
+
+    /// The same, to note nodes.
+    pub(super) fn frames_mut(&mut self, depth: usize) -> &mut [Kept] {
+        self.kept.get_mut(..=depth).unwrap_or(&mut [])
+    }
+
+    /// The ids of a stack's frames, innermost first, with the marker where it was cut.
+    pub(crate) fn ids(&self, depth: usize) -> Vec<u32> {
+        let ids = self.frames(depth).iter().rev().map(Kept::frame);
+        ids.filter(|&id| id != 0).collect()
+    }
+}
+
+/// The hash of a stack with one more frame. For the same frame each hash leads to another one, and so does each frame
+/// for the same hash: stacks of the same depth that differ in one frame never have the same.
+#[inline(always)]
+pub(super) fn mix(hash: u64, frame: u32) -> u64 {
+    let mixed = (hash ^ u64::from(frame)).wrapping_mul(crate::sites::HASH_FACTOR);
+    mixed ^ mixed >> 32
+}
+
+const _: () = assert!(size_of::<Kept>() == 48 && 3 * MOST <= u16::MAX as usize);

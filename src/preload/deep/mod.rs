@@ -1,0 +1,258 @@
+//! Whole stacks: each site is a stack up to its root, and a size, not four frames and a size.
+//!
+//! Where it is asked for, the hooks go on at [`record`] and not at [`crate::hot`], whose own check of
+//! the stack's bounds fails: the state of a thread keeps them in [`Last`]. A walk ([`walk`]) finds most of
+//! the stack as the last one left it; what a stack is known by is a hash, and the stack itself is
+//! written to the recording once ([`nodes`]).
+//!
+//! [`record`] may run at any moment, also in a signal handler that interrupted it. Such a handler works in
+//! the same [`Last`]; the interrupted call notices and starts over.
+
+mod last;
+mod nodes;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use last::Last;
+pub(crate) use nodes::Nodes;
+
+use crate::live::Growth;
+use crate::process;
+use crate::record::layout::{MOST_FRAMES, SiteRecord};
+use crate::record::loss::Loss;
+use crate::settings::settings;
+use crate::thread::{self, Given, Thread};
+use crate::unwind::Frames;
+use crate::{arch, confined, sample, stack, verify};
+use core::ffi::c_void;
+use core::ptr;
+
+/// Most frames that are looked at, wrappers included.
+const MOST: usize = MOST_FRAMES as usize;
+
+/// A stack, as its walk left it in [`Last`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stack {
+    hash: u64,
+    /// Where the innermost frame lies, counted from the root: how many there are.
+    depth: usize,
+}
+
+impl Stack {
+    /// What its sites are found by. The lower half of the second word is for the node's id.
+    ///
+    /// Two stacks are taken for one if they have the same depth and the same hash of 64 bits, of
+    /// which stacks that differ in one frame only never do ([`last::mix`]). Among a million stacks the odds of any
+    /// such pair are below 3 in 10^8.
+    fn key(self) -> Frames {
+        Frames {
+            first: self.hash,
+            second: (self.depth as u64) << 32,
+        }
+    }
+}
+
+/// Are whole stacks recorded?
+pub(crate) fn is_on() -> bool {
+    settings().stack_depth > 4
+}
+
+/// As [`crate::hot::record`], for whole stacks.
+///
+/// # Safety
+/// To be jumped to with rsp and rbp as the caller of the hook left them.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "mov rsi, rsp",
+        "mov rdx, rbp",
+        "mov rcx, rax",
+        "jmp {body}",
+        ".cfi_endproc",
+        body = sym record_call,
+    )
+}
+
+/// As [`thread::record_rest`].
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe extern "C" fn record_call(
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    block: *mut c_void,
+) -> *mut c_void {
+    let given = Given {
+        block,
+        growth: Growth::NONE,
+    };
+    // SAFETY: as the caller promises.
+    unsafe { record_given(size, entry, bp, given) };
+    block
+}
+
+/// As [`thread::record`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: Given) {
+    let word = arch::thread_word();
+    // SAFETY: the state is this thread's; `entry` lies in the thread's own stack, which is readable
+    // from there to its end.
+    unsafe {
+        if let Some(thread) = thread::own() {
+            let last = thread.last_stack();
+            if !sample::is_on() && !last.is_null() && (*last).is_on_own_stack(entry) {
+                let walk = |last| walk::own(last, entry, bp);
+                if record_stack(thread, last, size, entry, given, walk).is_some() {
+                    return;
+                }
+            }
+        }
+        thread::record_elsewhere(word, size, entry, bp, given);
+    }
+}
+
+/// Records an allocation of a thread whose stack's bounds are not known, or that is on another stack.
+///
+/// # Safety
+/// As [`record_call`]; the state is the calling thread's.
+pub(crate) unsafe fn record_rest(
+    thread: &Thread,
+    size: u64,
+    entry: *const u64,
+    bp: u64,
+    given: Given,
+) {
+    let last = thread.last_stack();
+    if last.is_null() {
+        // A child that was forked in the midst of this; its own first allocation makes the state anew.
+        return;
+    }
+    // SAFETY: the state's last stack is never unmapped and this thread's alone; as the caller promises.
+    unsafe {
+        let own = stack::own_bounds(entry as usize);
+        if let Some(bounds) = own {
+            (*last).set_bounds(bounds, !verify::is_on());
+        }
+        let walk = |last| match own {
+            Some(_) => walk::own(last, entry, bp),
+            None => walk::any(last, entry, bp),
+        };
+        let stack = record_stack(thread, last, size, entry, given, walk);
+        if let Some(stack) = stack.filter(|_| verify::is_on()) {
+            verify::whole(
+                || {
+                    Last::is_claimed(last, entry)
+                        .then(|| ((*last).ids(stack.depth), walk::ids_afresh(entry, bp)))
+                },
+                entry,
+            );
+        }
+    }
+}
+
+/// Walks and counts: which stack it was. `None` when there is no state of this thread any more, because this
+/// is a child that was forked meanwhile.
+///
+/// # Safety
+/// The state and its last stack are the calling thread's; `walk` may be called.
+#[inline(always)]
+unsafe fn record_stack(
+    thread: &Thread,
+    last: *mut Last,
+    size: u64,
+    entry: *const u64,
+    given: Given,
+    walk: impl Fn(*mut Last) -> Stack,
+) -> Option<Stack> {
+    loop {
+        // SAFETY: as the caller promises. What was walked holds as long as nobody else has claimed the
+        // last stack since.
+        unsafe {
+            Last::claim(last, entry);
+            let stack = walk(last);
+            if !Last::is_claimed(last, entry) {
+                Last::clear(last);
+                continue;
+            }
+            let mut record = (*thread.sites()).find(stack.key(), size);
+            if record.is_null() {
+                record = match new_site(thread, last, stack, size, entry) {
+                    Made::Site(record) => record,
+                    Made::Nothing => return Some(stack),
+                    Made::Again => {
+                        Last::clear(last);
+                        continue;
+                    }
+                    Made::Elsewhere => return None,
+                };
+            }
+            thread::count_at(thread, record, given);
+            return Some(stack);
+        }
+    }
+}
+
+/// What came of making a site.
+enum Made {
+    Site(*mut SiteRecord),
+    /// The loss was counted.
+    Nothing,
+    /// A signal handler has walked here since.
+    Again,
+    /// The state is no more: a child of fork.
+    Elsewhere,
+}
+
+/// Makes the record of a site, and writes the stack where it is new.
+#[cold]
+#[inline(never)]
+unsafe fn new_site(
+    thread: &Thread,
+    last: *mut Last,
+    stack: Stack,
+    size: u64,
+    entry: *const u64,
+) -> Made {
+    let Some(process) = process::process() else {
+        return Made::Nothing;
+    };
+    let made = thread::cold_section(|| {
+        if !ptr::eq(thread.last_stack(), last) {
+            return Made::Elsewhere;
+        }
+        // SAFETY: table and last stack are this thread's, and signals are blocked.
+        unsafe {
+            if !Last::is_claimed(last, entry) {
+                return Made::Again;
+            }
+            let node = process
+                .nodes
+                .intern(&process.recording, (*last).frames_mut(stack.depth));
+            let made = node.and_then(|node| {
+                let key = stack.key();
+                let known = Frames {
+                    second: key.second | u64::from(node),
+                    ..key
+                };
+                (*thread.sites()).insert(process, thread.number(), known, size)
+            });
+            made.map_or(Made::Nothing, Made::Site)
+        }
+    })
+    .unwrap_or(Made::Nothing);
+    if let Made::Nothing = made {
+        let why = if confined::is_strict() {
+            Loss::Confined
+        } else {
+            Loss::RecordingFull
+        };
+        process.recording.lose(why, 1);
+    }
+    made
+}

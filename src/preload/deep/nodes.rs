@@ -1,0 +1,162 @@
+//! The tree of stacks in the recording: each stack is written once, and shares its outer part with
+//! others.
+//!
+//! The nodes lie in the recording alone; which there are is found by an index of their ids, in private memory. All
+//! threads share it, behind a lock under which nothing is allocated but by mapping.
+//!
+//! Runs in cold sections.
+
+use super::last::{Kept, NO_ROOM};
+use crate::heap::SpinLock;
+use crate::record::PAGE;
+use crate::record::layout::{CHUNK_STACKS, ChunkHeader, StackNode};
+use crate::recording::{Full, LARGEST_CHUNK, Recording};
+use crate::sites::HASH_FACTOR;
+use crate::sys;
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering::Release};
+
+/// Slots of the first index, 16 KiB.
+const FIRST_SLOTS: usize = 4096;
+
+/// The nodes of a process. All zeros is none.
+#[repr(C)]
+pub(crate) struct Nodes {
+    lock: SpinLock,
+    tree: UnsafeCell<Tree>,
+}
+
+struct Tree {
+    /// Ids, 0 for none. Invariant: `mask + 1` of them, or null.
+    index: *mut u32,
+    mask: usize,
+    count: usize,
+    /// Where the next node goes; null at first.
+    chunk: *mut u8,
+    used: usize,
+    len: usize,
+    pages: u32,
+}
+
+impl Nodes {
+    /// The id of the innermost node of a stack, given from the root's end on. Notes the ids of all.
+    pub(crate) fn intern(&self, recording: &Recording, stack: &mut [Kept]) -> Result<u32, Full> {
+        let known = stack.iter().rposition(|kept| kept.node != 0);
+        let (mut parent, first) = match known {
+            Some(at) => (stack.get(at).map_or(0, |kept| kept.node), at + 1),
+            None => (0, 0),
+        };
+        let _guard = self.lock.lock();
+        // SAFETY: the lock makes this the only reference.
+        let tree = unsafe { &mut *self.tree.get() };
+        for kept in stack.iter_mut().skip(first) {
+            match kept.frame() {
+                0 => {}
+                NO_ROOM => return Err(Full),
+                frame => parent = tree.node(recording, StackNode { parent, frame })?,
+            }
+            kept.node = parent;
+        }
+        Ok(parent)
+    }
+}
+
+fn hash(node: StackNode) -> usize {
+    let mixed = u64::from(node.parent) << 32 | u64::from(node.frame);
+    (mixed.wrapping_mul(HASH_FACTOR) >> 24) as usize
+}
+
+impl Tree {
+    /// The node's id; makes it if it is new.
+    fn node(&mut self, recording: &Recording, node: StackNode) -> Result<u32, Full> {
+        if self.count * 3 >= self.slots() * 2 {
+            self.grow(recording)?;
+        }
+        let mut at = hash(node) & self.mask;
+        loop {
+            // SAFETY: a masked index lies in the index, and what is there is the id of a node.
+            let (id, known) = unsafe {
+                let id = *self.index.add(at);
+                (id, self.read(recording, id))
+            };
+            if id == 0 {
+                break;
+            }
+            if (known.parent, known.frame) == (node.parent, node.frame) {
+                return Ok(id);
+            }
+            at = (at + 1) & self.mask;
+        }
+        let id = self.append(recording, node)?;
+        // SAFETY: as above.
+        unsafe { *self.index.add(at) = id };
+        self.count += 1;
+        Ok(id)
+    }
+
+    fn slots(&self) -> usize {
+        if self.index.is_null() {
+            0
+        } else {
+            self.mask + 1
+        }
+    }
+
+    /// # Safety
+    /// 0, or the id of a node of this recording.
+    unsafe fn read(&self, recording: &Recording, id: u32) -> StackNode {
+        let at = recording.at(u64::from(id) * size_of::<StackNode>() as u64);
+        // SAFETY: as the caller promises. At 0 lies the header.
+        unsafe { at.cast::<StackNode>().read() }
+    }
+
+    fn grow(&mut self, recording: &Recording) -> Result<(), Full> {
+        let slots = (self.slots() * 2).max(FIRST_SLOTS);
+        let fresh: *mut u32 = sys::map_wiped_on_fork(slots * size_of::<u32>()).cast();
+        if fresh.is_null() {
+            return Err(Full);
+        }
+        for i in 0..self.slots() {
+            // SAFETY: within the old index, whose ids are those of nodes; the new one has more room.
+            unsafe {
+                let id = *self.index.add(i);
+                if id != 0 {
+                    let mut at = hash(self.read(recording, id)) & (slots - 1);
+                    while *fresh.add(at) != 0 {
+                        at = (at + 1) & (slots - 1);
+                    }
+                    *fresh.add(at) = id;
+                }
+            }
+        }
+        // SAFETY: the old index is ours alone, under the lock.
+        unsafe { sys::unmap(self.index.cast(), self.slots() * size_of::<u32>()) };
+        self.index = fresh;
+        self.mask = slots - 1;
+        Ok(())
+    }
+
+    /// Writes a node. Chunks are handed out in rising order, and this is the only place where nodes come from: a node
+    /// lies behind its parent.
+    fn append(&mut self, recording: &Recording, node: StackNode) -> Result<u32, Full> {
+        const LEN: usize = size_of::<StackNode>();
+        if self.len - self.used < LEN {
+            let pages = (self.pages * 2).clamp(1, LARGEST_CHUNK);
+            let (chunk, len) = recording.chunk(CHUNK_STACKS, pages)?;
+            debug_assert!(len < u64::from(pages) as usize * PAGE as usize);
+            (self.chunk, self.used, self.len, self.pages) = (chunk, 0, len, pages);
+        }
+        // SAFETY: the record lies in the chunk, behind what was used so far.
+        unsafe {
+            let record = self.chunk.add(self.used);
+            record.cast::<StackNode>().write(node);
+            self.used += LEN;
+            let header: *mut ChunkHeader = self.chunk.sub(size_of::<ChunkHeader>()).cast();
+            AtomicU32::from_ptr(&raw mut (*header).used).store(self.used as u32, Release);
+            let offset = record.offset_from(recording.at(0)) as usize;
+            debug_assert!(ptr::eq(recording.at(offset as u64), record));
+            Ok((offset / LEN) as u32)
+        }
+    }
+}
