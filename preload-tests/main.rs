@@ -25,6 +25,7 @@
 //! | `torture/` | the matrix of RELIABILITY.md: each case is run plain and under the library |
 //! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
+//! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
 //! `support` builds the fixtures of `programs/`, runs them with a time-out and reads reports.
@@ -44,6 +45,7 @@ mod large_trees;
 mod late_hooks;
 mod life;
 mod limits;
+mod live_oracle;
 mod modules;
 mod oracle;
 #[path = "../src/record/mod.rs"]

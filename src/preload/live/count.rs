@@ -6,7 +6,8 @@
 //!
 //! May run at any moment.
 
-use super::shadow::{self, BLOCKS, CUSTOM, Shadow};
+use super::shadow::{BLOCKS, CUSTOM, Shadow};
+use super::table::ENTRY_BITS;
 use super::{LiveThread, clock, is_followed};
 use crate::process::{self, Process};
 use crate::record::layout::*;
@@ -20,11 +21,8 @@ use core::ffi::c_void;
 const RECORD_LOG2: u32 = 6;
 const _: () = assert!(LIVE_SITE_LEN.is_multiple_of(1 << RECORD_LOG2));
 const _: () = assert!(LIVE_SITES_START.is_multiple_of(1 << RECORD_LOG2));
-/// Where the record's place begins in an entry: above the number and [`HALF`].
-const SITE_SHIFT: u32 = clock::NUMBER_BITS + 1;
-/// The block begins 16 bytes behind the start of its granule of 32.
-const HALF: u64 = 1 << clock::NUMBER_BITS;
-const _: () = assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (64 - SITE_SHIFT));
+const _: () =
+    assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (ENTRY_BITS - clock::NUMBER_BITS));
 
 /// What realloc did to the block that it gave: nothing, or it made it larger.
 #[derive(Clone, Copy)]
@@ -100,21 +98,28 @@ pub(crate) unsafe fn born(
         keep_share(record, process.total.epoch());
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
-        let shadow = if size >> SIZE_BITS == CUSTOM_FUNCTION {
-            &CUSTOM
+        let (shadow, usable) = if size >> SIZE_BITS == CUSTOM_FUNCTION {
+            // Nothing is known of how the program lays out its blocks.
+            (&CUSTOM, 0)
         } else {
             let usable = real::malloc_usable_size(block) as u64;
             arch::add(
                 &raw mut (*behind(record)).slack,
                 usable.saturating_sub(bytes),
             );
-            &BLOCKS
+            (&BLOCKS, usable)
         };
         if growth.0 != 0 {
             arch::add(&raw mut (*behind(record)).grown, 1);
             arch::add(&raw mut (*behind(record)).copied, growth.0 >> 1);
         }
-        follow(thread, process, shadow, (record, bytes), block as usize);
+        follow(
+            thread,
+            process,
+            shadow,
+            (record, bytes),
+            (block as usize, usable),
+        );
     }
 }
 
@@ -138,7 +143,7 @@ unsafe fn follow(
     process: &Process,
     shadow: &Shadow,
     (record, bytes): (*mut SiteRecord, u64),
-    block: usize,
+    (block, usable): (usize, u64),
 ) {
     // SAFETY: the state is this thread's; a child of a handler that forked finds no stamps.
     unsafe {
@@ -154,8 +159,7 @@ unsafe fn follow(
             }
         }
         let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
-        let half = ((block as u64) << (clock::NUMBER_BITS - 4)) & HALF;
-        if !shadow.put(block, site << SITE_SHIFT | half | number) {
+        if !shadow.put(block, usable, site << clock::NUMBER_BITS | number) {
             process.recording.lose(Loss::NotFollowed, 1);
         }
         arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
@@ -193,9 +197,14 @@ pub(super) fn take(block: *mut c_void) -> u64 {
 }
 
 /// Puts a block back that was not freed after all.
-pub(super) fn put_back(block: *mut c_void, entry: u64) {
+///
+/// # Safety
+/// The block is the caller's.
+pub(super) unsafe fn put_back(block: *mut c_void, entry: u64) {
     if entry != 0 {
-        BLOCKS.put(block as usize, entry);
+        // SAFETY: as the caller promises.
+        let usable = unsafe { real::malloc_usable_size(block) } as u64;
+        BLOCKS.put(block as usize, usable, entry);
     }
 }
 
@@ -214,7 +223,7 @@ pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
         return None;
     }
     let process = process::process()?;
-    let site = (entry >> SITE_SHIFT) << RECORD_LOG2;
+    let site = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
     let record: *mut SiteRecord = process.recording.base().wrapping_add(site as usize).cast();
     let number = clock::number_of(entry);
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
@@ -230,10 +239,9 @@ pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
     }
 }
 
-/// A block by its entry in a granule of glibc's malloc: its address, and the offset of its site's record
-/// and its size.
-pub(super) fn block_of(process: &Process, granule: usize, entry: u64) -> (usize, u64, u64) {
-    let offset = (entry >> SITE_SHIFT) << RECORD_LOG2;
+/// The offset of the record that an entry names, and the size of its blocks.
+pub(super) fn site_of(process: &Process, entry: u64) -> (u64, u64) {
+    let offset = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
     let record: *const SiteRecord = process
         .recording
         .base()
@@ -241,13 +249,7 @@ pub(super) fn block_of(process: &Process, granule: usize, entry: u64) -> (usize,
         .cast();
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
     let size = unsafe { (*record).size };
-    let half = if entry & HALF != 0 { 16 } else { 0 };
-    let start = if shadow::is_of_glibc() {
-        granule + half
-    } else {
-        granule
-    };
-    (start, offset, size & ((1 << SIZE_BITS) - 1))
+    (offset, size & ((1 << SIZE_BITS) - 1))
 }
 
 /// # Safety

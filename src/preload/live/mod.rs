@@ -22,6 +22,7 @@ mod count;
 pub(crate) mod hooks;
 mod leaks;
 mod shadow;
+mod table;
 mod timeline;
 mod total;
 

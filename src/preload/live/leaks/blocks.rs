@@ -2,7 +2,7 @@
 //!
 //! They lie in memory of their own that the scan knows not to read: else each would be found there.
 
-use super::super::count::block_of;
+use super::super::count::site_of;
 use super::super::shadow::BLOCKS;
 use crate::process::Process;
 use crate::sys;
@@ -46,15 +46,17 @@ impl Blocks {
         let blocks: &mut [Block] = room(count)?;
         let mut taken = 0;
         // Other threads may have changed some since.
-        BLOCKS.each(|granule, entry| {
+        BLOCKS.each(|start, entry| {
             if let Some(slot) = blocks.get_mut(taken) {
-                let (start, site, len) = block_of(process, granule, entry);
+                let (site, len) = site_of(process, entry);
                 *slot = Block { start, len, site };
                 taken += 1;
             }
         });
+        let blocks = blocks.get_mut(..taken)?;
+        blocks.sort_unstable_by_key(|block| block.start);
         Some(Self {
-            blocks: blocks.get_mut(..taken)?,
+            blocks,
             to_scan: room(count)?,
             scan: 0,
         })
