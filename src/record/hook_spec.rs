@@ -194,7 +194,7 @@ mod tests {
             (8, &[1, 3][..])
         );
         assert_eq!(spec.nested, Nested::All);
-        assert_eq!(one("f(size=64)").size.args, []);
+        assert!(one("f(size=64)").size.args.is_empty());
     }
 
     #[test]
