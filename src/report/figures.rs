@@ -6,6 +6,7 @@
 
 use crate::record::layout::{AGES, TIMES};
 use crate::record::reader::{Live, Recording, Site};
+use crate::record::sampled::probability;
 
 /// Freed blocks by their age.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,9 +214,7 @@ impl Rate {
 
     /// With which an allocation is in the sample; `None` when it surely is.
     fn probability(self, size: u64) -> Option<f64> {
-        // An allocation of no bytes counts as one.
-        let size = size.max(1) as f64;
-        (self.bytes != 0).then(|| -(-size / self.bytes as f64).exp_m1())
+        (self.bytes != 0).then(|| probability(size, self.bytes))
     }
 }
 
