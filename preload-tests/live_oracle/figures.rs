@@ -1,6 +1,6 @@
 //! What is compared: the figures of a site, and of a run.
 
-use super::format::layout::AGES;
+use crate::record::layout::AGES;
 use std::collections::BTreeMap;
 
 /// What both sides can tell allocations apart by.

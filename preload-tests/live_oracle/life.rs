@@ -1,7 +1,7 @@
 //! Blocks that outlive what allocated them.
 
-use super::format::reader::Recording;
 use super::{followed, recordings};
+use crate::record::reader::Recording;
 use crate::support::{Run, Source, library};
 use std::collections::BTreeMap;
 

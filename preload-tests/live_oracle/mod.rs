@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`log`] | reads the event log |
 //! | [`replay`] | computes every figure from it |
-//! | [`recorded`], [`format`] | read the same figures from the recording |
+//! | [`recorded`] | reads the same figures from the recording |
 //! | [`figures`] | what is compared |
 //! | [`programs`] | random programs and real ones |
 //! | [`life`] | blocks that outlive their thread, or are inherited |
@@ -18,7 +18,6 @@
 //! Tests that are ignored are the long form: `scripts/oracle`.
 
 mod figures;
-mod format;
 mod life;
 mod log;
 mod memory;
@@ -27,9 +26,9 @@ mod races;
 mod recorded;
 mod replay;
 
+use crate::record::layout::{AGES, TIMES};
 use crate::support::{Outcome, Run, Source, library};
 use figures::{Figures, Key, Sites, live_bytes, pooled, total};
-use format::layout::{AGES, TIMES};
 use recorded::Recorded;
 use replay::Replay;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -4,8 +4,8 @@
 //! that one thread frees, or leaves by realloc, is handed out to another at once.
 
 use super::figures::Figures;
-use super::format::reader::Recording;
 use super::{followed, recordings};
+use crate::record::reader::Recording;
 use crate::support::{Run, Source, library};
 use std::collections::BTreeMap;
 

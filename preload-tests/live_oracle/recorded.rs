@@ -1,9 +1,9 @@
 //! The same figures as a recording has them.
 
 use super::figures::{Key, Sites};
-use super::format::layout::{AGES, TIMES};
-use super::format::loss::LOSSES;
-use super::format::reader::{LiveTotals, Recording, Site};
+use crate::record::layout::{AGES, TIMES};
+use crate::record::loss::LOSSES;
+use crate::record::reader::{LiveTotals, Recording, Site};
 use std::collections::{BTreeMap, HashMap};
 
 /// A recording's outcome.

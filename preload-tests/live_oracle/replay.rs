@@ -1,8 +1,8 @@
 //! Replays a log: what the figures have to be, from the words of their definitions alone.
 
 use super::figures::{Figures, Key, Sites};
-use super::format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES};
 use super::log::{Event, FIRST_FREE, REALLOCS};
+use crate::record::layout::{AGES, SHORTEST_TIME_LOG2, TIMES};
 use std::collections::HashMap;
 
 /// A block that has not been freed.

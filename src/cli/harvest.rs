@@ -2,10 +2,13 @@
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
 use crate::args::Merge;
+use crate::from_profile;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
 use crate::notes::Notes;
 use crate::output::{Output, naming};
+use crate::profile::intern::Tables;
+use crate::profile::{self, build, file};
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording};
@@ -147,8 +150,10 @@ pub(crate) fn harvest(
         suppressions: wish.suppressions.clone(),
         ..Harvest::default()
     };
+    let (profiles, recordings): (Vec<_>, Vec<_>) =
+        paths.iter().partition(|path| file::is_profile(path));
     let mut heads = Vec::new();
-    for path in paths {
+    for path in recordings {
         match load::head(path) {
             Ok(head) => heads.push(head),
             Err(error) => harvest.bear(error.into(), wish)?,
@@ -156,31 +161,39 @@ pub(crate) fn harvest(
     }
     heads.sort_by(|a, b| (a.start_ns, a.pid, &a.path).cmp(&(b.start_ns, b.pid, &b.path)));
     let merge = wish.merge.or(output.is_stdout().then_some(Merge::All));
-    let mut sum = Sheet::default();
-    let mut programs = Programs::new(merge == Some(Merge::Program));
+    let is_one = heads.len() + profiles.len() == 1;
+    let mut all = All {
+        sum: Sheet::default(),
+        programs: Programs::new(merge == Some(Merge::Program)),
+        merge,
+        is_one,
+        output,
+        wish,
+    };
     let mut reader = Reader::new(wish).map_err(HarvestError::Write)?;
     for head in &heads {
-        let read = match reader.read(head, &mut harvest) {
-            Ok(Some(read)) => read,
-            Ok(None) => continue,
-            Err(error) => {
-                harvest.bear(error, wish)?;
-                continue;
-            }
-        };
-        if merge.is_none() {
-            let written = harvest.write(&read, wish.kind, output);
-            written.map_err(HarvestError::Write)?;
-        }
-        if let Some(process) = harvest.processes.last() {
-            programs.add(process, &read);
-        }
-        if heads.len() == 1 {
-            sum.set(read);
-        } else if merge == Some(Merge::All) || wish.largest > 0 {
-            sum.add(&read);
+        match reader.read(head, &mut harvest) {
+            Ok(Some(read)) => all.add(read, 1, &mut harvest)?,
+            Ok(None) => {}
+            Err(error) => harvest.bear(error, wish)?,
         }
     }
+    for path in profiles {
+        let before = harvest.processes.len();
+        match from_profile::read(path, wish.kind, &mut harvest) {
+            Ok(read) => {
+                let processes = harvest.processes.len() - before;
+                all.add(read, processes, &mut harvest)?;
+            }
+            Err(error) => harvest.bear(error, wish)?,
+        }
+    }
+    let All {
+        sum,
+        programs,
+        output,
+        ..
+    } = all;
     let written = programs.write(wish.kind, output);
     harvest.programs = written.map_err(HarvestError::Write)?;
     harvest.heads = heads;
@@ -193,6 +206,41 @@ pub(crate) fn harvest(
     harvest.timeline = reader.timeline.map(|(path, _)| path);
     harvest.sum_up(all.rows, wish);
     Ok(harvest)
+}
+
+/// What was read so far.
+struct All<'a> {
+    sum: Sheet,
+    programs: Programs,
+    merge: Option<Merge>,
+    /// Is there nothing else?
+    is_one: bool,
+    output: &'a mut Output,
+    wish: &'a Wish,
+}
+
+impl All<'_> {
+    /// Adds what was read, of the last so many processes of the harvest.
+    fn add(
+        &mut self,
+        read: Read,
+        processes: usize,
+        harvest: &mut Harvest,
+    ) -> Result<(), HarvestError> {
+        if self.merge.is_none() {
+            let written = harvest.write(&read, processes, self.wish.kind, self.output);
+            written.map_err(HarvestError::Write)?;
+        }
+        let own = harvest.processes.len().saturating_sub(processes)..;
+        self.programs
+            .add(harvest.processes.get(own).unwrap_or(&[]), &read);
+        if self.is_one {
+            self.sum.set(read);
+        } else if self.merge == Some(Merge::All) || self.wish.largest > 0 {
+            self.sum.add(&read);
+        }
+        Ok(())
+    }
 }
 
 /// Reads recordings one after the other.
@@ -230,11 +278,7 @@ impl<'w> Reader<'w> {
         if recording.forked() && !is_first && recording.sites().next().is_none() {
             return Ok(None);
         }
-        let needs_live = match self.wish.kind {
-            Kind::Csv(_) => false,
-            Kind::Collapsed(style) => style.value.needs_live(),
-        };
-        if needs_live && !recording.follows_blocks() {
+        if self.wish.kind.needs_live() && !recording.follows_blocks() {
             return Err(HarvestError::NotFollowed(head.path.clone()));
         }
         let read = self.names(&recording).map_err(LoadError::at(&head.path))?;
@@ -260,6 +304,15 @@ impl<'w> Reader<'w> {
 
     fn names(&mut self, recording: &Recording<'_>) -> Result<Read, FormatError> {
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
+        if let Kind::Export(..) = self.wish.kind {
+            let mut tables = Tables::default();
+            build::add(&mut tables, recording, symbolizer, places)?;
+            return Ok(Read {
+                rows: profile::rows::rows(&tables.profile, false),
+                stacks: None,
+                profile: Some(tables.profile),
+            });
+        }
         let rows = match self.wish.kind {
             Kind::Csv(Columns::All) => rows_by_origin(&[recording], symbolizer, places)?,
             _ => rows(&[recording], symbolizer)?,
@@ -270,9 +323,13 @@ impl<'w> Reader<'w> {
                 stacks.add(recording, symbolizer, places)?;
                 Some(stacks)
             }
-            Kind::Csv(_) => None,
+            Kind::Csv(_) | Kind::Export(..) => None,
         };
-        Ok(Read { rows, stacks })
+        Ok(Read {
+            rows,
+            stacks,
+            profile: None,
+        })
     }
 }
 
@@ -327,10 +384,17 @@ impl Harvest {
             .any(|live| live.left.unreachable && live.left.all.blocks > 0)
     }
 
-    /// Writes the CSV of the process that was read last.
-    fn write(&mut self, read: &Read, kind: Kind, output: &mut Output) -> io::Result<()> {
-        let is_main = self.processes.len() == 1;
-        let Some(process) = self.processes.last_mut() else {
+    /// Writes the CSV of the last so many processes, which were read together.
+    fn write(
+        &mut self,
+        read: &Read,
+        processes: usize,
+        kind: Kind,
+        output: &mut Output,
+    ) -> io::Result<()> {
+        let first = self.processes.len().saturating_sub(processes);
+        let is_main = first == 0;
+        let Some(process) = self.processes.get_mut(first) else {
             return Ok(());
         };
         process.csv = if is_main {

@@ -1,6 +1,7 @@
 //! Reads recordings from files: by read, not by mapping, so that a file that shrinks meanwhile is
 //! an error and not a fault.
 
+use crate::profile::file::FileError;
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
 use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
@@ -31,6 +32,8 @@ pub(crate) enum Why {
     Io(io::Error),
     /// It holds something else, or a damaged recording.
     Format(FormatError),
+    /// It is no profile that can be read.
+    Profile(FileError),
     /// A folder in which there are none.
     NoRecordings,
 }
@@ -41,6 +44,7 @@ impl fmt::Display for LoadError {
         match &self.why {
             Why::Io(error) => error.fmt(f),
             Why::Format(error) => error.fmt(f),
+            Why::Profile(error) => error.fmt(f),
             Why::NoRecordings => write!(f, "a folder without recordings (*.{EXTENSION})"),
         }
     }
@@ -62,6 +66,12 @@ impl LoadError {
 impl From<io::Error> for Why {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<FileError> for Why {
+    fn from(error: FileError) -> Self {
+        Self::Profile(error)
     }
 }
 

@@ -6,6 +6,10 @@
 
 #![deny(unsafe_code)]
 
+#[path = "../export/mod.rs"]
+mod export;
+#[path = "../profile/mod.rs"]
+mod profile;
 #[path = "../record/mod.rs"]
 #[allow(dead_code)] // The tool does not write recordings.
 mod record;
@@ -23,6 +27,7 @@ mod control;
 mod ends;
 mod error;
 mod following;
+mod from_profile;
 mod harvest;
 mod install;
 #[cfg(test)]

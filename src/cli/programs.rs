@@ -43,8 +43,14 @@ impl Programs {
         }
     }
 
-    /// Adds a process and what was read of it.
-    pub(crate) fn add(&mut self, process: &Process, read: &Read) {
+    /// Adds processes and what was read of them together: it goes to the program of the first.
+    pub(crate) fn add(&mut self, processes: &[Process], read: &Read) {
+        for (i, process) in processes.iter().enumerate() {
+            self.add_one(process, (i == 0).then_some(read));
+        }
+    }
+
+    fn add_one(&mut self, process: &Process, read: Option<&Read>) {
         let next = self.programs.len();
         let index = *self.by_name.entry(process.program.clone()).or_insert(next);
         if index == next {
@@ -61,7 +67,7 @@ impl Programs {
         program.processes += 1;
         program.calls = program.calls.saturating_add(process.totals.calls);
         program.bytes = program.bytes.saturating_add(process.totals.bytes);
-        if self.merge {
+        if let Some(read) = read.filter(|_| self.merge) {
             sum.add(read);
         }
     }
@@ -116,8 +122,12 @@ mod tests {
             totals: totals(&rows),
             ..Process::default()
         };
-        let stacks = None;
-        programs.add(&process, &Read { rows, stacks });
+        let read = Read {
+            rows,
+            stacks: None,
+            profile: None,
+        };
+        programs.add(&[process], &read);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Options about what a report looks like: its format, its columns, and what goes beside it.
 
+use crate::export;
 use crate::following::Needs;
 use crate::record::settings::{COLUMNS, SUPPRESSIONS};
 use crate::report::collapsed::{Style, Value};
 use crate::report::suppressions::{self, Suppression};
 use crate::term;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::{env, fs, io};
 
 /// For `run` and `report`.
@@ -18,10 +21,10 @@ pub(crate) struct Shape {
     /// of the blocks; for that a run follows them as with --live.
     #[arg(long, value_name = "WHICH", global = true)]
     pub(crate) columns: Option<Columns>,
-    /// Write a `csv`, or `collapsed` stacks for flame graphs; by default, what the extension of
-    /// --output says (.folded and .collapsed are stacks).
+    /// What to write; by default, what the name of --output says (.folded, .collapsed, .skipheap, .json,
+    /// ...), else a CSV.
     ///
-    /// Collapsed stacks are whole, with inlined functions; a run records them so by itself.
+    /// All but the CSV have whole stacks, with inlined functions; a run records them so by itself.
     #[arg(long, value_name = "FORMAT", global = true)]
     pub(crate) format: Option<Format>,
     /// The number of each collapsed stack [default: bytes].
@@ -59,12 +62,37 @@ pub(crate) enum Columns {
 }
 
 /// The values of `--format`.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// A table.
     Csv,
     /// Stacks.
     Collapsed,
+    /// A format of profiles.
+    Export(export::Format),
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        static ALL: LazyLock<Vec<Format>> = LazyLock::new(|| {
+            let exports = export::Format::ALL.into_iter().map(Format::Export);
+            [Format::Csv, Format::Collapsed]
+                .into_iter()
+                .chain(exports)
+                .collect()
+        });
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Csv => Some(PossibleValue::new("csv").help("A table")),
+            Self::Collapsed => {
+                Some(PossibleValue::new("collapsed").help("Stacks, a line each, for flame graphs"))
+            }
+            Self::Export(format) => format.to_possible_value(),
+        }
+    }
 }
 
 /// The values of `--value`.
@@ -104,6 +132,8 @@ pub(crate) enum Kind {
     Csv(Columns),
     /// Collapsed stacks.
     Collapsed(Style),
+    /// A profile in another format.
+    Export(export::Format, Style),
 }
 
 impl Kind {
@@ -112,6 +142,16 @@ impl Kind {
         match self {
             Self::Csv(_) => "csv",
             Self::Collapsed(_) => "folded",
+            Self::Export(format, _) => format.extension(),
+        }
+    }
+
+    /// Is it about what became of blocks, so that there is nothing to say where that is not known?
+    pub(crate) fn needs_live(self) -> bool {
+        match self {
+            Self::Csv(_) => false,
+            Self::Collapsed(style) => style.value.needs_live(),
+            Self::Export(format, style) => format.has_one_value() && style.value.needs_live(),
         }
     }
 }
@@ -122,15 +162,19 @@ impl Shape {
         let extension = output.and_then(Path::extension).unwrap_or_default();
         let by_name = match extension == "folded" || extension == "collapsed" {
             true => Format::Collapsed,
-            false => Format::Csv,
+            false => output
+                .and_then(export::Format::of_name)
+                .map_or(Format::Csv, Format::Export),
+        };
+        let style = Style {
+            value: self.value.map_or(Value::default(), Value::from),
+            fold_recursion: self.fold_recursion,
+            lines: self.lines,
         };
         match self.format.unwrap_or(by_name) {
             Format::Csv => Kind::Csv(self.columns()),
-            Format::Collapsed => Kind::Collapsed(Style {
-                value: self.value.map_or(Value::default(), Value::from),
-                fold_recursion: self.fold_recursion,
-                lines: self.lines,
-            }),
+            Format::Collapsed => Kind::Collapsed(style),
+            Format::Export(format) => Kind::Export(format, style),
         }
     }
 
@@ -144,15 +188,21 @@ impl Shape {
 
     /// What is wrong with the options together.
     pub(crate) fn conflict(&self, output: Option<&Path>) -> Option<&'static str> {
-        let is_csv = matches!(self.kind(output), Kind::Csv(_));
+        let kind = self.kind(output);
+        let has_value = match kind {
+            Kind::Csv(_) => false,
+            Kind::Collapsed(_) => true,
+            Kind::Export(format, _) => format.has_one_value(),
+        };
         let of_stacks = self.value.is_some() || self.fold_recursion || self.lines;
-        if is_csv && of_stacks {
+        if of_stacks && !has_value {
             return Some(
-                "--value, --fold-recursion and --lines are for collapsed stacks: -o FILE.folded, or \
-                 --format collapsed",
+                "--value, --fold-recursion and --lines are for formats with one number for each stack: -o \
+                 FILE.folded or FILE.svg, or --format",
             );
         }
-        (!is_csv && self.columns.is_some()).then_some("collapsed stacks have no --columns")
+        let is_csv = matches!(kind, Kind::Csv(_));
+        (!is_csv && self.columns.is_some()).then_some("only a CSV has --columns")
     }
 
     /// What a run has to record for such a report.
@@ -165,6 +215,10 @@ impl Shape {
             Kind::Collapsed(style) => Needs {
                 whole_stacks: true,
                 live: style.value.needs_live(),
+            },
+            kind @ Kind::Export(format, _) => Needs {
+                whole_stacks: format.needs_whole_stacks(),
+                live: format.needs_live() || kind.needs_live(),
             },
         };
         let known_leaks = self.suppressions.is_some();

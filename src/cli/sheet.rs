@@ -1,5 +1,8 @@
 //! What a report file is made of: the rows of a CSV or collapsed stacks, of one process or of several.
 
+use crate::export;
+use crate::profile::Profile;
+use crate::profile::intern::Tables;
 use crate::report::collapsed::Stacks;
 use crate::report::rows::Row;
 use crate::report::{csv, csv_all};
@@ -13,6 +16,8 @@ pub(crate) struct Read {
     pub(crate) rows: Vec<Row>,
     /// Its stacks, where they are wanted.
     pub(crate) stacks: Option<Stacks>,
+    /// All there is, where that is wanted.
+    pub(crate) profile: Option<Profile>,
 }
 
 impl Read {
@@ -20,11 +25,19 @@ impl Read {
     ///
     /// # Errors
     /// Those of `out`.
-    pub(crate) fn write(&self, kind: Kind, out: impl Write) -> io::Result<()> {
-        match (&self.stacks, kind) {
-            (Some(stacks), _) => stacks.write(out),
-            (None, Kind::Csv(Columns::All)) => csv_all::write(&self.rows, out),
-            (None, _) => csv::write(&self.rows, out),
+    pub(crate) fn write(&self, kind: Kind, out: &mut dyn Write) -> io::Result<()> {
+        match kind {
+            Kind::Csv(Columns::All) => csv_all::write(&self.rows, out),
+            Kind::Csv(Columns::Seed) => csv::write(&self.rows, out),
+            Kind::Collapsed(style) => match &self.stacks {
+                Some(stacks) => stacks.write(out),
+                None => Stacks::new(style).write(out),
+            },
+            Kind::Export(format, style) => {
+                let nothing = Profile::default();
+                let profile = self.profile.as_ref().unwrap_or(&nothing);
+                export::write(profile, format, style, out)
+            }
         }
     }
 }
@@ -34,6 +47,7 @@ impl Read {
 pub(crate) struct Sheet {
     rows: Sum,
     stacks: Option<Stacks>,
+    profile: Option<Tables>,
 }
 
 impl Sheet {
@@ -41,6 +55,7 @@ impl Sheet {
     pub(crate) fn set(&mut self, read: Read) {
         self.rows.set(read.rows);
         self.stacks = read.stacks;
+        self.profile = read.profile.map(Tables::of);
     }
 
     /// Adds one of several processes.
@@ -52,6 +67,9 @@ impl Sheet {
                 .get_or_insert_with(|| Stacks::new(stacks.style()));
             sum.merge(stacks);
         }
+        if let Some(profile) = &read.profile {
+            self.profile.get_or_insert_default().add(profile);
+        }
     }
 
     /// The sum, in the order of every report.
@@ -59,6 +77,7 @@ impl Sheet {
         Read {
             rows: self.rows.rows(),
             stacks: self.stacks,
+            profile: self.profile.map(|tables| tables.profile),
         }
     }
 }

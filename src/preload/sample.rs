@@ -97,7 +97,7 @@ impl Sampler {
         // -ln(u) * mean, with -ln(u) = (64 - log2(random)) * ln(2).
         const LN_2: u128 = 0xb172_17f7; // ln(2) * 2^32
         let log = (64 << 32) - u128::from(log2(self.random()));
-        ((log * LN_2 >> 32) * u128::from(mean) >> 32) as i64
+        ((((log * LN_2) >> 32) * u128::from(mean)) >> 32) as i64
     }
 
     /// A random number that is not 0 (Marsaglia's xorshift with a multiplication, xorshift64*).

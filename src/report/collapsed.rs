@@ -41,7 +41,8 @@ impl Value {
         !matches!(self, Self::Bytes | Self::Calls)
     }
 
-    fn of(self, size: u64, figures: &Figures) -> i64 {
+    /// The number, of allocations of this size.
+    pub(crate) fn of(self, size: u64, figures: &Figures) -> i64 {
         let live = figures.live.as_ref();
         // A thread that frees others' blocks has less than none.
         let alive = live.map_or(0, |live| live.followed.wrapping_sub(live.frees) as i64);
@@ -89,6 +90,8 @@ pub(crate) struct Stacks {
     children: FastMap<(u32, u32), u32>,
 }
 
+/// Where nothing is known.
+const NO_STACK: &str = "[no stack]";
 /// The node above all others.
 const ROOT: u32 = 0;
 
@@ -161,10 +164,25 @@ impl Stacks {
     fn count(&mut self, end: u32, site: &Site, rate: Rate) {
         let mut figures = Figures::of(site, false);
         figures.scale(rate, site.size);
-        let value = self.style.value.of(site.size, &figures);
+        self.add_value(Some(end), site.size, &figures);
+    }
+
+    /// Adds the figures of allocations of this size to a stack; `None` is none.
+    pub(crate) fn add_value(&mut self, end: Option<u32>, size: u64, figures: &Figures) {
+        let value = self.style.value.of(size, figures);
+        let end = end.unwrap_or_else(|| {
+            let name = self.names.number(&NO_STACK.into());
+            self.child(ROOT, name)
+        });
         if let Some(node) = self.nodes.get_mut(end as usize) {
             node.value = node.value.saturating_add(value);
         }
+    }
+
+    /// The stack of a function called from another stack, or from nobody.
+    pub(crate) fn below(&mut self, caller: Option<u32>, place: &Place) -> u32 {
+        let name = self.names.number(&text(place, self.style.lines));
+        self.child(caller.unwrap_or(ROOT), name)
     }
 
     /// The node of a function called from `parent`.
@@ -312,7 +330,7 @@ impl Adding<'_, '_, '_> {
     fn names_of(&mut self, id: u32) -> Result<Rc<[u32]>, FormatError> {
         let names = &mut self.stacks.names;
         let cut = match id {
-            0 => Some("[no stack]"),
+            0 => Some(NO_STACK),
             CUT_NO_UNWIND_INFO => Some("[no unwind information]"),
             CUT_UNREADABLE => Some("[unreadable stack]"),
             CUT_TOO_DEEP => Some("[too deep]"),

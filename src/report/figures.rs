@@ -10,6 +10,7 @@ use crate::record::sampled::probability;
 
 /// Freed blocks by their age.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Lifetimes {
     /// In allocations, as [`Live::ages`].
     pub(crate) ages: [u64; AGES],
@@ -48,6 +49,7 @@ impl Lifetimes {
 
 /// What became of the blocks of a row, as far as they were followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct LiveSums {
     /// Blocks that were followed.
     pub(crate) followed: u64,
@@ -132,6 +134,7 @@ impl LiveSums {
 
 /// Everything that is counted of a row.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Figures {
     /// Allocations.
     pub(crate) calls: u64,
@@ -145,7 +148,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Those of one record of a site, not scaled.
-    pub(super) fn of(site: &Site, with_lifetimes: bool) -> Self {
+    pub(crate) fn of(site: &Site, with_lifetimes: bool) -> Self {
         Self {
             calls: site.count,
             samples: site.count,
@@ -167,7 +170,7 @@ impl Figures {
     }
 
     /// From figures of a sample to those of the whole; exact ones stay as they are.
-    pub(super) fn scale(&mut self, rate: Rate, size: u64) {
+    pub(crate) fn scale(&mut self, rate: Rate, size: u64) {
         let Some(p) = rate.probability(size) else {
             return;
         };
@@ -202,13 +205,13 @@ pub(crate) fn lifetimes(recording: &Recording<'_>) -> Lifetimes {
 
 /// How many allocations are in the sample.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     bytes: u64,
 }
 
 impl Rate {
     /// One in about so many bytes; of 0 all.
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         Self { bytes }
     }
 

@@ -20,7 +20,7 @@ fn lookup(frame: &Frame) -> u64 {
 }
 
 /// Names of one recording's frames.
-pub(super) struct FrameNames<'r, 'b> {
+pub(crate) struct FrameNames<'r, 'b> {
     recording: &'r Recording<'b>,
     modules: FastMap<u32, Module<'b>>,
     numbers: FastMap<u32, u32>,
@@ -28,7 +28,7 @@ pub(super) struct FrameNames<'r, 'b> {
 
 impl<'r, 'b> FrameNames<'r, 'b> {
     /// Knows no name yet.
-    pub(super) fn new(recording: &'r Recording<'b>) -> Self {
+    pub(crate) fn new(recording: &'r Recording<'b>) -> Self {
         Self {
             recording,
             modules: FastMap::default(),
@@ -38,7 +38,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
 
     /// Has the names of all these frames looked up, by module; with `places` also their lines and inlined
     /// functions. Ids may come several times, and may be no frames.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &mut self,
         ids: impl Iterator<Item = u32>,
         symbolizer: &mut Symbolizer,
@@ -69,7 +69,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
     }
 
     /// The number of the name of the function with a symbol that a frame is in; 0 of no frame.
-    pub(super) fn number(
+    pub(crate) fn number(
         &mut self,
         id: u32,
         symbolizer: &mut Symbolizer,
@@ -87,7 +87,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
     }
 
     /// That name.
-    pub(super) fn name(
+    pub(crate) fn name(
         &mut self,
         id: u32,
         symbolizer: &mut Symbolizer,
@@ -101,8 +101,13 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         Ok(symbolizer.function(module, lookup))
     }
 
+    /// The address to look a frame up by, as stated in its module's file.
+    pub(crate) fn lookup(&self, id: u32) -> Result<u64, FormatError> {
+        self.recording.frame(id).map(|frame| lookup(&frame))
+    }
+
     /// The module that a frame is in.
-    pub(super) fn module(&mut self, id: u32) -> Result<Option<&Module<'b>>, FormatError> {
+    pub(crate) fn module(&mut self, id: u32) -> Result<Option<&Module<'b>>, FormatError> {
         match self.recording.frame(id)?.module {
             0 => Ok(None),
             module => self.known(module).map(Some),
@@ -111,7 +116,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
 
     /// Where a frame that was prepared with `places` is: in the innermost function that was inlined there, or
     /// else in the one with a symbol.
-    pub(super) fn place<'p>(
+    pub(crate) fn place<'p>(
         &mut self,
         id: u32,
         places: &'p Places,
@@ -124,7 +129,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
     /// The functions that a frame is in, innermost first, and where: those inlined, and then the one with
     /// a symbol, under the name of that. Without debug information that one alone. To be called of frames
     /// that were prepared with `places`.
-    pub(super) fn functions(
+    pub(crate) fn functions(
         &mut self,
         id: u32,
         symbolizer: &mut Symbolizer,

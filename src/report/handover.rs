@@ -10,20 +10,20 @@
 use super::figures::{Lifetimes, LiveSums};
 
 /// One thread's share in a site.
-pub(super) struct Share {
+pub(crate) struct Share {
     /// The thread's number.
-    pub(super) thread: u32,
+    pub(crate) thread: u32,
     /// Its figures.
-    pub(super) live: LiveSums,
+    pub(crate) live: LiveSums,
 }
 
 /// Is there something that belongs to others?
-pub(super) fn owes(live: &LiveSums) -> bool {
+pub(crate) fn owes(live: &LiveSums) -> bool {
     live.frees > live.followed || live.at_peak < 0
 }
 
 /// Hands over what belongs to others. All shares are of the same site; each thread has one.
-pub(super) fn hand_over(shares: &mut [Share]) {
+pub(crate) fn hand_over(shares: &mut [Share]) {
     shares.sort_by_key(|share| share.thread);
     for from in 0..shares.len() {
         for to in 0..shares.len() {

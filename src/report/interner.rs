@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 /// Each text once.
 #[derive(Default)]
-pub(super) struct Interner {
+pub(crate) struct Interner {
     numbers: FastMap<Rc<str>, u32>,
     names: Vec<Rc<str>>,
 }
 
 impl Interner {
     /// The number of a text, from 1; 0 is no text.
-    pub(super) fn number(&mut self, name: &Rc<str>) -> u32 {
+    pub(crate) fn number(&mut self, name: &Rc<str>) -> u32 {
         if let Some(&number) = self.numbers.get(name) {
             return number;
         }
@@ -23,13 +23,13 @@ impl Interner {
     }
 
     /// The text with this number.
-    pub(super) fn name(&self, number: u32) -> Option<Rc<str>> {
+    pub(crate) fn name(&self, number: u32) -> Option<Rc<str>> {
         self.names.get((number as usize).checked_sub(1)?).cloned()
     }
 
     /// By number, the rank of each text in the order of the alphabet; that of no text is 0, the
     /// first.
-    pub(super) fn ranks(&self) -> Vec<u32> {
+    pub(crate) fn ranks(&self) -> Vec<u32> {
         let mut order: Vec<(&str, u32)> = self.names.iter().map(|name| &**name).zip(1..).collect();
         order.sort_unstable();
         let mut ranks = vec![0; order.len() + 1];

@@ -58,6 +58,23 @@ pub(crate) fn totals(rows: &[Row]) -> Totals {
 }
 
 impl Row {
+    /// A row with these figures.
+    pub(crate) fn new(
+        names: [Option<Rc<str>>; NAMES],
+        size: u64,
+        origin: Option<Rc<Origin>>,
+        figures: Figures,
+    ) -> Self {
+        let mut row = Self {
+            names,
+            size,
+            origin,
+            ..Self::default()
+        };
+        row.set(figures);
+        row
+    }
+
     /// Adds the figures of a row of the same names, size and origin.
     pub(crate) fn add(&mut self, other: &Self) {
         let mut figures = Figures {
@@ -167,14 +184,8 @@ fn sorted(
     });
     sums.into_iter()
         .map(|((names, size, number), figures)| {
-            let mut row = Row {
-                names: names.map(|number| interner.name(number)),
-                size,
-                origin: origin(number).cloned(),
-                ..Row::default()
-            };
-            row.set(figures);
-            row
+            let names = names.map(|number| interner.name(number));
+            Row::new(names, size, origin(number).cloned(), figures)
         })
         .collect()
 }

@@ -110,7 +110,7 @@ static RATE: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds of so many ticks.
 #[inline(always)]
 pub(super) fn nanoseconds(ticks: u64) -> u64 {
-    (u128::from(ticks) * u128::from(RATE.load(Relaxed)) >> 32) as u64
+    ((u128::from(ticks) * u128::from(RATE.load(Relaxed))) >> 32) as u64
 }
 
 /// The ticks at which so many nanoseconds have passed from now.

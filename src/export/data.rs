@@ -1,0 +1,162 @@
+//! What several formats say of processes and figures in the same words.
+
+use crate::profile::{self, Profile};
+use crate::report::figures::Figures;
+use serde::Serialize;
+
+/// A process.
+#[derive(Serialize)]
+pub(super) struct Process<'p> {
+    program: &'p str,
+    exe: &'p str,
+    command: Vec<&'p str>,
+    pid: u32,
+    ppid: u32,
+    host: &'p str,
+    os: &'p str,
+    arch: &'p str,
+    cpus: u32,
+    start_ms: u64,
+    duration_ms: Option<u64>,
+    finished: bool,
+    whole_stacks: bool,
+    sample_bytes: u64,
+    live: bool,
+    peak_bytes: Option<u64>,
+    timeline: Option<Timeline>,
+    phases: Vec<Phase<'p>>,
+    notes: Vec<&'p str>,
+}
+
+/// A timeline, by columns; times are since the start of the process.
+#[derive(Serialize)]
+pub(super) struct Timeline {
+    ns: Vec<u64>,
+    allocations: Vec<u64>,
+    live_bytes: Vec<u64>,
+    live_blocks: Vec<u64>,
+    rss: Vec<u64>,
+}
+
+/// A label that the program gave.
+#[derive(Serialize)]
+struct Phase<'p> {
+    ns: u64,
+    allocations: u64,
+    live_bytes: u64,
+    label: &'p str,
+}
+
+/// An honesty counter above 0, or stacks that were cut.
+#[derive(Serialize)]
+pub(super) struct Loss<'p> {
+    what: String,
+    count: u64,
+    #[serde(skip)]
+    text: &'p str,
+}
+
+/// What became of a site's blocks.
+#[derive(Serialize)]
+pub(super) struct LiveFigures {
+    frees: u64,
+    live_blocks: u64,
+    live_bytes: u64,
+    peak_blocks: u64,
+    peak_bytes: u64,
+    temporary: u64,
+    grown: u64,
+    copied: u64,
+    slack: u64,
+}
+
+/// All processes.
+pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
+    let text = |index: &u32| profile.text(*index);
+    let of = |process: &profile::Process| {
+        let live = process.live.as_ref();
+        Process {
+            program: profile.text(process.program),
+            exe: profile.text(process.exe),
+            command: process.command.iter().map(text).collect(),
+            pid: process.pid,
+            ppid: process.ppid,
+            host: profile.text(process.host),
+            os: profile.text(process.os),
+            arch: profile.text(process.arch),
+            cpus: process.cpus,
+            start_ms: process.start_ns / 1_000_000,
+            duration_ms: (process.end_ns != 0)
+                .then(|| process.end_ns.saturating_sub(process.start_ns) / 1_000_000),
+            finished: process.finished,
+            whole_stacks: process.whole_stacks,
+            sample_bytes: process.sample_bytes,
+            live: live.is_some(),
+            peak_bytes: live.map(|live| live.peak_bytes).filter(|&peak| peak != 0),
+            timeline: live.map(|live| timeline(&live.timeline)),
+            phases: live.map_or(Vec::new(), |live| phases(profile, live)),
+            notes: process.notes.iter().map(text).collect(),
+        }
+    };
+    profile.processes.iter().map(of).collect()
+}
+
+fn timeline(points: &[profile::Point]) -> Timeline {
+    let column = |of: fn(&profile::Point) -> u64| points.iter().map(of).collect();
+    Timeline {
+        ns: column(|point| point.ns),
+        allocations: column(|point| point.allocations),
+        live_bytes: column(|point| point.live_bytes),
+        live_blocks: column(|point| point.live_blocks),
+        rss: column(|point| point.rss),
+    }
+}
+
+fn phases<'p>(profile: &'p Profile, live: &profile::LiveProcess) -> Vec<Phase<'p>> {
+    let of = |phase: &profile::Phase| Phase {
+        ns: phase.ns,
+        allocations: phase.allocations,
+        live_bytes: phase.live_bytes,
+        label: profile.text(phase.label),
+    };
+    live.phases.iter().map(of).collect()
+}
+
+/// The honesty counters of all processes together.
+pub(super) fn losses(profile: &Profile) -> Vec<Loss<'_>> {
+    let mut sums: Vec<Loss<'_>> = Vec::new();
+    let losses = profile.processes.iter().flat_map(|process| {
+        let cuts = process.cuts.iter().map(|cut| (cut, true));
+        process.losses.iter().map(|loss| (loss, false)).chain(cuts)
+    });
+    for (&(text, count), is_cut) in losses {
+        let text = profile.text(text);
+        match sums.iter_mut().find(|loss| loss.text == text) {
+            Some(loss) => loss.count = loss.count.saturating_add(count),
+            None => sums.push(Loss {
+                what: match is_cut {
+                    true => format!("allocations with a stack that was cut: {text}"),
+                    false => text.to_owned(),
+                },
+                count,
+                text,
+            }),
+        }
+    }
+    sums
+}
+
+/// The figures of blocks of this size; `None` where they were not followed.
+pub(super) fn live_figures(figures: &Figures, size: u64) -> Option<LiveFigures> {
+    figures.live.as_ref().map(|live| LiveFigures {
+        frees: live.frees,
+        live_blocks: live.live(),
+        live_bytes: live.live().saturating_mul(size),
+        peak_blocks: live.peak(),
+        peak_bytes: live.peak().saturating_mul(size),
+        temporary: live.temporary,
+        grown: live.grown,
+        copied: live.copied,
+        slack: live.slack,
+    })
+}

@@ -1,0 +1,162 @@
+//! JSON for scripts: one object, with the sites as a list, each with its stack by name.
+//!
+//! ```json
+//! {"tool": ..., "processes": [...], "sites": [{"stack": [{"function": ..., "file": ..., "line": ..., "module": ...,
+//!  "inlined": false}, ...], "size": 16, "calls": 3, "bytes": 48, ...}]}
+//! ```
+//!
+//! Stacks are innermost first. Figures about blocks are there where blocks were followed. Sites are in the
+//! order of bytes, then calls, both falling.
+
+use crate::profile::{FrameKind, Profile, Site};
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer};
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+/// Version of this format.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'p> {
+    version: u32,
+    tool: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compared_with: Option<&'p str>,
+    processes: Vec<super::data::Process<'p>>,
+    losses: Vec<super::data::Loss<'p>>,
+    sites: Sites<'p>,
+}
+
+/// Written one after the other, so that they are not all in memory once more.
+struct Sites<'p>(&'p Profile);
+
+#[derive(Serialize)]
+struct Frame<'p> {
+    function: &'p str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    file: &'p str,
+    #[serde(skip_serializing_if = "is_zero")]
+    line: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    module: &'p str,
+    #[serde(skip_serializing_if = "is_false")]
+    inlined: bool,
+}
+
+#[derive(Serialize)]
+struct Entry<'p> {
+    stack: Vec<Frame<'p>>,
+    size: u64,
+    calls: u64,
+    bytes: u64,
+    allocator: &'p str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    thread: &'p str,
+    pid: u32,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    live: Option<super::data::LiveFigures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<Old>,
+}
+
+#[derive(Serialize)]
+struct Old {
+    calls: u64,
+    bytes: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    live: Option<super::data::LiveFigures>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+fn is_false(is_so: &bool) -> bool {
+    !is_so
+}
+
+impl Serialize for Sites<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut order: Vec<&Site> = self.0.sites.iter().collect();
+        order.sort_by_key(|site| (Reverse(site.bytes()), Reverse(site.figures.calls)));
+        let mut list = serializer.serialize_seq(Some(order.len()))?;
+        for site in order {
+            list.serialize_element(&entry(self.0, site))?;
+        }
+        list.end()
+    }
+}
+
+fn entry<'p>(profile: &'p Profile, site: &Site) -> Entry<'p> {
+    let frame = |node: &crate::profile::Node| {
+        let frame = profile.frame(node);
+        let function = profile.function(frame);
+        let module = profile.modules.get(function.module as usize);
+        Frame {
+            function: profile.text(function.name),
+            file: profile.text(function.file),
+            line: frame.line,
+            module: module.map_or("", |module| profile.text(module.path)),
+            inlined: frame.kind == FrameKind::Inlined,
+        }
+    };
+    let thread = profile.threads.get(site.thread as usize);
+    Entry {
+        stack: profile
+            .stack(site.node)
+            .map(|(_, node)| frame(node))
+            .collect(),
+        size: site.size,
+        calls: site.figures.calls,
+        bytes: site.bytes(),
+        allocator: profile.text(site.allocator),
+        thread: thread.map_or("", |&name| profile.text(name)),
+        pid: profile.processes[site.process as usize].pid,
+        live: super::data::live_figures(&site.figures, site.size),
+        old: site.old.as_ref().map(|old| Old {
+            calls: old.calls,
+            bytes: old.calls.saturating_mul(site.size),
+            live: super::data::live_figures(old, site.size),
+        }),
+    }
+}
+
+/// Writes the document, on one line for each run.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let document = Document {
+        version: VERSION,
+        tool: &profile.tool,
+        compared_with: profile.compared_with.as_deref(),
+        processes: super::data::processes(profile),
+        losses: super::data::losses(profile),
+        sites: Sites(profile),
+    };
+    serde_json::to_writer(&mut *out, &document)?;
+    out.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::testing::small;
+    use serde_json::Value;
+
+    #[test]
+    fn sites_have_their_stacks_and_figures() {
+        let mut bytes = Vec::new();
+        write(&small(), &mut bytes).expect("written");
+        let document: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let first = &document["sites"][0];
+        assert_eq!(first["bytes"], 4096);
+        assert_eq!(first["stack"][0]["function"], "read");
+        assert_eq!(first["stack"][1]["line"], 10);
+        assert_eq!(first["live_bytes"], 4096);
+        assert_eq!(document["sites"].as_array().expect("a list").len(), 4);
+        assert_eq!(document["processes"][0]["command"][1], "-n");
+        assert_eq!(document["losses"][0]["count"], 2);
+    }
+}

@@ -1,0 +1,114 @@
+//! A profile in every format that is not a table of rows: one file for each, all behind [`write`].
+
+mod data;
+mod json;
+
+use crate::profile::{Profile, file};
+use crate::report::collapsed::Style;
+use clap::ValueEnum;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The formats of profiles.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Everything, in one compressed file that can be reported anywhere.
+    Skipheap,
+    /// For scripts: sites with their stacks by name.
+    Json,
+}
+
+impl Format {
+    /// Every format.
+    pub(crate) const ALL: [Self; 2] = [Self::Skipheap, Self::Json];
+
+    /// What names of such files end with; the first is the usual one.
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Skipheap => &[file::EXTENSION],
+            Self::Json => &["json"],
+        }
+    }
+
+    /// What the name of a fresh file ends with.
+    pub(crate) fn extension(self) -> &'static str {
+        self.endings()[0]
+    }
+
+    /// The format that a file's name asks for, whatever the case. Of several endings that fit the longest
+    /// counts: `.speedscope.json` is no `.json`.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().to_lowercase();
+        let fits = |ending: &str| {
+            let stem = name.strip_suffix(ending);
+            stem.is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'))
+        };
+        Self::ALL
+            .into_iter()
+            .flat_map(|format| format.endings().iter().map(move |ending| (ending, format)))
+            .filter(|(ending, _)| fits(ending))
+            .max_by_key(|(ending, _)| ending.len())
+            .map(|(_, format)| format)
+    }
+
+    /// Is it about whole stacks, so that a run records them?
+    pub(crate) fn needs_whole_stacks(self) -> bool {
+        true
+    }
+
+    /// Does it show what became of the blocks, so that a run follows them?
+    pub(crate) fn needs_live(self) -> bool {
+        match self {
+            Self::Skipheap | Self::Json => false,
+        }
+    }
+
+    /// Has it one number for each stack, which `--value` chooses?
+    pub(crate) fn has_one_value(self) -> bool {
+        match self {
+            Self::Skipheap | Self::Json => false,
+        }
+    }
+}
+
+/// Writes a profile. The style is for formats with one number for each stack.
+///
+/// # Errors
+/// Those of `out`, and what the format cannot hold.
+pub(crate) fn write(
+    profile: &Profile,
+    format: Format,
+    _style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if format == Format::Skipheap {
+        return file::write(profile, out);
+    }
+    let profile = &*profile.estimated();
+    match format {
+        Format::Skipheap => Ok(()),
+        Format::Json => json::write(profile, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_names_the_format() {
+        for format in Format::ALL {
+            for ending in format.endings() {
+                let name = format!("a.b.{ending}");
+                assert_eq!(Format::of_name(Path::new(&name)), Some(format), "{name}");
+                assert_eq!(
+                    Format::of_name(Path::new(&name.to_uppercase())),
+                    Some(format)
+                );
+            }
+        }
+        for name in ["json", ".json", "a.csv", "a.jsonx", "a", ""] {
+            assert_eq!(Format::of_name(Path::new(name)), None, "{name}");
+        }
+    }
+}

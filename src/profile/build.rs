@@ -1,0 +1,350 @@
+//! From a recording to a profile: names, lines and inlined functions are looked up here, once.
+
+use super::intern::Tables;
+use super::{
+    Frame, FrameKind, Function, LiveProcess, Module, NONE, Phase, Point, Process, Site, Str,
+};
+use crate::load;
+use crate::record::layout::{
+    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNREADABLE, FIRST_FRAME_ID, MOST_FRAMES, StackNode,
+};
+use crate::record::loss::LOSSES;
+use crate::record::reader::{FormatError, Recording, Site as Recorded};
+use crate::report::figures::{Figures, LiveSums};
+use crate::report::frames::FrameNames;
+use crate::report::handover::{Share, hand_over, owes};
+use crate::symbolize::Symbolizer;
+use crate::symbolize::demangle::{demangle, printable};
+use crate::symbolize::hash::FastMap;
+use crate::symbolize::places::Places;
+use rustix::system::uname;
+
+/// Reasons why a stack is cut, from [`CUT_NO_UNWIND_INFO`] on, as they stand at its root.
+pub(crate) const CUTS: [(u32, &str); 3] = [
+    (CUT_NO_UNWIND_INFO, "[no unwind information]"),
+    (CUT_UNREADABLE, "[unreadable stack]"),
+    (CUT_TOO_DEEP, "[too deep]"),
+];
+
+/// Adds the process of a recording.
+///
+/// # Errors
+/// When the recording refers to a frame, a stack or a module that it does not hold.
+pub(crate) fn add(
+    tables: &mut Tables,
+    recording: &Recording<'_>,
+    symbolizer: &mut Symbolizer,
+    places: &mut Places,
+) -> Result<(), FormatError> {
+    let mut frames = FrameNames::new(recording);
+    if recording.has_whole_stacks() {
+        let ids = recording.stack_nodes().map(|(_, node)| node.frame);
+        frames.prepare(ids, symbolizer, Some(places))?;
+    }
+    let ids = recording.sites().flat_map(|site| site.frames);
+    frames.prepare(ids, symbolizer, Some(places))?;
+    let process = process(tables, recording);
+    tables.profile.processes.push(process);
+    let mut adding = Adding {
+        process: tables.profile.processes.len() as u32 - 1,
+        tables,
+        frames,
+        symbolizer,
+        places,
+        steps: FastMap::default(),
+        ends: FastMap::default(),
+    };
+    adding.stacks(recording)?;
+    adding.sites(recording)
+}
+
+/// What there is to say of the process besides its sites.
+fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
+    let exe = printable(recording.exe());
+    let arguments = recording.cmdline().split(|&byte| byte == 0);
+    let mut command: Vec<Str> = arguments
+        .map(|argument| tables.string(&printable(argument)))
+        .collect();
+    // The last one is ended by NUL as well.
+    if command.last() == Some(&0) {
+        command.pop();
+    }
+    let machine = uname();
+    let text = |text: &std::ffi::CStr| printable(text.to_bytes());
+    let os = format!("{} {}", text(machine.sysname()), text(machine.release()));
+    let losses = LOSSES
+        .iter()
+        .map(|loss| (tables.string(loss.text), recording.loss(loss.loss)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    let cuts = CUTS
+        .iter()
+        .zip(load::cuts(recording))
+        .map(|((_, text), count)| (tables.string(text), count))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    Process {
+        program: tables.string(exe.rsplit('/').next().unwrap_or(&exe)),
+        exe: tables.string(&exe),
+        command,
+        pid: recording.pid(),
+        ppid: recording.ppid(),
+        host: tables.string(&text(machine.nodename())),
+        os: tables.string(&os),
+        arch: tables.string(&text(machine.machine())),
+        cpus: std::thread::available_parallelism().map_or(0, |cpus| cpus.get() as u32),
+        start_ns: recording.start_ns(),
+        end_ns: recording.end_ns(),
+        finished: recording.finished(),
+        whole_stacks: recording.has_whole_stacks(),
+        stack_depth: recording.stack_depth(),
+        sample_bytes: recording.sample_bytes(),
+        live: live(tables, recording),
+        losses,
+        cuts,
+        notes: recording
+            .notes()
+            .map(|note| tables.string(&printable(note)))
+            .collect(),
+    }
+}
+
+fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
+    let totals = recording.live_totals()?;
+    let since_start = |ns: u64| ns.saturating_sub(recording.start_ns());
+    let point = |point: crate::record::layout::TimelinePoint| Point {
+        ns: since_start(point.ns),
+        allocations: point.allocations,
+        live_bytes: point.live_bytes,
+        live_blocks: point.live_blocks,
+        rss: point.rss,
+    };
+    let phases = recording.phases().map(|phase| Phase {
+        ns: since_start(phase.ns),
+        allocations: phase.allocations,
+        live_bytes: phase.live_bytes,
+        label: tables.string(&printable(phase.label)),
+    });
+    Some(LiveProcess {
+        // The header's figures are those of the sample.
+        peak_bytes: match recording.sample_bytes() {
+            0 => totals.peak_bytes,
+            _ => 0,
+        },
+        peak_ns: totals.peak_ns,
+        unknown_frees: totals.unknown_frees,
+        leak_checked: recording.leaks().is_some(),
+        phases: phases.collect(),
+        timeline: recording.timeline().into_iter().map(point).collect(),
+    })
+}
+
+/// A recording on its way into the tables.
+struct Adding<'a, 'r, 'b> {
+    process: u32,
+    tables: &'a mut Tables,
+    frames: FrameNames<'r, 'b>,
+    symbolizer: &'a mut Symbolizer,
+    places: &'a Places,
+    /// Frames of the profile by frame id, outermost first.
+    steps: FastMap<u32, Vec<u32>>,
+    /// Nodes of the profile by stack node.
+    ends: FastMap<u32, u32>,
+}
+
+/// A stack, a size and a function: the same in each thread's records.
+type SiteKey = ([u32; 4], u32, u64, u16);
+
+impl<'r> Adding<'_, 'r, '_> {
+    /// Adds whole stacks, where every frame is wanted.
+    fn stacks(&mut self, recording: &Recording<'_>) -> Result<(), FormatError> {
+        if !recording.has_whole_stacks() || depth(recording) < MOST_FRAMES {
+            return Ok(());
+        }
+        for (id, StackNode { parent, frame }) in recording.stack_nodes() {
+            let above = match parent {
+                0 => NONE,
+                _ => *self.ends.get(&parent).ok_or(FormatError::Corrupt {
+                    offset: u64::from(id) * size_of::<StackNode>() as u64,
+                    what: "a stack whose caller is none",
+                })?,
+            };
+            let end = self.step(above, frame)?;
+            self.ends.insert(id, end);
+        }
+        Ok(())
+    }
+
+    fn sites(&mut self, recording: &'r Recording<'_>) -> Result<(), FormatError> {
+        let unreachable: FastMap<u64, u64> = recording
+            .leaks()
+            .into_iter()
+            .flatten()
+            .map(|leak| (leak.site, leak.blocks))
+            .collect();
+        let threads: FastMap<u32, u32> = recording
+            .threads()
+            .map(|thread| {
+                let name = printable(thread.name);
+                (thread.number, self.tables.thread(&name))
+            })
+            .collect();
+        // By site and thread. A thread's number may have several records of a site, where a later thread
+        // took it over.
+        let mut shares: FastMap<SiteKey, Vec<(Figures, Share, u64)>> = FastMap::default();
+        let mut order: Vec<Recorded> = Vec::new();
+        for site in recording.sites() {
+            let key = (site.frames, site.node, site.size, site.function);
+            let all = shares.entry(key).or_insert_with(|| {
+                order.push(site);
+                Vec::new()
+            });
+            let mut figures = Figures::of(&site, true);
+            let share = Share {
+                thread: site.thread,
+                live: figures.live.take().unwrap_or_default(),
+            };
+            let leaked = unreachable.get(&site.offset).copied().unwrap_or(0);
+            all.push((figures, share, leaked));
+        }
+        for site in order {
+            let key = (site.frames, site.node, site.size, site.function);
+            let Some(shares) = shares.remove(&key) else {
+                continue;
+            };
+            let node = self.end_of(recording, &site)?;
+            let name = recording.function_name(site.function);
+            let allocator = self.tables.string(&name.map(demangle).unwrap_or_default());
+            for (thread, figures, unreachable) in settled(shares, site.live.is_some()) {
+                self.tables.profile.sites.push(Site {
+                    node,
+                    size: site.size,
+                    allocator,
+                    thread: threads.get(&thread).copied().unwrap_or(NONE),
+                    process: self.process,
+                    figures,
+                    unreachable,
+                    old: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The node where a site's stack ends.
+    fn end_of(&mut self, recording: &Recording<'_>, site: &Recorded) -> Result<u32, FormatError> {
+        if let Some(&end) = self.ends.get(&site.node) {
+            return Ok(end);
+        }
+        let mut ids = recording.stack(site)?;
+        ids.truncate(depth(recording) as usize);
+        let mut end = NONE;
+        for &id in ids.iter().rev() {
+            end = self.step(end, id)?;
+        }
+        Ok(end)
+    }
+
+    /// From the node of a caller to that of a frame.
+    fn step(&mut self, mut node: u32, id: u32) -> Result<u32, FormatError> {
+        if !self.steps.contains_key(&id) {
+            let frames = self.frames_of(id)?;
+            self.steps.insert(id, frames);
+        }
+        for &frame in self.steps.get(&id).into_iter().flatten() {
+            node = self.tables.node(node, frame);
+        }
+        Ok(node)
+    }
+
+    fn frames_of(&mut self, id: u32) -> Result<Vec<u32>, FormatError> {
+        if id < FIRST_FRAME_ID {
+            let known = CUTS.iter().find(|cut| cut.0 == id);
+            let name = self.tables.string(known.map_or("[cut]", |cut| cut.1));
+            let function = self.function(name, 0, NONE);
+            return Ok(vec![self.tables.frame(Frame {
+                function,
+                line: 0,
+                kind: FrameKind::Marker,
+                address: 0,
+            })]);
+        }
+        let places = self.frames.functions(id, self.symbolizer, self.places)?;
+        let address = self.frames.lookup(id)?;
+        let module = match self.frames.module(id)? {
+            None => NONE,
+            Some(module) => {
+                let path = self.tables.string(&printable(module.path));
+                self.tables.module(Module {
+                    path,
+                    build_id: module.build_id.to_vec(),
+                })
+            }
+        };
+        let innermost_first = places.iter().enumerate();
+        let frames = innermost_first.rev().map(|(index, place)| {
+            let name = place.function.as_deref().unwrap_or("[inlined]");
+            let name = self.tables.string(name);
+            let file = self.tables.string(place.file.as_deref().unwrap_or(""));
+            let function = self.function(name, file, module);
+            self.tables.frame(Frame {
+                function,
+                line: place.line.unwrap_or(0),
+                kind: match index + 1 == places.len() {
+                    true => FrameKind::Physical,
+                    false => FrameKind::Inlined,
+                },
+                address,
+            })
+        });
+        Ok(frames.collect())
+    }
+
+    fn function(&mut self, name: Str, file: Str, module: u32) -> u32 {
+        self.tables.function(Function { name, file, module })
+    }
+}
+
+/// How many frames of each stack are wanted.
+fn depth(recording: &Recording<'_>) -> u32 {
+    match recording.stack_depth() {
+        0 => MOST_FRAMES,
+        depth => depth,
+    }
+}
+
+/// The figures of a site by thread, with frees where the blocks came from.
+fn settled(
+    shares: Vec<(Figures, Share, u64)>,
+    has_live: bool,
+) -> impl Iterator<Item = (u32, Figures, u64)> {
+    let mut by_thread: Vec<(u32, Figures, LiveSums, u64)> = Vec::new();
+    for (figures, share, leaked) in shares {
+        match by_thread.iter_mut().find(|known| known.0 == share.thread) {
+            Some(known) => {
+                known.1.add(&figures);
+                known.2.add(&share.live);
+                known.3 += leaked;
+            }
+            None => by_thread.push((share.thread, figures, share.live, leaked)),
+        }
+    }
+    by_thread.sort_by_key(|share| share.0);
+    let mut lives: Vec<Share> = by_thread
+        .iter_mut()
+        .map(|share| Share {
+            thread: share.0,
+            live: std::mem::take(&mut share.2),
+        })
+        .collect();
+    if lives.iter().any(|share| owes(&share.live)) {
+        hand_over(&mut lives);
+    }
+    by_thread
+        .into_iter()
+        .zip(lives)
+        .map(move |((thread, mut figures, _, leaked), share)| {
+            figures.live = has_live.then_some(share.live);
+            (thread, figures, leaked)
+        })
+}

@@ -1,0 +1,202 @@
+//! The file of a profile, `.skipheap`: everything in one compressed piece, to be kept, sent and reported
+//! anywhere.
+//!
+//! ```text
+//! offset 0   b"SKIPPROF"
+//! offset 8   version, u32 little-endian
+//! offset 12  one zstd frame with a checksum: the Profile in the encoding of postcard
+//! ```
+//!
+//! postcard's encoding (<https://postcard.jamesmunns.com/wire-format>) has no names of fields, so that
+//! any change of [`Profile`] or what it is made of raises [`VERSION`].
+
+use super::Profile;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+use std::{error, fmt};
+
+/// What the names of profiles end with.
+pub(crate) const EXTENSION: &str = "skipheap";
+/// First bytes of a profile.
+pub(crate) const MAGIC: [u8; 8] = *b"SKIPPROF";
+/// Raised whenever a profile changes in any way.
+const VERSION: u32 = 1;
+/// Most bytes that are unpacked: a small file can claim to hold more than any memory.
+const MOST_BYTES: u64 = 4 << 30;
+/// Of zstd: higher ones take longer and save little.
+const LEVEL: i32 = 3;
+
+/// Why a file is no profile that can be read.
+#[derive(Debug)]
+pub(crate) enum FileError {
+    /// It cannot be read, or unpacked.
+    Io(io::Error),
+    /// It begins with something else.
+    NotAProfile,
+    /// It was written by another version.
+    Version(u32),
+    /// It holds more than is believed.
+    TooLarge,
+    /// It was damaged or made up.
+    Damaged(String),
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::NotAProfile => write!(f, "not a profile (.{EXTENSION})"),
+            Self::Version(version) => write!(
+                f,
+                "a profile of format version {version}, and this version of skip-heapprof reads {VERSION}: \
+                 report it with the version that wrote it"
+            ),
+            Self::TooLarge => write!(
+                f,
+                "a damaged profile: it unpacks to more than {MOST_BYTES} bytes"
+            ),
+            Self::Damaged(what) => write!(f, "a damaged profile: {what}"),
+        }
+    }
+}
+
+impl error::Error for FileError {}
+
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Writes a profile.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(&MAGIC)?;
+    out.write_all(&VERSION.to_le_bytes())?;
+    let mut packed = zstd::Encoder::new(out, LEVEL)?;
+    packed.include_checksum(true)?;
+    let buffered = io::BufWriter::with_capacity(1 << 16, packed);
+    let buffered = postcard::to_io(profile, buffered).map_err(io::Error::other)?;
+    let packed = buffered
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    packed.finish()?.flush()
+}
+
+/// Does a file begin as a profile does?
+pub(crate) fn is_profile(path: &Path) -> bool {
+    let read = || -> io::Result<bool> {
+        let mut magic = [0; MAGIC.len()];
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(false);
+        }
+        File::open(path)?.read_exact(&mut magic)?;
+        Ok(magic == MAGIC)
+    };
+    read().unwrap_or(false)
+}
+
+/// Reads a profile; what is returned has passed [`Profile::check`].
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub(crate) fn read(path: &Path) -> Result<Profile, FileError> {
+    read_from(BufReader::new(File::open(path)?))
+}
+
+/// As [`read`], from an open file.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_from(mut file: impl io::BufRead) -> Result<Profile, FileError> {
+    let mut head = [0; MAGIC.len() + 4];
+    match file.read_exact(&mut head) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(FileError::NotAProfile);
+        }
+        other => other?,
+    }
+    let Some(version) = head.strip_prefix(&MAGIC) else {
+        return Err(FileError::NotAProfile);
+    };
+    let version = version
+        .iter()
+        .rev()
+        .fold(0, |sum, &byte| sum << 8 | u32::from(byte));
+    if version != VERSION {
+        return Err(FileError::Version(version));
+    }
+    let mut bytes = Vec::new();
+    let unpacked = zstd::Decoder::with_buffer(file)?.single_frame();
+    unpacked
+        .take(MOST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|error| FileError::Damaged(error.to_string()))?;
+    if bytes.len() as u64 == MOST_BYTES {
+        return Err(FileError::TooLarge);
+    }
+    let profile: Profile =
+        postcard::from_bytes(&bytes).map_err(|error| FileError::Damaged(error.to_string()))?;
+    profile
+        .check()
+        .map_err(|fault| FileError::Damaged(fault.to_owned()))?;
+    Ok(profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::small;
+    use super::*;
+
+    fn packed(profile: &Profile) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(profile, &mut bytes).expect("written");
+        bytes
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let profile = small();
+        let bytes = packed(&profile);
+        assert_eq!(read_from(&bytes[..]).expect("read"), profile);
+    }
+
+    #[test]
+    fn damage_is_an_error_and_never_another_profile() {
+        let bytes = packed(&small());
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x15;
+            // zstd's header has bits that say how to unpack, and not what.
+            let read = read_from(&damaged[..]);
+            assert!(
+                read.is_err() || read.is_ok_and(|read| read == small()),
+                "byte {at}"
+            );
+            assert!(read_from(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_named() {
+        let mut bytes = packed(&small());
+        bytes[8] = 99;
+        let said = read_from(&bytes[..]).unwrap_err().to_string();
+        assert!(said.contains("version 99"), "{said}");
+        let said = read_from(&b"pc0,pc1,pc2,pc3\n"[..])
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("not a profile"), "{said}");
+    }
+
+    #[test]
+    fn indices_that_point_nowhere_are_damage() {
+        let mut profile = small();
+        profile.sites[0].node = 1000;
+        let said = read_from(&packed(&profile)[..]).unwrap_err().to_string();
+        assert!(said.contains("a site refers to"), "{said}");
+    }
+}
