@@ -137,7 +137,7 @@ fn live(profile: &Profile, index: u32) -> Option<LiveHeap> {
         }
     }
     let point = |point: &crate::profile::Point| TimelinePoint {
-        ns: process.start_ns + point.ns,
+        ns: process.start_ns.saturating_add(point.ns),
         allocations: point.allocations,
         live_bytes: point.live_bytes,
         live_blocks: point.live_blocks,

@@ -1,6 +1,8 @@
 //! A profile in every format that is not a table of rows: one file for each, all behind [`write`].
 
 mod data;
+#[cfg(test)]
+mod hostile_tests;
 mod json;
 
 use crate::profile::{Profile, file};
