@@ -1,0 +1,105 @@
+// 200,000 sites: how long people wait. The limits are what the page promises, on a machine that does other things too.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { generate } from "../tools/generate.ts";
+import { Browser, type Opened, shot, slowest } from "./browser.ts";
+
+const SITES = 200_000;
+let browser: Browser;
+let opened: Opened;
+let began: number;
+
+beforeAll(async () => {
+    browser = await Browser.start();
+    const data = generate({ sites: SITES, live: true, threads: 16 });
+    began = performance.now();
+    opened = await browser.open(data);
+    console.log(`opened after ${Math.round(performance.now() - began)} ms, with writing the file`);
+});
+afterAll(() => browser.stop());
+
+/** Prints a time, and returns it. */
+async function time(name: string): Promise<number> {
+    const ms = await slowest(opened.page, name);
+    console.log(`${name}: ${ms.toFixed(0)} ms`);
+    return ms;
+}
+
+test("the first view is there within two seconds", async () => {
+    const { page } = opened;
+    await page.waitForSelector(".top-list li");
+    const painted = await page.evaluate(() => performance.getEntriesByName("skipheap:render")[0].startTime + performance.getEntriesByName("skipheap:render")[0].duration);
+    for (const name of ["decode", "model", "render"]) await time(name);
+    console.log(`drawn ${painted.toFixed(0)} ms after the start of the page`);
+    expect(painted).toBeGreaterThan(0);
+    expect(painted).toBeLessThan(2000);
+});
+
+test("grouping, sorting and searching take less than 300 ms each", async () => {
+    const { page, complaints } = opened;
+    await page.locator("#tab-table").click();
+    await page.waitForSelector("#row-0");
+    expect(await time("group")).toBeLessThan(300);
+    for (const group of ["size", "thread", "callees"]) {
+        await page.locator("#group").selectOption(group);
+        await page.waitForTimeout(50);
+    }
+    expect(await time("group")).toBeLessThan(300);
+    for (const column of ["Calls", "Mean size", "pc3 ›"]) {
+        await page.locator(".grid-head button", { hasText: column }).first().click();
+        await page.waitForTimeout(50);
+    }
+    expect(await time("sort")).toBeLessThan(300);
+    await page.locator("#search").fill("parse -ui");
+    await page.waitForSelector(".kept");
+    await page.waitForTimeout(100);
+    const searched = (await time("search")) + (await time("filter"));
+    expect(searched).toBeGreaterThan(0);
+    expect(searched).toBeLessThan(300);
+    await shot(page, "large-table");
+    await page.locator("#search").fill("");
+    await page.waitForSelector(".kept", { state: "hidden" });
+    expect(complaints).toEqual([]);
+});
+
+test("rows are drawn as needed, and scrolling does not stutter", async () => {
+    const { page } = opened;
+    await page.locator("#group").selectOption("callers");
+    await page.waitForTimeout(100);
+    const rows = await page.locator("#grid").getAttribute("aria-rowcount");
+    expect(Number(rows)).toBeGreaterThan(10_000);
+    expect(await page.locator("#grid .row").count()).toBeLessThan(100);
+    const frames = await page.evaluate(async () => {
+        const grid = document.querySelector("#grid")!;
+        const times: number[] = [];
+        let last = await new Promise<number>(requestAnimationFrame);
+        for (let i = 0; i < 60; i++) {
+            grid.scrollTop += 700;
+            const now = await new Promise<number>(requestAnimationFrame);
+            times.push(now - last);
+            last = now;
+        }
+        return times.sort((a, b) => a - b);
+    });
+    console.log(`frames while scrolling: median ${frames[30].toFixed(0)} ms, worst ${frames[59].toFixed(0)} ms`);
+    expect(frames[30]).toBeLessThan(50);
+    await page.locator("#grid").focus();
+    await page.keyboard.press("End");
+    await page.waitForSelector(`#row-${Number(rows) - 2}`);
+});
+
+test("the flame graph is drawn within a second, and zooms", async () => {
+    const { page, complaints } = opened;
+    await page.locator("#tab-flame").click();
+    await page.waitForSelector("#flame g.frame");
+    const all = (await time("flame")) + (await time("flame-frames")) + (await time("flame-draw"));
+    console.log(`frames drawn: ${await page.locator("#flame g.frame").count()}`);
+    expect(all).toBeLessThan(1000);
+    await shot(page, "large-flame");
+    await page.locator("#from").selectOption("main");
+    await page.waitForTimeout(300);
+    await time("flame");
+    await time("flame-frames");
+    await time("flame-draw");
+    await shot(page, "large-flame-main");
+    expect(complaints).toEqual([]);
+});

@@ -1,0 +1,76 @@
+// The data as they stand in the file. Everything may be missing but the sites' calls and bytes: an older
+// or newer tool may have written them. Text is an index into `strings`, 0 is "not known".
+
+/** Index into `strings`. */
+export type Text = number;
+
+/** A column of numbers; null where that was not measured. */
+export type Column = number[] | null | undefined;
+
+export interface RawTimeline {
+    ns: number[];
+    allocations?: Column;
+    live_bytes?: Column;
+    live_blocks?: Column;
+    rss?: Column;
+}
+
+export interface RawProcess {
+    program?: Text;
+    command?: Text[];
+    pid?: number;
+    host?: Text;
+    os?: Text;
+    arch?: Text;
+    cpus?: number | null;
+    start_ms?: number | null;
+    duration_ms?: number | null;
+    finished?: boolean;
+    live?: boolean;
+    whole_stacks?: boolean;
+    peak_bytes?: number | null;
+    timeline?: RawTimeline | null;
+}
+
+export interface RawSites {
+    node?: Column;
+    pc?: Column[];
+    size?: Column;
+    allocator?: Column;
+    thread?: Column;
+    process?: Column;
+    calls: number[];
+    bytes: number[];
+    frees?: Column;
+    live_blocks?: Column;
+    live_bytes?: Column;
+    peak_blocks?: Column;
+    peak_bytes?: Column;
+    temporary?: Column;
+    grown?: Column;
+    copied?: Column;
+    slack?: Column;
+}
+
+export interface RawDiff {
+    old_title?: string;
+    new_title?: string;
+    old: { calls: number[]; bytes: number[]; live_bytes?: Column; peak_bytes?: Column };
+}
+
+export interface RawProfile {
+    version: number;
+    tool?: string;
+    title?: string;
+    sample_bytes?: number;
+    strings?: string[];
+    processes?: RawProcess[];
+    losses?: { what: string; count: number }[];
+    modules?: { path?: Text[]; build_id?: string[] };
+    functions?: { name?: Text[]; file?: Text[]; module?: number[] };
+    frames?: { function?: number[]; line?: number[]; inlined?: number[] };
+    nodes?: { parent?: number[]; frame?: number[] };
+    threads?: Text[];
+    sites: RawSites;
+    diff?: RawDiff | null;
+}

@@ -1,0 +1,201 @@
+// The flame graph with its choices: what its widths show, where stacks begin, colours of a difference.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type Columns, type Drawn, FromMain, FromPc0, visible } from "../core/flame";
+import { amount, change, exact, percent } from "../core/format";
+import { timed } from "../core/timing";
+import type { Metric } from "../data/metrics";
+import type { State } from "../state";
+import { FlameChart, NARROWEST_PX } from "./flameChart";
+import { useWidth } from "./useWidth";
+
+/** What a width can show. */
+const METRICS = ["bytes", "calls", "live_bytes", "live_blocks", "peak_bytes", "peak_blocks", "temporary", "copied", "slack"];
+const HUES = 8;
+
+/** Larger of two columns, site by site: it can be added up, so nothing that is gone or new is without width. */
+function larger(a: Float64Array, b: Float64Array): Float64Array {
+    return a.map((value, site) => Math.max(value, b[site]));
+}
+
+/** Columns for the choices. */
+function columnsFor(state: State, metric: Metric): Columns {
+    const before = state.profile.metric(`old_${metric.id}`)?.values;
+    if (!before) return { value: metric.values };
+    const now = metric.values;
+    const side = state.get("side");
+    return { value: side === "new" ? now : side === "old" ? before : larger(now, before), before, now };
+}
+
+export function Flame({ state }: { state: State }) {
+    const { profile } = state;
+    const metric = profile.metric(state.get("metric")) ?? profile.metric("bytes")!;
+    const sites = state.sites.value;
+    const from = state.get("from");
+    const side = state.get("side");
+    const { labels } = state.found.value;
+    const columns = useMemo(() => columnsFor(state, metric), [metric, side]);
+    const tree = useMemo(() => timed("flame", () => (from === "main" ? new FromMain(profile, sites, columns) : new FromPc0(profile, sites, columns))), [sites, columns, from]);
+    const element = useRef<HTMLDivElement>(null);
+    const chart = useRef<FlameChart | null>(null);
+    const width = useWidth(element);
+    const zoom = state.zoom.value;
+    const [hover, setHover] = useState<{ frame: Drawn; x: number; y: number } | null>(null);
+    const [active, setActive] = useState<Drawn | null>(null);
+
+    useEffect(() => {
+        if (!element.current || width < 50) return;
+        const data = timed("flame-frames", () => visible(profile, tree, [...zoom], NARROWEST_PX / width));
+        const drawn = timed(
+            "flame-draw",
+            () =>
+                new FlameChart(
+                    element.current!,
+                    data,
+                    {
+                        colour: ({ frame, smaller }) => {
+                            if (smaller || !frame || frame.depth === 0) return "var(--flame-none)";
+                            if (labels && !labels[frame.label]) return "var(--flame-dim)";
+                            if (labels && !columns.before) return "var(--flame-hit)";
+                            if (columns.before) return shade(frame.before, frame.now);
+                            return `var(--flame-${(profile.moduleOf[frame.function] + 1) % HUES})`;
+                        },
+                        label: (frame) => `${frame.name}, ${amount(frame.value, metric.unit)}, ${percent(frame.value / tree.root.value)}`,
+                        zoom: (path) => {
+                            state.zoom.value = path;
+                        },
+                        hover: (frame, event) => setHover(frame && event ? { frame, x: event.clientX, y: event.clientY } : null),
+                        active: setActive,
+                    },
+                    width,
+                ),
+        );
+        chart.current = drawn;
+        setHover(null);
+        setActive(null);
+        return () => drawn.destroy();
+    }, [tree, zoom, width, labels]);
+
+    // A frame that is not there any more would leave an empty picture.
+    useEffect(() => {
+        state.zoom.value = [];
+    }, [from]);
+
+    const described = hover?.frame ?? active;
+    return (
+        <div class="flame-view">
+            <Choices state={state} metric={metric} />
+            <div
+                class="flame"
+                id="flame"
+                data-first
+                ref={element}
+                role="tree"
+                tabIndex={0}
+                aria-label={`Flame graph of ${metric.label.toLowerCase()}, ${from === "main" ? "outermost function first" : "pc0 first"}`}
+                onKeyDown={(event) => {
+                    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+                    if (chart.current?.key(event.key)) event.preventDefault();
+                }}
+            />
+            {tree.root.value === 0 && <p class="empty">Nothing to show.</p>}
+            <p class="flame-line" aria-live="polite">
+                {described ? line(described, tree.root.value, metric) : `${exact(tree.root.value, metric.unit)} in all. Click or press Enter to zoom, Esc to go back.`}
+            </p>
+            {hover && <Tip {...hover} metric={metric} total={tree.root.value} module={hover.frame.frame ? profile.module(profile.moduleOf[hover.frame.frame.function]) : ""} diff={!!columns.before} />}
+        </div>
+    );
+}
+
+/** Red for more, blue for less, grey for the same. */
+function shade(before: number, now: number): string {
+    const most = Math.max(before, now);
+    const part = most > 0 ? (now - before) / most : 0;
+    if (Math.abs(part) < 0.001) return "var(--flame-none)";
+    const strength = Math.round(20 + 80 * Math.min(1, Math.abs(part)));
+    return `color-mix(in oklab, var(${part > 0 ? "--flame-more" : "--flame-less"}) ${strength}%, var(--flame-none))`;
+}
+
+function line({ name, value }: Drawn, total: number, { unit }: Metric): string {
+    return `${name}: ${exact(value, unit)}, ${percent(value / total)}`;
+}
+
+interface TipProps {
+    frame: Drawn;
+    x: number;
+    y: number;
+    metric: Metric;
+    total: number;
+    module: string;
+    diff: boolean;
+}
+
+function Tip({ frame, x, y, metric, total, module, diff }: TipProps) {
+    const right = x > innerWidth / 2;
+    const below = y < innerHeight - 160;
+    const place = {
+        [right ? "right" : "left"]: `${right ? innerWidth - x + 10 : x + 14}px`,
+        [below ? "top" : "bottom"]: `${below ? y + 18 : innerHeight - y + 10}px`,
+    };
+    return (
+        <div class="tip" role="presentation" style={place}>
+            <b>{frame.smaller ? `${frame.smaller.toLocaleString("en")} frames too narrow to draw; zoom in to see them` : frame.name}</b>
+            <span>
+                {exact(frame.value, metric.unit)} ({percent(frame.value / total)})
+            </span>
+            {diff && frame.frame && (
+                <span>
+                    {amount(frame.frame.before, metric.unit)} → {amount(frame.frame.now, metric.unit)} ({change(frame.frame.before, frame.frame.now)})
+                </span>
+            )}
+            {module && <span class="sub">{module}</span>}
+        </div>
+    );
+}
+
+function Choices({ state, metric }: { state: State; metric: Metric }) {
+    const { profile } = state;
+    const metrics = METRICS.map((id) => profile.metric(id)).filter((other) => other !== undefined);
+    const zoom = state.zoom.value;
+    return (
+        <div class="toolbar">
+            <label>
+                Width{" "}
+                <select id="metric" value={metric.id} onChange={(event) => state.set({ metric: event.currentTarget.value })}>
+                    {metrics.map(({ id, label }) => (
+                        <option key={id} value={id}>
+                            {label}
+                        </option>
+                    ))}
+                </select>
+            </label>
+            <label>
+                Begin at{" "}
+                <select id="from" value={state.get("from")} onChange={(event) => state.set({ from: event.currentTarget.value })}>
+                    <option value="pc0">pc0 (who asks)</option>
+                    <option value="main">main (outermost)</option>
+                </select>
+            </label>
+            {profile.metric(`old_${metric.id}`) && (
+                <label>
+                    Of{" "}
+                    <select id="side" value={state.get("side")} onChange={(event) => state.set({ side: event.currentTarget.value })}>
+                        <option value="both">the larger of both</option>
+                        <option value="new">{profile.diff!.newTitle}</option>
+                        <option value="old">{profile.diff!.oldTitle}</option>
+                    </select>
+                </label>
+            )}
+            <button type="button" class="button" id="unzoom" disabled={zoom.length === 0} onClick={() => (state.zoom.value = [])}>
+                Show all
+            </button>
+            <span class="spacer" />
+            {profile.diff ? (
+                <span class="legend">
+                    <i class="less" /> less <i class="none" /> same <i class="more" /> more
+                </span>
+            ) : (
+                <span class="sub">Colours: one a module</span>
+            )}
+        </div>
+    );
+}
