@@ -1,14 +1,16 @@
 //! JSON for scripts: one object, with the sites as a list, each with its stack by name.
 //!
 //! ```json
-//! {"tool": ..., "processes": [...], "sites": [{"stack": [{"function": ..., "file": ..., "line": ..., "module": ...,
-//!  "inlined": false}, ...], "size": 16, "calls": 3, "bytes": 48, ...}]}
+//! {"tool": "...", "processes": [...], "losses": [...],
+//!  "frames": [{"function": "main", "file": "a.c", "line": 3, "module": "/bin/a"}, ...],
+//!  "sites": [{"names": ["f", "main"], "stack": [4, 0], "size": 16, "calls": 3, "bytes": 48, ...}, ...]}
 //! ```
 //!
-//! Stacks are innermost first. Figures about blocks are there where blocks were followed. Sites are in the
-//! order of bytes, then calls, both falling.
+//! A site's `names` are those of the CSV; its `stack` has the indices of all its frames, inlined ones too.
+//! Both are innermost first. Figures about blocks are there where blocks were followed. Sites are in the order
+//! of bytes, then calls, both falling. By name with jq: `.frames as $f | .sites[] | [$f[.stack[]].function]`.
 
-use crate::profile::{FrameKind, Profile, Site};
+use crate::profile::{self, FrameKind, NONE, Profile, Site};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 use std::cmp::Reverse;
@@ -25,6 +27,7 @@ struct Document<'p> {
     compared_with: Option<&'p str>,
     processes: Vec<super::data::Process<'p>>,
     losses: Vec<super::data::Loss<'p>>,
+    frames: Vec<Frame<'p>>,
     sites: Sites<'p>,
 }
 
@@ -46,7 +49,8 @@ struct Frame<'p> {
 
 #[derive(Serialize)]
 struct Entry<'p> {
-    stack: Vec<Frame<'p>>,
+    names: Vec<&'p str>,
+    stack: Vec<u32>,
     size: u64,
     calls: u64,
     bytes: u64,
@@ -89,23 +93,18 @@ impl Serialize for Sites<'_> {
 }
 
 fn entry<'p>(profile: &'p Profile, site: &Site) -> Entry<'p> {
-    let frame = |node: &crate::profile::Node| {
-        let frame = profile.frame(node);
-        let function = profile.function(frame);
-        let module = profile.modules.get(function.module as usize);
-        Frame {
-            function: profile.text(function.name),
-            file: profile.text(function.file),
-            line: frame.line,
-            module: module.map_or("", |module| profile.text(module.path)),
-            inlined: frame.kind == FrameKind::Inlined,
-        }
-    };
+    let names = profile.call_site(site.node);
+    let name = |function: &u32| profile.text(profile.functions[*function as usize].name);
     let thread = profile.threads.get(site.thread as usize);
     Entry {
+        names: names
+            .iter()
+            .filter(|&&name| name != NONE)
+            .map(name)
+            .collect(),
         stack: profile
             .stack(site.node)
-            .map(|(_, node)| frame(node))
+            .map(|(_, node)| node.frame)
             .collect(),
         size: site.size,
         calls: site.figures.calls,
@@ -122,6 +121,21 @@ fn entry<'p>(profile: &'p Profile, site: &Site) -> Entry<'p> {
     }
 }
 
+fn frames(profile: &Profile) -> Vec<Frame<'_>> {
+    let of = |frame: &profile::Frame| {
+        let function = profile.function(frame);
+        let module = profile.modules.get(function.module as usize);
+        Frame {
+            function: profile.text(function.name),
+            file: profile.text(function.file),
+            line: frame.line,
+            module: module.map_or("", |module| profile.text(module.path)),
+            inlined: frame.kind == FrameKind::Inlined,
+        }
+    };
+    profile.frames.iter().map(of).collect()
+}
+
 /// Writes the document, on one line for each run.
 ///
 /// # Errors
@@ -133,6 +147,7 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         compared_with: profile.compared_with.as_deref(),
         processes: super::data::processes(profile),
         losses: super::data::losses(profile),
+        frames: frames(profile),
         sites: Sites(profile),
     };
     serde_json::to_writer(&mut *out, &document)?;
@@ -152,8 +167,13 @@ mod tests {
         let document: Value = serde_json::from_slice(&bytes).expect("JSON");
         let first = &document["sites"][0];
         assert_eq!(first["bytes"], 4096);
-        assert_eq!(first["stack"][0]["function"], "read");
-        assert_eq!(first["stack"][1]["line"], 10);
+        assert_eq!(first["names"][0], "read");
+        let caller = first["stack"][1].as_u64().expect("an index");
+        let caller = &document["frames"][caller as usize];
+        assert_eq!(
+            (&caller["function"], &caller["line"]),
+            (&"main".into(), &10.into())
+        );
         assert_eq!(first["live_bytes"], 4096);
         assert_eq!(document["sites"].as_array().expect("a list").len(), 4);
         assert_eq!(document["processes"][0]["command"][1], "-n");

@@ -155,6 +155,10 @@ struct Adding<'a, 'r, 'b> {
 /// A stack, a size and a function: the same in each thread's records.
 type SiteKey = ([u32; 4], u32, u64, u16);
 
+fn key_of(site: &Recorded) -> SiteKey {
+    (site.frames, site.node, site.size, site.function)
+}
+
 impl<'r> Adding<'_, 'r, '_> {
     /// Adds whole stacks, where every frame is wanted.
     fn stacks(&mut self, recording: &Recording<'_>) -> Result<(), FormatError> {
@@ -189,33 +193,34 @@ impl<'r> Adding<'_, 'r, '_> {
                 (thread.number, self.tables.thread(&name))
             })
             .collect();
-        // By site and thread. A thread's number may have several records of a site, where a later thread
-        // took it over.
-        let mut shares: FastMap<SiteKey, Vec<(Figures, Share, u64)>> = FastMap::default();
-        let mut order: Vec<Recorded> = Vec::new();
-        for site in recording.sites() {
-            let key = (site.frames, site.node, site.size, site.function);
-            let all = shares.entry(key).or_insert_with(|| {
-                order.push(site);
-                Vec::new()
-            });
-            let mut figures = Figures::of(&site, true);
-            let share = Share {
-                thread: site.thread,
-                live: figures.live.take().unwrap_or_default(),
-            };
-            let leaked = unreachable.get(&site.offset).copied().unwrap_or(0);
-            all.push((figures, share, leaked));
-        }
-        for site in order {
-            let key = (site.frames, site.node, site.size, site.function);
-            let Some(shares) = shares.remove(&key) else {
-                continue;
-            };
+        // Records of the same site follow each other: each thread has one, and a thread's number may have
+        // several, where a later thread took it over.
+        let mut order: Vec<(SiteKey, u32, u64)> = recording
+            .sites()
+            .map(|site| (key_of(&site), site.thread, site.offset))
+            .collect();
+        order.sort_unstable();
+        for records in order.chunk_by(|a, b| a.0 == b.0) {
+            let mut shares = Vec::with_capacity(records.len());
+            let mut known = None;
+            for &(_, thread, offset) in records {
+                let Some(site) = recording.site_at(offset) else {
+                    continue;
+                };
+                let mut figures = Figures::of(&site, true);
+                let live = figures.live.take().unwrap_or_default();
+                let leaked = unreachable.get(&offset).copied().unwrap_or(0);
+                shares.push((figures, Share { thread, live }, leaked));
+                known = Some(site);
+            }
+            let Some(site) = known else { continue };
             let node = self.end_of(recording, &site)?;
             let name = recording.function_name(site.function);
             let allocator = self.tables.string(&name.map(demangle).unwrap_or_default());
-            for (thread, figures, unreachable) in settled(shares, site.live.is_some()) {
+            for (thread, mut figures, unreachable) in settled(shares, site.live.is_some()) {
+                if let Some(live) = &mut figures.live {
+                    live.forget_empty_lifetimes();
+                }
                 self.tables.profile.sites.push(Site {
                     node,
                     size: site.size,

@@ -30,7 +30,18 @@ pub(crate) fn rows(profile: &Profile, with_origins: bool) -> Vec<Row> {
             false => profile.processes[site.process as usize].sample_bytes,
         };
         let key = (names, site.size, origin);
-        samples.entry((key, rate)).or_default().add(&site.figures);
+        let sum = samples.entry((key, rate)).or_default();
+        match with_origins {
+            true => {
+                sum.add(&site.figures);
+                // Profiles leave out those of no block.
+                if let Some(live) = &mut sum.live {
+                    live.lifetimes.get_or_insert_default();
+                }
+            }
+            // Only the CSV with all columns shows them.
+            false => sum.add(&site.figures.without_lifetimes()),
+        }
     }
     let mut sums: HashMap<Key, Figures> = HashMap::new();
     for ((key, rate), mut figures) in samples {

@@ -119,6 +119,12 @@ impl LiveSums {
         }
     }
 
+    /// Leaves out lifetimes of no block.
+    pub(crate) fn forget_empty_lifetimes(&mut self) {
+        self.lifetimes
+            .take_if(|lifetimes| lifetimes.all().all(|number| *number == 0));
+    }
+
     /// All but the share in the peak, which has a sign.
     fn numbers(&mut self) -> [&mut u64; 6] {
         [
@@ -156,6 +162,18 @@ impl Figures {
             live: site
                 .live
                 .map(|live| LiveSums::of(site.count, &live, with_lifetimes)),
+        }
+    }
+
+    /// The same without lifetimes.
+    pub(crate) fn without_lifetimes(&self) -> Self {
+        let plain = |live: &LiveSums| LiveSums {
+            lifetimes: None,
+            ..*live
+        };
+        Self {
+            live: self.live.as_ref().map(plain),
+            ..*self
         }
     }
 
