@@ -10,6 +10,9 @@
 mod export;
 #[path = "../profile/mod.rs"]
 mod profile;
+#[path = "../diff/mod.rs"]
+#[allow(dead_code)]
+mod diff;
 #[path = "../record/mod.rs"]
 #[allow(dead_code)] // The tool does not write recordings.
 mod record;

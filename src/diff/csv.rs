@@ -1,0 +1,462 @@
+//! Reads the CSV files that the reports write, with the seven columns of the original or with all, by the
+//! names of their columns. Errors say the line and the column.
+
+use crate::report::csv::HEADER;
+use crate::report::figures::LiveSums;
+use crate::report::origin::Origin;
+use crate::report::rows::{NAMES, Row};
+use csv::{ByteRecord, Position, ReaderBuilder};
+use std::collections::HashMap;
+use std::io::Read;
+use std::rc::Rc;
+use std::{error, fmt};
+
+/// In place of what is not known.
+const MISSING: &[u8] = b"-";
+/// Text of a file that is repeated in an error, in characters.
+const SHOWN: usize = 40;
+
+/// What is wrong with a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CsvError {
+    /// Where, from 1; `None` where it is the file as a whole.
+    pub(crate) line: Option<u64>,
+    /// The name of the column, where it is one.
+    pub(crate) column: Option<&'static str>,
+    /// What, and what to do.
+    pub(crate) what: String,
+}
+
+impl fmt::Display for CsvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}")?;
+            if let Some(column) = self.column {
+                write!(f, ", column `{column}`")?;
+            }
+            write!(f, ": ")?;
+        }
+        self.what.fmt(f)
+    }
+}
+
+impl error::Error for CsvError {}
+
+/// A file's rows, and the least and most calls of each over several runs where it states them.
+#[derive(Debug, Default)]
+pub(crate) struct Sheet {
+    /// In the order of the file.
+    pub(crate) rows: Vec<Row>,
+    /// For each row, if the file has these columns.
+    pub(crate) spreads: Option<Vec<(u64, u64)>>,
+    /// The line of each row.
+    pub(crate) lines: Vec<u64>,
+}
+
+/// The columns behind the original's in a baseline that was made of several runs.
+pub(crate) const SPREAD: [&str; 2] = ["least calls", "most calls"];
+
+/// Reads a file.
+///
+/// # Errors
+/// When it is no report, or damaged.
+pub(crate) fn read(input: impl Read) -> Result<Sheet, CsvError> {
+    let mut reader = ReaderBuilder::new()
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(input);
+    let mut record = ByteRecord::new();
+    let columns = match reader.read_byte_record(&mut record).map_err(unreadable)? {
+        true => Columns::of(&record)?,
+        false => return Err(whole("it is empty: there is not even a header")),
+    };
+    let mut sheet = Sheet {
+        spreads: columns.has(SPREAD[0]).then(Vec::new),
+        ..Sheet::default()
+    };
+    let mut texts = Texts::default();
+    while reader.read_byte_record(&mut record).map_err(unreadable)? {
+        let line = record.position().map_or(0, Position::line);
+        let fields = Fields {
+            record: &record,
+            columns: &columns,
+            line,
+        };
+        sheet.rows.push(fields.row(&mut texts)?);
+        if let Some(spreads) = &mut sheet.spreads {
+            spreads.push(fields.spread()?);
+        }
+        sheet.lines.push(line);
+    }
+    Ok(sheet)
+}
+
+fn unreadable(error: csv::Error) -> CsvError {
+    CsvError {
+        line: error.position().map(Position::line),
+        column: None,
+        what: error.to_string(),
+    }
+}
+
+fn whole(what: &str) -> CsvError {
+    CsvError {
+        line: None,
+        column: None,
+        what: what.to_owned(),
+    }
+}
+
+/// Where each column is.
+struct Columns {
+    by_name: HashMap<String, usize>,
+    count: usize,
+}
+
+impl Columns {
+    fn of(header: &ByteRecord) -> Result<Self, CsvError> {
+        let text = |field: &[u8]| String::from_utf8_lossy(field).trim().to_owned();
+        let mut by_name = HashMap::new();
+        for (index, field) in header.iter().enumerate() {
+            // What some editors put in front of a file.
+            let name = text(field.strip_prefix("\u{feff}".as_bytes()).unwrap_or(field));
+            if by_name.insert(name.clone(), index).is_some() && !name.is_empty() {
+                return Err(at(
+                    1,
+                    None,
+                    format!("the column `{}` occurs twice", cut(&name)),
+                ));
+            }
+        }
+        let lacks = HEADER.iter().find(|name| !by_name.contains_key(**name));
+        match lacks {
+            None => Ok(Self {
+                by_name,
+                count: header.len(),
+            }),
+            Some(name) => Err(at(
+                1,
+                None,
+                format!(
+                    "there is no column `{name}`: is it a report of skip-heapprof? Its header begins with \
+                     `{}`",
+                    HEADER.join(",")
+                ),
+            )),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+}
+
+fn at(line: u64, column: Option<&'static str>, what: String) -> CsvError {
+    CsvError {
+        line: Some(line),
+        column,
+        what,
+    }
+}
+
+/// A field's text for a message.
+fn cut(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    crate::symbolize::demangle::printable(shown.as_bytes())
+}
+
+/// Each text once.
+#[derive(Default)]
+struct Texts {
+    known: HashMap<Box<str>, Rc<str>>,
+    origins: HashMap<Origin, Rc<Origin>>,
+}
+
+impl Texts {
+    fn get(&mut self, text: &str) -> Rc<str> {
+        match self.known.get(text) {
+            Some(known) => Rc::clone(known),
+            None => {
+                let new: Rc<str> = text.into();
+                self.known.insert(text.into(), Rc::clone(&new));
+                new
+            }
+        }
+    }
+
+    fn origin(&mut self, origin: Origin) -> Rc<Origin> {
+        let known = self.origins.entry(origin);
+        let shared = known.or_insert_with_key(|origin| Rc::new(origin.clone()));
+        Rc::clone(shared)
+    }
+}
+
+/// One line of a file.
+struct Fields<'a> {
+    record: &'a ByteRecord,
+    columns: &'a Columns,
+    line: u64,
+}
+
+impl Fields<'_> {
+    fn row(&self, texts: &mut Texts) -> Result<Row, CsvError> {
+        let (found, expected) = (self.record.len(), self.columns.count);
+        if found != expected {
+            let why = if self.is_conflict() {
+                "; this is the mark of a merge that was not resolved"
+            } else {
+                ""
+            };
+            let what = format!("{found} fields, and not the {expected} of the header{why}");
+            return Err(at(self.line, None, what));
+        }
+        let mut names = [const { None }; NAMES];
+        for (name, column) in names.iter_mut().zip(HEADER) {
+            *name = self.text(column, texts)?;
+        }
+        let [_, _, _, _, of_size, of_calls, of_total] = HEADER;
+        let size = self.required(of_size)?;
+        let calls = self.required(of_calls)?;
+        let total = self.required(of_total)?;
+        if total != size.saturating_mul(calls) {
+            return Err(at(
+                self.line,
+                Some(of_total),
+                format!(
+                    "{total}, but {size} × {calls} is {}: was the file edited by hand?",
+                    size.saturating_mul(calls)
+                ),
+            ));
+        }
+        Ok(Row {
+            names,
+            size,
+            calls,
+            total,
+            origin: self.origin(texts)?,
+            samples: self.number("samples")?.unwrap_or(calls),
+            variance: self
+                .number("standard error")?
+                .map_or(0.0, |n| (n as f64).powi(2)),
+            live: self.live(calls)?,
+        })
+    }
+
+    /// Is it a line that git leaves where both sides have changed?
+    fn is_conflict(&self) -> bool {
+        let first = self.record.get(0).unwrap_or_default();
+        [&b"<<<<<<<"[..], b"=======", b">>>>>>>", b"|||||||"]
+            .iter()
+            .any(|mark| first.starts_with(mark))
+    }
+
+    fn spread(&self) -> Result<(u64, u64), CsvError> {
+        let [of_least, of_most] = SPREAD;
+        let (least, most) = (self.required(of_least)?, self.required(of_most)?);
+        if least > most {
+            let what = format!("{least} is more than `{of_most}`, {most}");
+            return Err(at(self.line, Some(of_least), what));
+        }
+        Ok((least, most))
+    }
+
+    fn origin(&self, texts: &mut Texts) -> Result<Option<Rc<Origin>>, CsvError> {
+        if !self.columns.has("file") {
+            return Ok(None);
+        }
+        let line = self.number("line")?;
+        let origin = Origin {
+            file: self.text("file", texts)?,
+            line: line.and_then(|line| u32::try_from(line).ok()),
+            module: self.text("module", texts)?,
+            allocator: self.text("allocator", texts)?,
+            thread: self.text("thread", texts)?,
+        };
+        Ok(Some(texts.origin(origin)))
+    }
+
+    /// What became of the blocks; a file has all of these figures or none.
+    fn live(&self, calls: u64) -> Result<Option<LiveSums>, CsvError> {
+        let Some(frees) = self.number("frees")? else {
+            return Ok(None);
+        };
+        let number = |column| Ok(self.number(column)?.unwrap_or(0));
+        let live = number("live blocks")?;
+        let peak = number("peak blocks")?;
+        Ok(Some(LiveSums {
+            followed: frees.saturating_add(live).max(calls.min(frees)),
+            frees,
+            temporary: number("temporary")?,
+            at_peak: i64::try_from(peak).unwrap_or(i64::MAX),
+            grown: number("grown")?,
+            copied: number("bytes copied")?,
+            slack: number("slack bytes")?,
+            lifetimes: None,
+        }))
+    }
+
+    fn field(&self, column: &str) -> Option<&[u8]> {
+        let index = *self.columns.by_name.get(column)?;
+        self.record.get(index).filter(|field| *field != MISSING)
+    }
+
+    fn text(&self, column: &'static str, texts: &mut Texts) -> Result<Option<Rc<str>>, CsvError> {
+        let Some(field) = self.field(column) else {
+            return Ok(None);
+        };
+        match std::str::from_utf8(field) {
+            Ok(text) => Ok(Some(texts.get(text))),
+            Err(_) => {
+                let what = "it is no text (UTF-8)".to_owned();
+                Err(at(self.line, Some(column), what))
+            }
+        }
+    }
+
+    /// A number, or `None` where it is not known.
+    fn number(&self, column: &'static str) -> Result<Option<u64>, CsvError> {
+        let Some(field) = self.field(column) else {
+            return Ok(None);
+        };
+        let text = String::from_utf8_lossy(field);
+        match text.trim().parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => {
+                let what = format!("`{}` is no whole number", cut(&text));
+                Err(at(self.line, Some(column), what))
+            }
+        }
+    }
+
+    fn required(&self, column: &'static str) -> Result<u64, CsvError> {
+        self.number(column)?
+            .ok_or_else(|| at(self.line, Some(column), "a number is missing".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{csv as seed, csv_all};
+    use proptest::prelude::*;
+
+    fn error(text: &str) -> String {
+        read(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    fn header() -> String {
+        HEADER.join(",")
+    }
+
+    #[test]
+    fn the_original_profilers_file_is_read() {
+        let original = include_bytes!("../report/testdata/original-output.csv");
+        let sheet = read(&original[..]).unwrap();
+        assert_eq!(sheet.rows.len(), 8);
+        assert!(sheet.spreads.is_none());
+        let mut again = Vec::new();
+        seed::write(&sheet.rows, &mut again).unwrap();
+        assert_eq!(again, original);
+    }
+
+    #[test]
+    fn errors_say_line_and_column() {
+        let h = header();
+        for (text, expected) in [
+            (String::new(), "it is empty: there is not even a header"),
+            ("a,b\n".into(), "line 1: there is no column `pc0`"),
+            (
+                format!("{h},pc0\n"),
+                "line 1: the column `pc0` occurs twice",
+            ),
+            (
+                format!("{h}\nf,-,-,-,16,2,32\nf,-,-,-,x,2,32\n"),
+                "line 3, column `bytes allocated`: `x` is no whole number",
+            ),
+            (
+                format!("{h}\nf,-,-,-,16,-,32\n"),
+                "line 2, column `call count`: a number is missing",
+            ),
+            (
+                format!("{h}\nf,-,-,-,16,-2,32\n"),
+                "line 2, column `call count`: `-2` is no whole number",
+            ),
+            (
+                format!("{h}\nf,-,-,-,16,2,33\n"),
+                "line 2, column `total bytes`: 33, but 16 × 2 is 32",
+            ),
+            (
+                format!("{h}\n<<<<<<< HEAD\n"),
+                "line 2: 1 fields, and not the 7 of the header; this is the mark of a merge",
+            ),
+            (
+                format!("{h},least calls,most calls\nf,-,-,-,16,2,32,3,2\n"),
+                "line 2, column `least calls`: 3 is more than `most calls`, 2",
+            ),
+            (
+                format!("{h},least calls\nf,-,-,-,16,2,32,3\n"),
+                "line 2, column `most calls`: a number is missing",
+            ),
+        ] {
+            let said = error(&text);
+            assert!(said.starts_with(expected), "{text:?}: {said}");
+        }
+        let no_text = [h.as_bytes(), b"\n\xff,-,-,-,1,1,1\n"].concat();
+        let said = read(&no_text[..]).unwrap_err().to_string();
+        assert_eq!(said, "line 2, column `pc0`: it is no text (UTF-8)");
+    }
+
+    #[test]
+    fn what_is_repeated_of_a_file_reaches_no_terminal() {
+        let said = error(&format!("{}\nf,-,-,-,\x1b[31m,2,32\n", header()));
+        assert!(said.contains("`\\x1b[31m` is no whole number"), "{said}");
+    }
+
+    proptest! {
+        #[test]
+        fn all_columns_are_read_back(
+            name in "[ -~]{2,20}",
+            size in 0_u64..1 << 20,
+            (frees, live, peak) in (0_u64..1000, 0_u64..1000, 0_i64..1000),
+            line in proptest::option::of(1_u32..1000),
+        ) {
+            let row = Row {
+                names: [Some(name.as_str().into()), None, Some("g".into()), None],
+                size,
+                calls: frees + live,
+                total: size * (frees + live),
+                origin: Some(Rc::new(Origin {
+                    file: Some("/a/b.c".into()),
+                    line,
+                    module: None,
+                    allocator: Some("malloc".into()),
+                    thread: None,
+                })),
+                samples: frees + live,
+                variance: 0.0,
+                live: Some(LiveSums {
+                    followed: frees + live,
+                    frees,
+                    at_peak: peak,
+                    ..LiveSums::default()
+                }),
+            };
+            let mut text = Vec::new();
+            csv_all::write(std::slice::from_ref(&row), &mut text).unwrap();
+            let sheet = read(&text[..]).unwrap();
+            prop_assert_eq!(&sheet.rows[..], &[row][..]);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(pc0,pc1|[a-z0-9,\"\n-]){0,80}") {
+            let with_header = format!("{}\n{text}", header());
+            let _ = read(text.as_bytes());
+            if let Ok(sheet) = read(with_header.as_bytes()) {
+                prop_assert_eq!(sheet.rows.len(), sheet.lines.len());
+            }
+        }
+    }
+}
