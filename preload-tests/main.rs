@@ -18,6 +18,7 @@
 //! | `modules.rs` | dlopen and dlclose |
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
+//! | `gate.rs` | `diff` and `check` on real programs |
 //! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `jit.rs` | code that is made at run time, and its names |
@@ -39,6 +40,7 @@ mod calls;
 mod control;
 mod csv;
 mod exports;
+mod gate;
 mod hooks;
 mod instructions;
 mod jit;

@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::check::CheckOptions;
+use crate::differences::DiffOptions;
 use crate::following::Following;
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use crate::shape::Shape;
@@ -56,6 +58,10 @@ impl Cli {
                 options: options.or(self.run),
                 command,
             },
+            Some(Verb::Check(mut check)) => {
+                check.run = check.run.or(self.run);
+                Verb::Check(check)
+            }
             Some(_) if self.run.is_any() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
@@ -265,6 +271,21 @@ pub(crate) enum Verb {
         #[arg(value_name = "RECORDING", required = true)]
         recordings: Vec<PathBuf>,
     },
+    /// Compare two runs: which sites are new, gone, grown, shrunk.
+    ///
+    /// Sites are matched by names, whatever lines, addresses, hashes and build folders have become. -o FILE
+    /// writes .csv, .json or .md; without it a table is printed.
+    #[command(override_usage = "skip-heapprof diff [OPTIONS] OLD NEW")]
+    Diff(DiffOptions),
+    /// Fail when a program allocates more than a baseline, limits and budgets allow: for CI.
+    ///
+    /// Exit status: 0 within the limits, 1 on a regression, 2 for a wrong command line or an unusable file,
+    /// 3 when the data are not fit to be judged (the program failed, something was not recorded, ...).
+    #[command(
+        override_usage = "skip-heapprof check [OPTIONS] --baseline FILE -- PROGRAM [ARGUMENTS]...\n       \
+                          skip-heapprof check [OPTIONS] --baseline FILE REPORT..."
+    )]
+    Check(Box<CheckOptions>),
     /// Watch a running process: which sites allocate, now and so far.
     Top(TopOptions),
     /// Write what a running process has recorded so far to a file, and print its path.

@@ -8,6 +8,8 @@ use std::fmt;
 pub(crate) enum Code {
     /// A recording or an output file cannot be used. clap uses the same for a wrong command line.
     Unusable = 2,
+    /// Of a check: the data are not fit to be judged.
+    Unfit = 3,
     /// The profiler failed, or cannot profile the program. As `env`, `timeout` and `nice` have it.
     Failed = 125,
     /// The program was found but cannot be executed.

@@ -6,13 +6,14 @@
 
 #![deny(unsafe_code)]
 
+#[path = "../diff/mod.rs"]
+mod diff;
 #[path = "../export/mod.rs"]
 mod export;
+#[path = "../gate/mod.rs"]
+mod gate;
 #[path = "../profile/mod.rs"]
 mod profile;
-#[path = "../diff/mod.rs"]
-#[allow(dead_code)]
-mod diff;
 #[path = "../record/mod.rs"]
 #[allow(dead_code)] // The tool does not write recordings.
 mod record;
@@ -26,7 +27,11 @@ mod symbolize;
 
 mod args;
 mod attach;
+mod check;
+mod check_files;
+mod check_runs;
 mod control;
+mod differences;
 mod ends;
 mod error;
 mod following;
@@ -45,6 +50,7 @@ mod run;
 mod session;
 mod shape;
 mod sheet;
+mod side;
 mod signals;
 mod snapshots;
 mod sum;
@@ -69,6 +75,8 @@ fn main() -> ExitCode {
     let done = match cli.verb() {
         Verb::Run { options, command } => run::run(&command, &options, &wanted),
         Verb::Report { recordings } => reporting::report(&recordings, &wanted),
+        Verb::Check(options) => check::check(*options, &wanted),
+        Verb::Diff(options) => differences::differences(&options, &wanted),
         Verb::Top(options) => top::top(&options),
         Verb::Snapshot { pid } => control::snapshot(pid, &wanted),
         Verb::Start { pid } => control::set_stopped(pid, false, &wanted),

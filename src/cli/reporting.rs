@@ -39,7 +39,7 @@ pub(crate) fn status(status: u8, harvest: &Harvest, wanted: &ReportOptions) -> u
 }
 
 /// The recordings that are meant, each once.
-fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
+pub(crate) fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
     let mut recordings = Vec::new();
     for path in paths {
         if path.is_dir() {

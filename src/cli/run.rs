@@ -4,7 +4,7 @@ use crate::args::{ReportOptions, RunOptions};
 use crate::ends;
 use crate::error::{Code, Failure};
 use crate::following;
-use crate::harvest::{Wish, harvest};
+use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::output::Output;
 use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
@@ -31,52 +31,149 @@ pub(crate) fn run(
     let Some((program, arguments)) = command.split_first() else {
         return Ok(Code::Unusable as u8);
     };
-    let settings = Settings::new(options, wanted);
     let wish = reporting::wish(wanted, true)?;
-    let target = target::find(program).map_err(refused)?;
-    let profiled = settings.profiles(&target);
-    if settings.mode != Mode::Off {
-        target.check(profiled).map_err(refused)?;
-    }
+    let prepared = Prepared::new(program, arguments, options, wanted)?;
     let output = reporting::output(wanted);
     output.check().map_err(Failure::because(
         Code::Failed,
         format_args!("cannot write the report to {}", display(wanted)),
     ))?;
-    let session = Session::new().map_err(Failure::because(
-        Code::Failed,
-        "cannot make a folder for the recordings (TMPDIR says where)",
-    ))?;
-    let places = Places::new(&session)?;
-    let mut command = Command::new(&target.path);
-    command
-        .arg0(program)
-        .args(arguments)
-        .env(SESSION, session.path())
-        .env(
-            "LD_PRELOAD",
-            install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
-        )
-        .envs(settings.variables);
-    let (pid, status) = signals::run_to_end(&mut command).map_err(|error| {
-        let code = match error.kind() {
-            io::ErrorKind::NotFound => Code::NotFound,
-            _ => Code::NotExecutable,
-        };
-        Failure::because(
-            code,
-            format_args!("cannot run {}", term::path(&target.path)),
-        )(error)
-    })?;
-    signals::let_go();
-    let ending = Ending {
-        status: exit_status(status),
-        killed: status.signal().map(|_| pid),
-        profiled,
-        mode: settings.mode,
-        target,
-    };
+    let (ending, session, places) = prepared.run()?;
     ending.report(session, places, output, &wish, options, wanted)
+}
+
+/// Runs a program for somebody who looks at the recordings himself.
+///
+/// # Errors
+/// When the program was not run.
+pub(crate) fn run_once(
+    command: &[OsString],
+    options: &RunOptions,
+    wanted: &ReportOptions,
+) -> Result<Finished, Failure> {
+    let (program, arguments) = command.split_first().ok_or_else(|| Failure {
+        code: Code::Unusable,
+        error: anyhow::anyhow!("which program?"),
+    })?;
+    let prepared = Prepared::new(program, arguments, options, wanted)?;
+    let (ending, session, places) = prepared.run()?;
+    Ok(Finished {
+        ending,
+        session,
+        _places: places,
+    })
+}
+
+/// A run that has ended, and its recordings, which go with it.
+pub(crate) struct Finished {
+    ending: Ending,
+    session: Session,
+    _places: Places,
+}
+
+impl Finished {
+    /// The program's exit status, or 128 and the number of a signal.
+    pub(crate) fn status(&self) -> u8 {
+        self.ending.status
+    }
+
+    /// The signal that killed the program.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.ending.signal
+    }
+
+    /// Was the program itself to be profiled, and not only what it starts?
+    pub(crate) fn is_profiled(&self) -> bool {
+        self.ending.profiled && self.ending.mode != Mode::Off
+    }
+
+    /// Reads the recordings, and says what still runs.
+    ///
+    /// # Errors
+    /// When the report cannot be written.
+    pub(crate) fn harvest(
+        &self,
+        output: &mut Output,
+        wish: &Wish,
+    ) -> Result<(Harvest, Vec<Running>), HarvestError> {
+        let (recordings, _) = snapshots::apart(self.session.recordings().unwrap_or_default());
+        let mut harvest = harvest(&recordings, output, wish)?;
+        let running = still_running(&recordings);
+        harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.ending.killed);
+        Ok((harvest, running))
+    }
+}
+
+/// A run that could begin.
+struct Prepared<'a> {
+    program: &'a OsStr,
+    arguments: &'a [OsString],
+    settings: Settings,
+    target: Target,
+    profiled: bool,
+}
+
+impl<'a> Prepared<'a> {
+    /// Finds out whether the program can be profiled.
+    fn new(
+        program: &'a OsStr,
+        arguments: &'a [OsString],
+        options: &RunOptions,
+        wanted: &ReportOptions,
+    ) -> Result<Self, Failure> {
+        let settings = Settings::new(options, wanted);
+        let target = target::find(program).map_err(refused)?;
+        let profiled = settings.profiles(&target);
+        if settings.mode != Mode::Off {
+            target.check(profiled).map_err(refused)?;
+        }
+        Ok(Self {
+            program,
+            arguments,
+            settings,
+            target,
+            profiled,
+        })
+    }
+
+    /// Runs it to its end.
+    fn run(self) -> Result<(Ending, Session, Places), Failure> {
+        let session = Session::new().map_err(Failure::because(
+            Code::Failed,
+            "cannot make a folder for the recordings (TMPDIR says where)",
+        ))?;
+        let places = Places::new(&session)?;
+        let mut command = Command::new(&self.target.path);
+        command
+            .arg0(self.program)
+            .args(self.arguments)
+            .env(SESSION, session.path())
+            .env(
+                "LD_PRELOAD",
+                install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
+            )
+            .envs(self.settings.variables);
+        let (pid, status) = signals::run_to_end(&mut command).map_err(|error| {
+            let code = match error.kind() {
+                io::ErrorKind::NotFound => Code::NotFound,
+                _ => Code::NotExecutable,
+            };
+            Failure::because(
+                code,
+                format_args!("cannot run {}", term::path(&self.target.path)),
+            )(error)
+        })?;
+        signals::let_go();
+        let ending = Ending {
+            status: exit_status(status),
+            signal: status.signal(),
+            killed: status.signal().map(|_| pid),
+            profiled: self.profiled,
+            mode: self.settings.mode,
+            target: self.target,
+        };
+        Ok((ending, session, places))
+    }
 }
 
 /// The settings of a run, from options and environment.
@@ -173,6 +270,8 @@ impl Places {
 /// A run that has ended.
 struct Ending {
     status: u8,
+    /// The signal that ended the program.
+    signal: Option<i32>,
     /// The program's process id, if a signal ended it: its status says so.
     killed: Option<u32>,
     profiled: bool,

@@ -1,6 +1,7 @@
 //! Text for the terminal: widths, numbers, names.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -13,11 +14,19 @@ const LEAST_NAME: usize = 15;
 
 /// Columns of the window that standard error goes to.
 pub(crate) fn width() -> usize {
-    let stderr = std::io::stderr();
-    if !stderr.is_terminal() {
+    width_of(std::io::stderr())
+}
+
+/// Columns of the window that standard output goes to.
+pub(crate) fn width_of_stdout() -> usize {
+    width_of(std::io::stdout())
+}
+
+fn width_of(stream: impl IsTerminal + AsFd) -> usize {
+    if !stream.is_terminal() {
         return DEFAULT_WIDTH;
     }
-    rustix::termios::tcgetwinsize(stderr)
+    rustix::termios::tcgetwinsize(stream)
         .ok()
         .map(|size| usize::from(size.ws_col))
         .filter(|&columns| columns > 0)

@@ -95,11 +95,6 @@ impl Delta {
             live.iter_mut().zip(other).for_each(|(sum, n)| *sum += n);
         }
     }
-
-    /// Is there no difference?
-    pub(crate) fn is_zero(&self) -> bool {
-        self.calls == 0 && self.bytes == 0 && self.live.unwrap_or_default() == [0; 3]
-    }
 }
 
 /// Sums over all rows of a run.

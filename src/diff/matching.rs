@@ -42,6 +42,8 @@ pub(crate) struct Change {
     pub(crate) delta: Delta,
     /// How the two were found to be one.
     pub(crate) matched: Match,
+    /// Sites with the same number have the same stack, which both runs may name differently.
+    pub(crate) stack: usize,
     /// Source file and line, where the report has them.
     pub(crate) place: Option<(Rc<str>, u32)>,
     /// Indices of the rows of the old run.
@@ -198,6 +200,7 @@ impl Maker<'_> {
             .collect();
         let mut found: HashMap<(Stack, u64), ()> = HashMap::new();
         let mut lonely: HashMap<Stack, Lonely<'_>> = HashMap::new();
+        let mut stacks: HashMap<Stack, usize> = HashMap::new();
         let mut changes = Vec::new();
         for site in new {
             let stack = self.old_names(site.stack);
@@ -205,7 +208,9 @@ impl Maker<'_> {
             match by_site.get(&key) {
                 // Two new stacks may stand for one old one only if they are the same.
                 Some(of_old) if found.insert(key, ()).is_none() => {
-                    changes.push(self.change(Some(of_old), Some(site)));
+                    let next = stacks.len();
+                    let number = *stacks.entry(stack).or_insert(next);
+                    changes.push(self.change(Some(of_old), Some(site), number));
                 }
                 _ => lonely.entry(stack).or_default().1.push(site),
             }
@@ -215,14 +220,16 @@ impl Maker<'_> {
                 lonely.entry(site.stack).or_default().0.push(site);
             }
         }
-        for (old, new) in lonely.into_values() {
-            self.by_size(&old, &new, &mut changes);
+        for (stack, (old, new)) in lonely {
+            let next = stacks.len();
+            let number = *stacks.entry(stack).or_insert(next);
+            self.by_size(&old, &new, number, &mut changes);
         }
         changes
     }
 
     /// Pairs sizes of one stack.
-    fn by_size(&self, old: &[&Site], new: &[&Site], changes: &mut Vec<Change>) {
+    fn by_size(&self, old: &[&Site], new: &[&Site], stack: usize, changes: &mut Vec<Change>) {
         let lone = |sites: &[&Site]| -> Vec<Lone> {
             let lone = |site: &&Site| Lone {
                 size: site.size,
@@ -236,11 +243,11 @@ impl Maker<'_> {
                 .iter()
                 .find(|pair| pair.0 == i)
                 .map(|pair| new[pair.1]);
-            changes.push(self.change(Some(site), partner));
+            changes.push(self.change(Some(site), partner, stack));
         }
         for (j, site) in new.iter().enumerate() {
             if !pairs.iter().any(|pair| pair.1 == j) {
-                changes.push(self.change(None, Some(site)));
+                changes.push(self.change(None, Some(site), stack));
             }
         }
     }
@@ -250,7 +257,7 @@ impl Maker<'_> {
         stack.map(|id| self.renames.to_old.get(&id).copied().unwrap_or(id))
     }
 
-    fn change(&self, old: Option<&Site>, new: Option<&Site>) -> Change {
+    fn change(&self, old: Option<&Site>, new: Option<&Site>, stack: usize) -> Change {
         let figures = |site: Option<&Site>| site.map(|site| site.figures).unwrap_or_default();
         let (of_old, of_new) = (figures(old), figures(new));
         let (rows, site) = match (old, new) {
@@ -275,6 +282,7 @@ impl Maker<'_> {
                 (Some(old), Some(new)) => self.matched(old.stack, new.stack),
                 _ => Match::Names,
             },
+            stack,
             place,
             old_rows: rows_of(old),
             new_rows: rows_of(new),
@@ -286,9 +294,9 @@ impl Maker<'_> {
         let by = |(old, new): (NameId, NameId)| {
             let name = self.names.get(new).filter(|_| old != new);
             match name.map(|name| name.told) {
-                None | Some(Told::ByName) => Match::Names,
-                Some(Told::ByPosition) => Match::Position,
-                Some(Told::ByAddress) => Match::Order,
+                None | Some(Told::Name) => Match::Names,
+                Some(Told::Position) => Match::Position,
+                Some(Told::Address) => Match::Order,
             }
         };
         old.into_iter().zip(new).map(by).max().unwrap_or_default()

@@ -10,11 +10,12 @@ pub(crate) mod csv;
 pub(crate) mod figures;
 pub(crate) mod matching;
 pub(crate) mod names;
+pub(crate) mod out;
 mod rename;
 mod side;
 mod sizes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use figures::{Delta, Figures, Totals};
+pub(crate) use figures::{Delta, Totals};
 pub(crate) use matching::{Change, Diff, Kind, Match, compare};

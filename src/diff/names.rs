@@ -14,11 +14,11 @@ const HASH_DIGITS: std::ops::RangeInclusive<usize> = 8..=16;
 pub(crate) enum Told {
     /// There is no other.
     #[default]
-    ByName,
+    Name,
     /// By the position of a closure, lambda or clone among others, or by a line.
-    ByPosition,
+    Position,
     /// By its address alone: it has no symbol.
-    ByAddress,
+    Address,
 }
 
 /// A name, taken apart.
@@ -47,7 +47,7 @@ pub(crate) fn parts(stable: &str) -> Parts {
         return Parts {
             name: format!("{module}+?"),
             numbers: vec![address],
-            told: Told::ByAddress,
+            told: Told::Address,
         };
     }
     let mut parts = Parts::default();
@@ -56,7 +56,7 @@ pub(crate) fn parts(stable: &str) -> Parts {
         parts.name.push_str(before);
         parts.name.push('#');
         parts.numbers.push(number);
-        parts.told = Told::ByPosition;
+        parts.told = Told::Position;
         rest = after;
     }
     parts.name.push_str(rest);
@@ -234,36 +234,31 @@ mod tests {
 
     #[test]
     fn positions_are_taken_out() {
-        use Told::{ByAddress, ByName, ByPosition};
+        use Told::{Address, Name, Position};
         for (name, expected, numbers, told) in [
-            ("f2::g3(int4)", "f2::g3(int4)", &[][..], ByName),
+            ("f2::g3(int4)", "f2::g3(int4)", &[][..], Name),
             (
                 "m::f::{closure#1}::{closure#0}",
                 "m::f::{closure##}::{closure##}",
                 &[1, 0],
-                ByPosition,
+                Position,
             ),
             (
                 "call<main::{lambda(int)#2}>(main::{lambda(int)#2})",
                 "call<main::{lambda(int)##}>(main::{lambda(int)##})",
                 &[2, 2],
-                ByPosition,
+                Position,
             ),
             (
                 "main::$_10::operator()() const",
                 "main::$_#::operator()() const",
                 &[10],
-                ByPosition,
+                Position,
             ),
-            ("JS:*f x.js:12:5", "JS:*f x.js:#:#", &[12, 5], ByPosition),
-            (
-                "Vector.make__call.1",
-                "Vector.make__call.#",
-                &[1],
-                ByPosition,
-            ),
-            ("libjq.so.1+0x1c2c0", "libjq.so.1+?", &[0x1c2c0], ByAddress),
-            ("a::b::c:7", "a::b::c:7", &[], ByName),
+            ("JS:*f x.js:12:5", "JS:*f x.js:#:#", &[12, 5], Position),
+            ("Vector.make__call.1", "Vector.make__call.#", &[1], Position),
+            ("libjq.so.1+0x1c2c0", "libjq.so.1+?", &[0x1c2c0], Address),
+            ("a::b::c:7", "a::b::c:7", &[], Name),
         ] {
             let parts = parts(name);
             assert_eq!(parts.name, expected, "{name}");
@@ -290,7 +285,7 @@ mod tests {
         #[test]
         fn any_name_comes_apart(name in "[a-z:{}#$_.0-9/@+x ]{0,40}") {
             let parts = parts(&name);
-            prop_assert_eq!(parts.numbers.is_empty(), parts.told == Told::ByName);
+            prop_assert_eq!(parts.numbers.is_empty(), parts.told == Told::Name);
         }
     }
 }

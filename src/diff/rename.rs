@@ -42,7 +42,7 @@ pub(super) fn renames(old: &[Site], new: &[Site], names: &Names) -> Renames {
         let pairs = pairs(&old, of_old, &new, of_new, names);
         let is_told_by_address = |id: &NameId| {
             let name = names.get(*id);
-            name.is_some_and(|name| name.told == Told::ByAddress)
+            name.is_some_and(|name| name.told == Told::Address)
         };
         if of_new.iter().any(is_told_by_address) {
             let by_order = pairs.iter().filter(|(old, new)| old != new);
@@ -83,7 +83,7 @@ impl Functions {
         for site in sites {
             let families = site.stack.map(|id| names.family(id));
             for (at, &id) in site.stack.iter().enumerate() {
-                let is_shared = names.get(id).is_some_and(|name| name.told != Told::ByName);
+                let is_shared = names.get(id).is_some_and(|name| name.told != Told::Name);
                 if is_shared {
                     let weight = signatures
                         .entry(id)
@@ -128,7 +128,7 @@ fn pairs(
         .first()
         .or(of_old.first())
         .and_then(|&id| names.get(id))
-        .is_some_and(|name| name.told == Told::ByAddress);
+        .is_some_and(|name| name.told == Told::Address);
     // Most addresses are those of the other run: the same build, and another input.
     let is_same_build = is_told_by_address && 2 * common.len() >= fewer;
     let is_all = common.len() == of_old.len() && common.len() == of_new.len();

@@ -9,10 +9,8 @@ use std::rc::Rc;
 /// Number of a [`Name`]; 0 is a missing frame.
 pub(super) type NameId = u32;
 
-/// A stable name and its parts.
+/// A stable name, as far as it is looked into.
 pub(super) struct Name {
-    /// Without what every build changes.
-    pub(super) stable: Rc<str>,
     /// Number of the name without positions, shared by all that differ by position alone.
     pub(super) family: u32,
     /// The positions.
@@ -55,7 +53,6 @@ impl Names {
         let next = self.families.len() as u32;
         let family = *self.families.entry(name).or_insert(next);
         self.names.push(Name {
-            stable: Rc::clone(&stable),
             family,
             numbers,
             told,

@@ -1,0 +1,314 @@
+//! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
+
+use crate::args::{ReportOptions, RunOptions};
+use crate::check_files::{Files, shell_word};
+use crate::check_runs::{self, Measured};
+use crate::error::{Code, Failure};
+use crate::gate::baseline::{self, Baseline};
+use crate::gate::budget::Budget;
+use crate::gate::config::{Config, Written};
+use crate::gate::evidence::Evidence;
+use crate::gate::limit::Limit;
+use crate::gate::out::{Ending, Report, text};
+use crate::gate::verdict::{Limits, judge};
+use crate::side::Side;
+use crate::term;
+use clap::Args;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Options of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckOptions {
+    /// The accepted state: a CSV that --update wrote, or any report. `{program}` stands for the program's name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Accept the new state: write the baseline.
+    #[arg(long, requires = "baseline")]
+    pub(crate) update: bool,
+    /// Limits and budgets [default: skipheap.toml in the current folder, if there is one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Run the program N times: what varies between the runs is no regression.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: Option<u32>,
+    /// By how much the bytes of all sites together, and of each, may grow: 1%, 64KiB, off [default: 1%].
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) max_growth: Option<Limit>,
+    /// By how much the calls may grow [default: 1%].
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) max_calls_growth: Option<Limit>,
+    /// Bytes that a site which the baseline does not have may allocate, and by which a known one may grow in
+    /// any case [default: 64KiB].
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) max_new_site: Option<Limit>,
+    /// Calls of such a site [default: 1000].
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) max_new_calls: Option<Limit>,
+    #[command(flatten)]
+    pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+    /// Reports of the program, each of one run, in place of a program to run.
+    #[arg(value_name = "REPORT", conflicts_with = "command")]
+    pub(crate) reports: Vec<PathBuf>,
+    /// The program to run and its arguments.
+    #[arg(value_name = "PROGRAM", last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+impl CheckOptions {
+    fn limits(&self) -> Written {
+        Written {
+            max_growth: self.max_growth,
+            max_calls_growth: self.max_calls_growth,
+            max_new_site: self.max_new_site,
+            max_new_calls: self.max_new_calls,
+            repeat: self.repeat,
+        }
+    }
+}
+
+/// Part of the baseline's bytes that the run has too, in percent, below which it is another program.
+const IN_COMMON: u128 = 1;
+
+/// Checks. Returns the exit status.
+///
+/// # Errors
+/// Misuse: a wrong option, a file that cannot be read or written.
+pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
+    let misuse = |what: String| Failure {
+        code: Code::Unusable,
+        error: anyhow::anyhow!(what),
+    };
+    if options.command.is_empty() && options.reports.is_empty() {
+        return Err(misuse("check what? Give -- PROGRAM, or a report".into()));
+    }
+    if wanted.output.is_some() || wanted.merge.is_some() {
+        return Err(misuse(
+            "check writes no report of the run: --markdown, --junit and --gitlab are its files; `skip-heapprof \
+             -o FILE PROGRAM` writes one"
+                .into(),
+        ));
+    }
+    let config = Config::read(options.config.as_deref())
+        .map_err(Failure::because(Code::Unusable, "cannot use the limits"))?;
+    let mut budgets = Vec::new();
+    for written in config.budgets.clone() {
+        let file = config.path.as_deref().map_or_else(String::new, term::path);
+        let place = format!("{file}: line {}", written.line);
+        budgets.push(Budget::new(written).map_err(Failure::because(Code::Unusable, place))?);
+    }
+    let path = options
+        .baseline
+        .as_deref()
+        .map(|path| named_for(path, &options.command, &options.reports));
+    if path.is_none() && budgets.is_empty() {
+        return Err(misuse(
+            "there is nothing to judge by: give --baseline FILE, or budgets in skipheap.toml"
+                .into(),
+        ));
+    }
+    let (old, baseline) = read_baseline(path.as_deref(), options.update)?;
+    let limits = options.limits().or(config.limits);
+    let measured = measure(&options, wanted, &config, limits.repeat.unwrap_or(1));
+    let mut report = Report {
+        program: measured.program.clone(),
+        config: config.path.clone(),
+        unfit: measured.unfit.clone(),
+        baseline: path.clone(),
+        accept: accept(),
+        ..Report::default()
+    };
+    if report.unfit.is_empty() {
+        let evidence = Evidence::new(&baseline, &measured.runs);
+        report.unfit.extend(difference_of_programs(
+            &evidence,
+            &old,
+            &measured,
+            options.update,
+        ));
+        let judged_by_baseline = !options.update;
+        let nothing = Evidence::new(&Baseline::default(), &measured.runs);
+        let judged = if judged_by_baseline {
+            &evidence
+        } else {
+            &nothing
+        };
+        report.verdict = judge(judged, &Limits::new(limits), &budgets);
+        report.verdict.notes.extend(measured.notes.clone());
+        let least = evidence.diffs.into_iter().min_by_key(|diff| diff.new.bytes);
+        report.diff = least.filter(|_| !baseline.rows.is_empty());
+    }
+    if let (true, true, Some(path)) = (options.update, report.unfit.is_empty(), &path) {
+        update(path, &measured)?;
+        report.updated = true;
+    }
+    options
+        .files
+        .write(&report)
+        .map_err(Failure::because(Code::Unusable, "cannot write"))?;
+    let said = text::write(&report, term::width(), wanted.quiet);
+    // There is nobody to tell if that fails.
+    let _ = io::stderr().write_all(said.as_bytes());
+    Ok(match report.ending() {
+        Ending::Passed => 0,
+        Ending::Failed => 1,
+        Ending::Unfit => Code::Unfit as u8,
+    })
+}
+
+fn measure(
+    options: &CheckOptions,
+    wanted: &ReportOptions,
+    config: &Config,
+    repeat: u32,
+) -> Measured {
+    if options.command.is_empty() {
+        return check_runs::of_reports(&options.reports);
+    }
+    let mut run = options.run.clone();
+    run.following.live |= config.needs_live();
+    check_runs::of_program(&options.command, &run, wanted, repeat)
+}
+
+/// The side that the baseline is, and what is compared of it. Empty without one.
+fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), Failure> {
+    let Some(path) = path else {
+        return Ok((Side::default(), Baseline::default()));
+    };
+    if !path.exists() {
+        return match update {
+            true => Ok((Side::default(), Baseline::default())),
+            false => Err(Failure {
+                code: Code::Unusable,
+                error: anyhow::anyhow!(
+                    "{}: there is no baseline yet; make it with: {}",
+                    term::path(path),
+                    accept()
+                ),
+            }),
+        };
+    }
+    let side = Side::read(path)?;
+    let lines = side.lines.clone();
+    let baseline = Baseline::new(&side.rows, side.spreads.clone(), lines);
+    Ok((side, baseline))
+}
+
+/// Is the baseline of another program than the runs?
+fn difference_of_programs(
+    evidence: &Evidence,
+    old: &Side,
+    measured: &Measured,
+    update: bool,
+) -> Option<String> {
+    if update {
+        return None;
+    }
+    let (was, is) = (old.programs.first(), measured.programs.first());
+    if let (Some(was), Some(is)) = (was, is)
+        && was != is
+    {
+        let (was, is) = (term::printable(was), term::printable(is));
+        return Some(format!(
+            "the baseline is one of another program, {was}, and this is {is}"
+        ));
+    }
+    let (common, all) = evidence.in_common();
+    (common * 100 < all * IN_COMMON).then(|| {
+        "the baseline has almost no site in common with this run: it is one of another program, or of a build \
+         with other names (other options, stripped)"
+            .to_owned()
+    })
+}
+
+fn update(path: &Path, measured: &Measured) -> Result<(), Failure> {
+    let failed = || {
+        let what = format!("cannot write the baseline {}", term::path(path));
+        Failure::because(Code::Unusable, what)
+    };
+    let mut bytes = Vec::new();
+    baseline::write(&measured.runs, &mut bytes).map_err(failed())?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed())?;
+    }
+    fs::write(path, bytes).map_err(failed())
+}
+
+/// A baseline's path with the program's name in place of `{program}`.
+fn named_for(path: &Path, command: &[OsString], reports: &[PathBuf]) -> PathBuf {
+    let text = path.to_string_lossy();
+    if !text.contains("{program}") {
+        return path.to_owned();
+    }
+    let program = command.first().map(Path::new).and_then(Path::file_name);
+    let stem = reports.first().and_then(|path| path.file_stem());
+    let name = program.or(stem).unwrap_or_default().to_string_lossy();
+    text.replace("{program}", without_hash(&name)).into()
+}
+
+/// The name of a test binary as its author knows it: without the hash that cargo puts behind it.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((name, hash))
+            if hash.len() == 16
+                && hash.bytes().all(|c| c.is_ascii_hexdigit())
+                && !name.is_empty() =>
+        {
+            name
+        }
+        _ => name,
+    }
+}
+
+/// The command line of this check with `--update`.
+fn accept() -> String {
+    let words: Vec<OsString> = env::args_os().collect();
+    let mut line: Vec<String> = Vec::new();
+    let mut is_open = true;
+    for (index, word) in words.iter().enumerate() {
+        if index == 0 {
+            let name = Path::new(word).file_name().unwrap_or(word);
+            line.push(shell_word(name.as_bytes()));
+            continue;
+        }
+        is_open &= word != "--";
+        if is_open && word == "--update" {
+            continue;
+        }
+        line.push(shell_word(word.as_bytes()));
+        if word == "check" && is_open && !line.iter().any(|word| word == "--update") {
+            line.push("--update".into());
+        }
+    }
+    line.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_name_may_be_part_of_the_baselines() {
+        let named = |path: &str, command: &str| {
+            named_for(Path::new(path), &[command.into()], &[])
+                .display()
+                .to_string()
+        };
+        assert_eq!(named("heap/a.csv", "/x/y"), "heap/a.csv");
+        assert_eq!(
+            named(
+                "heap/{program}.csv",
+                "target/debug/deps/parse-0123456789abcdef"
+            ),
+            "heap/parse.csv"
+        );
+        assert_eq!(named("{program}.csv", "/bin/run-fast"), "run-fast.csv");
+        let of_report = named_for(Path::new("{program}.csv"), &[], &["a/new.csv".into()]);
+        assert_eq!(of_report, Path::new("new.csv"));
+    }
+}

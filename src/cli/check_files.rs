@@ -1,0 +1,157 @@
+//! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
+
+use crate::gate::out::{Report, annotations, gitlab, junit, markdown};
+use crate::output::naming;
+use crate::symbolize::demangle::printable;
+use crate::term;
+use clap::Args;
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// A file to which GitHub has jobs append Markdown.
+const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+/// `true` in jobs of GitHub.
+const ACTIONS: &str = "GITHUB_ACTIONS";
+/// The folder of the checked out source there.
+const WORKSPACE: &str = "GITHUB_WORKSPACE";
+/// The same in jobs of GitLab.
+const PROJECT: &str = "CI_PROJECT_DIR";
+
+/// Files that a check writes.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Files {
+    /// Write the result to FILE as Markdown. In a job of GitHub it is also appended to the job's summary.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write the result to FILE as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write the result to FILE as GitLab's report of code quality.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gitlab: Option<PathBuf>,
+    /// Print annotations for GitHub on standard output [default: in its jobs].
+    #[arg(long)]
+    pub(crate) annotations: bool,
+}
+
+impl Files {
+    /// Writes all that are wanted.
+    ///
+    /// # Errors
+    /// Those of the files, with their names. That the summary of a job cannot be written is said, and no
+    /// more.
+    pub(crate) fn write(&self, report: &Report) -> io::Result<()> {
+        let root = root();
+        if let Some(path) = &self.markdown {
+            fs::write(path, markdown::write(report)).map_err(naming(path))?;
+        }
+        if let Some(path) = &self.junit {
+            to_file(path, |out| junit::write(report, out))?;
+        }
+        if let Some(path) = &self.gitlab {
+            to_file(path, |out| gitlab::write(report, &root, out))?;
+        }
+        if let Some(path) = env::var_os(SUMMARY).filter(|path| !path.is_empty()) {
+            let path = Path::new(&path);
+            if let Err(error) = append(path, &markdown::write(report)) {
+                let _ = writeln!(
+                    io::stderr(),
+                    "skip-heapprof: cannot add to {SUMMARY}, {}: {error}",
+                    term::path(path)
+                );
+            }
+        }
+        if self.annotations || env::var_os(ACTIONS).is_some_and(|value| value == "true") {
+            // There is nobody to tell if that fails.
+            let _ = io::stdout().write_all(annotations::write(report, &root).as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// The folder that paths in a review begin at.
+fn root() -> PathBuf {
+    let of_job = [WORKSPACE, PROJECT].into_iter().filter_map(env::var_os);
+    let here = || env::current_dir().unwrap_or_default();
+    of_job
+        .map(PathBuf::from)
+        .find(|path| path.is_dir())
+        .unwrap_or_else(here)
+}
+
+fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let file = File::create(path).map_err(naming(path))?;
+    let mut out = BufWriter::new(file);
+    write(&mut out)
+        .and_then(|()| out.flush())
+        .map_err(naming(path))
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &[u8]) -> String {
+    let is_plain = |c: &u8| c.is_ascii_alphanumeric() || b"-_./=:@%+,".contains(c);
+    let text = printable(word);
+    match !word.is_empty() && word.iter().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::out::testing;
+
+    #[test]
+    fn files_are_written_and_errors_name_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| Some(folder.path().join(name));
+        let files = Files {
+            markdown: path("a.md"),
+            junit: path("a.xml"),
+            gitlab: path("a.json"),
+            annotations: false,
+        };
+        files.write(&testing::report()).expect("written");
+        for (name, start) in [("a.md", "### Heap"), ("a.xml", "<?xml"), ("a.json", "[")] {
+            let text = fs::read_to_string(folder.path().join(name)).expect("there");
+            assert!(text.starts_with(start), "{name}: {text}");
+        }
+        let files = Files {
+            junit: path("no/such/a.xml"),
+            ..Files::default()
+        };
+        let said = files.write(&testing::report()).unwrap_err().to_string();
+        assert!(said.contains("no/such/a.xml: "), "{said}");
+    }
+
+    #[test]
+    fn words_can_be_pasted_into_a_shell() {
+        for (word, expected) in [
+            ("a-b_c.d/e=1", "a-b_c.d/e=1"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's $x", "'it'\\''s $x'"),
+            ("*", "'*'"),
+        ] {
+            assert_eq!(shell_word(word.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn a_summary_grows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("summary");
+        append(&path, "one").expect("written");
+        append(&path, "two").expect("written");
+        assert_eq!(fs::read_to_string(path).expect("there"), "one\ntwo\n");
+    }
+}

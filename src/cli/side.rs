@@ -1,0 +1,181 @@
+//! Reads one side of a comparison: a CSV, a recording, or a folder of recordings.
+
+use crate::args::Merge;
+use crate::diff::csv;
+use crate::error::{Code, Failure};
+use crate::harvest::{Harvest, HarvestError, Wish, harvest};
+use crate::output::Output;
+use crate::report::rows::Row;
+use crate::reporting;
+use crate::shape::{Columns, Kind};
+use crate::term;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+/// What recordings begin with.
+const RECORDING: &[u8] = b"SKIPHEAP";
+
+/// One of the runs that are compared.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// What to call it.
+    pub(crate) name: String,
+    /// Its rows, with origins where they are known.
+    pub(crate) rows: Vec<Row>,
+    /// Of a CSV: least and most calls of each row, where it states them.
+    pub(crate) spreads: Option<Vec<(u64, u64)>>,
+    /// Of a CSV: the line of each row.
+    pub(crate) lines: Vec<u64>,
+    /// Names of the programs that ran, largest first; empty where that is not known.
+    pub(crate) programs: Vec<String>,
+    /// What was recorded besides rows, where it comes from recordings.
+    pub(crate) harvest: Option<Harvest>,
+}
+
+impl Side {
+    /// Reads a file or a folder.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no report: the file, the place, and what is wrong.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let unreadable =
+            |error: io::Error| Failure::because(Code::Unusable, term::path(path))(error);
+        if path.is_dir() || is_recording(path).map_err(unreadable)? {
+            return Self::of_recordings(path);
+        }
+        let file = File::open(path).map_err(unreadable)?;
+        let sheet = csv::read(BufReader::new(file))
+            .map_err(Failure::because(Code::Unusable, term::path(path)))?;
+        Ok(Self {
+            name: term::path(path),
+            rows: sheet.rows,
+            spreads: sheet.spreads,
+            lines: sheet.lines,
+            ..Self::default()
+        })
+    }
+
+    fn of_recordings(path: &Path) -> Result<Self, Failure> {
+        let unusable = |error: HarvestError| Failure {
+            code: Code::Unusable,
+            error: error.into(),
+        };
+        let recordings =
+            reporting::recordings(&[path.to_owned()]).map_err(|error| unusable(error.into()))?;
+        let mut side =
+            Self::of(|output, wish| harvest(&recordings, output, wish)).map_err(unusable)?;
+        side.name = term::path(path);
+        Ok(side)
+    }
+
+    /// The rows of a harvest that `read` makes, all processes together.
+    ///
+    /// # Errors
+    /// Those of `read`, and those of temporary files.
+    pub(crate) fn of(
+        read: impl FnOnce(&mut Output, &Wish) -> Result<Harvest, HarvestError>,
+    ) -> Result<Self, HarvestError> {
+        // By way of a file: whole rows of a tree of processes are where its sum is written.
+        let folder = tempfile::tempdir().map_err(HarvestError::Write)?;
+        let path = folder.path().join("all.csv");
+        let mut output = Output::new(Some(&path));
+        let harvest = read(&mut output, &wish())?;
+        let mut side = Self::default();
+        if path.exists() {
+            let file = File::open(&path).map_err(HarvestError::Write)?;
+            let sheet = csv::read(BufReader::new(file));
+            side.rows = sheet
+                .map_err(|error| HarvestError::Write(io::Error::other(error)))?
+                .rows;
+        }
+        let names = harvest.programs.iter().map(|program| program.name.clone());
+        side.programs = names.collect();
+        side.name = side.programs.first().cloned().unwrap_or_default();
+        side.harvest = Some(harvest);
+        Ok(side)
+    }
+}
+
+/// Everything of all processes in one file.
+fn wish() -> Wish {
+    Wish {
+        kind: Kind::Csv(Columns::All),
+        suppressions: Vec::new(),
+        timeline: None,
+        merge: Some(Merge::All),
+        largest: 0,
+        tolerant: false,
+    }
+}
+
+fn is_recording(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut first = Vec::new();
+    file.by_ref()
+        .take(RECORDING.len() as u64)
+        .read_to_end(&mut first)?;
+    file.rewind()?;
+    Ok(first == RECORDING)
+}
+
+/// The two sides of a comparison.
+///
+/// # Errors
+/// Those of [`Side::read`].
+pub(crate) fn both(old: &Path, new: &Path) -> Result<(Side, Side), Failure> {
+    Ok((Side::read(old)?, Side::read(new)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::recording;
+    use std::fs;
+
+    #[test]
+    fn recordings_folders_and_csv_files_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a.skipheap-rec"), recording(1, 1, &[(16, 2)])).expect("written");
+        fs::write(path("b.skipheap-rec"), recording(2, 1, &[(16, 3)])).expect("written");
+        let figures = |side: &Side| -> Vec<(u64, u64)> {
+            side.rows.iter().map(|row| (row.size, row.calls)).collect()
+        };
+        let one = Side::read(&path("a.skipheap-rec")).expect("read");
+        assert_eq!(figures(&one), [(16, 2)]);
+        let both = Side::read(folder.path()).expect("read");
+        assert_eq!(figures(&both), [(16, 5)]);
+        assert_eq!(both.harvest.expect("a harvest").processes.len(), 2);
+        fs::write(
+            path("a.csv"),
+            format!(
+                "{}\nf,-,-,-,16,2,32\n",
+                crate::report::csv::HEADER.join(",")
+            ),
+        )
+        .expect("written");
+        let csv = Side::read(&path("a.csv")).expect("read");
+        assert_eq!((figures(&csv), csv.lines), (vec![(16, 2)], vec![2]));
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.csv");
+        fs::write(
+            &path,
+            format!("{}\nf,-,-,-,x,2,32\n", crate::report::csv::HEADER.join(",")),
+        )
+        .expect("written");
+        let said = format!("{:#}", Side::read(&path).unwrap_err().error);
+        let expected = format!("{}: line 2, column `bytes allocated`: ", path.display());
+        assert!(said.starts_with(&expected), "{said}");
+        let failure = Side::read(Path::new("/no/such")).unwrap_err();
+        assert!(format!("{:#}", failure.error).starts_with("/no/such: "));
+        assert_eq!(failure.code, Code::Unusable);
+    }
+}

@@ -1,0 +1,215 @@
+//! What the runs show, site by site, beside what the baseline says.
+
+use super::baseline::Baseline;
+use crate::diff::names::without_addresses;
+use crate::diff::{Change, Diff, compare};
+use crate::report::rows::{NAMES, Row};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Four names.
+pub(crate) type Names = [Option<Rc<str>>; NAMES];
+
+/// Figures of a site in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    /// Allocations.
+    pub(crate) calls: u64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Bytes at the peak.
+    pub(crate) peak: u64,
+    /// Bytes that were not freed.
+    pub(crate) left: u64,
+}
+
+impl Sum {
+    /// Adds others.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.peak = self.peak.saturating_add(other.peak);
+        self.left = self.left.saturating_add(other.left);
+    }
+
+    /// Least of each figure over some runs.
+    pub(crate) fn least(runs: &[Self]) -> Self {
+        let least = |of: fn(&Self) -> u64| runs.iter().map(of).min().unwrap_or(0);
+        Self {
+            calls: least(|sum| sum.calls),
+            bytes: least(|sum| sum.bytes),
+            peak: least(|sum| sum.peak),
+            left: least(|sum| sum.left),
+        }
+    }
+}
+
+/// Four names in the baseline and in each run, all sizes together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Site {
+    /// As the baseline has them, or else the runs.
+    pub(crate) names: Names,
+    /// What the baseline says: calls and bytes, at most where it knows a spread. `None` for a new site.
+    pub(crate) base: Option<(u64, u64)>,
+    /// Figures of each run; zero where a run does not have the site.
+    pub(crate) runs: Vec<Sum>,
+    /// Source file and line of a call in it.
+    pub(crate) place: Option<(Rc<str>, u32)>,
+    /// The first line of the baseline that is about it.
+    pub(crate) base_line: Option<u64>,
+    /// Sizes with a difference: old, new, and the difference in bytes. Of the run that has the least bytes.
+    pub(crate) sizes: Vec<(Option<u64>, Option<u64>, i128)>,
+}
+
+impl Site {
+    /// Does it vary between the runs?
+    pub(crate) fn varies(&self) -> bool {
+        let figures = |sum: &Sum| (sum.calls, sum.bytes);
+        self.runs
+            .windows(2)
+            .any(|two| figures(&two[0]) != figures(&two[1]))
+    }
+
+    /// Least and most bytes over the runs.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        let bytes = || self.runs.iter().map(|sum| sum.bytes);
+        (bytes().min().unwrap_or(0), bytes().max().unwrap_or(0))
+    }
+}
+
+/// All sites, and the runs compared with the baseline.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    /// Those of the baseline and those of any run.
+    pub(crate) sites: Vec<Site>,
+    /// The difference of each run to the baseline.
+    pub(crate) diffs: Vec<Diff>,
+    /// Names of functions without symbols in the runs, taken together by object file.
+    pub(crate) without_symbols: bool,
+}
+
+impl Evidence {
+    /// Compares runs with a baseline.
+    pub(crate) fn new(baseline: &Baseline, runs: &[Vec<Row>]) -> Self {
+        let mut known: HashMap<(Names, bool), usize> = HashMap::new();
+        let mut evidence = Self::default();
+        for (run, rows) in runs.iter().enumerate() {
+            let rows = comparable(rows);
+            evidence.without_symbols |= has_no_symbols(&rows);
+            let diff = compare(&baseline.rows, &rows);
+            let mut groups: HashMap<usize, Vec<&Change>> = HashMap::new();
+            for change in &diff.changes {
+                groups.entry(change.stack).or_default().push(change);
+            }
+            for group in groups.into_values() {
+                evidence.add(run, runs.len(), &group, baseline, &mut known);
+            }
+            evidence.diffs.push(diff);
+        }
+        evidence.sites.sort_by(|a, b| a.names.cmp(&b.names));
+        evidence
+    }
+
+    /// Adds what a run shows of a stack.
+    fn add(
+        &mut self,
+        run: usize,
+        runs: usize,
+        group: &[&Change],
+        baseline: &Baseline,
+        known: &mut HashMap<(Names, bool), usize>,
+    ) {
+        let old_rows = || {
+            group
+                .iter()
+                .flat_map(|change| change.old_rows.iter().copied())
+        };
+        let first = old_rows().min();
+        let names = match (first, group.first()) {
+            (Some(row), _) => baseline.rows[row].names.clone(),
+            (None, Some(change)) => change.names.clone(),
+            (None, None) => return,
+        };
+        let next = self.sites.len();
+        let index = *known
+            .entry((names.clone(), first.is_some()))
+            .or_insert(next);
+        if index == next {
+            self.sites.push(Site {
+                base: first.map(|_| baseline.most(old_rows())),
+                base_line: first.and_then(|row| baseline.lines.get(row).copied()),
+                runs: vec![Sum::default(); runs],
+                names,
+                ..Site::default()
+            });
+        }
+        let site = &mut self.sites[index];
+        let mut sum = Sum::default();
+        for change in group {
+            let live = change.new.live.unwrap_or_default();
+            sum.add(&Sum {
+                calls: change.new.calls,
+                bytes: change.new.bytes,
+                peak: live.peak,
+                left: live.bytes,
+            });
+        }
+        let is_least = site.runs[..run]
+            .iter()
+            .all(|other| other.bytes >= sum.bytes);
+        if run == 0 || is_least {
+            let changed = group.iter().filter(|change| change.delta.bytes != 0);
+            let mut sizes: Vec<_> = changed
+                .map(|change| (change.old_size, change.new_size, change.delta.bytes))
+                .collect();
+            sizes.sort_by_key(|&(old, new, bytes)| (std::cmp::Reverse(bytes), old, new));
+            site.sizes = sizes;
+        }
+        site.runs[run].add(&sum);
+        if site.place.is_none() {
+            let mut by_bytes: Vec<&&Change> = group.iter().collect();
+            by_bytes.sort_by_key(|change| std::cmp::Reverse(change.delta.bytes));
+            let new = by_bytes.iter().filter(|change| change.new_size.is_some());
+            site.place = new.filter_map(|change| change.place.clone()).next();
+        }
+    }
+
+    /// Bytes of the baseline at sites that a run has too, and all of them.
+    pub(crate) fn in_common(&self) -> (u128, u128) {
+        let mut sums = (0, 0);
+        for site in &self.sites {
+            let bytes = site.base.map_or(0, |(_, bytes)| u128::from(bytes));
+            sums.1 += bytes;
+            if site.runs.iter().any(|run| run.calls > 0) {
+                sums.0 += bytes;
+            }
+        }
+        sums
+    }
+}
+
+/// Rows under names that do not change with a build; see [`without_addresses`].
+pub(crate) fn comparable(rows: &[Row]) -> Vec<Row> {
+    let mut known: HashMap<Rc<str>, Rc<str>> = HashMap::new();
+    let mut name = |name: &Rc<str>| match known.get(name) {
+        Some(stable) => Rc::clone(stable),
+        None => {
+            let stable: Rc<str> = without_addresses(name).into();
+            known.insert(Rc::clone(name), Rc::clone(&stable));
+            stable
+        }
+    };
+    let rows = rows.iter().map(|row| {
+        let mut row = row.clone();
+        for slot in row.names.iter_mut().flatten() {
+            *slot = name(slot);
+        }
+        row
+    });
+    rows.collect()
+}
+
+fn has_no_symbols(rows: &[Row]) -> bool {
+    let mut names = rows.iter().flat_map(|row| row.names.iter().flatten());
+    names.any(|name| crate::diff::names::is_without_symbol(name))
+}

@@ -1,0 +1,89 @@
+//! A check as annotations of GitHub: lines on standard output that the runner takes for commands
+//! (`::error file=...,line=...,title=...::message`).
+
+use super::Report;
+use std::path::Path;
+
+/// Findings as errors, and why data are unfit; one line each.
+pub(crate) fn write(report: &Report, root: &Path) -> String {
+    let mut out = String::new();
+    for why in &report.unfit {
+        out.push_str(&command("error", None, "Heap: not fit to be judged", why));
+    }
+    for finding in &report.verdict.findings {
+        let place = report.place(finding, root);
+        let title = format!("Heap: {}", finding.rule.name());
+        let message = format!("{}: {}", finding.subject, finding.message);
+        out.push_str(&command("error", place.as_ref(), &title, &message));
+    }
+    if let Some(advice) = report.advice() {
+        out.push_str(&command("notice", None, "Heap", &advice));
+    }
+    out
+}
+
+fn command(level: &str, place: Option<&(String, u64)>, title: &str, message: &str) -> String {
+    let place = place.map_or_else(String::new, |(file, line)| {
+        format!("file={},line={line},", property(file))
+    });
+    format!(
+        "::{level} {place}title={}::{}\n",
+        property(title),
+        data(message)
+    )
+}
+
+/// Escapes what is behind the second `::`.
+fn data(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+/// Escapes the value of a property.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{report, unfit};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn commands_are_escaped() {
+        assert_eq!(
+            write(&report(), Path::new("/nowhere")),
+            "::error file=heap.csv,line=1,title=Heap%3A total-bytes::all sites: 1 → 6 bytes (+5, +500.0 %25)\n\
+             ::error file=src/a%2Cb%3Ac.rs,line=7,title=Heap%3A new-site::f<T, 1>(\"a\") ← main: new, 5 bytes; \
+             100%25 <b>%0A::x::\n\
+             ::notice title=Heap::to accept the new state: skip-heapprof check --update\n"
+        );
+        assert_eq!(
+            write(&unfit(), Path::new("/nowhere")),
+            "::error title=Heap%3A not fit to be judged::the program was killed by signal 9\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn each_is_one_line_and_can_be_read_back(message in "\\PC{0,30}|[%\r\n:,a]{0,10}") {
+            let text = command("error", Some(&(message.clone(), 3)), &message, &message);
+            prop_assert_eq!(text.matches('\n').count(), 1);
+            prop_assert!(!text.contains('\r'));
+            let unescaped = |text: &str| {
+                text.replace("%3A", ":")
+                    .replace("%2C", ",")
+                    .replace("%0A", "\n")
+                    .replace("%0D", "\r")
+                    .replace("%25", "%")
+            };
+            let rest = text.trim_end_matches('\n').strip_prefix("::error file=").expect("a file");
+            let (properties, data) = rest.split_once("::").expect("a message");
+            prop_assert_eq!(unescaped(data), message.clone());
+            let file = properties.split(',').next().expect("a file");
+            prop_assert_eq!(unescaped(file), message);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a check says, for people and for machines: one module for each format.
+
+pub(crate) mod annotations;
+pub(crate) mod gitlab;
+pub(crate) mod junit;
+pub(crate) mod markdown;
+pub(crate) mod text;
+
+use super::verdict::{Finding, Rule, Verdict};
+use crate::diff::Diff;
+use std::path::{Path, PathBuf};
+
+/// All that there is to say of a check.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// What was checked.
+    pub(crate) program: String,
+    /// The file of the baseline.
+    pub(crate) baseline: Option<PathBuf>,
+    /// The file of limits and budgets.
+    pub(crate) config: Option<PathBuf>,
+    /// The judgement.
+    pub(crate) verdict: Verdict,
+    /// Why the data are not fit to be judged; none: they are.
+    pub(crate) unfit: Vec<String>,
+    /// The run with the least bytes, compared with the baseline.
+    pub(crate) diff: Option<Diff>,
+    /// The command that accepts the new state.
+    pub(crate) accept: String,
+    /// Was the baseline written?
+    pub(crate) updated: bool,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Within all limits.
+    Passed,
+    /// Beyond one.
+    Failed,
+    /// Not judged.
+    Unfit,
+}
+
+impl Report {
+    /// How it ended.
+    pub(crate) fn ending(&self) -> Ending {
+        match (self.unfit.is_empty(), self.verdict.findings.is_empty()) {
+            (false, _) => Ending::Unfit,
+            (true, false) => Ending::Failed,
+            (true, true) => Ending::Passed,
+        }
+    }
+
+    /// What to do about regressions, where there are some.
+    pub(crate) fn advice(&self) -> Option<String> {
+        let is_of_budget = |finding: &Finding| finding.rule == Rule::Budget;
+        if self.ending() != Ending::Failed {
+            return None;
+        }
+        if self.verdict.findings.iter().all(is_of_budget) {
+            let file = self
+                .config
+                .as_deref()
+                .map_or_else(String::new, crate::term::path);
+            return Some(format!(
+                "to accept the new state, raise the budget in {file}"
+            ));
+        }
+        Some(format!("to accept the new state: {}", self.accept))
+    }
+
+    /// Where a finding is in files that a review shows: the source, or the line of the baseline or the budget.
+    pub(crate) fn place(&self, finding: &Finding, root: &Path) -> Option<(String, u64)> {
+        let in_source = finding.place.as_ref().and_then(|(file, line)| {
+            let file = below(Path::new(&**file), root)?;
+            Some((file, u64::from(*line)))
+        });
+        in_source.or_else(|| {
+            let file = match finding.rule {
+                Rule::Budget => self.config.as_deref(),
+                _ => self.baseline.as_deref(),
+            };
+            let file = below(file?, root)?;
+            Some((file, finding.line.unwrap_or(1)))
+        })
+    }
+}
+
+/// A file's path from a folder on; `None` when it is not in there.
+fn below(file: &Path, root: &Path) -> Option<String> {
+    let absolute = root.join(file);
+    let absolute = absolute.canonicalize().unwrap_or(absolute);
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let path = absolute.strip_prefix(root).ok()?;
+    let is_inside = path
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    (is_inside && path != Path::new("")).then(|| path.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A report with a finding in a source file, one without a place, and a note.
+    pub(crate) fn report() -> Report {
+        let finding = |rule, subject: &str, message: &str| Finding {
+            rule,
+            subject: subject.into(),
+            message: message.into(),
+            place: None,
+            line: None,
+            more: 5,
+        };
+        let mut findings = vec![
+            finding(Rule::TotalBytes, "all sites", "1 → 6 bytes (+5, +500.0 %)"),
+            finding(
+                Rule::NewSite,
+                "f<T, 1>(\"a\") ← main",
+                "new, 5 bytes; 100% <b>\n::x::",
+            ),
+        ];
+        findings[1].place = Some(("src/a,b:c.rs".into(), 7));
+        Report {
+            program: "jq".into(),
+            baseline: Some("heap.csv".into()),
+            verdict: Verdict {
+                findings,
+                notes: vec!["something varies".into()],
+                examined: [1, 1, 1, 3, 0],
+            },
+            accept: "skip-heapprof check --update".into(),
+            ..Report::default()
+        }
+    }
+
+    /// A report of data that are not fit.
+    pub(crate) fn unfit() -> Report {
+        Report {
+            program: "jq".into(),
+            unfit: vec!["the program was killed by signal 9".into()],
+            ..Report::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_inside_the_folder_or_not_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        std::fs::create_dir(root.join("src")).expect("made");
+        let inside = |file: &Path| below(file, root);
+        assert_eq!(inside(Path::new("src/a.rs")).as_deref(), Some("src/a.rs"));
+        assert_eq!(inside(&root.join("src/a.rs")).as_deref(), Some("src/a.rs"));
+        assert_eq!(inside(Path::new("/usr/src/a.c")), None);
+        assert_eq!(inside(Path::new("../a.c")), None);
+        let report = testing::report();
+        let findings = &report.verdict.findings;
+        assert_eq!(
+            report.place(&findings[0], root),
+            Some(("heap.csv".into(), 1))
+        );
+        assert_eq!(
+            report.place(&findings[1], root),
+            Some(("src/a,b:c.rs".into(), 7))
+        );
+    }
+
+    #[test]
+    fn an_ending_is_followed_by_advice() {
+        let report = testing::report();
+        assert_eq!(report.ending(), Ending::Failed);
+        assert!(report.advice().expect("some").ends_with("check --update"));
+        assert_eq!(testing::unfit().ending(), Ending::Unfit);
+        assert_eq!(Report::default().ending(), Ending::Passed);
+        assert_eq!(Report::default().advice(), None);
+    }
+}

@@ -1,0 +1,405 @@
+//! The judgement: what grew beyond the limits, and in which words.
+
+use super::budget::Budget;
+use super::config::Written;
+use super::evidence::{Evidence, Names, Site, Sum};
+use super::limit::Limit;
+use crate::diff::out::text::{percent, signed};
+use crate::term::{counted, grouped, printable};
+use std::rc::Rc;
+
+/// Sizes of a site that are listed.
+const SIZES: usize = 3;
+
+/// By how much things may grow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Limits {
+    /// Bytes of all sites, and of each.
+    pub(crate) growth: Limit,
+    /// Calls of all sites, and of each.
+    pub(crate) calls_growth: Limit,
+    /// Bytes of a new site. A known one may grow by as much, whatever part of it that is.
+    pub(crate) new_site: Limit,
+    /// Calls of a new site, and of a known one.
+    pub(crate) new_calls: Limit,
+}
+
+impl Limits {
+    /// Those that are set, and the defaults.
+    pub(crate) fn new(set: Written) -> Self {
+        Self {
+            growth: set.max_growth.unwrap_or(Limit::Percent(1.0)),
+            calls_growth: set.max_calls_growth.unwrap_or(Limit::Percent(1.0)),
+            new_site: set.max_new_site.unwrap_or(Limit::Number(64 << 10)),
+            new_calls: set.max_new_calls.unwrap_or(Limit::Number(1000)),
+        }
+    }
+}
+
+/// What was overstepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rule {
+    /// Bytes of all sites.
+    TotalBytes,
+    /// Calls of all sites.
+    TotalCalls,
+    /// A site that the baseline does not have.
+    NewSite,
+    /// A site that grew.
+    Growth,
+    /// A budget.
+    Budget,
+}
+
+impl Rule {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::TotalBytes,
+        Self::TotalCalls,
+        Self::NewSite,
+        Self::Growth,
+        Self::Budget,
+    ];
+
+    /// A name for programs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::TotalBytes => "total-bytes",
+            Self::TotalCalls => "total-calls",
+            Self::NewSite => "new-site",
+            Self::Growth => "site-growth",
+            Self::Budget => "budget",
+        }
+    }
+}
+
+/// Something that grew beyond a limit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Finding {
+    /// Which limit.
+    pub(crate) rule: Rule,
+    /// What it is about: the site's names, the budget's glob, or all sites.
+    pub(crate) subject: String,
+    /// The numbers and the limit.
+    pub(crate) message: String,
+    /// Where in the source, if that is known.
+    pub(crate) place: Option<(Rc<str>, u32)>,
+    /// The line of the baseline, or of the file of budgets.
+    pub(crate) line: Option<u64>,
+    /// Bytes above the old state, to put findings in order.
+    pub(crate) more: i128,
+}
+
+/// What is to be said of the runs.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// Regressions, by rule, the largest first. None: all is well.
+    pub(crate) findings: Vec<Finding>,
+    /// What else there is to know.
+    pub(crate) notes: Vec<String>,
+    /// How many things were looked at by each rule, in the order of [`Rule::ALL`].
+    pub(crate) examined: [usize; 5],
+}
+
+/// Judges the runs.
+pub(crate) fn judge(evidence: &Evidence, limits: &Limits, budgets: &[Budget]) -> Verdict {
+    let mut verdict = Verdict::default();
+    if !evidence.diffs.is_empty() && evidence.sites.iter().any(|site| site.base.is_some()) {
+        verdict.totals(evidence, limits);
+        verdict.sites(evidence, limits);
+    }
+    for budget in budgets {
+        verdict.budget(budget, evidence);
+    }
+    verdict.examined[4] = budgets.len();
+    verdict
+        .findings
+        .sort_by(|a, b| (a.rule, -a.more, &a.subject).cmp(&(b.rule, -b.more, &b.subject)));
+    verdict.variation(evidence);
+    if evidence.without_symbols {
+        verdict.notes.push(
+            "functions without symbols are taken together by object file (`lib.so+?`), since their addresses \
+             change with every build: what one of them allocates more and another less is not seen; debug \
+             symbols make it precise"
+                .to_owned(),
+        );
+    }
+    verdict
+}
+
+impl Verdict {
+    fn totals(&mut self, evidence: &Evidence, limits: &Limits) {
+        let sum = |of: fn(&crate::diff::Totals) -> u128| {
+            let old = evidence.diffs.first().map_or(0, |diff| of(&diff.old));
+            let new = evidence.diffs.iter().map(|diff| of(&diff.new)).min();
+            (old, new.unwrap_or(0))
+        };
+        let totals = [
+            (
+                Rule::TotalBytes,
+                "bytes",
+                sum(|totals| totals.bytes),
+                limits.growth,
+                "max-growth",
+            ),
+            (
+                Rule::TotalCalls,
+                "calls",
+                sum(|totals| totals.calls),
+                limits.calls_growth,
+                "max-calls-growth",
+            ),
+        ];
+        for (rule, what, (old, new), limit, option) in totals {
+            let more = new as i128 - old as i128;
+            self.examined[rule as usize] = 1;
+            if limit.allows(old, more) {
+                if limit.allows(new, -more) {
+                    continue;
+                }
+                self.notes.push(format!(
+                    "{what} shrank from {} to {} ({}): --update keeps it so",
+                    crate::diff::out::text::large(old),
+                    crate::diff::out::text::large(new),
+                    percent(old, new)
+                ));
+                continue;
+            }
+            self.findings.push(Finding {
+                rule,
+                subject: "all sites".to_owned(),
+                message: format!("{}; {option} allows {limit}", grown(what, old, new)),
+                place: None,
+                line: None,
+                more,
+            });
+        }
+    }
+
+    fn sites(&mut self, evidence: &Evidence, limits: &Limits) {
+        let of_baseline = evidence
+            .diffs
+            .first()
+            .map(|diff| diff.old)
+            .unwrap_or_default();
+        let is_small = |bytes: i128, calls: i128| {
+            let bytes = limits.new_site.allows(of_baseline.bytes, bytes);
+            (bytes, limits.new_calls.allows(of_baseline.calls, calls))
+        };
+        for site in &evidence.sites {
+            let new = Sum::least(&site.runs);
+            let (old_calls, old_bytes) = site.base.unwrap_or_default();
+            let more_bytes = i128::from(new.bytes) - i128::from(old_bytes);
+            let more_calls = i128::from(new.calls) - i128::from(old_calls);
+            let (few_bytes, few_calls) = is_small(more_bytes, more_calls);
+            let broken: Vec<String> = match site.base {
+                None => {
+                    self.examined[Rule::NewSite as usize] += 1;
+                    [
+                        (few_bytes, "max-new-site", limits.new_site, "bytes"),
+                        (few_calls, "max-new-calls", limits.new_calls, "calls"),
+                    ]
+                    .into_iter()
+                    .filter(|broken| !broken.0)
+                    .map(|(_, option, limit, what)| {
+                        format!("{option} allows {limit}{}", unit(limit, what))
+                    })
+                    .collect()
+                }
+                Some(_) => {
+                    self.examined[Rule::Growth as usize] += 1;
+                    let bytes = few_bytes || limits.growth.allows(old_bytes.into(), more_bytes);
+                    let calls =
+                        few_calls || limits.calls_growth.allows(old_calls.into(), more_calls);
+                    [
+                        (bytes, "max-growth", limits.growth, limits.new_site, "bytes"),
+                        (
+                            calls,
+                            "max-calls-growth",
+                            limits.calls_growth,
+                            limits.new_calls,
+                            "calls",
+                        ),
+                    ]
+                    .into_iter()
+                    .filter(|broken| !broken.0)
+                    .map(|(_, option, limit, floor, what)| {
+                        format!(
+                            "{option} allows {limit}, and {floor}{} in any case",
+                            unit(floor, what)
+                        )
+                    })
+                    .collect()
+                }
+            };
+            if !broken.is_empty() {
+                self.findings.push(of_site(site, &new, &broken, more_bytes));
+            }
+        }
+    }
+
+    fn budget(&mut self, budget: &Budget, evidence: &Evidence) {
+        let (count, sums) = budget.sums(&evidence.sites, evidence.diffs.len());
+        let new = Sum::least(&sums);
+        let amounts = budget.written.amounts;
+        let lines = [
+            ("calls", new.calls, amounts.calls),
+            ("bytes", new.bytes, amounts.bytes),
+            ("bytes at the peak", new.peak, amounts.peak),
+            ("bytes not freed", new.left, amounts.leaks),
+        ];
+        let over: Vec<String> = lines
+            .into_iter()
+            .filter_map(|(what, n, amount)| {
+                let most = amount?.0;
+                (n > most).then(|| format!("{} {what}, {} allowed", grouped(n), grouped(most)))
+            })
+            .collect();
+        if over.is_empty() {
+            if count == 0 {
+                self.notes.push(format!(
+                    "no site has a function that matches the budget `{}`",
+                    printable(&budget.written.glob)
+                ));
+            }
+            return;
+        }
+        let covered = evidence.sites.iter().filter(|site| budget.covers(site));
+        let largest = covered.max_by_key(|site| Sum::least(&site.runs).bytes);
+        let of_largest = largest.map_or_else(String::new, |site| {
+            let bytes = grouped(Sum::least(&site.runs).bytes);
+            format!("; the largest is {} with {bytes} bytes", stack(&site.names))
+        });
+        self.findings.push(Finding {
+            rule: Rule::Budget,
+            subject: printable(&budget.written.glob),
+            message: format!(
+                "{} at {}{of_largest}",
+                over.join("; "),
+                counted(count as u64, "site", "sites")
+            ),
+            place: None,
+            line: Some(budget.written.line as u64),
+            more: i128::from(new.bytes),
+        });
+    }
+
+    /// Says which sites vary between the runs.
+    fn variation(&mut self, evidence: &Evidence) {
+        let runs = evidence.diffs.len();
+        if runs < 2 {
+            return;
+        }
+        let varying: Vec<&Site> = evidence.sites.iter().filter(|site| site.varies()).collect();
+        let note = match varying.iter().max_by_key(|site| {
+            let (least, most) = site.range();
+            most - least
+        }) {
+            None => format!(
+                "all {} sites were the same in {runs} runs",
+                grouped(evidence.sites.len() as u64)
+            ),
+            Some(site) => {
+                let (least, most) = site.range();
+                format!(
+                    "{} of {} vary between the {runs} runs, of which the least counts; most of all {}: {} to {} \
+                     bytes",
+                    grouped(varying.len() as u64),
+                    counted(evidence.sites.len() as u64, "site", "sites"),
+                    stack(&site.names),
+                    grouped(least),
+                    grouped(most)
+                )
+            }
+        };
+        self.notes.push(note);
+    }
+}
+
+fn unit(limit: Limit, what: &str) -> String {
+    match limit {
+        Limit::Number(_) => format!(" {what}"),
+        Limit::Percent(_) => " of the baseline".to_owned(),
+        Limit::Off => String::new(),
+    }
+}
+
+fn of_site(site: &Site, new: &Sum, broken: &[String], more: i128) -> Finding {
+    let (rule, numbers) = match site.base {
+        None => (
+            Rule::NewSite,
+            format!(
+                "new, {} bytes in {}",
+                grouped(new.bytes),
+                counted(new.calls, "call", "calls")
+            ),
+        ),
+        Some((calls, bytes)) => {
+            let mut numbers = vec![grown("bytes", bytes.into(), new.bytes.into())];
+            if calls != new.calls {
+                numbers.push(grown("calls", calls.into(), new.calls.into()));
+            }
+            (Rule::Growth, numbers.join(", "))
+        }
+    };
+    let varies = match site.varies() {
+        true => {
+            let (least, most) = site.range();
+            format!(
+                "; between the runs it varies from {} to {}",
+                grouped(least),
+                grouped(most)
+            )
+        }
+        false => String::new(),
+    };
+    Finding {
+        rule,
+        subject: stack(&site.names),
+        message: format!("{numbers}{}{varies}; {}", sizes(site), broken.join("; ")),
+        place: site.place.clone(),
+        line: site.base_line,
+        more,
+    }
+}
+
+/// The sizes that made most of it.
+fn sizes(site: &Site) -> String {
+    let size = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), grouped);
+    let listed: Vec<String> = site
+        .sizes
+        .iter()
+        .filter(|&&(_, _, bytes)| bytes > 0)
+        .take(SIZES)
+        .map(|&(old, new, bytes)| match (old, new) {
+            (Some(a), Some(b)) if a != b => {
+                format!("{} → {} ({})", size(old), size(new), signed(bytes))
+            }
+            _ => format!("{} ({})", size(new), signed(bytes)),
+        })
+        .collect();
+    match listed.is_empty() {
+        true => String::new(),
+        false => format!("; of size {}", listed.join(", ")),
+    }
+}
+
+/// `1,000 → 1,200 bytes (+200, +20.0 %)`.
+fn grown(what: &str, old: u128, new: u128) -> String {
+    use crate::diff::out::text::large;
+    let more = signed(new as i128 - old as i128);
+    let part = match percent(old, new) {
+        part if part.is_empty() => part,
+        part => format!(", {part}"),
+    };
+    format!("{} → {} {what} ({more}{part})", large(old), large(new))
+}
+
+/// Names for a message, innermost first.
+pub(crate) fn stack(names: &Names) -> String {
+    let names: Vec<String> = names.iter().flatten().map(|name| printable(name)).collect();
+    match names.is_empty() {
+        true => "(no stack)".to_owned(),
+        false => names.join(" ← "),
+    }
+}
