@@ -23,10 +23,10 @@ const SMALL = [
 ];
 
 /** Names of the rows of the table, in order. */
-const names = ({ page }: Opened) => page.locator("#grid .row .name").allInnerTexts();
+const names = ({ page }: Opened) => page.locator("#grid .grid-body .row .name").allInnerTexts();
 /** Texts of a column, 0 for the name. */
 const column = async ({ page }: Opened, index: number) =>
-    page.locator("#grid .row").evaluateAll((rows, at) => rows.map((row) => row.children[at].textContent), index);
+    page.locator("#grid .grid-body .row").evaluateAll((rows, at) => rows.map((row) => row.children[at].textContent), index);
 
 describe("the table", () => {
     test("opens by keys from pc0 to the size, with sums", async () => {
@@ -43,7 +43,8 @@ describe("the table", () => {
         expect(await column(opened, 3)).toEqual(["5", "103", "100", "3"]);
         await page.keyboard.press("ArrowRight");
         await page.keyboard.press("ArrowDown");
-        await page.keyboard.press("Shift+ArrowRight");
+        // There is but one way from "push" on, down to its sizes.
+        await page.keyboard.press("ArrowRight");
         expect(await names(opened)).toEqual(["copy", "grow", "insert", "push", "main", "-", "20 bytes", "10 bytes"]);
         expect(await page.locator("#grid").getAttribute("aria-activedescendant")).toBe("row-3");
         expect(await page.locator("#row-6").getAttribute("aria-level")).toBe("5");
@@ -61,6 +62,7 @@ describe("the table", () => {
         await opened.page.locator("#row-1 .name").click();
         expect(await names(opened)).toEqual(["copy", "grow", "insert", "push"]);
         await opened.page.locator("#row-3 .name").click();
+        expect(await names(opened)).toEqual(["copy", "grow", "insert", "push", "main", "-", "20 bytes", "10 bytes"]);
         expect(await opened.page.locator(".details h2").innerText()).toBe("push");
         expect(await opened.page.locator(".details .stack").first().locator("li .name").allInnerTexts()).toEqual(["grow", "push", "main"]);
         quiet(opened);
@@ -103,6 +105,7 @@ describe("the table", () => {
         await opened.page.locator("#search").fill("grow");
         await opened.page.waitForSelector(".kept");
         expect(await names(opened)).toEqual(["grow", "insert", "push"]);
+        expect(await opened.page.locator(".hit .name").allInnerTexts()).toEqual(["grow"]);
         quiet(opened);
     });
 
@@ -122,6 +125,7 @@ describe("the table", () => {
         expect(await column(opened, 2)).toEqual(["20.5 kB", "1.05 kB"]);
         expect(await column(opened, 3)).toEqual(["+20.5 kB", "\u22122.00 kB"]);
         expect(await column(opened, 4)).toEqual(["new", "\u221265.6 %"]);
+        expect(await opened.page.locator(".totals").innerText()).toContain("3.05 kB\n21.5 kB\n+18.5 kB\n+605.9 %");
         await opened.page.locator("#group").selectOption("change");
         expect(await names(opened)).toEqual(["new", "same", "shrunk"]);
         quiet(opened);
@@ -133,6 +137,8 @@ describe("the table", () => {
         expect((await heads()).some((text) => text.includes("Slack"))).toBe(false);
         await opened.page.locator(".menu summary").click();
         await opened.page.getByLabel("Slack").check();
+        await opened.page.keyboard.press("Escape");
+        expect(await opened.page.locator(".menu").getAttribute("open")).toBeNull();
         expect((await heads()).some((text) => text.includes("Slack"))).toBe(true);
         quiet(opened);
     });
@@ -183,6 +189,15 @@ describe("the flame graph", () => {
         await page.locator("#from").selectOption("main");
         await page.waitForFunction(() => document.querySelector("#flame g.frame:nth-of-type(2)")?.getAttribute("name") === "main");
         expect(await frames(opened)).toEqual(["all", "main", "insert", "copy", "push", "grow", "grow"]);
+        quiet(opened);
+    });
+
+    test("leads to the table for what is too narrow", async () => {
+        const many = Array.from({ length: 3000 }, (_, i) => ({ stack: [`tiny${i}`, "main"], size: 1, calls: 1 }));
+        const opened = await browser.open(rawOf([{ stack: ["big", "main"], size: 5000, calls: 1 }, ...many]), { hash: "#tab=flame" });
+        await opened.page.locator('#flame g.frame[name="3000 smaller"]').click();
+        await opened.page.waitForSelector("#grid");
+        expect(await opened.page.locator("#row-count").innerText()).toBe("3,001 functions, 3,001 sites");
         quiet(opened);
     });
 

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { bytes, change, count, duration, exact, parts, percent, plain, short, visibleText } from "../src/core/format.ts";
+import { amount, bytes, change, count, duration, exact, parts, percent, plain, short, visibleText } from "../src/core/format.ts";
 import { bucketLabel, bucketOf, rangeOf, sumByBucket } from "../src/core/histogram.ts";
 
 test.each([[0, "0 B"], [999, "999 B"], [1000, "1.00 kB"], [9994, "9.99 kB"], [9996, "10.0 kB"], [99_960, "100 kB"], [999_499, "999 kB"], [999_500, "1.00 MB"], [25_272_007, "25.3 MB"], [-1536, "\u22121.54 kB"], [2 ** 53, "9.01 PB"]])("%d bytes are %s", (value, text) => expect(bytes(value)).toBe(text));
+
+test.each([[99_999_999, "99,999,999"], [123_456_789, "123 M"], [1_234_567_890, "1.23 G"], [999_600_000, "1.00 G"], [5e12, "5.00 T"]])("%d blocks are %s", (value, text) => expect(amount(value, "count")).toBe(text));
 
 test("changes have a sign", () => {
     expect(bytes(1536, true)).toBe("+1.54 kB");
@@ -13,7 +15,7 @@ test("changes have a sign", () => {
 
 test.each([[0, "0 %"], [0.0001, "<0.1 %"], [0.465, "46.5 %"], [0.9999, ">99.9 %"], [1, "100.0 %"], [Number.NaN, ""], [12.5, "1,250 %"]])("a share of %d is %s", (share, text) => expect(percent(share)).toBe(text));
 
-test.each([[0, 5, "new"], [5, 0, "gone"], [4, 5, "+25.0 %"], [5, 4, "\u221220.0 %"], [0, 0, "0 %"]])("from %d to %d is %s", (before, now, text) => expect(change(before, now)).toBe(text));
+test.each([[0, 5, "new"], [5, 0, "gone"], [4, 5, "+25.0 %"], [5, 4, "\u221220.0 %"], [0, 0, "0 %"], [1, 9.9, "+890.0 %"], [1, 40, "×40"], [1, 1e9, "×>9,999"]])("from %d to %d is %s", (before, now, text) => expect(change(before, now)).toBe(text));
 
 test.each([[0.5, "500 µs"], [12.3, "12.3 ms"], [1500, "1.50 s"], [200_000, "3 min 20 s"], [119_700, "120 s"], [7_500_000, "2 h 5 min"]])("%d ms are %s", (ms, text) => expect(duration(ms)).toBe(text));
 

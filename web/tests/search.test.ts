@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { find, parse } from "../src/core/search.ts";
+import { find, parse, quoted } from "../src/core/search.ts";
 import { Profile } from "../src/data/profile.ts";
 import { profileOf } from "./profile.ts";
 
@@ -33,6 +33,10 @@ test.each([
     ["main main", [0, 1]],
     ["nowhere", []],
 ])("%j keeps %j", (query, sites) => expect(kept(query)).toEqual(sites));
+
+test.each(["f(int, char)", 'operator""_kB(unsigned long long)', "-minus", "/slash/", "file:x"])("the query for %s finds it", (name) => {
+    expect(kept(quoted(name), profileOf([{ stack: ["other"], size: 1, calls: 1 }, { stack: [name], size: 1, calls: 1 }]))).toEqual([1]);
+});
 
 test("an expression that is none is said, and the rest still holds", () => {
     const query = parse("/(/ jv");

@@ -49,9 +49,13 @@ export function plain(text: string): string {
     return text.replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, "");
 }
 
-/** A number of this unit. */
+/** A number of this unit, at most some ten characters. */
 export function amount(value: number, unit: "bytes" | "count", plus = false): string {
-    return unit === "bytes" ? bytes(value, plus) : count(value, plus);
+    if (unit === "bytes") return bytes(value, plus);
+    const size = Math.abs(value);
+    if (size < 1e8) return count(value, plus);
+    const [large, name] = size < 999.5e6 ? [size / 1e6, "M"] : size < 999.5e9 ? [size / 1e9, "G"] : [size / 1e12, "T"];
+    return `${sign(value, plus)}${figures(large)} ${name}`;
 }
 
 /** The number in full: "25,272,007 bytes". */
@@ -69,11 +73,13 @@ export function percent(share: number, plus = false): string {
     return `${sign(share, plus)}${size >= 1000 ? WHOLE.format(Math.round(size)) : size.toFixed(1)} %`;
 }
 
-/** A change against what was: "+12.5 %", "new", "gone". */
+/** A change against what was: "+12.5 %", "×40", "new", "gone". */
 export function change(before: number, now: number): string {
     if (before === now) return "0 %";
     if (before === 0) return "new";
     if (now === 0) return "gone";
+    const times = now / before;
+    if (times >= 10) return times < 9999.5 ? `×${count(times)}` : "×>9,999";
     return percent((now - before) / Math.abs(before), true);
 }
 

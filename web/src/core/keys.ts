@@ -94,6 +94,8 @@ export class Keys {
                 const { of, values } = numbered(profile.allocator);
                 return { id, title: "allocator", of, count: values.length, label: (key) => profile.text(values[key]) || "not known" };
             }
+            case "all":
+                return { id, title: "all", of: new Int32Array(n), count: 1, label: () => "all" };
             case "change":
                 return { id, title: "change", of: this.changes(), count: CHANGES.length, label: (key) => CHANGES[key] };
             default:

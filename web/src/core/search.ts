@@ -21,6 +21,11 @@ export interface Query {
 
 const TERM = /(-)?(?:(file|module):)?(?:\/((?:\\.|[^/\\])+)\/(?=\s|$)|"([^"]*)"?|(\S+))/g;
 
+/** A query for this name. A name with a quote in it cannot be asked for as a whole. */
+export function quoted(name: string): string {
+    return `"${name.split('"').sort((a, b) => b.length - a.length)[0]}"`;
+}
+
 /** Reads a query. */
 export function parse(text: string): Query {
     const terms: Term[] = [];

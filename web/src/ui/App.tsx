@@ -1,6 +1,6 @@
 // The page around the views: title, search, tabs, what is filtered.
 import { useEffect, useRef } from "preact/hooks";
-import { amount, count, percent } from "../core/format";
+import { amount, count, duration, percent } from "../core/format";
 import { type State, TABS, type Tab } from "../state";
 import { Flame } from "./Flame";
 import { Help } from "./Help";
@@ -49,8 +49,7 @@ function Header({ state }: { state: State }) {
     const { profile } = state;
     const theme = state.theme.value;
     const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-    const first = profile.processes[0];
-    const command = first?.command?.map((word) => profile.text(word)).join(" ");
+    const about = aboutRun(state);
     return (
         <header class="top">
             <div class="title">
@@ -60,8 +59,8 @@ function Header({ state }: { state: State }) {
                         <span class="old" title={profile.diff.oldTitle}>{profile.diff.oldTitle}</span> → <span class="new" title={profile.diff.newTitle}>{profile.diff.newTitle}</span>
                     </p>
                 ) : (
-                    <p class="sub" title={command}>
-                        {command || profile.tool}
+                    <p class="sub" title={about}>
+                        {about}
                     </p>
                 )}
             </div>
@@ -74,6 +73,24 @@ function Header({ state }: { state: State }) {
             </button>
         </header>
     );
+}
+
+/** When, where and how long, in a line. */
+function aboutRun({ profile }: State): string {
+    const [first, ...others] = profile.processes;
+    if (!first) return profile.tool;
+    const command = first.command?.map((word) => profile.text(word)).join(" ") ?? "";
+    // The title is often the command already, with another form of the program's name, or cut short.
+    const space = profile.title.indexOf(" ") + 1;
+    const isTitle = command.includes(profile.title.slice(space, space + 20));
+    const parts = [
+        isTitle ? "" : command,
+        others.length > 0 ? `${count(profile.processes.length)} processes` : "",
+        first.start_ms ? new Date(first.start_ms).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }) : "",
+        profile.text(first.host),
+        first.duration_ms != null ? duration(first.duration_ms) : "",
+    ];
+    return parts.filter(Boolean).join(" · ") || profile.tool;
 }
 
 function Tabs({ state }: { state: State }) {

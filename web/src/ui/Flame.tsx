@@ -2,6 +2,8 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Columns, type Drawn, FromMain, FromPc0, visible } from "../core/flame";
 import { amount, change, exact, percent } from "../core/format";
+import { baseName } from "../core/keys";
+import { quoted } from "../core/search";
 import { timed } from "../core/timing";
 import type { Metric } from "../data/metrics";
 import type { State } from "../state";
@@ -11,6 +13,8 @@ import { useWidth } from "./useWidth";
 /** What a width can show. */
 const METRICS = ["bytes", "calls", "live_bytes", "live_blocks", "peak_bytes", "peak_blocks", "temporary", "copied", "slack"];
 const HUES = 8;
+/** Modules that the legend names. */
+const LEGEND = 5;
 
 /** Larger of two columns, site by site: it can be added up, so nothing that is gone or new is without width. */
 function larger(a: Float64Array, b: Float64Array): Float64Array {
@@ -42,9 +46,10 @@ export function Flame({ state }: { state: State }) {
     const [hover, setHover] = useState<{ frame: Drawn; x: number; y: number } | null>(null);
     const [active, setActive] = useState<Drawn | null>(null);
 
+    const data = useMemo(() => (width < 50 ? null : timed("flame-frames", () => visible(profile, tree, [...zoom], NARROWEST_PX / width))), [tree, zoom, width]);
+
     useEffect(() => {
-        if (!element.current || width < 50) return;
-        const data = timed("flame-frames", () => visible(profile, tree, [...zoom], NARROWEST_PX / width));
+        if (!element.current || !data) return;
         const drawn = timed(
             "flame-draw",
             () =>
@@ -57,12 +62,13 @@ export function Flame({ state }: { state: State }) {
                             if (labels && !labels[frame.label]) return "var(--flame-dim)";
                             if (labels && !columns.before) return "var(--flame-hit)";
                             if (columns.before) return shade(frame.before, frame.now);
-                            return `var(--flame-${(profile.moduleOf[frame.function] + 1) % HUES})`;
+                            return tint(hueOf(profile.moduleOf[frame.function]), frame.label);
                         },
                         label: (frame) => `${frame.name}, ${amount(frame.value, metric.unit)}, ${percent(frame.value / tree.root.value)}`,
                         zoom: (path) => {
                             state.zoom.value = path;
                         },
+                        smaller: (path) => state.set({ tab: "table", ...(path.length > 0 ? { q: quoted(profile.label(path.at(-1)!)) } : {}) }),
                         hover: (frame, event) => setHover(frame && event ? { frame, x: event.clientX, y: event.clientY } : null),
                         active: setActive,
                     },
@@ -73,7 +79,7 @@ export function Flame({ state }: { state: State }) {
         setHover(null);
         setActive(null);
         return () => drawn.destroy();
-    }, [tree, zoom, width, labels]);
+    }, [data, labels]);
 
     // A frame that is not there any more would leave an empty picture.
     useEffect(() => {
@@ -83,7 +89,7 @@ export function Flame({ state }: { state: State }) {
     const described = hover?.frame ?? active;
     return (
         <div class="flame-view">
-            <Choices state={state} metric={metric} />
+            <Choices state={state} metric={metric} data={data} />
             <div
                 class="flame"
                 id="flame"
@@ -103,6 +109,51 @@ export function Flame({ state }: { state: State }) {
             </p>
             {hover && <Tip {...hover} metric={metric} total={tree.root.value} module={hover.frame.frame ? profile.module(profile.moduleOf[hover.frame.frame.function]) : ""} diff={!!columns.before} />}
         </div>
+    );
+}
+
+/** Colour of a module; the first is for what is of none. */
+function hueOf(module: number): string {
+    return module < 0 ? "var(--flame-0)" : `var(--flame-${1 + (module % (HUES - 1))})`;
+}
+
+/** A little lighter or darker by the name, so that neighbours can be told apart. */
+function tint(hue: string, label: number): string {
+    const part = [100, 82, 66][label % 3];
+    return part === 100 ? hue : `color-mix(in oklab, ${hue} ${part}%, var(--bg))`;
+}
+
+/** The modules of the frames that are drawn, the most frequent first. */
+function modulesOf(data: Drawn, moduleOf: Int32Array): number[] {
+    const counts = new Map<number, number>();
+    const queue = [data];
+    for (const { frame, children } of queue) {
+        if (frame && frame.function >= 0) counts.set(moduleOf[frame.function], (counts.get(moduleOf[frame.function]) ?? 0) + 1);
+        queue.push(...children);
+    }
+    return [...counts].sort(([, a], [, b]) => b - a).map(([module]) => module);
+}
+
+/** What the colours mean. */
+function Legend({ state, data }: { state: State; data: Drawn | null }) {
+    const { profile } = state;
+    const modules = useMemo(() => (data && !profile.diff ? modulesOf(data, profile.moduleOf) : []), [data]);
+    if (profile.diff) {
+        return (
+            <span class="legend">
+                <i class="less" /> less <i class="none" /> same <i class="more" /> more
+            </span>
+        );
+    }
+    return (
+        <span class="legend" aria-label="Colours by module">
+            {modules.slice(0, LEGEND).map((module) => (
+                <span key={module} title={profile.module(module)}>
+                    <i style={{ background: hueOf(module) }} /> {baseName(profile.module(module)) || "not known"}
+                </span>
+            ))}
+            {modules.length > LEGEND && ` and ${modules.length - LEGEND} more`}
+        </span>
     );
 }
 
@@ -138,7 +189,7 @@ function Tip({ frame, x, y, metric, total, module, diff }: TipProps) {
     };
     return (
         <div class="tip" role="presentation" style={place}>
-            <b>{frame.smaller ? `${frame.smaller.toLocaleString("en")} frames too narrow to draw; zoom in to see them` : frame.name}</b>
+            <b>{frame.smaller ? `${frame.smaller.toLocaleString("en")} frames too narrow to draw: click for the table` : frame.name}</b>
             <span>
                 {exact(frame.value, metric.unit)} ({percent(frame.value / total)})
             </span>
@@ -152,10 +203,11 @@ function Tip({ frame, x, y, metric, total, module, diff }: TipProps) {
     );
 }
 
-function Choices({ state, metric }: { state: State; metric: Metric }) {
+function Choices({ state, metric, data }: { state: State; metric: Metric; data: Drawn | null }) {
     const { profile } = state;
     const metrics = METRICS.map((id) => profile.metric(id)).filter((other) => other !== undefined);
     const zoom = state.zoom.value;
+    const last = zoom.at(-1);
     return (
         <div class="toolbar">
             <label>
@@ -188,14 +240,13 @@ function Choices({ state, metric }: { state: State; metric: Metric }) {
             <button type="button" class="button" id="unzoom" disabled={zoom.length === 0} onClick={() => (state.zoom.value = [])}>
                 Show all
             </button>
-            <span class="spacer" />
-            {profile.diff ? (
-                <span class="legend">
-                    <i class="less" /> less <i class="none" /> same <i class="more" /> more
-                </span>
-            ) : (
-                <span class="sub">Colours: one a module</span>
+            {last !== undefined && (
+                <button type="button" class="button" onClick={() => state.set({ tab: "table", q: quoted(profile.label(last)) })}>
+                    Show in the table
+                </button>
             )}
+            <span class="spacer" />
+            <Legend state={state} data={data} />
         </div>
     );
 }

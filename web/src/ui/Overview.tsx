@@ -2,6 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { amount, bytes, change, count, duration, exact, percent } from "../core/format";
 import { GroupTree, orderBy } from "../core/grouping";
+import { quoted } from "../core/search";
 import type { Metric } from "../data/metrics";
 import type { State } from "../state";
 import { Name } from "./Name";
@@ -23,7 +24,8 @@ export function Overview({ state }: { state: State }) {
                 <section class="card">
                     <h2>
                         Memory over time
-                        {profile.processes.length > 1 && <span class="sub"> of {profile.processName(profile.processes.indexOf(longest))}, which held the most</span>}
+                        <span class="sub"> · drag to zoom, double-click to go back</span>
+                        {profile.processes.length > 1 && <span class="sub"> · of {profile.processName(profile.processes.indexOf(longest))}, which held the most</span>}
                     </h2>
                     <Timeline timeline={longest.timeline} peakBytes={longest.peak_bytes} />
                 </section>
@@ -83,7 +85,8 @@ function Figures({ state }: { state: State }) {
     add("peak_bytes", "At the peak", (value) => `${percent(value / sum(profile.metric("bytes")!))} of allocated`);
     add("live_bytes", "Never freed", () => `${count(sum(profile.metric("live_blocks") ?? profile.metric("calls")!))} blocks`);
     add("temporary", "Temporary", (value) => `${percent(calls ? value / calls : 0)} of calls`);
-    figures.push({ label: "Call sites", value: count(sites.length), title: "Different stacks, sizes and threads", note: state.unfiltered ? undefined : `of ${count(profile.siteCount)}` });
+    const functions = new GroupTree(sites, [state.keys.get("pc0")], ({ order }) => order).root.size;
+    figures.push({ label: "Call sites", value: count(sites.length), title: "Different stacks, sizes and threads", note: `in ${count(functions)} functions` });
     const [first] = profile.processes;
     if (profile.processes.length > 1) figures.push({ label: "Processes", value: count(profile.processes.length), title: "Processes that are in this report" });
     else if (first?.duration_ms != null) {
@@ -159,8 +162,7 @@ function Top({ state, metric, by, title, sign }: TopProps) {
     }, [sites, metric, by, sign]);
     const delta = metric.side === "delta";
     const total = state.profile.total(metric.id);
-    // A name with a quote in it cannot be asked for in quotes as a whole.
-    const find = (name: string) => state.set({ tab: "table", q: `"${name.split('"')[0]}"` });
+    const find = (name: string) => state.set({ tab: "table", q: quoted(name) });
     return (
         <section class="card">
             <h2>{title}</h2>

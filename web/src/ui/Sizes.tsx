@@ -161,7 +161,7 @@ function Histogram({ metric, now, before, buckets, titles, onPick }: HistogramPr
                                 ...axis(colour),
                                 grid: { show: false },
                                 size: 34,
-                                space: 34,
+                                space: 48,
                                 incrs: [1, 2, 4],
                                 values: (_, places) => places.map((i) => (Number.isInteger(i) && i >= 0 && i < buckets.length ? bucketLabel(buckets[i]) : "")),
                             },

@@ -1,15 +1,18 @@
 // The table: groups of sites that open into the next key, with sums.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count } from "../core/format";
+import { GroupTree } from "../core/grouping";
 import type { State } from "../state";
 import { type Column, columnsOf, readSort } from "./columns";
 import { Details } from "./Details";
-import { TableRow } from "./TableRow";
+import { Menu } from "./Menu";
+import { NumberCell, TableRow } from "./TableRow";
 import { type TableState, useTable } from "./useTable";
 import { useVirtual } from "./useVirtual";
 
 const ROW = 28;
-const HEAD = 44;
+/** The head, with the row of totals below it. */
+const HEAD = 44 + ROW;
 /** Below this width the details would leave the table no room. */
 const WIDE = 1100;
 
@@ -59,17 +62,14 @@ function Toolbar({ state, table, columns, details, setDetails }: ToolbarProps) {
                     ))}
                 </select>
             </label>
-            <details class="menu">
-                <summary class="button">Columns</summary>
-                <div class="menu-body">
-                    {[...choices.values()].map(({ id, label, side, hint }) => (
-                        <label key={id} title={hint}>
-                            <input type="checkbox" checked={!hidden.has(id)} onChange={(event) => show(id, event.currentTarget.checked)} /> {label}
-                            {side === "change %" && " %"}
-                        </label>
-                    ))}
-                </div>
-            </details>
+            <Menu title="Columns">
+                {[...choices.values()].map(({ id, label, side, hint }) => (
+                    <label key={id} title={hint}>
+                        <input type="checkbox" checked={!hidden.has(id)} onChange={(event) => show(id, event.currentTarget.checked)} /> {label}
+                        {side === "change %" && " %"}
+                    </label>
+                ))}
+            </Menu>
             <button type="button" class="button" onClick={table.closeAll}>
                 Close all
             </button>
@@ -131,6 +131,8 @@ function Grid({ state, table, columns, showDetails, hideDetails }: GridProps) {
         if (event.key !== "Enter" && !event.key.startsWith("Page")) table.activate(activeRow);
         move();
     };
+    const totals = useMemo(() => new GroupTree(state.sites.value, [state.keys.get("all")], ({ order }) => order).root, [state.sites.value]);
+    const { labels } = state.found.value;
     const { id: sorted, descending } = readSort(state.get("sort"), columns);
     useEffect(() => scroller.current?.scrollTo({ top: 0 }), [state.sites.value, state.get("group"), sorted, descending]);
     const sort = (id: string) => state.set({ sort: sorted === id && descending ? `-${id}` : id });
@@ -147,7 +149,7 @@ function Grid({ state, table, columns, showDetails, hideDetails }: GridProps) {
             ref={scroller}
             tabIndex={0}
             aria-label={`Allocations, grouped by ${table.tree.levels.map(({ title }) => title).join(", then ")}`}
-            aria-rowcount={rows.length + 1}
+            aria-rowcount={rows.length + 2}
             aria-colcount={columns.length + 1}
             aria-activedescendant={activeRow >= 0 ? `row-${activeRow}` : undefined}
             onKeyDown={onKey}
@@ -170,9 +172,17 @@ function Grid({ state, table, columns, showDetails, hideDetails }: GridProps) {
                     </div>
                 ))}
             </div>
+            <div class="row totals" role="row" aria-rowindex={2}>
+                <div class="cell name-cell" role="gridcell">
+                    {state.unfiltered ? "All sites" : "All that match"}
+                </div>
+                {columns.map((column) => (
+                    <NumberCell key={column.id} column={column} branch={totals} group={0} />
+                ))}
+            </div>
             <div class="grid-body" role="rowgroup" style={{ height: `${rows.length * ROW}px` }}>
                 {virtual.getVirtualItems().map(({ index, start }) =>
-                    index < rows.length ? <TableRow key={index} table={table} row={index} top={start} columns={columns} /> : null,
+                    index < rows.length ? <TableRow key={index} table={table} row={index} top={start} columns={columns} labels={labels} /> : null,
                 )}
             </div>
             {rows.length === 0 && <p class="empty">Nothing matches.</p>}

@@ -15,6 +15,8 @@ export interface Handlers {
     colour(frame: Drawn): string;
     label(frame: Drawn): string;
     zoom(path: number[]): void;
+    /** What is too narrow below this path is asked for. */
+    smaller(path: number[]): void;
     hover(frame: Drawn | null, event?: MouseEvent): void;
     active(frame: Drawn): void;
 }
@@ -98,6 +100,7 @@ export class FlameChart {
 
     private zoomed(frame: Node): void {
         clearTimeout(this.timer);
+        if (frame.data.smaller) return this.handlers.smaller(frame.data.path);
         // When the movement is done, what was too narrow is worked out and drawn.
         this.timer = window.setTimeout(() => this.handlers.zoom(frame.data.path), calm() ? 0 : ZOOM_MS + 30);
     }

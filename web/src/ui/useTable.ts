@@ -58,7 +58,11 @@ export function useTable(state: State, columns: Column[]) {
     }, [rows, active]);
 
     const open = (row: number) => {
-        timed("open", () => tree.expand(rows.branch(row), rows.group(row)));
+        timed("open", () => {
+            // Where there is but one way on, it is taken.
+            let branch = tree.expand(rows.branch(row), rows.group(row));
+            while (branch?.size === 1) branch = tree.expand(branch, 0);
+        });
         changed(0);
     };
     const close = (row: number) => {
