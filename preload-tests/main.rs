@@ -27,6 +27,7 @@
 //! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `profiles.rs` | `.skipheap` profiles: the same reports as of recordings |
+//! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
 //! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -41,6 +42,7 @@ mod control;
 mod csv;
 mod exports;
 mod gate;
+mod formats;
 mod hooks;
 mod instructions;
 mod jit;

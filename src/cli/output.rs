@@ -1,5 +1,6 @@
 //! Where CSV files go and how they are named.
 
+use crate::export::Format;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -137,7 +138,9 @@ impl Output {
             return Err(io::Error::other("no main file"));
         };
         let main = main.clone();
-        let folder = self.is_fresh().then(|| main.with_extension(""));
+        let folder = self
+            .is_fresh()
+            .then(|| main.with_file_name(Format::split_name(&main).0));
         if let Some(folder) = &folder
             && !self.used.contains(folder)
         {
@@ -228,11 +231,11 @@ fn fresh(extension: &str) -> io::Result<(File, PathBuf)> {
     file.keep().map_err(|kept| kept.error)
 }
 
-/// `out.csv` with the program and the process id before the extension.
+/// `out.csv` with the program and the process id before the ending, which may be one of several parts.
 fn beside(main: &Path, program: &[u8], pid: Option<u32>, attempt: u32) -> PathBuf {
-    let mut stem = main.file_stem().unwrap_or_default().to_owned();
+    let (stem, extension) = Format::split_name(main);
+    let mut stem = stem.to_owned();
     stem.push(".");
-    let extension = main.extension().unwrap_or_default();
     main.with_file_name(name_of(stem, program, pid, attempt, extension))
 }
 
@@ -304,6 +307,7 @@ mod tests {
             Path::new("out.x.python3.11.12-3.csv")
         );
         assert_eq!(name("out.csv", "", 1), Path::new("out._.12.csv"));
+        assert_eq!(name("a.x.PB.gz", "jq", 1), Path::new("a.x.jq.12.PB.gz"));
     }
 
     #[test]

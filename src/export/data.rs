@@ -3,6 +3,7 @@
 use crate::profile::{self, Profile};
 use crate::report::figures::Figures;
 use serde::Serialize;
+use std::fmt;
 
 /// A process.
 #[derive(Serialize)]
@@ -56,6 +57,12 @@ pub(super) struct Loss<'p> {
     text: &'p str,
 }
 
+impl fmt::Display for Loss<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.count)
+    }
+}
+
 /// What became of a site's blocks.
 #[derive(Serialize)]
 pub(super) struct LiveFigures {
@@ -75,6 +82,7 @@ pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
     let text = |index: &u32| profile.text(*index);
     let of = |process: &profile::Process| {
         let live = process.live.as_ref();
+        let (start_ms, duration_ms) = times(process);
         Process {
             program: profile.text(process.program),
             exe: profile.text(process.exe),
@@ -85,9 +93,8 @@ pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
             os: profile.text(process.os),
             arch: profile.text(process.arch),
             cpus: process.cpus,
-            start_ms: process.start_ns / 1_000_000,
-            duration_ms: (process.end_ns != 0)
-                .then(|| process.end_ns.saturating_sub(process.start_ns) / 1_000_000),
+            start_ms,
+            duration_ms,
             finished: process.finished,
             whole_stacks: process.whole_stacks,
             sample_bytes: process.sample_bytes,
@@ -101,7 +108,52 @@ pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
     profile.processes.iter().map(of).collect()
 }
 
-fn timeline(points: &[profile::Point]) -> Timeline {
+/// Start since 1970, and duration where the end is known, in milliseconds.
+pub(super) fn times(process: &profile::Process) -> (u64, Option<u64>) {
+    let duration = process.end_ns.saturating_sub(process.start_ns) / 1_000_000;
+    let duration = (process.end_ns != 0).then_some(duration);
+    (process.start_ns / 1_000_000, duration)
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Longest title in characters; a command line can be a whole program.
+const LONGEST_TITLE: usize = 120;
+
+/// What to call the profile: the command line, or the programs where there were several processes.
+pub(super) fn title(profile: &Profile) -> String {
+    let text = |index: &u32| profile.text(*index);
+    let title = match &profile.processes[..] {
+        [process] => {
+            // The program by its name, whatever path it was started by.
+            let arguments = process.command.iter().skip(1).map(text);
+            let words = std::iter::once(profile.text(process.program)).chain(arguments);
+            words.collect::<Vec<_>>().join(" ")
+        }
+        processes => {
+            let mut names: Vec<&str> = Vec::new();
+            for name in processes
+                .iter()
+                .map(|process| profile.text(process.program))
+            {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            format!("{} processes: {}", processes.len(), names.join(", "))
+        }
+    };
+    match title.char_indices().nth(LONGEST_TITLE) {
+        Some((end, _)) => format!("{}…", &title[..end]),
+        None => title,
+    }
+}
+
+/// A timeline by columns.
+pub(super) fn timeline(points: &[profile::Point]) -> Timeline {
     let column = |of: fn(&profile::Point) -> u64| points.iter().map(of).collect();
     Timeline {
         ns: column(|point| point.ns),

@@ -4,11 +4,15 @@ mod data;
 #[cfg(test)]
 mod hostile_tests;
 mod json;
+mod pprof;
+mod pprof_messages;
 
 use crate::profile::{Profile, file};
 use crate::report::collapsed::Style;
 use clap::ValueEnum;
+use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The formats of profiles.
@@ -18,17 +22,20 @@ pub(crate) enum Format {
     Skipheap,
     /// For scripts: sites with their stacks by name.
     Json,
+    /// For `go tool pprof`, Pyroscope, Parca: compressed protocol buffers.
+    Pprof,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Self; 2] = [Self::Skipheap, Self::Json];
+    pub(crate) const ALL: [Self; 3] = [Self::Skipheap, Self::Json, Self::Pprof];
 
     /// What names of such files end with; the first is the usual one.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Skipheap => &[file::EXTENSION],
             Self::Json => &["json"],
+            Self::Pprof => &["pb.gz", "pprof"],
         }
     }
 
@@ -37,9 +44,14 @@ impl Format {
         self.endings()[0]
     }
 
-    /// The format that a file's name asks for, whatever the case. Of several endings that fit the longest
-    /// counts: `.speedscope.json` is no `.json`.
+    /// The format that a file's name asks for.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        Self::and_ending(path).map(|(format, _)| format)
+    }
+
+    /// The format that a file's name asks for, whatever the case, and the ending that says so. Of several
+    /// endings that fit the longest counts: `.speedscope.json` is no `.json`.
+    fn and_ending(path: &Path) -> Option<(Self, &'static str)> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let fits = |ending: &str| {
             let stem = name.strip_suffix(ending);
@@ -47,10 +59,25 @@ impl Format {
         };
         Self::ALL
             .into_iter()
-            .flat_map(|format| format.endings().iter().map(move |ending| (ending, format)))
-            .filter(|(ending, _)| fits(ending))
-            .max_by_key(|(ending, _)| ending.len())
-            .map(|(_, format)| format)
+            .flat_map(|format| format.endings().iter().map(move |ending| (format, *ending)))
+            .filter(|(_, ending)| fits(ending))
+            .max_by_key(|(_, ending)| ending.len())
+    }
+
+    /// What stands before the last dot of a file's name, and what behind it; of an ending with several
+    /// dots before the first of these.
+    pub(crate) fn split_name(path: &Path) -> (&OsStr, &OsStr) {
+        let name = path.file_name().unwrap_or_default();
+        match Self::and_ending(path) {
+            Some((_, ending)) => {
+                let (stem, dot) = name.as_bytes().split_at(name.len() - ending.len() - 1);
+                (OsStr::from_bytes(stem), OsStr::from_bytes(&dot[1..]))
+            }
+            None => (
+                path.file_stem().unwrap_or_default(),
+                path.extension().unwrap_or_default(),
+            ),
+        }
     }
 
     /// Is it about whole stacks, so that a run records them?
@@ -61,6 +88,7 @@ impl Format {
     /// Does it show what became of the blocks, so that a run follows them?
     pub(crate) fn needs_live(self) -> bool {
         match self {
+            Self::Pprof => true,
             Self::Skipheap | Self::Json => false,
         }
     }
@@ -68,7 +96,7 @@ impl Format {
     /// Has it one number for each stack, which `--value` chooses?
     pub(crate) fn has_one_value(self) -> bool {
         match self {
-            Self::Skipheap | Self::Json => false,
+            Self::Skipheap | Self::Json | Self::Pprof => false,
         }
     }
 }
@@ -90,6 +118,7 @@ pub(crate) fn write(
     match format {
         Format::Skipheap => Ok(()),
         Format::Json => json::write(profile, out),
+        Format::Pprof => pprof::write(profile, out),
     }
 }
 
