@@ -43,6 +43,19 @@ struct Sums {
     peak_bytes: u64,
 }
 
+impl Sums {
+    /// By the names that most readers give them.
+    fn all(&self) -> [(&'static str, u64); 5] {
+        [
+            ("calls", self.calls),
+            ("bytes", self.bytes),
+            ("live_blocks", self.live_blocks),
+            ("live_bytes", self.live_bytes),
+            ("peak_bytes", self.peak_bytes),
+        ]
+    }
+}
+
 impl Recorded {
     /// Runs a program, with these options as well.
     fn new(name: &'static str, options: &[&str], command: &[&str]) -> Self {
@@ -218,5 +231,17 @@ fn pprof_is_read_by_gos_pprof_and_by_another_decoder() {
         if recorded.name == "rust" || recorded.name == "strange" {
             assert!(decoded["inlined"].as_u64() > Some(0), "{decoded}");
         }
+    }
+}
+
+#[test]
+fn html_holds_every_site_and_no_markup_of_names() {
+    for recorded in programs() {
+        let file = recorded.export("run.html", &[]);
+        let found = read("html.cjs", &[&file]);
+        assert_numbers(&found, &recorded.sums.all(), recorded.name);
+        assert_names(&found, &recorded);
+        assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
+        assert_eq!(found["markup"], 0, "{}", recorded.name);
     }
 }

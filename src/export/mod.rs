@@ -1,11 +1,14 @@
 //! A profile in every format that is not a table of rows: one file for each, all behind [`write`].
 
+mod columns;
 mod data;
 #[cfg(test)]
 mod hostile_tests;
+mod html;
 mod json;
 mod pprof;
 mod pprof_messages;
+mod site_columns;
 
 use crate::profile::{Profile, file};
 use crate::report::collapsed::Style;
@@ -22,19 +25,22 @@ pub(crate) enum Format {
     Skipheap,
     /// For scripts: sites with their stacks by name.
     Json,
+    /// One page to look at in a browser, which needs no network.
+    Html,
     /// For `go tool pprof`, Pyroscope, Parca: compressed protocol buffers.
     Pprof,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Self; 3] = [Self::Skipheap, Self::Json, Self::Pprof];
+    pub(crate) const ALL: [Self; 4] = [Self::Skipheap, Self::Json, Self::Html, Self::Pprof];
 
     /// What names of such files end with; the first is the usual one.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Skipheap => &[file::EXTENSION],
             Self::Json => &["json"],
+            Self::Html => &["html", "htm"],
             Self::Pprof => &["pb.gz", "pprof"],
         }
     }
@@ -88,7 +94,7 @@ impl Format {
     /// Does it show what became of the blocks, so that a run follows them?
     pub(crate) fn needs_live(self) -> bool {
         match self {
-            Self::Pprof => true,
+            Self::Html | Self::Pprof => true,
             Self::Skipheap | Self::Json => false,
         }
     }
@@ -96,7 +102,7 @@ impl Format {
     /// Has it one number for each stack, which `--value` chooses?
     pub(crate) fn has_one_value(self) -> bool {
         match self {
-            Self::Skipheap | Self::Json | Self::Pprof => false,
+            Self::Skipheap | Self::Json | Self::Html | Self::Pprof => false,
         }
     }
 }
@@ -118,6 +124,7 @@ pub(crate) fn write(
     match format {
         Format::Skipheap => Ok(()),
         Format::Json => json::write(profile, out),
+        Format::Html => html::write(profile, out),
         Format::Pprof => pprof::write(profile, out),
     }
 }
