@@ -274,7 +274,7 @@ pub(crate) enum Verb {
     /// Compare two runs: which sites are new, gone, grown, shrunk.
     ///
     /// Sites are matched by names, whatever lines, addresses, hashes and build folders have become. -o FILE
-    /// writes .csv, .json or .md; without it a table is printed.
+    /// writes .csv, .json, .md, .folded (two numbers a stack) or .skipheap; without it a table is printed.
     #[command(override_usage = "skip-heapprof diff [OPTIONS] OLD NEW")]
     Diff(DiffOptions),
     /// Fail when a program allocates more than a baseline, limits and budgets allow: for CI.

@@ -124,7 +124,8 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         ..Report::default()
     };
     if report.unfit.is_empty() {
-        let evidence = Evidence::new(&baseline, &measured.runs);
+        let mut evidence = Evidence::new(&baseline, &measured.runs);
+        evidence.put(&measured.places);
         report.unfit.extend(difference_of_programs(
             &evidence,
             &old,

@@ -72,7 +72,7 @@ impl Files {
 }
 
 /// The folder that paths in a review begin at.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let of_job = [WORKSPACE, PROJECT].into_iter().filter_map(env::var_os);
     let here = || env::current_dir().unwrap_or_default();
     of_job

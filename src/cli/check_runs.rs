@@ -1,6 +1,9 @@
 //! Gets the runs that a check judges, and finds out whether they can be judged.
 
 use crate::args::{ReportOptions, RunOptions};
+use crate::check_files::root;
+use crate::gate::out::below;
+use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
 use crate::record::loss::{LOSSES, Loss};
 use crate::report::rows::{Row, totals};
@@ -24,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) unfit: Vec<String>,
     /// What is to be said of them besides.
     pub(crate) notes: Vec<String>,
+    /// Where sites are in the source of the project.
+    pub(crate) places: Places,
 }
 
 /// Reads reports, each of one run.
@@ -118,6 +123,14 @@ impl Measured {
             self.unfit
                 .extend(gaps(harvest).into_iter().map(|gap| format!("{gap}{name}")));
             self.note(harvest);
+        }
+        if let Some(profile) = &side.profile {
+            let root = root();
+            let is_ours = |file: &str| {
+                let inside = below(Path::new(file), &root);
+                inside.is_some_and(|inside| root.join(inside).is_file())
+            };
+            self.places.extend(places(profile, is_ours));
         }
         if totals(&side.rows).calls == 0 {
             self.unfit.push(format!("there are no allocations{name}"));

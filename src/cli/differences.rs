@@ -1,11 +1,15 @@
 //! `skip-heapprof diff`: what a run allocates more or less than another.
 
 use crate::args::ReportOptions;
-use crate::diff::out::{Named, csv, json, markdown, table};
-use crate::diff::{Kind, compare};
+use crate::diff::out::{Named, collapsed, csv, json, markdown, table};
+use crate::diff::{self, compare, profiles};
 use crate::error::{Code, Failure};
 use crate::output::Output;
-use crate::{side, term};
+use crate::profile::Profile;
+use crate::report::collapsed::Style;
+use crate::shape::Kind;
+use crate::side::Side;
+use crate::{export, side, term};
 use clap::Args;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -14,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Options of `diff`.
 #[derive(Args, Debug)]
 pub(crate) struct DiffOptions {
-    /// The run to compare with: a CSV, a recording, or a folder of recordings.
+    /// The run to compare with: a CSV, a profile (.skipheap), a recording, or a folder of recordings.
     pub(crate) old: PathBuf,
     /// The run that is compared.
     pub(crate) new: PathBuf,
@@ -36,26 +40,43 @@ enum Form {
     Csv,
     Json,
     Markdown,
+    /// Collapsed stacks with two numbers.
+    Collapsed(Style),
+    /// A profile with the figures of both.
+    Profile(export::Format, Style),
 }
 
 impl Form {
-    /// By the ending of the file's name.
-    fn of(output: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = output else {
-            return Ok(Self::Table);
-        };
-        let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-        match extension {
-            "csv" => Ok(Self::Csv),
-            "json" => Ok(Self::Json),
-            "md" | "markdown" => Ok(Self::Markdown),
-            "txt" => Ok(Self::Table),
-            _ if path == Path::new("-") => Ok(Self::Table),
-            _ => Err(Failure {
+    /// By --format, or the ending of the file's name.
+    fn of(wanted: &ReportOptions) -> Result<Self, Failure> {
+        let output = wanted
+            .output
+            .as_deref()
+            .filter(|path| *path != Path::new("-"));
+        let extension = output.and_then(Path::extension).and_then(OsStr::to_str);
+        if wanted.shape.format.is_none() {
+            match extension {
+                Some("txt") => return Ok(Self::Table),
+                Some("md" | "markdown") => return Ok(Self::Markdown),
+                None if output.is_none() => return Ok(Self::Table),
+                _ => {}
+            }
+        }
+        let is_csv = extension == Some("csv") || wanted.shape.format.is_some();
+        match wanted.shape.kind(wanted.output.as_deref()) {
+            Kind::Csv(_) if is_csv => Ok(Self::Csv),
+            Kind::Export(format, style) => Ok(match format.extension() {
+                "json" => Self::Json,
+                "md" => Self::Markdown,
+                _ => Self::Profile(format, style),
+            }),
+            Kind::Collapsed(style) => Ok(Self::Collapsed(style)),
+            Kind::Csv(_) => Err(Failure {
                 code: Code::Unusable,
                 error: anyhow::anyhow!(
-                    "{}: a difference is written as .csv, .json, .md or .txt",
-                    term::path(path)
+                    "{}: the ending does not say which format: .csv, .json, .md, .txt, .folded, .skipheap, or \
+                     another one of --format",
+                    term::path(output.unwrap_or(Path::new("")))
                 ),
             }),
         }
@@ -67,9 +88,12 @@ impl Form {
 /// # Errors
 /// When a side cannot be read, or the difference not be written.
 pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
-    let output = wanted.output.as_deref();
-    let form = Form::of(output)?;
+    let form = Form::of(wanted)?;
     let (old, new) = side::both(&options.old, &options.new)?;
+    let both = match form {
+        Form::Collapsed(_) | Form::Profile(..) => Some(joined(&old, &new)?),
+        _ => None,
+    };
     let diff = compare(&old.rows, &new.rows);
     let named = Named {
         diff: &diff,
@@ -84,9 +108,17 @@ pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Resu
             Form::Csv => csv::write(&named, out),
             Form::Json => json::write(&named, out),
             Form::Markdown => out.write_all(markdown::write(&named).as_bytes()),
+            Form::Collapsed(style) => match &both {
+                Some(both) => collapsed::write(both, style, out),
+                None => Ok(()),
+            },
+            Form::Profile(format, style) => match &both {
+                Some(both) => export::write(both, format, style, out),
+                None => Ok(()),
+            },
         }
     };
-    let path = output.unwrap_or(Path::new("-"));
+    let path = wanted.output.as_deref().unwrap_or(Path::new("-"));
     Output::new(Some(path))
         .write_main(write)
         .map_err(Failure::because(
@@ -96,8 +128,35 @@ pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Resu
     let is_equal = diff
         .changes
         .iter()
-        .all(|change| change.kind() == Kind::Same);
+        .all(|change| change.kind() == diff::Kind::Same);
     Ok(u8::from(options.exit_code && !is_equal))
+}
+
+/// Both sides in one profile.
+fn joined(old: &Side, new: &Side) -> Result<Profile, Failure> {
+    let profile = |side: &Side| {
+        side.profile.as_ref().map(|profile| (profile.clone(), side.name.clone())).ok_or_else(|| Failure {
+            code: Code::Unusable,
+            error: anyhow::anyhow!(
+                "{}: a CSV has four frames of each stack, and this format needs all: compare profiles \
+                 (.skipheap) or recordings",
+                side.name
+            ),
+        })
+    };
+    let ((old, name), (new, _)) = (profile(old)?, profile(new)?);
+    let has_whole =
+        |profile: &Profile| profile.processes.iter().all(|process| process.whole_stacks);
+    if has_whole(&old) != has_whole(&new) {
+        return Err(Failure {
+            code: Code::Unusable,
+            error: anyhow::anyhow!(
+                "one side has whole stacks and the other four frames of each, so that no stack is the same; record \
+                 both with --stack-depth full"
+            ),
+        });
+    }
+    Ok(profiles::compare(&old, &new, &name))
 }
 
 #[cfg(test)]
@@ -108,12 +167,22 @@ mod tests {
 
     #[test]
     fn the_ending_of_the_file_says_the_format() {
-        let form = |path: &str| Form::of(Some(path.as_ref())).ok();
+        let form = |path: &str| {
+            let wanted = ReportOptions {
+                output: Some(path.into()),
+                ..ReportOptions::default()
+            };
+            Form::of(&wanted).ok()
+        };
         assert_eq!(form("a.csv"), Some(Form::Csv));
         assert_eq!(form("a.b/x.json"), Some(Form::Json));
         assert_eq!(form("x.md"), Some(Form::Markdown));
         assert_eq!(form("-"), Some(Form::Table));
-        assert_eq!(form("x.svgz"), None);
+        assert_eq!(form("x.txt"), Some(Form::Table));
+        assert_eq!(form("x.folded"), Some(Form::Collapsed(Style::default())));
+        let profile = Form::Profile(export::Format::Skipheap, Style::default());
+        assert_eq!(form("x.skipheap"), Some(profile));
+        assert_eq!(form("x.odd"), None);
     }
 
     #[test]

@@ -1,13 +1,18 @@
-//! Reads one side of a comparison: a CSV, a recording, or a folder of recordings.
+//! Reads one side of a comparison: a CSV, a profile, a recording, or a folder of recordings.
 
 use crate::args::Merge;
 use crate::diff::csv;
 use crate::error::{Code, Failure};
+use crate::export::Format;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
+use crate::load::LoadError;
 use crate::output::Output;
+use crate::profile::rows::rows;
+use crate::profile::{Profile, file};
+use crate::report::collapsed::Style;
 use crate::report::rows::Row;
 use crate::reporting;
-use crate::shape::{Columns, Kind};
+use crate::shape::Kind;
 use crate::term;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -29,8 +34,10 @@ pub(crate) struct Side {
     pub(crate) lines: Vec<u64>,
     /// Names of the programs that ran, largest first; empty where that is not known.
     pub(crate) programs: Vec<String>,
-    /// What was recorded besides rows, where it comes from recordings.
+    /// What was recorded besides rows, where it is no CSV.
     pub(crate) harvest: Option<Harvest>,
+    /// Everything, where it is no CSV.
+    pub(crate) profile: Option<Profile>,
 }
 
 impl Side {
@@ -41,7 +48,7 @@ impl Side {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let unreadable =
             |error: io::Error| Failure::because(Code::Unusable, term::path(path))(error);
-        if path.is_dir() || is_recording(path).map_err(unreadable)? {
+        if path.is_dir() || file::is_profile(path) || is_recording(path).map_err(unreadable)? {
             return Self::of_recordings(path);
         }
         let file = File::open(path).map_err(unreadable)?;
@@ -76,18 +83,16 @@ impl Side {
     pub(crate) fn of(
         read: impl FnOnce(&mut Output, &Wish) -> Result<Harvest, HarvestError>,
     ) -> Result<Self, HarvestError> {
-        // By way of a file: whole rows of a tree of processes are where its sum is written.
+        // By way of a file: that is where the sum of a tree of processes goes.
         let folder = tempfile::tempdir().map_err(HarvestError::Write)?;
-        let path = folder.path().join("all.csv");
+        let path = folder.path().join("all").with_extension(file::EXTENSION);
         let mut output = Output::new(Some(&path));
         let harvest = read(&mut output, &wish())?;
         let mut side = Self::default();
         if path.exists() {
-            let file = File::open(&path).map_err(HarvestError::Write)?;
-            let sheet = csv::read(BufReader::new(file));
-            side.rows = sheet
-                .map_err(|error| HarvestError::Write(io::Error::other(error)))?
-                .rows;
+            let profile = file::read(&path).map_err(LoadError::at(&path))?;
+            side.rows = rows(&profile, true);
+            side.profile = Some(profile);
         }
         let names = harvest.programs.iter().map(|program| program.name.clone());
         side.programs = names.collect();
@@ -100,7 +105,7 @@ impl Side {
 /// Everything of all processes in one file.
 fn wish() -> Wish {
     Wish {
-        kind: Kind::Csv(Columns::All),
+        kind: Kind::Export(Format::Skipheap, Style::default()),
         suppressions: Vec::new(),
         timeline: None,
         merge: Some(Merge::All),

@@ -11,6 +11,7 @@ pub(crate) mod figures;
 pub(crate) mod matching;
 pub(crate) mod names;
 pub(crate) mod out;
+pub(crate) mod profiles;
 mod rename;
 mod side;
 mod sizes;

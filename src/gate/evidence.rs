@@ -1,6 +1,7 @@
 //! What the runs show, site by site, beside what the baseline says.
 
 use super::baseline::Baseline;
+use super::places::Places;
 use crate::diff::names::without_addresses;
 use crate::diff::{Change, Diff, compare};
 use crate::report::rows::{NAMES, Row};
@@ -171,6 +172,15 @@ impl Evidence {
             by_bytes.sort_by_key(|change| std::cmp::Reverse(change.delta.bytes));
             let new = by_bytes.iter().filter(|change| change.new_size.is_some());
             site.place = new.filter_map(|change| change.place.clone()).next();
+        }
+    }
+
+    /// Puts sites at places in the source of the project, where they are known.
+    pub(crate) fn put(&mut self, places: &Places) {
+        for site in &mut self.sites {
+            if let Some(place) = places.get(&site.names) {
+                site.place = Some(place.clone());
+            }
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod config;
 pub(crate) mod evidence;
 pub(crate) mod limit;
 pub(crate) mod out;
+pub(crate) mod places;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verdict;

@@ -1,5 +1,6 @@
 //! Differences as files: one module for each format.
 
+pub(crate) mod collapsed;
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod markdown;

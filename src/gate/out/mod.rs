@@ -88,7 +88,7 @@ impl Report {
 }
 
 /// A file's path from a folder on; `None` when it is not in there.
-fn below(file: &Path, root: &Path) -> Option<String> {
+pub(crate) fn below(file: &Path, root: &Path) -> Option<String> {
     let absolute = root.join(file);
     let absolute = absolute.canonicalize().unwrap_or(absolute);
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());

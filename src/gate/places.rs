@@ -1,0 +1,78 @@
+//! Where in the source that is being checked a site is: of its frames the innermost one, inlined functions
+//! included, in a file of the project. What allocates for it is in libraries.
+
+use super::evidence::Names;
+use crate::diff::names::without_addresses;
+use crate::profile::{NONE, Profile};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// File and line by the names of a site; of several places the one with the most bytes.
+pub(crate) type Places = HashMap<Names, (Rc<str>, u32)>;
+
+/// Finds the places. `is_ours` tells files of the project from others.
+pub(crate) fn places(profile: &Profile, is_ours: impl Fn(&str) -> bool) -> Places {
+    let mut ours: HashMap<u32, bool> = HashMap::new();
+    let mut names: HashMap<u32, Rc<str>> = HashMap::new();
+    let mut found: HashMap<Names, (u64, Rc<str>, u32)> = HashMap::new();
+    for site in &profile.sites {
+        let place = profile.stack(site.node).find_map(|(_, node)| {
+            let frame = profile.frame(node);
+            let file = profile.function(frame).file;
+            let is_known = file != 0 && frame.line != 0;
+            let is_ours = is_known
+                && *ours
+                    .entry(file)
+                    .or_insert_with(|| is_ours(profile.text(file)));
+            is_ours.then_some((file, frame.line))
+        });
+        let Some((file, line)) = place else { continue };
+        let stack = profile.call_site(site.node).map(|function| {
+            let function = (function != NONE).then(|| profile.functions[function as usize])?;
+            let name = names
+                .entry(function.name)
+                .or_insert_with(|| without_addresses(profile.text(function.name)).into());
+            Some(Rc::clone(name))
+        });
+        let place = (site.bytes(), profile.text(file).into(), line);
+        let largest = found.entry(stack).or_insert_with(|| place.clone());
+        if place.0 > largest.0 {
+            *largest = place;
+        }
+    }
+    found
+        .into_iter()
+        .map(|(stack, (_, file, line))| (stack, (file, line)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::testing::small;
+
+    #[test]
+    fn the_innermost_frame_in_a_file_of_the_project_is_the_place() {
+        let mut profile = small();
+        let places = super::places(&profile, |file| file == "src/main.c");
+        let stack: Names = [
+            Some("node_new".into()),
+            Some("parse".into()),
+            Some("main".into()),
+            None,
+        ];
+        // Frames of the test profile have lines from 10 on, the outermost first.
+        assert_eq!(places.get(&stack), Some(&("src/main.c".into(), 12)));
+        assert_eq!(places.len(), 3);
+        assert!(super::places(&profile, |_| false).is_empty());
+        // A library in between.
+        let function = profile
+            .functions
+            .iter()
+            .position(|function| profile.text(function.name) == "node_new");
+        let function = function.expect("there");
+        profile.functions[function].file = 0;
+        let places = super::places(&profile, |file| file == "src/main.c");
+        assert_eq!(places.get(&stack), Some(&("src/main.c".into(), 11)));
+    }
+}
