@@ -33,7 +33,7 @@ describe("the table", () => {
         const opened = await browser.open(rawOf(SMALL));
         const { page } = opened;
         await page.keyboard.press("2");
-        await page.waitForSelector("#row-0");
+        await page.waitForSelector("#grid:focus #row-0");
         expect(await names(opened)).toEqual(["copy", "grow"]);
         expect(await column(opened, 1)).toEqual(["20.5 kB", "1.05 kB"]);
         // "2" put the focus on the table.
@@ -170,6 +170,7 @@ describe("the flame graph", () => {
         const opened = await browser.open(rawOf(SMALL), { hash: "#tab=flame" });
         const { page } = opened;
         await page.keyboard.press("3");
+        await page.waitForSelector("#flame:focus g.frame");
         for (const key of ["ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
         expect(await page.locator(".flame-line").innerText()).toBe("grow: 1,050 bytes, 4.9 %");
         const active = await page.locator("#flame").getAttribute("aria-activedescendant");

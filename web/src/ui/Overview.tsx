@@ -167,7 +167,7 @@ function Top({ state, metric, by, title, sign }: TopProps) {
         <section class="card">
             <h2>{title}</h2>
             {top.length === 0 && <p class="sub">Nothing.</p>}
-            <ol class="top-list">
+            <ol class={`top-list ${delta ? "changes" : ""}`}>
                 {top.map((group) => {
                     const value = branch.sum(metric)[group];
                     return (

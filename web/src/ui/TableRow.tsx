@@ -9,9 +9,8 @@ export function NumberCell({ column, branch, group }: { column: Column; branch: 
     if (group >= branch.size) return <div class="cell" role="gridcell" />;
     const { text, title, bar, tone } = column.cell(column.values(branch)[group], branch, group);
     return (
-        <div class={`cell number ${tone ? `tone-${tone}` : ""}`} role="gridcell" title={title}>
-            {bar !== undefined && <span class="bar" style={{ width: `${Math.min(100, bar * 100)}%` }} />}
-            <span>{text}</span>
+        <div class={`cell number ${tone ? `tone-${tone}` : ""} ${bar ? "bar" : ""}`} role="gridcell" title={title} style={bar ? { backgroundSize: `${Math.min(100, bar * 100)}% 18px` } : undefined}>
+            {text}
         </div>
     );
 }
