@@ -28,6 +28,7 @@
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `profiles.rs` | `.skipheap` profiles: the same reports as of recordings |
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
+//! | `fleet.rs` | `merge`: many runs as one profile |
 //! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -41,6 +42,7 @@ mod calls;
 mod control;
 mod csv;
 mod exports;
+mod fleet;
 mod formats;
 mod gate;
 mod hooks;

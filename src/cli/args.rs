@@ -3,6 +3,7 @@
 use crate::check::CheckOptions;
 use crate::differences::DiffOptions;
 use crate::following::Following;
+use crate::merging::MergeOptions;
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use crate::shape::Shape;
 use crate::top::TopOptions;
@@ -68,6 +69,13 @@ impl Cli {
                     "options of a run do not go with this command; those of reports do",
                 )
                 .exit(),
+            Some(Verb::Merge(_)) if !self.report.goes_with_merge() => Cli::command()
+                .error(
+                    ErrorKind::ArgumentConflict,
+                    "--merge, --timeline, --suppressions and --leak-exit-code are about single runs, and do not \
+                     go with `merge`",
+                )
+                .exit(),
             Some(verb) => verb,
             None if self.command.is_empty() => Cli::command()
                 .error(ErrorKind::MissingRequiredArgument, "which program?")
@@ -124,6 +132,17 @@ pub(crate) struct ReportOptions {
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) shape: Shape,
+}
+
+impl ReportOptions {
+    /// Are there none that are about single runs?
+    fn goes_with_merge(&self) -> bool {
+        let shape = &self.shape;
+        self.merge.is_none()
+            && shape.timeline.is_none()
+            && shape.suppressions.is_none()
+            && shape.leak_exit_code.is_none()
+    }
 }
 
 /// The values of `--merge`.
@@ -286,6 +305,11 @@ pub(crate) enum Verb {
                           skip-heapprof check [OPTIONS] --baseline FILE REPORT..."
     )]
     Check(Box<CheckOptions>),
+    /// Add the profiles of many runs up to one.
+    ///
+    /// Sites with the same stack by names, size, allocation function and thread are summed over all runs of a
+    /// program. Without --output and --format the result is a fresh profile (*.skipheap).
+    Merge(MergeOptions),
     /// Watch a running process: which sites allocate, now and so far.
     Top(TopOptions),
     /// Write what a running process has recorded so far to a file, and print its path.

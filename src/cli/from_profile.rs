@@ -4,7 +4,7 @@ use crate::harvest::{Harvest, HarvestError, Process};
 use crate::live::LiveHeap;
 use crate::load::{Cuts, LoadError};
 use crate::profile::build::CUTS;
-use crate::profile::rows::rows;
+use crate::profile::rows::{rows, rows_of};
 use crate::profile::{Profile, file};
 use crate::record::layout::TimelinePoint;
 use crate::record::loss::LOSSES;
@@ -25,11 +25,16 @@ pub(crate) fn read(path: &Path, kind: Kind, harvest: &mut Harvest) -> Result<Rea
     if kind.needs_live() && !profile.has_live() {
         return Err(HarvestError::NotFollowed(path.to_owned()));
     }
+    Ok(take(profile, kind, harvest))
+}
+
+/// As [`read`], of a profile that is at hand.
+pub(crate) fn take(profile: Profile, kind: Kind, harvest: &mut Harvest) -> Read {
     let read = names(profile, kind);
     if let Some(profile) = &read.profile {
         count(profile, harvest);
     }
-    Ok(read)
+    read
 }
 
 /// What is written of a profile.
@@ -103,6 +108,7 @@ fn count(profile: &Profile, harvest: &mut Harvest) {
         harvest.processes.push(Process {
             program: profile.text(process.program).to_owned(),
             pid: process.pid,
+            runs: process.merged.as_ref().map(|merged| merged.runs),
             totals: totals_of(profile, index),
             csv: None,
             live: live(&estimated, index),
@@ -116,13 +122,7 @@ fn totals_of(profile: &Profile, process: u32) -> Totals {
         return totals(&rows(profile, false));
     }
     let own = profile.sites.iter().filter(|site| site.process == process);
-    totals(&rows(
-        &Profile {
-            sites: own.cloned().collect(),
-            ..profile.clone()
-        },
-        false,
-    ))
+    totals(&rows_of(profile, own, false))
 }
 
 /// The live heap of one process.

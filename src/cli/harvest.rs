@@ -8,7 +8,7 @@ use crate::load::{self, Cuts, Head, LoadError};
 use crate::notes::Notes;
 use crate::output::{Output, naming};
 use crate::profile::intern::Tables;
-use crate::profile::{self, build, file};
+use crate::profile::{self, Profile, build, file};
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording};
@@ -35,6 +35,8 @@ pub(crate) struct Process {
     pub(crate) program: String,
     /// Its process id.
     pub(crate) pid: u32,
+    /// Of a merged profile: the runs that were added up.
+    pub(crate) runs: Option<u64>,
     /// Sums over its rows.
     pub(crate) totals: Totals,
     /// Its own CSV, if it has one.
@@ -188,23 +190,33 @@ pub(crate) fn harvest(
             Err(error) => harvest.bear(error, wish)?,
         }
     }
-    let All {
-        sum,
-        programs,
-        output,
-        ..
-    } = all;
-    let written = programs.write(wish.kind, output);
-    harvest.programs = written.map_err(HarvestError::Write)?;
+    all.finish(&mut harvest)?;
     harvest.heads = heads;
-    let all = sum.sum();
-    if merge == Some(Merge::All) && !harvest.processes.is_empty() {
-        harvest.merged_csv = output
-            .write_main(|out| all.write(wish.kind, out))
-            .map_err(HarvestError::Write)?;
-    }
     harvest.timeline = reader.timeline.map(|(path, _)| path);
-    harvest.sum_up(all.rows, wish);
+    Ok(harvest)
+}
+
+/// As [`harvest`], of a profile that is at hand: one file for everything in it.
+///
+/// # Errors
+/// When the file cannot be written, or the profile does not have what it is about.
+pub(crate) fn harvest_profile(
+    profile: Profile,
+    output: &mut Output,
+    wish: &Wish,
+) -> Result<Harvest, HarvestError> {
+    let mut harvest = Harvest::default();
+    let read = from_profile::take(profile, wish.kind, &mut harvest);
+    let mut all = All {
+        sum: Sheet::default(),
+        programs: Programs::new(false),
+        merge: Some(Merge::All),
+        is_one: true,
+        output,
+        wish,
+    };
+    all.add(read, harvest.processes.len(), &mut harvest)?;
+    all.finish(&mut harvest)?;
     Ok(harvest)
 }
 
@@ -239,6 +251,22 @@ impl All<'_> {
         } else if self.merge == Some(Merge::All) || self.wish.largest > 0 {
             self.sum.add(&read);
         }
+        Ok(())
+    }
+}
+
+impl All<'_> {
+    /// Writes what is not written yet and sums up.
+    fn finish(self, harvest: &mut Harvest) -> Result<(), HarvestError> {
+        let (kind, output) = (self.wish.kind, self.output);
+        let written = self.programs.write(kind, output);
+        harvest.programs = written.map_err(HarvestError::Write)?;
+        let all = self.sum.sum();
+        if self.merge == Some(Merge::All) && !harvest.processes.is_empty() {
+            let written = output.write_main(|out| all.write(kind, out));
+            harvest.merged_csv = written.map_err(HarvestError::Write)?;
+        }
+        harvest.sum_up(all.rows, self.wish);
         Ok(())
     }
 }
@@ -295,6 +323,7 @@ impl<'w> Reader<'w> {
         harvest.processes.push(Process {
             program: String::from_utf8_lossy(program).into_owned(),
             pid: head.pid,
+            runs: None,
             totals: totals(&plain(&read.rows, self.wish.kind)),
             csv: None,
             live,

@@ -36,6 +36,8 @@ pub(crate) enum Why {
     Profile(FileError),
     /// A folder in which there are none.
     NoRecordings,
+    /// A folder below which there are no profiles.
+    NoProfiles,
 }
 
 impl fmt::Display for LoadError {
@@ -45,6 +47,11 @@ impl fmt::Display for LoadError {
             Why::Io(error) => error.fmt(f),
             Why::Format(error) => error.fmt(f),
             Why::Profile(error) => error.fmt(f),
+            Why::NoProfiles => write!(
+                f,
+                "a folder without profiles (*.{}); recordings are named one by one",
+                crate::profile::file::EXTENSION
+            ),
             Why::NoRecordings => write!(f, "a folder without recordings (*.{EXTENSION})"),
         }
     }

@@ -37,11 +37,13 @@ mod error;
 mod following;
 mod from_profile;
 mod harvest;
+mod inputs;
 mod install;
 #[cfg(test)]
 mod large_report;
 mod live;
 mod load;
+mod merging;
 mod notes;
 mod output;
 mod programs;
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Report { recordings } => reporting::report(&recordings, &wanted),
         Verb::Check(options) => check::check(*options, &wanted),
         Verb::Diff(options) => differences::differences(&options, &wanted),
+        Verb::Merge(options) => merging::merge(&options, &wanted),
         Verb::Top(options) => top::top(&options),
         Verb::Snapshot { pid } => control::snapshot(pid, &wanted),
         Verb::Start { pid } => control::set_stopped(pid, false, &wanted),

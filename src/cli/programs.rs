@@ -64,7 +64,7 @@ impl Programs {
             self.programs.push((program, Sheet::default()));
         }
         let (program, sum) = &mut self.programs[index];
-        program.processes += 1;
+        program.processes += process.runs.unwrap_or(1);
         program.calls = program.calls.saturating_add(process.totals.calls);
         program.bytes = program.bytes.saturating_add(process.totals.bytes);
         if let Some(read) = read.filter(|_| self.merge) {

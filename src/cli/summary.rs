@@ -53,9 +53,13 @@ pub(crate) fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
 
 fn headline(text: &mut String, harvest: &Harvest) {
     let who = match &harvest.processes[..] {
-        [one] => printable(&one.program),
+        [one] => match one.runs {
+            Some(runs) => format!("{}, {} runs", printable(&one.program), grouped(runs)),
+            None => printable(&one.program),
+        },
         many => {
-            let processes = counted(many.len() as u64, "process", "processes");
+            let runs = many.iter().map(|process| process.runs.unwrap_or(1)).sum();
+            let processes = counted(runs, "process", "processes");
             match &harvest.programs[..] {
                 [one] => format!("{}, {processes}", printable(&one.name)),
                 programs => format!("{processes} of {} programs", grouped(programs.len() as u64)),
@@ -130,7 +134,10 @@ fn processes(text: &mut String, harvest: &Harvest) {
             grouped(process.totals.bytes),
             grouped(process.totals.calls),
             grouped(process.totals.sites as u64),
-            process.pid.to_string(),
+            match process.runs {
+                Some(runs) => format!("{} runs", grouped(runs)),
+                None => process.pid.to_string(),
+            },
             printable(&process.program),
         ]);
     }

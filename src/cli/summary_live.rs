@@ -31,6 +31,7 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
     let several = harvest.processes.len() > 1;
     for (process, heap) in &heaps {
         let whose = match several {
+            true if process.runs.is_some() => format!("{}: ", printable(&process.program)),
             true => format!("{} {}: ", printable(&process.program), process.pid),
             false => String::new(),
         };
@@ -39,6 +40,11 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
             0 if !several => rows.peak_bytes,
             known => known,
         };
+        if process.runs.is_some() {
+            let what = "highest peak of live bytes of any run";
+            line(text, format_args!("{whose}{what}: {}", bytes(peak)));
+            continue;
+        }
         line(
             text,
             format_args!(

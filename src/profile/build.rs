@@ -106,6 +106,7 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
             .notes()
             .map(|note| tables.string(&printable(note)))
             .collect(),
+        merged: None,
     }
 }
 

@@ -27,8 +27,14 @@ impl Profile {
                     let names = [process.program, process.exe, process.host, process.os];
                     let lists = process.losses.iter().chain(&process.cuts);
                     let phases = process.live.iter().flat_map(|live| &live.phases);
+                    let merged = process.merged.iter();
                     names
                         .into_iter()
+                        .chain(
+                            merged
+                                .flat_map(|m| m.hosts.iter().chain(&m.builds))
+                                .copied(),
+                        )
                         .chain([process.arch])
                         .chain(process.command.iter().copied())
                         .chain(process.notes.iter().copied())

@@ -21,7 +21,7 @@ pub(crate) const EXTENSION: &str = "skipheap";
 /// First bytes of a profile.
 pub(crate) const MAGIC: [u8; 8] = *b"SKIPPROF";
 /// Raised whenever a profile changes in any way.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Most bytes that are unpacked: a small file can claim to hold more than any memory.
 const MOST_BYTES: u64 = 4 << 30;
 /// Of zstd: higher ones take longer and save little.

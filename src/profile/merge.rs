@@ -73,10 +73,11 @@ impl Tables {
 }
 
 /// The same process with its texts in another table.
-fn with_texts(process: &Process, text: impl Fn(Str) -> Str) -> Process {
+pub(super) fn with_texts(process: &Process, mut text: impl FnMut(Str) -> Str) -> Process {
     let mut process = process.clone();
     let counted = process.losses.iter_mut().chain(&mut process.cuts);
     let phases = process.live.iter_mut().flat_map(|live| &mut live.phases);
+    let merged = process.merged.iter_mut();
     for index in [
         &mut process.program,
         &mut process.exe,
@@ -87,6 +88,7 @@ fn with_texts(process: &Process, text: impl Fn(Str) -> Str) -> Process {
     .into_iter()
     .chain(&mut process.command)
     .chain(&mut process.notes)
+    .chain(merged.flat_map(|merged| merged.hosts.iter_mut().chain(&mut merged.builds)))
     .chain(counted.map(|counted| &mut counted.0))
     .chain(phases.map(|phase| &mut phase.label))
     {

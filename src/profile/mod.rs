@@ -17,6 +17,7 @@ pub(crate) mod file;
 pub(crate) mod intern;
 pub(crate) mod merge;
 pub(crate) mod rows;
+pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -99,6 +100,19 @@ pub(crate) struct Process {
     pub(crate) cuts: Vec<(Str, u64)>,
     /// What the library had to say.
     pub(crate) notes: Vec<Str>,
+    /// Where this is a sum over the runs of a program: what they were. See [`sum`].
+    pub(crate) merged: Option<Merged>,
+}
+
+/// The runs that a process of a merged profile stands for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Merged {
+    /// How many.
+    pub(crate) runs: u64,
+    /// The machines, in the order of the alphabet.
+    pub(crate) hosts: Vec<Str>,
+    /// Build ids of the executables in hexadecimal digits, in the order of the alphabet.
+    pub(crate) builds: Vec<Str>,
 }
 
 /// The live heap of a process as a whole.
@@ -266,6 +280,13 @@ impl Profile {
             site.figures.scale(rate, site.size);
         }
         Cow::Owned(scaled)
+    }
+
+    /// The build id of a process's executable; empty where it has none, or is not known.
+    pub(crate) fn build_id(&self, process: &Process) -> &[u8] {
+        let own = |module: &&Module| module.path == process.exe;
+        let module = self.modules.iter().find(own);
+        module.map_or(&[], |module| &module.build_id)
     }
 
     /// A text.

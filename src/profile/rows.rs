@@ -13,9 +13,18 @@ type Key = ([u32; 4], u64, [u32; 5]);
 /// The rows, by four names and size; with origins also by file, line, module, allocator and thread. In the
 /// order of every report.
 pub(crate) fn rows(profile: &Profile, with_origins: bool) -> Vec<Row> {
+    rows_of(profile, profile.sites.iter(), with_origins)
+}
+
+/// As [`rows`], of some of its sites.
+pub(crate) fn rows_of<'p>(
+    profile: &'p Profile,
+    sites: impl Iterator<Item = &'p Site>,
+    with_origins: bool,
+) -> Vec<Row> {
     // By rate of sampling as well: estimates are made of sums.
     let mut samples: HashMap<(Key, u64), Figures> = HashMap::new();
-    for site in &profile.sites {
+    for site in sites {
         let names = profile.call_site(site.node).map(|function| match function {
             NONE => 0,
             function => profile.functions[function as usize].name,
