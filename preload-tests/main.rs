@@ -18,6 +18,7 @@
 //! | `modules.rs` | dlopen and dlclose |
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
+//! | `ci.rs` | `check` in the GitHub Action, the GitLab template and the examples |
 //! | `gate.rs` | `diff` and `check` on real programs |
 //! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
@@ -39,6 +40,7 @@
 
 mod builds;
 mod calls;
+mod ci;
 mod control;
 mod csv;
 mod exports;

@@ -18,7 +18,9 @@ fn items(n: u64) -> u64 {
 
 #[inline(never)]
 fn texts(n: usize) -> usize {
-    (0..n).map(|i| black_box(vec![b'x'; 20 + i % 3]).len()).sum()
+    (0..n)
+        .map(|i| black_box(vec![b'x'; 20 + i % 3]).len())
+        .sum()
 }
 
 fn main() {

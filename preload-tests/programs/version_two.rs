@@ -4,12 +4,16 @@ use std::hint::black_box;
 
 #[inline(never)]
 fn texts(n: usize) -> usize {
-    (0..n).map(|i| black_box(vec![b'x'; 20 + i % 3]).len()).sum()
+    (0..n)
+        .map(|i| black_box(vec![b'x'; 20 + i % 3]).len())
+        .sum()
 }
 
 #[inline(never)]
 fn planted(n: usize) -> usize {
-    (0..n).map(|i| black_box(vec![i as u8; 100_000]).len()).sum()
+    (0..n)
+        .map(|i| black_box(vec![i as u8; 100_000]).len())
+        .sum()
 }
 
 struct Item {

@@ -2,7 +2,7 @@
 
 use crate::args::{ReportOptions, RunOptions};
 use crate::check_files::{Files, shell_word};
-use crate::check_runs::{self, Measured};
+use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
 use crate::gate::budget::Budget;
@@ -250,20 +250,6 @@ fn named_for(path: &Path, command: &[OsString], reports: &[PathBuf]) -> PathBuf 
     let stem = reports.first().and_then(|path| path.file_stem());
     let name = program.or(stem).unwrap_or_default().to_string_lossy();
     text.replace("{program}", without_hash(&name)).into()
-}
-
-/// The name of a test binary as its author knows it: without the hash that cargo puts behind it.
-fn without_hash(name: &str) -> &str {
-    match name.rsplit_once('-') {
-        Some((name, hash))
-            if hash.len() == 16
-                && hash.bytes().all(|c| c.is_ascii_hexdigit())
-                && !name.is_empty() =>
-        {
-            name
-        }
-        _ => name,
-    }
 }
 
 /// The command line of this check with `--update`.

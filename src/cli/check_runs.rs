@@ -56,7 +56,7 @@ pub(crate) fn of_program(
 ) -> Measured {
     let mut measured = Measured::default();
     let name = command.first().map(Path::new).and_then(Path::file_name);
-    measured.program = name.unwrap_or_default().to_string_lossy().into_owned();
+    measured.program = without_hash(&name.unwrap_or_default().to_string_lossy()).to_owned();
     for run in 1..=repeat {
         let of = match repeat {
             1 => String::new(),
@@ -71,6 +71,20 @@ pub(crate) fn of_program(
         }
     }
     measured
+}
+
+/// The name of a test binary as its author knows it: without the hash that cargo puts behind it.
+pub(crate) fn without_hash(name: &str) -> &str {
+    match name.rsplit_once('-') {
+        Some((name, hash))
+            if hash.len() == 16
+                && hash.bytes().all(|c| c.is_ascii_hexdigit())
+                && !name.is_empty() =>
+        {
+            name
+        }
+        _ => name,
+    }
 }
 
 impl Measured {

@@ -1,0 +1,1 @@
+char *next_word(const char **text);
