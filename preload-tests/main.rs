@@ -27,9 +27,9 @@
 //! | `torture/` | the matrix of RELIABILITY.md: each case is run plain and under the library |
 //! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
-//! | `profiles.rs` | `.skipheap` profiles: the same reports as of recordings |
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
 //! | `fleet.rs` | `merge`: many runs as one profile |
+//! | `profiles.rs`, `profile_summaries.rs` | `.skipheap` profiles: the same reports as of recordings |
 //! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
 //! | `instructions.rs` | the budget of instructions for one allocation |
 //!
@@ -57,6 +57,7 @@ mod limits;
 mod live_oracle;
 mod modules;
 mod oracle;
+mod profile_summaries;
 mod profiles;
 #[path = "../src/record/mod.rs"]
 #[allow(dead_code)] // Tests read only part of what the tool reads.

@@ -1,18 +1,21 @@
 //! Reads a profile in place of a recording: what the summary and the reports say of it.
 
 use crate::harvest::{Harvest, HarvestError, Process};
-use crate::live::LiveHeap;
+use crate::live::{LISTED, LiveHeap};
 use crate::load::{Cuts, LoadError};
 use crate::profile::build::CUTS;
-use crate::profile::rows::{rows, rows_of};
-use crate::profile::{Profile, file};
+use crate::profile::leaks::leaks;
+use crate::profile::rows::{rows, totals_of_processes};
+use crate::profile::{self, LiveProcess, Profile, Site, Str, file};
 use crate::record::layout::TimelinePoint;
 use crate::record::loss::LOSSES;
 use crate::report::collapsed::{Stacks, Style};
-use crate::report::figures::{Figures, Lifetimes};
-use crate::report::rows::{Totals, totals};
+use crate::report::figures::{Rate, sum_of_lifetimes};
+use crate::report::suppressions::Suppression;
+use crate::report::timeline::{self, Course, Labelled};
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
+use std::io::{self, Write};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -20,25 +23,49 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// When it cannot be read, or does not have what the report is about.
-pub(crate) fn read(path: &Path, kind: Kind, harvest: &mut Harvest) -> Result<Read, HarvestError> {
+pub(crate) fn read(
+    path: &Path,
+    kind: Kind,
+    suppressions: &[Suppression],
+    harvest: &mut Harvest,
+) -> Result<Read, HarvestError> {
     let profile = file::read(path).map_err(LoadError::at(path))?;
     if kind.needs_live() && !profile.has_live() {
         return Err(HarvestError::NotFollowed(path.to_owned()));
     }
-    Ok(take(profile, kind, harvest))
+    Ok(take(profile, kind, suppressions, harvest))
 }
 
 /// As [`read`], of a profile that is at hand.
-pub(crate) fn take(profile: Profile, kind: Kind, harvest: &mut Harvest) -> Read {
-    let read = names(profile, kind);
-    if let Some(profile) = &read.profile {
-        count(profile, harvest);
+pub(crate) fn take(
+    profile: Profile,
+    kind: Kind,
+    suppressions: &[Suppression],
+    harvest: &mut Harvest,
+) -> Read {
+    count(&profile, suppressions, harvest);
+    read_of(profile, kind)
+}
+
+/// What reports of each of its programs are made of, by the program's name, in the order in which they
+/// began.
+pub(crate) fn by_program(profile: &Profile, kind: Kind) -> Vec<(String, Read)> {
+    let mut programs: Vec<Str> = Vec::new();
+    for process in &profile.processes {
+        if !programs.contains(&process.program) {
+            programs.push(process.program);
+        }
     }
-    read
+    let read = |program: Str| {
+        let is_of = |process: u32| profile.processes[process as usize].program == program;
+        let name = profile.text(program).to_owned();
+        (name, read_of(profile.only(is_of), kind))
+    };
+    programs.into_iter().map(read).collect()
 }
 
 /// What is written of a profile.
-fn names(profile: Profile, kind: Kind) -> Read {
+fn read_of(profile: Profile, kind: Kind) -> Read {
     let stacks = match kind {
         Kind::Collapsed(style) => Some(stacks(&profile.estimated(), style)),
         Kind::Csv(_) | Kind::Export(..) => None,
@@ -48,6 +75,44 @@ fn names(profile: Profile, kind: Kind) -> Read {
         stacks,
         profile: Some(profile),
     }
+}
+
+/// Writes the course of the heap of each process.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write_timelines(profile: &Profile, mut out: impl Write) -> io::Result<()> {
+    for process in &profile.processes {
+        let Some(live) = &process.live else { continue };
+        let labels = live.phases.iter().map(|phase| Labelled {
+            ns: process.start_ns.saturating_add(phase.ns),
+            allocations: phase.allocations,
+            live_bytes: phase.live_bytes,
+            label: profile.text(phase.label).to_owned(),
+        });
+        let course = Course {
+            pid: process.pid,
+            start_ns: process.start_ns,
+            points: points(process, live),
+            labels,
+        };
+        timeline::write_course(course, &mut out)?;
+    }
+    Ok(())
+}
+
+/// The points of a timeline, with times since 1970.
+fn points<'p>(
+    process: &'p profile::Process,
+    live: &'p LiveProcess,
+) -> impl Iterator<Item = TimelinePoint> + 'p {
+    live.timeline.iter().map(|point| TimelinePoint {
+        ns: process.start_ns.saturating_add(point.ns),
+        allocations: point.allocations,
+        live_bytes: point.live_bytes,
+        live_blocks: point.live_blocks,
+        rss: point.rss,
+    })
 }
 
 /// Its stacks of names.
@@ -78,10 +143,15 @@ fn stacks(profile: &Profile, style: Style) -> Stacks {
 }
 
 /// Adds what a profile says of its processes.
-fn count(profile: &Profile, harvest: &mut Harvest) {
-    let estimated = profile.estimated();
+fn count(profile: &Profile, suppressions: &[Suppression], harvest: &mut Harvest) {
+    let mut sites: Vec<Vec<&Site>> = vec![Vec::new(); profile.processes.len()];
+    for site in &profile.sites {
+        sites[site.process as usize].push(site);
+    }
+    let totals = totals_of_processes(profile);
     let index_of = |text: &str| LOSSES.iter().position(|loss| loss.text == text);
-    for (index, process) in (0..).zip(&profile.processes) {
+    let processes = profile.processes.iter().zip(&sites).zip(totals);
+    for (index, ((process, sites), totals)) in (0..).zip(processes) {
         for &(text, count) in &process.losses {
             if let Some(index) = index_of(profile.text(text)) {
                 harvest.losses[index] = harvest.losses[index].saturating_add(count);
@@ -109,47 +179,37 @@ fn count(profile: &Profile, harvest: &mut Harvest) {
             program: profile.text(process.program).to_owned(),
             pid: process.pid,
             runs: process.merged.as_ref().map(|merged| merged.runs),
-            totals: totals_of(profile, index),
+            totals,
             csv: None,
-            live: live(&estimated, index),
+            live: live(profile, index, sites, suppressions),
         });
     }
 }
 
-/// Sums over the rows of one process.
-fn totals_of(profile: &Profile, process: u32) -> Totals {
-    if profile.processes.len() == 1 {
-        return totals(&rows(profile, false));
-    }
-    let own = profile.sites.iter().filter(|site| site.process == process);
-    totals(&rows_of(profile, own, false))
-}
-
-/// The live heap of one process.
-fn live(profile: &Profile, index: u32) -> Option<LiveHeap> {
+/// The live heap of one process, of which these are the sites.
+fn live(
+    profile: &Profile,
+    index: u32,
+    sites: &[&Site],
+    suppressions: &[Suppression],
+) -> Option<LiveHeap> {
     let process = &profile.processes[index as usize];
     let live = process.live.as_ref()?;
-    let own = profile.sites.iter().filter(|site| site.process == index);
-    let mut lifetimes = Lifetimes::default();
-    for Figures { live, .. } in own.map(|site| &site.figures) {
-        if let Some(ages) = live.as_ref().and_then(|live| live.lifetimes.as_ref()) {
-            lifetimes.add(ages);
-        }
-    }
-    let point = |point: &crate::profile::Point| TimelinePoint {
-        ns: process.start_ns.saturating_add(point.ns),
-        allocations: point.allocations,
-        live_bytes: point.live_bytes,
-        live_blocks: point.live_blocks,
-        rss: point.rss,
+    let rate = match profile.scaled {
+        true => Rate::new(0),
+        false => Rate::new(process.sample_bytes),
     };
+    let lifetimes = sites.iter().filter_map(|site| {
+        let lifetimes = site.figures.live.as_ref()?.lifetimes.as_deref()?;
+        Some((site.size, lifetimes))
+    });
     Some(LiveHeap {
         peak_bytes: live.peak_bytes,
         peak_at: live.peak_ns.saturating_sub(process.start_ns) as f64 / 1e9,
-        timeline: live.timeline.iter().map(point).collect(),
+        timeline: points(process, live).collect(),
         start_ns: process.start_ns,
-        lifetimes,
-        left: crate::report::leaks::Leaks::default(),
+        lifetimes: sum_of_lifetimes(lifetimes, rate),
+        left: leaks(profile, index, sites, suppressions, LISTED).unwrap_or_default(),
         unknown_frees: live.unknown_frees,
     })
 }

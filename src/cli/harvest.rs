@@ -25,7 +25,7 @@ use crate::symbolize::places::Places;
 use crate::term;
 use std::borrow::Cow;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 /// What was recorded in one process.
@@ -166,7 +166,7 @@ pub(crate) fn harvest(
     let is_one = heads.len() + profiles.len() == 1;
     let mut all = All {
         sum: Sheet::default(),
-        programs: Programs::new(merge == Some(Merge::Program)),
+        programs: Programs::default(),
         merge,
         is_one,
         output,
@@ -182,7 +182,7 @@ pub(crate) fn harvest(
     }
     for path in profiles {
         let before = harvest.processes.len();
-        match from_profile::read(path, wish.kind, &mut harvest) {
+        match reader.read_profile(path, &mut harvest) {
             Ok(read) => {
                 let processes = harvest.processes.len() - before;
                 all.add(read, processes, &mut harvest)?;
@@ -206,10 +206,10 @@ pub(crate) fn harvest_profile(
     wish: &Wish,
 ) -> Result<Harvest, HarvestError> {
     let mut harvest = Harvest::default();
-    let read = from_profile::take(profile, wish.kind, &mut harvest);
+    let read = from_profile::take(profile, wish.kind, &wish.suppressions, &mut harvest);
     let mut all = All {
         sum: Sheet::default(),
-        programs: Programs::new(false),
+        programs: Programs::default(),
         merge: Some(Merge::All),
         is_one: true,
         output,
@@ -244,8 +244,21 @@ impl All<'_> {
             written.map_err(HarvestError::Write)?;
         }
         let own = harvest.processes.len().saturating_sub(processes)..;
-        self.programs
-            .add(harvest.processes.get(own).unwrap_or(&[]), &read);
+        let own = harvest.processes.get(own).unwrap_or(&[]);
+        for process in own {
+            self.programs.count(process);
+        }
+        if self.merge == Some(Merge::Program) {
+            match (own, &read.profile) {
+                ([one], _) => self.programs.add(&one.program, &read),
+                (_, Some(profile)) => {
+                    for (program, part) in from_profile::by_program(profile, self.wish.kind) {
+                        self.programs.add(&program, &part);
+                    }
+                }
+                _ => {}
+            }
+        }
         if self.is_one {
             self.sum.set(read);
         } else if self.merge == Some(Merge::All) || self.wish.largest > 0 {
@@ -259,7 +272,10 @@ impl All<'_> {
     /// Writes what is not written yet and sums up.
     fn finish(self, harvest: &mut Harvest) -> Result<(), HarvestError> {
         let (kind, output) = (self.wish.kind, self.output);
-        let written = self.programs.write(kind, output);
+        let written = match self.merge {
+            Some(Merge::Program) => self.programs.write(kind, output),
+            _ => Ok(self.programs.sums()),
+        };
         harvest.programs = written.map_err(HarvestError::Write)?;
         let all = self.sum.sum();
         if self.merge == Some(Merge::All) && !harvest.processes.is_empty() {
@@ -329,6 +345,16 @@ impl<'w> Reader<'w> {
             live,
         });
         Ok(Some(read))
+    }
+
+    /// Adds the processes of a profile to the harvest.
+    fn read_profile(&mut self, path: &Path, harvest: &mut Harvest) -> Result<Read, HarvestError> {
+        let read = from_profile::read(path, self.wish.kind, &self.wish.suppressions, harvest)?;
+        if let (Some((path, file)), Some(profile)) = (&mut self.timeline, &read.profile) {
+            let written = from_profile::write_timelines(profile, file);
+            written.map_err(naming(path)).map_err(HarvestError::Write)?;
+        }
+        Ok(read)
     }
 
     fn names(&mut self, recording: &Recording<'_>) -> Result<Read, FormatError> {
@@ -452,7 +478,6 @@ mod tests {
     use super::*;
     use crate::testing::recording;
     use std::fs;
-    use std::path::Path;
     use tempfile::TempDir;
 
     const HEADER: &str = "pc0,pc1,pc2,pc3,bytes allocated,call count,total bytes\n";

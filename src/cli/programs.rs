@@ -25,74 +25,70 @@ pub(crate) struct Program {
 }
 
 /// The programs of a tree, by and by.
+#[derive(Default)]
 pub(crate) struct Programs {
     /// In the order in which they began.
     programs: Vec<(Program, Sheet)>,
     by_name: HashMap<String, usize>,
-    /// Is each to have a CSV?
-    merge: bool,
 }
 
 impl Programs {
-    /// None yet; with `merge` each will have a CSV.
-    pub(crate) fn new(merge: bool) -> Self {
-        Self {
-            programs: Vec::new(),
-            by_name: HashMap::new(),
-            merge,
-        }
-    }
-
-    /// Adds processes and what was read of them together: it goes to the program of the first.
-    pub(crate) fn add(&mut self, processes: &[Process], read: &Read) {
-        for (i, process) in processes.iter().enumerate() {
-            self.add_one(process, (i == 0).then_some(read));
-        }
-    }
-
-    fn add_one(&mut self, process: &Process, read: Option<&Read>) {
-        let next = self.programs.len();
-        let index = *self.by_name.entry(process.program.clone()).or_insert(next);
-        if index == next {
-            let program = Program {
-                name: process.program.clone(),
-                processes: 0,
-                calls: 0,
-                bytes: 0,
-                csv: None,
-            };
-            self.programs.push((program, Sheet::default()));
-        }
-        let (program, sum) = &mut self.programs[index];
+    /// Counts a process.
+    pub(crate) fn count(&mut self, process: &Process) {
+        let (program, _) = self.entry(&process.program);
         program.processes += process.runs.unwrap_or(1);
         program.calls = program.calls.saturating_add(process.totals.calls);
         program.bytes = program.bytes.saturating_add(process.totals.bytes);
-        if let Some(read) = read.filter(|_| self.merge) {
-            sum.add(read);
-        }
     }
 
-    /// Writes the CSV files, if they are wanted: the main one for the program that began first.
-    /// Returns the programs, those with the most bytes first.
+    /// Adds what was read of processes of a program to its report.
+    pub(crate) fn add(&mut self, program: &str, read: &Read) {
+        self.entry(program).1.add(read);
+    }
+
+    fn entry(&mut self, name: &str) -> &mut (Program, Sheet) {
+        let next = self.programs.len();
+        let index = match self.by_name.get(name) {
+            Some(&known) => known,
+            None => {
+                self.by_name.insert(name.to_owned(), next);
+                let program = Program {
+                    name: name.to_owned(),
+                    processes: 0,
+                    calls: 0,
+                    bytes: 0,
+                    csv: None,
+                };
+                self.programs.push((program, Sheet::default()));
+                next
+            }
+        };
+        &mut self.programs[index]
+    }
+
+    /// The programs, those with the most bytes first.
+    pub(crate) fn sums(self) -> Vec<Program> {
+        let programs = self.programs.into_iter();
+        let mut programs: Vec<Program> = programs.map(|(program, _)| program).collect();
+        programs.sort_by_key(|program| Reverse(program.bytes));
+        programs
+    }
+
+    /// Writes the reports: the main file for the program that began first. Returns the programs, as
+    /// [`Self::sums`].
     ///
     /// # Errors
     /// Those of the files.
-    pub(crate) fn write(self, kind: Kind, output: &mut Output) -> io::Result<Vec<Program>> {
-        let mut programs = Vec::new();
-        for (mut program, sum) in self.programs {
-            if self.merge {
-                let sum = sum.sum();
-                let name = program.name.as_bytes();
-                program.csv = if programs.is_empty() {
-                    output.write_main(|out| sum.write(kind, out))?
-                } else {
-                    Some(output.write_further(name, None, |out| sum.write(kind, out))?)
-                };
-            }
-            programs.push(program);
+    pub(crate) fn write(mut self, kind: Kind, output: &mut Output) -> io::Result<Vec<Program>> {
+        for (index, (program, sum)) in self.programs.iter_mut().enumerate() {
+            let sum = std::mem::take(sum).sum();
+            let name = program.name.as_bytes();
+            program.csv = match index {
+                0 => output.write_main(|out| sum.write(kind, out))?,
+                _ => Some(output.write_further(name, None, |out| sum.write(kind, out))?),
+            };
         }
-        programs.sort_by_key(|program| Reverse(program.bytes));
-        Ok(programs)
+        Ok(self.sums())
     }
 }
 
@@ -127,14 +123,15 @@ mod tests {
             stacks: None,
             profile: None,
         };
-        programs.add(&[process], &read);
+        programs.count(&process);
+        programs.add(program, &read);
     }
 
     #[test]
     fn each_program_has_one_file_with_the_sums_of_its_processes() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut output = Output::new(Some(&folder.path().join("out.csv")));
-        let mut programs = Programs::new(true);
+        let mut programs = Programs::default();
         for (name, rows) in [
             ("as", vec![row(8, 1)]),
             ("cc1", vec![row(16, 2), row(8, 1)]),
@@ -174,10 +171,9 @@ mod tests {
 
     #[test]
     fn sums_alone_write_nothing() {
-        let mut programs = Programs::new(false);
+        let mut programs = Programs::default();
         add(&mut programs, "jq", vec![row(8, 3)]);
-        let mut output = Output::new(Some("/no/such/folder/out.csv".as_ref()));
-        let programs = programs.write(CSV, &mut output).expect("nothing to write");
+        let programs = programs.sums();
         assert!(programs[0].csv.is_none());
         assert_eq!((programs[0].calls, programs[0].bytes), (3, 24));
     }

@@ -181,12 +181,11 @@ impl<'r> Adding<'_, 'r, '_> {
     }
 
     fn sites(&mut self, recording: &'r Recording<'_>) -> Result<(), FormatError> {
-        let unreachable: FastMap<u64, u64> = recording
-            .leaks()
-            .into_iter()
-            .flatten()
-            .map(|leak| (leak.site, leak.blocks))
-            .collect();
+        let mut unreachable: FastMap<u64, u64> = FastMap::default();
+        for leak in recording.leaks().into_iter().flatten() {
+            let blocks = unreachable.entry(leak.site).or_default();
+            *blocks = blocks.saturating_add(leak.blocks);
+        }
         let threads: FastMap<u32, u32> = recording
             .threads()
             .map(|thread| {

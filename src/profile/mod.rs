@@ -15,8 +15,10 @@ pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod file;
 pub(crate) mod intern;
+pub(crate) mod leaks;
 pub(crate) mod merge;
 pub(crate) mod rows;
+pub(crate) mod split;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -278,6 +280,7 @@ impl Profile {
         for site in &mut scaled.sites {
             let rate = Rate::new(self.processes[site.process as usize].sample_bytes);
             site.figures.scale(rate, site.size);
+            site.unreachable = rate.whole(site.unreachable, site.size);
         }
         Cow::Owned(scaled)
     }

@@ -7,6 +7,8 @@
 use crate::record::layout::{AGES, TIMES};
 use crate::record::reader::{Live, Recording, Site};
 use crate::record::sampled::probability;
+use crate::symbolize::hash::FastMap;
+use std::borrow::Borrow;
 
 /// Freed blocks by their age.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +43,14 @@ impl Lifetimes {
             .for_each(|(sum, n)| add(sum, n));
     }
 
+    fn scale(&mut self, p: f64) {
+        for number in self.all() {
+            *number = scaled(*number, p);
+        }
+    }
+
     /// All of both kinds.
-    pub(super) fn all(&mut self) -> impl Iterator<Item = &mut u64> {
+    fn all(&mut self) -> impl Iterator<Item = &mut u64> {
         self.ages.iter_mut().chain(&mut self.times)
     }
 }
@@ -125,6 +133,20 @@ impl LiveSums {
             .take_if(|lifetimes| lifetimes.all().all(|number| *number == 0));
     }
 
+    /// As [`Figures::scale`].
+    pub(crate) fn scale(&mut self, rate: Rate, size: u64) {
+        let Some(p) = rate.probability(size) else {
+            return;
+        };
+        for number in self.numbers() {
+            *number = scaled(*number, p);
+        }
+        self.at_peak = (self.at_peak as f64 / p).round() as i64;
+        if let Some(lifetimes) = &mut self.lifetimes {
+            lifetimes.scale(p);
+        }
+    }
+
     /// All but the share in the peak, which has a sign.
     fn numbers(&mut self) -> [&mut u64; 6] {
         [
@@ -194,31 +216,46 @@ impl Figures {
         };
         let bytes = size as f64 / p;
         self.variance = bytes * bytes * self.samples as f64 * (1.0 - p);
-        let scale = |n: u64| (n as f64 / p).round() as u64;
-        self.calls = scale(self.samples);
-        let Some(live) = &mut self.live else { return };
-        for number in live.numbers() {
-            *number = scale(*number);
-        }
-        live.at_peak = (live.at_peak as f64 / p).round() as i64;
-        if let Some(lifetimes) = &mut live.lifetimes {
-            lifetimes.all().for_each(|number| *number = scale(*number));
+        self.calls = scaled(self.samples, p);
+        if let Some(live) = &mut self.live {
+            live.scale(rate, size);
         }
     }
 }
 
 /// Ages of all freed blocks of a recording.
 pub(crate) fn lifetimes(recording: &Recording<'_>) -> Lifetimes {
-    let rate = Rate::new(recording.sample_bytes());
+    let of_site = |site: Site| {
+        let lifetimes = LiveSums::of(site.count, &site.live?, true).lifetimes?;
+        Some((site.size, lifetimes))
+    };
+    let sites = recording.sites().filter_map(of_site);
+    sum_of_lifetimes(sites, Rate::new(recording.sample_bytes()))
+}
+
+/// The sum of lifetimes of blocks of these sizes.
+pub(crate) fn sum_of_lifetimes<L: Borrow<Lifetimes>>(
+    all: impl Iterator<Item = (u64, L)>,
+    rate: Rate,
+) -> Lifetimes {
+    let mut sums: FastMap<u64, Lifetimes> = FastMap::default();
+    for (size, lifetimes) in all {
+        sums.entry(size).or_default().add(lifetimes.borrow());
+    }
     let mut sum = Lifetimes::default();
-    for site in recording.sites() {
-        let mut figures = Figures::of(&site, true);
-        figures.scale(rate, site.size);
-        if let Some(lifetimes) = figures.live.and_then(|live| live.lifetimes) {
-            sum.add(&lifetimes);
+    // Estimates are made of sums, since they are rounded.
+    for (size, mut lifetimes) in sums {
+        if let Some(p) = rate.probability(size) {
+            lifetimes.scale(p);
         }
+        sum.add(&lifetimes);
     }
     sum
+}
+
+/// From a number in a sample to an estimate of the whole.
+fn scaled(n: u64, p: f64) -> u64 {
+    (n as f64 / p).round() as u64
 }
 
 /// How many allocations are in the sample.
@@ -231,6 +268,11 @@ impl Rate {
     /// One in about so many bytes; of 0 all.
     pub(crate) fn new(bytes: u64) -> Self {
         Self { bytes }
+    }
+
+    /// From a number of blocks in a sample to an estimate of the whole.
+    pub(crate) fn whole(self, n: u64, size: u64) -> u64 {
+        self.probability(size).map_or(n, |p| scaled(n, p))
     }
 
     /// With which an allocation is in the sample; `None` when it surely is.

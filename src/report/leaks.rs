@@ -1,58 +1,18 @@
-//! Blocks that are still there at the end, by stack: those to which no pointer was found, where the
-//! leak check was made, else all.
+//! Blocks that are still there at the end of a recording, by stack: those to which no pointer was found,
+//! where the leak check was made, else all.
 
-use super::figures::{Figures, LiveSums, Rate};
+use super::figures::{LiveSums, Rate};
 use super::frames::FrameNames;
+pub(crate) use super::left::{Blocks, Leak, Leaks};
+use super::left::{Frame, by_stack, in_order, list, named};
 use super::suppressions::Suppression;
-use crate::record::layout::FIRST_FRAME_ID;
+use crate::record::layout::{FIRST_FRAME_ID, MOST_FRAMES};
 use crate::record::reader::{FormatError, Recording, Site};
 use crate::symbolize::Symbolizer;
 use crate::symbolize::demangle::printable;
 use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::{Place, Places};
-use std::cmp::Reverse;
+use crate::symbolize::places::Places;
 use std::rc::Rc;
-
-/// A number of blocks and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Blocks {
-    /// How many.
-    pub(crate) blocks: u64,
-    /// Bytes of all.
-    pub(crate) bytes: u64,
-}
-
-impl Blocks {
-    /// Adds others.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.blocks = self.blocks.saturating_add(other.blocks);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-}
-
-/// The blocks of one stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Leak {
-    /// The functions, innermost first, those inlined too.
-    pub(crate) stack: Vec<Place>,
-    /// What is left.
-    pub(crate) left: Blocks,
-}
-
-/// What is left of all blocks of a process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Leaks {
-    /// Only blocks to which no pointer was found: the leak check was made.
-    pub(crate) unreachable: bool,
-    /// Without those that are suppressed.
-    pub(crate) all: Blocks,
-    /// Stacks of these.
-    pub(crate) stacks: usize,
-    /// The stacks with the most bytes.
-    pub(crate) largest: Vec<Leak>,
-    /// What each suppression kept away, in their order.
-    pub(crate) suppressed: Vec<Blocks>,
-}
 
 /// The innermost frames and the stack: the same for all sizes, functions and threads.
 type Stack = ([u32; 4], u32);
@@ -72,82 +32,41 @@ pub(crate) fn leaks(
     if !recording.follows_blocks() {
         return Ok(None);
     }
-    let mut found: Vec<(Stack, Blocks)> = by_stack(recording).into_iter().collect();
-    found.sort_unstable_by_key(|&(stack, left)| (Reverse(left.bytes), Reverse(left.blocks), stack));
-    let mut leaks = Leaks {
-        unreachable: recording.leaks().is_some(),
-        suppressed: vec![Blocks::default(); suppressions.len()],
-        ..Leaks::default()
-    };
+    let rate = Rate::new(recording.sample_bytes());
+    let found = in_order(by_stack(sums(recording)?, rate));
     let mut frames = FrameNames::new(recording);
-    let named = match suppressions {
-        [] => most,
-        _ => found.len(),
-    };
+    let named = named(&found, suppressions, most);
     let mut ids = Vec::new();
     for &(stack, _) in found.iter().take(named) {
-        ids.extend(frames_of(recording, stack)?);
+        ids.extend(shown(recording, stack)?);
     }
     frames.prepare(ids.into_iter(), symbolizer, Some(places))?;
-    for (key, left) in found {
-        let mut stack = Vec::new();
-        if leaks.largest.len() < most || !suppressions.is_empty() {
-            let ids = frames_of(recording, key)?;
-            for &id in ids.iter().filter(|&&id| id >= FIRST_FRAME_ID) {
-                let functions = frames.functions(id, symbolizer, places)?;
-                let module = frames.module(id)?.map(|module| printable(module.path));
-                stack.push((functions, module));
-            }
+    let mut known: FastMap<u32, Rc<Frame>> = FastMap::default();
+    let mut frame = |id: u32| -> Result<Rc<Frame>, FormatError> {
+        if let Some(known) = known.get(&id) {
+            return Ok(Rc::clone(known));
         }
-        let known = suppressions
-            .iter()
-            .position(|one| stack.iter().any(|frame| is_match(one, frame)));
-        if let Some(sum) = known.and_then(|known| leaks.suppressed.get_mut(known)) {
-            sum.add(left);
-            continue;
-        }
-        leaks.all.add(left);
-        leaks.stacks += 1;
-        if leaks.largest.len() < most {
-            let stack = stack.into_iter().flat_map(|frame| frame.0).collect();
-            leaks.largest.push(Leak { stack, left });
-        }
-    }
-    Ok(Some(leaks))
-}
-
-/// The frame ids of a stack, innermost first.
-fn frames_of(recording: &Recording<'_>, (frames, node): Stack) -> Result<Vec<u32>, FormatError> {
-    recording.stack(&Site {
-        frames,
-        node,
-        size: 0,
-        function: 0,
-        count: 0,
-        thread: 0,
-        offset: 0,
-        live: None,
-    })
-}
-
-/// Functions of a frame, and its module.
-type Frame = (Vec<Place>, Option<String>);
-
-fn is_match(suppression: &Suppression, (functions, module): &Frame) -> bool {
-    let matches = |text: &Option<Rc<str>>| {
-        text.as_deref()
-            .is_some_and(|text| suppression.matches(text))
+        let functions = frames.functions(id, symbolizer, places)?;
+        let module = frames.module(id)?.map(|module| printable(module.path));
+        let frame = Rc::new(Frame::new(functions, module.as_deref(), suppressions));
+        known.insert(id, Rc::clone(&frame));
+        Ok(frame)
     };
-    module
-        .as_deref()
-        .is_some_and(|module| suppression.matches(module))
-        || functions
-            .iter()
-            .any(|place| matches(&place.function) || matches(&place.file))
+    let leaks = list(&found, suppressions, most, |&stack| {
+        let ids = shown(recording, stack)?.into_iter();
+        ids.filter(|&id| id >= FIRST_FRAME_ID)
+            .map(&mut frame)
+            .collect()
+    })?;
+    Ok(Some(Leaks {
+        unreachable: recording.leaks().is_some(),
+        ..leaks
+    }))
 }
 
-/// What is left of each stack.
-fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, Blocks> {
+/// The blocks that are left by stack and size. By size as well: threads that freed others' blocks have
+/// less than none of them.
+fn sums(recording: &Recording<'_>) -> Result<FastMap<(Stack, u64), LiveSums>, FormatError> {
     let unreachable: Option<FastMap<u64, u64>> = recording.leaks().map(|leaks| {
         let mut by_site = FastMap::default();
         for leak in leaks {
@@ -156,8 +75,9 @@ fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, Blocks> {
         }
         by_site
     });
-    // By size as well: threads that freed others' blocks have less than none of them.
-    let mut sums: FastMap<(Stack, u64), Figures> = FastMap::default();
+    let depth = depth(recording);
+    let mut stacks: FastMap<Vec<u32>, Stack> = FastMap::default();
+    let mut sums: FastMap<(Stack, u64), LiveSums> = FastMap::default();
     for site in recording.sites() {
         let Some(live) = site.live else { continue };
         let mut sum = LiveSums::of(site.count, &live, false);
@@ -165,24 +85,36 @@ fn by_stack(recording: &Recording<'_>) -> FastMap<Stack, Blocks> {
             let blocks = unreachable.get(&site.offset).copied().unwrap_or(0);
             (sum.followed, sum.frees) = (blocks, 0);
         }
-        let figures = Figures {
-            live: Some(sum),
-            ..Figures::default()
-        };
-        let key = ((site.frames, site.node), site.size);
-        sums.entry(key).or_default().add(&figures);
-    }
-    let rate = Rate::new(recording.sample_bytes());
-    let mut stacks: FastMap<Stack, Blocks> = FastMap::default();
-    for ((stack, size), mut figures) in sums {
-        figures.scale(rate, size);
-        let blocks = figures.live.map_or(0, |live| live.live());
-        if blocks > 0 {
-            stacks.entry(stack).or_default().add(Blocks {
-                blocks,
-                bytes: blocks.saturating_mul(size),
-            });
+        let mut stack = (site.frames, site.node);
+        if depth < MOST_FRAMES as usize {
+            // What is farther out than that does not tell stacks apart.
+            stack = *stacks.entry(shown(recording, stack)?).or_insert(stack);
         }
+        sums.entry((stack, site.size)).or_default().add(&sum);
     }
-    stacks
+    Ok(sums)
+}
+
+/// Most frames that are shown of a stack.
+fn depth(recording: &Recording<'_>) -> usize {
+    match recording.stack_depth() {
+        0 => MOST_FRAMES as usize,
+        depth => depth as usize,
+    }
+}
+
+/// The frame ids of a stack that are shown, innermost first.
+fn shown(recording: &Recording<'_>, (frames, node): Stack) -> Result<Vec<u32>, FormatError> {
+    let mut ids = recording.stack(&Site {
+        frames,
+        node,
+        size: 0,
+        function: 0,
+        count: 0,
+        thread: 0,
+        offset: 0,
+        live: None,
+    })?;
+    ids.truncate(depth(recording));
+    Ok(ids)
 }

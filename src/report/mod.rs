@@ -18,6 +18,7 @@ pub(crate) mod frames;
 pub(crate) mod handover;
 pub(crate) mod interner;
 pub(crate) mod leaks;
+pub(crate) mod left;
 pub(crate) mod origin;
 pub(crate) mod rows;
 pub(crate) mod suppressions;

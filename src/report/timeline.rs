@@ -2,7 +2,9 @@
 //! the order of time.
 
 use super::csv::{MISSING, quote};
+use crate::record::layout::TimelinePoint;
 use crate::record::reader::Recording;
+use crate::symbolize::demangle::printable;
 use csv::{QuoteStyle, WriterBuilder};
 use std::io::{self, Write};
 
@@ -27,20 +29,68 @@ pub(crate) fn write_header(out: impl Write) -> io::Result<()> {
     writer.flush()
 }
 
-/// Writes the lines of a process.
+/// The course of the heap of a process.
+pub(crate) struct Course<P, L> {
+    /// Process id.
+    pub(crate) pid: u32,
+    /// Start of the process, as the times below count.
+    pub(crate) start_ns: u64,
+    /// The points.
+    pub(crate) points: P,
+    /// The labels, printable.
+    pub(crate) labels: L,
+}
+
+/// A label that the program gave to what comes next.
+pub(crate) struct Labelled {
+    /// When.
+    pub(crate) ns: u64,
+    /// Allocations so far.
+    pub(crate) allocations: u64,
+    /// Live bytes.
+    pub(crate) live_bytes: u64,
+    /// The label.
+    pub(crate) label: String,
+}
+
+/// Writes the lines of the process of a recording.
 ///
 /// # Errors
 /// Those of `out`.
 pub(crate) fn write(recording: &Recording<'_>, out: impl Write) -> io::Result<()> {
-    let start = recording.start_ns();
-    let pid = recording.pid().to_string();
+    let labels = recording.phases().map(|phase| Labelled {
+        ns: phase.ns,
+        allocations: phase.allocations,
+        live_bytes: phase.live_bytes,
+        label: printable(phase.label),
+    });
+    let course = Course {
+        pid: recording.pid(),
+        start_ns: recording.start_ns(),
+        points: recording.timeline().into_iter(),
+        labels,
+    };
+    write_course(course, out)
+}
+
+/// Writes the lines of a process.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write_course<P, L>(course: Course<P, L>, out: impl Write) -> io::Result<()>
+where
+    P: Iterator<Item = TimelinePoint>,
+    L: Iterator<Item = Labelled>,
+{
+    let start = course.start_ns;
+    let pid = course.pid.to_string();
     let seconds = |ns: u64| format!("{:.6}", ns.saturating_sub(start) as f64 / 1e9);
     let or_missing = |n: u64| match n {
         0 => MISSING.to_owned(),
         n => n.to_string(),
     };
     let mut lines: Vec<(u64, [String; 7])> = Vec::new();
-    for point in recording.timeline() {
+    for point in course.points {
         let fields = [
             seconds(point.ns),
             point.allocations.to_string(),
@@ -52,9 +102,9 @@ pub(crate) fn write(recording: &Recording<'_>, out: impl Write) -> io::Result<()
         ];
         lines.push((point.ns, fields));
     }
-    for phase in recording.phases() {
+    for phase in course.labels {
         let mut label = String::new();
-        quote(&String::from_utf8_lossy(phase.label), &mut label);
+        quote(&phase.label, &mut label);
         let fields = [
             seconds(phase.ns),
             phase.allocations.to_string(),

@@ -7,7 +7,7 @@ use crate::record::reader::Module;
 use std::rc::Rc;
 
 /// A function at an address, and where the address is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Its name, demangled; `None` where the compiler gave none.
     pub(crate) function: Option<Rc<str>>,
