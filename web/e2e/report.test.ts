@@ -172,7 +172,7 @@ describe("the flame graph", () => {
         await page.keyboard.press("3");
         await page.waitForSelector("#flame:focus g.frame");
         for (const key of ["ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
-        expect(await page.locator(".flame-line").innerText()).toBe("grow: 1,050 bytes, 4.9 %");
+        expect(await page.locator(".flame-line").innerText()).toBe("grow: 1,050 bytes (4.9 %)");
         const active = await page.locator("#flame").getAttribute("aria-activedescendant");
         expect(await page.locator(`#${active}`).getAttribute("aria-label")).toBe("grow, 1.05 kB, 4.9 %");
         await page.keyboard.press("Enter");
@@ -225,6 +225,7 @@ describe("the flame graph", () => {
                 canvas.fillRect(0, 0, 1, 1);
                 return [...canvas.getImageData(0, 0, 1, 1).data];
             });
+        expect(await opened.page.locator(".flame-line").innerText()).toContain("3,050 bytes → 21,530 bytes (+605.9 %) in all");
         const [more, less, same] = [await colour("copy"), await colour("insert"), await colour("push")];
         expect(more[0]).toBeGreaterThan(more[2] + 50);
         expect(less[2]).toBeGreaterThan(less[0] + 50);
@@ -260,6 +261,15 @@ describe("the other views", () => {
         await page.waitForSelector(".chart canvas");
         expect(await page.locator(".chart").getAttribute("aria-label")).toMatch(/The peak is [\d.]+ .B, [\d.]+ s after the start/);
         expect(await page.locator(".honest.warn").innerText()).toMatch(/every 524 kB[\s\S]*1,234 stacks[\s\S]*17 allocations/);
+        quiet(opened);
+    });
+
+    test("many processes and threads are no trouble", async () => {
+        const opened = await browser.open(generate({ sites: 5000, processes: 1200, threads: 2000, live: true }), { hash: "#tab=processes" });
+        expect(await opened.page.locator(".facts").count()).toBe(20);
+        expect(await opened.page.locator(".sums tbody tr").count()).toBe(500);
+        await opened.page.locator("#tab-threads").click();
+        expect(await opened.page.locator(".sums tfoot").innerText()).toMatch(/and 1,\d+ more/);
         quiet(opened);
     });
 

@@ -86,6 +86,8 @@ export function Flame({ state }: { state: State }) {
         state.zoom.value = [];
     }, [from]);
 
+    const diff = columns.before !== undefined;
+    const all: Drawn = { name: "all", value: tree.root.value, children: [], path: [], frame: tree.root, smaller: 0 };
     const described = hover?.frame ?? active;
     return (
         <div class="flame-view">
@@ -105,9 +107,9 @@ export function Flame({ state }: { state: State }) {
             />
             {tree.root.value === 0 && <p class="empty">Nothing to show.</p>}
             <p class="flame-line" aria-live="polite">
-                {described ? line(described, tree.root.value, metric) : `${exact(tree.root.value, metric.unit)} in all. Click or press Enter to zoom, Esc to go back.`}
+                {described ? `${described.name}: ${sizeOf(described, tree.root.value, metric, diff)}` : `${sizeOf(all, tree.root.value, metric, diff)} in all. Click or press Enter to zoom, Esc to go back.`}
             </p>
-            {hover && <Tip {...hover} metric={metric} total={tree.root.value} module={hover.frame.frame ? profile.module(profile.moduleOf[hover.frame.frame.function]) : ""} diff={!!columns.before} />}
+            {hover && <Tip {...hover} metric={metric} total={tree.root.value} module={hover.frame.frame ? profile.module(profile.moduleOf[hover.frame.frame.function]) : ""} diff={diff} />}
         </div>
     );
 }
@@ -166,8 +168,10 @@ function shade(before: number, now: number): string {
     return `color-mix(in oklab, var(${part > 0 ? "--flame-more" : "--flame-less"}) ${strength}%, var(--flame-none))`;
 }
 
-function line({ name, value }: Drawn, total: number, { unit }: Metric): string {
-    return `${name}: ${exact(value, unit)}, ${percent(value / total)}`;
+/** What a frame has, in words: of a difference both sides, else its share. */
+function sizeOf({ value, frame }: Drawn, total: number, { unit }: Metric, diff: boolean): string {
+    if (diff && frame) return `${exact(frame.before, unit)} → ${exact(frame.now, unit)} (${change(frame.before, frame.now)})`;
+    return `${exact(value, unit)} (${percent(value / total)})`;
 }
 
 interface TipProps {
@@ -190,14 +194,7 @@ function Tip({ frame, x, y, metric, total, module, diff }: TipProps) {
     return (
         <div class="tip" role="presentation" style={place}>
             <b>{frame.smaller ? `${frame.smaller.toLocaleString("en")} frames too narrow to draw: click for the table` : frame.name}</b>
-            <span>
-                {exact(frame.value, metric.unit)} ({percent(frame.value / total)})
-            </span>
-            {diff && frame.frame && (
-                <span>
-                    {amount(frame.frame.before, metric.unit)} → {amount(frame.frame.now, metric.unit)} ({change(frame.frame.before, frame.frame.now)})
-                </span>
-            )}
+            <span>{sizeOf(frame, total, metric, diff)}</span>
             {module && <span class="sub">{module}</span>}
         </div>
     );

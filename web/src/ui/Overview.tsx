@@ -24,7 +24,7 @@ export function Overview({ state }: { state: State }) {
                 <section class="card">
                     <h2>
                         Memory over time
-                        <span class="sub"> · drag to zoom, double-click to go back</span>
+                        <span class="sub"> · drag to zoom, double-click to go back, click a name to hide its line</span>
                         {profile.processes.length > 1 && <span class="sub"> · of {profile.processName(profile.processes.indexOf(longest))}, which held the most</span>}
                     </h2>
                     <Timeline timeline={longest.timeline} peakBytes={longest.peak_bytes} />

@@ -5,9 +5,15 @@ import type { State } from "../state";
 import { Sums } from "./Sums";
 import { Timeline } from "./Timeline";
 
+/** Processes that are described at most, since each may have a timeline. */
+const MOST_CARDS = 20;
+
 export function Processes({ state }: { state: State }) {
     const { profile } = state;
     const several = profile.processes.length > 1;
+    const one = state.get("process");
+    const chosen = profile.processes.map((_, i) => i).filter((i) => one === "" || i === Number(one));
+    const shown = chosen.slice(0, MOST_CARDS);
     return (
         <div class="scroll">
             {several && (
@@ -17,13 +23,17 @@ export function Processes({ state }: { state: State }) {
                 </section>
             )}
             {profile.processes.length === 0 && <p class="empty">Nothing is known of the processes.</p>}
-            {profile.processes.map((process, i) => (
-                <section class="card" key={i}>
-                    <h2>{profile.processName(i)}</h2>
-                    <Facts state={state} process={process} />
-                    {several && process.timeline && process.timeline.ns.length > 1 && <Timeline timeline={process.timeline} peakBytes={process.peak_bytes} />}
-                </section>
-            ))}
+            {shown.map((i) => {
+                const process = profile.processes[i];
+                return (
+                    <section class="card" key={i}>
+                        <h2>{profile.processName(i)}</h2>
+                        <Facts state={state} process={process} />
+                        {several && process.timeline && process.timeline.ns.length > 1 && <Timeline timeline={process.timeline} peakBytes={process.peak_bytes} />}
+                    </section>
+                );
+            })}
+            {shown.length < chosen.length && <p class="sub">Only the first {MOST_CARDS} processes are described here. Choose another above and come back for its own.</p>}
         </div>
     );
 }

@@ -1,12 +1,13 @@
 // A table of sums by something there is little of, such as threads: sortable, and each row is a filter.
-import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
-import { amount, exact, percent } from "../core/format";
+import { amount, count, exact, percent } from "../core/format";
 import type { Key } from "../core/keys";
 import { orderBy } from "../core/grouping";
 import type { State } from "../state";
 import { Name } from "./Name";
 
+/** Rows that are drawn at most; what is beyond them is in the table. */
+const MOST_ROWS = 500;
 /** Columns that are worth a place here. */
 const COLUMNS = ["bytes", "calls", "live_bytes", "peak_bytes", "temporary"];
 
@@ -15,12 +16,9 @@ interface Props {
     caption: string;
     by: Key;
     onPick: (key: number) => void;
-    /** More of a row. */
-    more?: (key: number) => ComponentChildren;
-    moreTitle?: string;
 }
 
-export function Sums({ state, caption, by, onPick, more, moreTitle }: Props) {
+export function Sums({ state, caption, by, onPick }: Props) {
     const { profile } = state;
     const sites = state.sites.value;
     const metrics = COLUMNS.flatMap((id) => [`old_${id}`, id, `delta_${id}`])
@@ -43,7 +41,8 @@ export function Sums({ state, caption, by, onPick, more, moreTitle }: Props) {
         for (const site of sites) found[by.of[site]] = 1;
         return found;
     }, [sites, by]);
-    const rows = [...orderBy(sums.get(sort)!, true)].filter((key) => present[key]);
+    const all = [...orderBy(sums.get(sort)!, true)].filter((key) => present[key]);
+    const rows = all.slice(0, MOST_ROWS);
     const sides: Record<string, string> = { old: " old", delta: " change" };
     return (
         <table class="plain-table sums">
@@ -62,7 +61,6 @@ export function Sums({ state, caption, by, onPick, more, moreTitle }: Props) {
                     <th scope="col" class="number">
                         Share
                     </th>
-                    {more && <th scope="col">{moreTitle}</th>}
                 </tr>
             </thead>
             <tbody>
@@ -88,13 +86,21 @@ export function Sums({ state, caption, by, onPick, more, moreTitle }: Props) {
                                 <span class="meter" aria-hidden="true">
                                     <span style={{ width: `${Math.max(0, Math.min(1, share)) * 100}%` }} />
                                 </span>
-                                {percent(share)}
+                                <span class="percent">{percent(share)}</span>
                             </td>
-                            {more && <td>{more(key)}</td>}
                         </tr>
                     );
                 })}
             </tbody>
+            {rows.length < all.length && (
+                <tfoot>
+                    <tr>
+                        <td class="sub" colSpan={99}>
+                            and {count(all.length - rows.length)} more, which the table shows grouped by {by.title}
+                        </td>
+                    </tr>
+                </tfoot>
+            )}
         </table>
     );
 }
