@@ -1,7 +1,7 @@
 //! Pairs two ordered lists so that no two pairs cross, with the greatest sum of scores.
 
-/// Products of lengths beyond which lists are not aligned: it would take seconds.
-pub(crate) const MOST: usize = 4_000_000;
+/// Products of lengths beyond which lists are not aligned: it would take a second.
+pub(crate) const MOST: usize = 400_000;
 
 /// Index pairs, rising in both lists. A pair with a score of 0 or less is not made.
 ///

@@ -6,6 +6,7 @@
 //! Pure: reads no files and prints nothing.
 
 mod align;
+mod anchors;
 pub(crate) mod csv;
 pub(crate) mod figures;
 pub(crate) mod matching;

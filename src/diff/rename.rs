@@ -4,12 +4,14 @@
 //! A closure that is added in front of others changes the numbers of all behind it, and a new build moves
 //! every function without a symbol. The functions of one name are put in order on both sides and paired
 //! so that the order is kept and paired functions allocate alike: the same sizes, from and for the same
-//! callers, about as often. Nothing is paired on the order alone.
+//! callers, about as often. Those that are unmistakable come first. Nothing is paired on the order alone.
 
 use super::align::{MOST, align};
+use super::anchors::{anchors, between};
 use super::names::Told;
 use super::side::{NameId, Names, Site};
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What an unchanged number is worth beside how alike two functions are, which is 1 at most. Small: of a
 /// closure that was added in front, the number says nothing.
@@ -108,6 +110,22 @@ impl Functions {
     }
 }
 
+impl Functions {
+    /// For each function a number that those have which allocate the same sizes from and for the same
+    /// callers, however often.
+    fn prints(&self, ids: &[NameId]) -> Vec<u64> {
+        let print = |id: &NameId| {
+            let features = self.signatures.get(id).into_iter().flat_map(HashMap::keys);
+            let mut features: Vec<_> = features.collect();
+            features.sort_unstable();
+            let mut hasher = DefaultHasher::new();
+            features.hash(&mut hasher);
+            hasher.finish()
+        };
+        ids.iter().map(print).collect()
+    }
+}
+
 /// Pairs the functions of one family.
 fn pairs(
     old: &Functions,
@@ -132,7 +150,7 @@ fn pairs(
     // Most addresses are those of the other run: the same build, and another input.
     let is_same_build = is_told_by_address && 2 * common.len() >= fewer;
     let is_all = common.len() == of_old.len() && common.len() == of_new.len();
-    if is_all || is_same_build || of_old.len().saturating_mul(of_new.len()) > MOST {
+    if is_all || is_same_build {
         return unchanged();
     }
     let score = |i: usize, j: usize| {
@@ -148,7 +166,20 @@ fn pairs(
             false => alike,
         }
     };
-    let pairs = align(of_old.len(), of_new.len(), score);
+    let mut pairs = anchors(&old.prints(of_old), &new.prints(of_new));
+    let pieces = between(&pairs, of_old.len(), of_new.len());
+    for (in_old, in_new) in pieces {
+        if in_old.len().saturating_mul(in_new.len()) <= MOST {
+            let of_piece = align(in_old.len(), in_new.len(), |i, j| {
+                score(in_old.start + i, in_new.start + j)
+            });
+            pairs.extend(
+                of_piece
+                    .into_iter()
+                    .map(|(i, j)| (in_old.start + i, in_new.start + j)),
+            );
+        }
+    }
     pairs
         .into_iter()
         .map(|(i, j)| (of_old[i], of_new[j]))

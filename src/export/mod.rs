@@ -1,4 +1,4 @@
-//! A profile in every format that is not a table of rows: one file for each, all behind [`write`].
+//! A profile in every format that is not a table of rows: one file for each, all behind [`write()`].
 
 mod columns;
 mod data;
