@@ -446,3 +446,132 @@ fn what_varies_is_learned() {
         "{outcome:?}"
     );
 }
+
+#[test]
+fn profiles_are_compared_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags = ["-Csymbol-mangling-version=v0"];
+    let one = rust(folder.path(), "one", "version_one", &flags);
+    let two = rust(folder.path(), "two", "version_two", &flags);
+    let one = report(folder.path(), "one.skipheap", one, &[]);
+    let two = report(folder.path(), "two.skipheap", two, &[]);
+    let out = |name: &str| {
+        let out = folder.path().join(name);
+        let run = skip_heapprof().arg("diff").arg(&one).arg(&two);
+        run.arg("-o").arg(&out).succeed();
+        out
+    };
+    // As of the CSV files.
+    assert_eq!(sites(&diff_json(&one, &two))[0].3, 1_200_000);
+    let text = fs::read_to_string(out("both.folded")).expect("text");
+    let mut sums = (0, 0);
+    for line in text.lines() {
+        let mut fields = line
+            .rsplit(' ')
+            .map(|field| field.parse::<u64>().unwrap_or(0));
+        let (new, old) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
+        sums = (sums.0 + old, sums.1 + new);
+        let is_planted = line.contains(";program::main;program::planted");
+        assert_eq!(is_planted, new == 1_200_000, "{line}");
+        // Nothing but what changed has other numbers.
+        let is_known = ["program::planted", "program::items"]
+            .iter()
+            .any(|name| line.contains(name));
+        assert!(old == new || is_known || (old, new) == (0, 210), "{line}");
+    }
+    let totals = &diff_json(&one, &two);
+    let total = |side: &str| totals[side]["bytes"].as_u64().expect("a number");
+    assert_eq!(sums, (total("old"), total("new")));
+    // A profile with both, from which every other format can be made.
+    let both = out("both.skipheap");
+    let page = folder.path().join("both.html");
+    let run = skip_heapprof()
+        .args(&["report", "-q"])
+        .arg(&both)
+        .arg("-o")
+        .arg(&page);
+    run.succeed();
+    assert!(fs::read(page).expect("written").len() > 10_000);
+    let csv = folder.path().join("one.csv");
+    skip_heapprof()
+        .args(&["report", "-q"])
+        .arg(&one)
+        .arg("-o")
+        .arg(&csv)
+        .succeed();
+    let outcome = skip_heapprof().arg("diff").arg(&csv).arg(&two).args(&[
+        "-o",
+        "/dev/null",
+        "--format",
+        "collapsed",
+    ]);
+    let outcome = outcome.finish();
+    assert_eq!(status(&outcome), 2, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("a CSV has four frames"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn reports_are_judged_in_place_of_a_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let jq = |name: &str, n: u32| {
+        let filter = format!("[range({n})|tostring]|length");
+        report(folder.path(), name, "/usr/bin/jq", &["-n", &filter])
+    };
+    let (base, same, more) = (
+        jq("a.skipheap", 1000),
+        jq("b.csv", 1000),
+        jq("c.skipheap", 5000),
+    );
+    let other = report(
+        folder.path(),
+        "d.skipheap",
+        "/usr/bin/sqlite3",
+        &[":memory:", "select 1"],
+    );
+    let check = |reports: &[&Path]| {
+        let run = skip_heapprof().arg("check").arg("--baseline").arg(&base);
+        run.args(reports).finish()
+    };
+    assert_eq!(status(&check(&[&same])), 0);
+    let outcome = check(&[&more]);
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    // Each report is a run, and the least counts.
+    let outcome = check(&[&more, &same]);
+    assert_eq!(status(&outcome), 0, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("vary between the 2 runs"),
+        "{outcome:?}"
+    );
+    let outcome = check(&[&other]);
+    assert_eq!(status(&outcome), 3, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("the baseline is one of another program, jq, and this is sqlite3"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_tree_of_processes_is_one_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let baseline = folder.path().join("{program}.csv");
+    let check = |n: u32, more: &[&str]| {
+        let script =
+            format!("/usr/bin/jq -n 1; /usr/bin/jq -n '[range({n})|tostring]|length'; true");
+        let run = skip_heapprof()
+            .arg("check")
+            .arg("--baseline")
+            .arg(&baseline)
+            .args(more);
+        run.args(&["--", "/bin/sh", "-c", &script]).finish()
+    };
+    assert_eq!(status(&check(1000, &["--update"])), 0);
+    assert!(folder.path().join("sh.csv").exists());
+    assert_eq!(status(&check(1000, &[])), 0);
+    let outcome = check(9000, &[]);
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+}
