@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { csvOf } from "../src/core/csv.ts";
 import { type Branch, GroupTree, orderBy, ranks } from "../src/core/grouping.ts";
 import { Keys } from "../src/core/keys.ts";
 import { Rows } from "../src/core/rows.ts";
@@ -122,6 +123,19 @@ test("every grouping of many sites gives the same totals, all the way down", () 
         // Nothing was lost or doubled in the permutation.
         expect([...tree.permutation].sort((a, b) => a - b)).toEqual([...allOf(profile)]);
     }
+});
+
+test("as CSV every row that is not open is a line", () => {
+    const profile = profileOf([
+        { stack: ['say "hi"', "main"], size: 10, calls: 1 },
+        { stack: ['say "hi"', "main"], size: 20, calls: 2 },
+        { stack: ["copy, or not"], size: 1, calls: 5 },
+    ]);
+    const tree = treeOf(profile, ["pc0", "size"]);
+    tree.expand(tree.root, 0);
+    expect(csvOf(tree, [profile.metric("bytes")!, profile.metric("calls")!])).toBe(
+        '"pc0","size","bytes","calls"\n"say ""hi""",20,40,2\n"say ""hi""",10,10,1\n"copy, or not",,5,5\n',
+    );
 });
 
 test("names are ordered without regard to case, and without a tie", () => {

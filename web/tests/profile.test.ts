@@ -47,6 +47,12 @@ test("without whole stacks the four names are the stack, and the other way round
     }
 });
 
+test("a stack that is too long to show says how long it is", () => {
+    const profile = new Profile(rawOf([{ stack: Array.from({ length: 1500 }, (_, i) => `f${i}`), size: 1, calls: 1 }]));
+    expect(stackOf(profile, 0)).toHaveLength(1500);
+    expect(stackOf(profile, 0, 10).map(({ name }) => name).slice(8)).toEqual(["f8", "f9", "… and 1,490 further out"]);
+});
+
 test("nodes that are no tree are not followed", () => {
     const raw = rawOf([{ stack: ["a", "b"], size: 1, calls: 1 }]);
     const circle = { ...raw, nodes: { parent: [1, 0], frame: [0, 1] } };

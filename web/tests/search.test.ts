@@ -31,6 +31,9 @@ test.each([
     ["/^pr.*t$/", [1]],
     ["/^(print|parse_.*)$/ -/^PRINT$/", [0]],
     ["main main", [0, 1]],
+    ["pc0:jv", [0, 1]],
+    ["pc1:jv", []],
+    ["pc2:main -pc1:/^print$/", [0]],
     ["nowhere", []],
 ])("%j keeps %j", (query, sites) => expect(kept(query)).toEqual(sites));
 

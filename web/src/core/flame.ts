@@ -1,5 +1,6 @@
 // Stacks as a tree for the flame graph: from pc0 outwards, or from the outermost function inwards. Only
 // what is wide enough to be seen is ever worked out.
+import { shortName } from "./names";
 import { NO_LABEL, type Profile } from "../data/profile";
 
 /** A frame: all stacks that begin with the same names. */
@@ -188,6 +189,7 @@ function childrenOf(parent: Int32Array): { start: Uint32Array; list: Int32Array 
 
 /** A frame that is drawn, in the form that d3-flame-graph takes. */
 export interface Drawn {
+    /** In short. */
     name: string;
     value: number;
     children: Drawn[];
@@ -220,7 +222,7 @@ export function visible(profile: Profile, tree: FlameTree, zoom: number[], least
         const child = tree.children(focus.frame!).find((frame) => frame.label === label);
         if (!child) break;
         focus.fade = true;
-        const next = draw(child, [...focus.path, label], profile.label(label));
+        const next = draw(child, [...focus.path, label], shortName(profile.label(label)));
         focus.children.push(next);
         focus = next;
     }
@@ -236,7 +238,7 @@ export function visible(profile: Profile, tree: FlameTree, zoom: number[], least
                 smaller++;
                 continue;
             }
-            const child = draw(frame, [...parent.path, frame.label], profile.label(frame.label));
+            const child = draw(frame, [...parent.path, frame.label], shortName(profile.label(frame.label)));
             parent.children.push(child);
             queue.push(child);
         }

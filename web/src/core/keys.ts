@@ -12,8 +12,8 @@ export interface Key {
     label(key: number): string;
     /** The whole of it, where the label is a short form. */
     hint?(key: number): string;
-    /** Order of numbers, where it is not that of the labels. */
-    rank?(key: number): number;
+    /** The number that it is, where it is one: to be sorted by, and for files. */
+    value?(key: number): number;
 }
 
 /** An order of keys that people want, by name. */
@@ -76,7 +76,7 @@ export class Keys {
             case "size": {
                 const { of, values } = numbered(profile.size);
                 const each = (key: number) => `${bytes(values[key])} each`;
-                return { id, title: "size", of, count: values.length, label: (key) => exact(values[key], "bytes"), hint: each, rank: (key) => values[key] };
+                return { id, title: "size", of, count: values.length, label: (key) => exact(values[key], "bytes"), hint: each, value: (key) => values[key] };
             }
             case "module": {
                 const of = Int32Array.from({ length: n }, (_, site) => {

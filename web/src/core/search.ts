@@ -1,11 +1,11 @@
 // What people type into the search field, and which sites it keeps.
 //
 // Words are looked for anywhere in the names of a stack, whatever their case; all of them have to be there, each in
-// any function of the stack. "-word" leaves out, "file:word" and "module:word" look elsewhere, "a b" in quotes is one
-// word, /…/ is a regular expression.
+// any function of the stack. "-word" leaves out, "file:word" and "module:word" look elsewhere, "pc0:word" in that
+// function alone, "a b" in quotes is one word, /…/ is a regular expression.
 import type { Profile } from "../data/profile";
 
-type Field = "name" | "file" | "module";
+type Field = "name" | "file" | "module" | "pc0" | "pc1" | "pc2" | "pc3";
 
 export interface Term {
     field: Field;
@@ -19,7 +19,7 @@ export interface Query {
     error: string | null;
 }
 
-const TERM = /(-)?(?:(file|module):)?(?:\/((?:\\.|[^/\\])+)\/(?=\s|$)|"([^"]*)"?|(\S+))/g;
+const TERM = /(-)?(?:(file|module|pc[0-3]):)?(?:\/((?:\\.|[^/\\])+)\/(?=\s|$)|"([^"]*)"?|(\S+))/g;
 
 /** A query for this name. A name with a quote in it cannot be asked for as a whole. */
 export function quoted(name: string): string {
@@ -57,7 +57,7 @@ function functionsWith(profile: Profile, { field, test }: Term): Uint8Array {
         if (match === undefined) known.set(text, (match = test(text) ? 1 : 0));
         return match;
     };
-    if (field === "name") {
+    if (field === "name" || field.startsWith("pc")) {
         const labels = Uint8Array.from(profile.labels, (label) => (test(label) ? 1 : 0));
         for (let i = 0; i < found.length; i++) found[i] = labels[profile.labelOf[i]];
     } else {
@@ -68,8 +68,18 @@ function functionsWith(profile: Profile, { field, test }: Term): Uint8Array {
     return found;
 }
 
+/** Marks the sites whose function is one of these. */
+function markColumn(sites: Uint8Array, column: Int32Array, functions: Uint8Array): void {
+    for (let site = 0; site < sites.length; site++) if (column[site] >= 0 && functions[column[site]]) sites[site] = 1;
+}
+
 /** Whether each site's stack has this term. */
-function sitesWith(profile: Profile, functions: Uint8Array): Uint8Array {
+function sitesWith(profile: Profile, field: Field, functions: Uint8Array): Uint8Array {
+    const sites = new Uint8Array(profile.siteCount);
+    if (field.startsWith("pc")) {
+        markColumn(sites, profile.pc[Number(field[2])], functions);
+        return sites;
+    }
     const { parent, function: functionOf } = profile.nodes;
     // Parents stand before their children.
     const nodes = new Uint8Array(parent.length);
@@ -77,13 +87,10 @@ function sitesWith(profile: Profile, functions: Uint8Array): Uint8Array {
         const above = parent[node];
         nodes[node] = (functionOf[node] >= 0 && functions[functionOf[node]]) || (above >= 0 && nodes[above]) ? 1 : 0;
     }
-    const sites = new Uint8Array(profile.siteCount);
     for (let site = 0; site < sites.length; site++) {
         if (profile.node[site] >= 0 && nodes[profile.node[site]]) sites[site] = 1;
     }
-    for (const pc of profile.pc) {
-        for (let site = 0; site < sites.length; site++) if (pc[site] >= 0 && functions[pc[site]]) sites[site] = 1;
-    }
+    for (const column of profile.pc) markColumn(sites, column, functions);
     return sites;
 }
 
@@ -102,7 +109,7 @@ export function find(profile: Profile, { terms }: Query): Found {
     const labels = new Uint8Array(profile.labels.length);
     for (const term of terms) {
         const functions = functionsWith(profile, term);
-        const sites = sitesWith(profile, functions);
+        const sites = sitesWith(profile, term.field, functions);
         for (let site = 0; site < kept.length; site++) if (sites[site] === Number(term.exclude)) kept[site] = 0;
         if (!term.exclude) functions.forEach((found, i) => found && (labels[profile.labelOf[i]] = 1));
     }

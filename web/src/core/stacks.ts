@@ -12,11 +12,17 @@ export interface StackFrame {
     inlined: boolean;
 }
 
-/** The frames of a site, the innermost first. */
-export function stackOf(profile: Profile, site: number): StackFrame[] {
+/** The frames of a site, the innermost first; of more than `most` the last says how many are left out. */
+export function stackOf(profile: Profile, site: number, most = Infinity): StackFrame[] {
     const { nodes } = profile;
     const frames: StackFrame[] = [];
     for (let node = profile.node[site]; node >= 0; node = nodes.parent[node]) {
+        if (frames.length >= most) {
+            let left = 0;
+            for (let above = node; above >= 0; above = nodes.parent[above]) left++;
+            frames.push({ name: `… and ${left.toLocaleString("en")} further out`, place: "", hint: "", inlined: false });
+            break;
+        }
         const index = nodes.function[node];
         const file = index < 0 ? "" : profile.file(index);
         const line = nodes.line[node];

@@ -6,6 +6,8 @@ import { heaviest, stackOf } from "../core/stacks";
 import type { State } from "../state";
 import { Name } from "./Name";
 
+/** Frames that are shown of a stack. */
+const MOST_FRAMES = 150;
 /** Stacks that are shown of a group. */
 const STACKS = 5;
 
@@ -50,7 +52,7 @@ export function Details({ state, branch, group, close }: Props) {
                         {profile.text(profile.allocator[site]) && `, ${profile.text(profile.allocator[site])}`}
                     </p>
                     <ol>
-                        {stackOf(profile, site).map(({ name, place, hint, inlined }, depth) => (
+                        {stackOf(profile, site, MOST_FRAMES).map(({ name, place, hint, inlined }, depth) => (
                             <li key={depth}>
                                 <Name name={name} hint={hint} />
                                 {inlined && <span class="tag" title="The compiler put this function into its caller">inlined</span>}

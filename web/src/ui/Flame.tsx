@@ -5,6 +5,7 @@ import { amount, change, exact, percent } from "../core/format";
 import { baseName } from "../core/keys";
 import { quoted } from "../core/search";
 import { timed } from "../core/timing";
+import type { Profile } from "../data/profile";
 import type { Metric } from "../data/metrics";
 import type { State } from "../state";
 import { FlameChart, NARROWEST_PX } from "./flameChart";
@@ -64,7 +65,7 @@ export function Flame({ state }: { state: State }) {
                             if (columns.before) return shade(frame.before, frame.now);
                             return tint(hueOf(profile.moduleOf[frame.function]), frame.label);
                         },
-                        label: (frame) => `${frame.name}, ${amount(frame.value, metric.unit)}, ${percent(frame.value / tree.root.value)}`,
+                        label: (frame) => `${wholeName(profile, frame)}, ${amount(frame.value, metric.unit)}, ${percent(frame.value / tree.root.value)}`,
                         zoom: (path) => {
                             state.zoom.value = path;
                         },
@@ -107,9 +108,9 @@ export function Flame({ state }: { state: State }) {
             />
             {tree.root.value === 0 && <p class="empty">Nothing to show.</p>}
             <p class="flame-line" aria-live="polite">
-                {described ? `${described.name}: ${sizeOf(described, tree.root.value, metric, diff)}` : `${sizeOf(all, tree.root.value, metric, diff)} in all. Click or press Enter to zoom, Esc to go back.`}
+                {described ? `${wholeName(profile, described)}: ${sizeOf(described, tree.root.value, metric, diff)}` : `${sizeOf(all, tree.root.value, metric, diff)} in all. Click or press Enter to zoom, Esc to go back.`}
             </p>
-            {hover && <Tip {...hover} metric={metric} total={tree.root.value} module={hover.frame.frame ? profile.module(profile.moduleOf[hover.frame.frame.function]) : ""} diff={diff} />}
+            {hover && <Tip {...hover} metric={metric} total={tree.root.value} profile={profile} diff={diff} />}
         </div>
     );
 }
@@ -168,6 +169,11 @@ function shade(before: number, now: number): string {
     return `color-mix(in oklab, var(${part > 0 ? "--flame-more" : "--flame-less"}) ${strength}%, var(--flame-none))`;
 }
 
+/** A frame's name in full. */
+function wholeName(profile: Profile, { name, frame }: Drawn): string {
+    return frame && frame.depth > 0 ? profile.label(frame.label) : name;
+}
+
 /** What a frame has, in words: of a difference both sides, else its share. */
 function sizeOf({ value, frame }: Drawn, total: number, { unit }: Metric, diff: boolean): string {
     if (diff && frame) return `${exact(frame.before, unit)} → ${exact(frame.now, unit)} (${change(frame.before, frame.now)})`;
@@ -180,11 +186,12 @@ interface TipProps {
     y: number;
     metric: Metric;
     total: number;
-    module: string;
+    profile: Profile;
     diff: boolean;
 }
 
-function Tip({ frame, x, y, metric, total, module, diff }: TipProps) {
+function Tip({ frame, x, y, metric, total, profile, diff }: TipProps) {
+    const module = frame.frame ? profile.module(profile.moduleOf[frame.frame.function]) : "";
     const right = x > innerWidth / 2;
     const below = y < innerHeight - 160;
     const place = {
@@ -193,7 +200,7 @@ function Tip({ frame, x, y, metric, total, module, diff }: TipProps) {
     };
     return (
         <div class="tip" role="presentation" style={place}>
-            <b>{frame.smaller ? `${frame.smaller.toLocaleString("en")} frames too narrow to draw: click for the table` : frame.name}</b>
+            <b>{frame.smaller ? `${frame.smaller.toLocaleString("en")} frames too narrow to draw: click for the table` : wholeName(profile, frame)}</b>
             <span>{sizeOf(frame, total, metric, diff)}</span>
             {module && <span class="sub">{module}</span>}
         </div>

@@ -29,7 +29,7 @@ export function Help({ state }: { state: State }) {
                 <h3>Search</h3>
                 <p>
                     All words have to be in the names of a stack, wherever. <code>-word</code> leaves out, <code>"two words"</code> and <code>/regular expressions/</code> work, <code>file:</code> and <code>module:</code> look
-                    there. The search holds for all views.
+                    there, <code>pc0:</code> to <code>pc3:</code> in that function alone. The search holds for all views.
                 </p>
                 <h3>Columns</h3>
                 <dl class="terms">

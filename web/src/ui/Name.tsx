@@ -1,10 +1,11 @@
 // Names and numbers as they stand in all views.
 import { amount, exact, parts } from "../core/format";
+import { shortName } from "../core/names";
 import type { Unit } from "../data/metrics";
 
-/** A name that loses its middle where there is no room; the whole is its title. */
+/** A name without what makes it long, and without its middle where there is no room; the whole is its title. */
 export function Name({ name, hint }: { name: string; hint?: string }) {
-    const [head, tail] = parts(name);
+    const [head, tail] = parts(shortName(name));
     return (
         <span class="name" title={hint ? `${name}\n${hint}` : name}>
             <bdi class="head">{head}</bdi>

@@ -162,7 +162,7 @@ function Top({ state, metric, by, title, sign }: TopProps) {
     }, [sites, metric, by, sign]);
     const delta = metric.side === "delta";
     const total = state.profile.total(metric.id);
-    const find = (name: string) => state.set({ tab: "table", q: quoted(name) });
+    const find = (name: string) => state.set({ tab: "table", q: `${by}:${quoted(name)}` });
     return (
         <section class="card">
             <h2>{title}</h2>

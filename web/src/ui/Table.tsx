@@ -1,11 +1,13 @@
 // The table: groups of sites that open into the next key, with sums.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { csvOf } from "../core/csv";
 import { count } from "../core/format";
 import { GroupTree } from "../core/grouping";
 import type { State } from "../state";
 import { type Column, columnsOf, readSort } from "./columns";
 import { Details } from "./Details";
 import { Menu } from "./Menu";
+import { save } from "./save";
 import { NumberCell, TableRow } from "./TableRow";
 import { type TableState, useTable } from "./useTable";
 import { useVirtual } from "./useVirtual";
@@ -75,6 +77,14 @@ function Toolbar({ state, table, columns, details, setDetails }: ToolbarProps) {
             </button>
             <button type="button" class="button" aria-pressed={details} onClick={() => setDetails(!details)}>
                 Stacks
+            </button>
+            <button
+                type="button"
+                class="button"
+                title="What the table shows, as a file: a line for each row that is not open"
+                onClick={() => save("heap.csv", "text/csv", csvOf(table.tree, [...state.profile.metrics.values()]))}
+            >
+                Save as CSV
             </button>
             <span class="spacer" />
             <span class="sub" aria-live="polite" id="row-count">

@@ -21,7 +21,7 @@ function order(branch: Branch, sort: string, columns: Column[]): Uint32Array {
     const column = columns.find((other) => other.id === id);
     if (column) return orderBy(column.values(branch), descending);
     const { key, keys } = branch;
-    const places = key.rank ? Float64Array.from(keys, (of) => key.rank!(of)) : ranks(Array.from(keys, (of) => key.label(of)));
+    const places = key.value ? Float64Array.from(keys, (of) => key.value!(of)) : ranks(Array.from(keys, (of) => key.label(of)));
     // Names begin with A when they are first sorted by, as people expect, numbers with the largest.
     return orderBy(places, !descending);
 }
