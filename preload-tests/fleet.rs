@@ -1,8 +1,11 @@
-//! Many runs as one profile: `merge`.
+//! Many runs as one profile, `merge`, and profiles that are sent to servers, `--push`.
 
 use crate::support::{Run, Source, tool};
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::thread::JoinHandle;
 
 /// Runs the fixture under the tool and leaves the profile at `path`.
 fn profile(path: &Path) {
@@ -79,6 +82,117 @@ fn options_about_single_runs_do_not_go_with_merge() {
     assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
     assert!(
         outcome.stderr.contains("do not go with `merge`"),
+        "{outcome:?}"
+    );
+}
+
+/// A server that gives this answer to every request of so many, and the heads of these; with its address.
+fn server(status: &'static str, requests: usize) -> (String, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let serve = move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut reader = BufReader::new(&stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(reader.read_line(&mut head).expect("a line"), 0, "{head}");
+        }
+        let head = head.to_lowercase();
+        let length = head.split("content-length: ").nth(1).expect("a length");
+        let length = length
+            .split('\r')
+            .next()
+            .expect("a number")
+            .parse()
+            .expect("a number");
+        reader.read_exact(&mut vec![0; length]).expect("the body");
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).expect("the answer");
+        head
+    };
+    let serving = std::thread::spawn(move || (0..requests).map(|_| serve()).collect());
+    (address, serving)
+}
+
+#[test]
+fn a_push_changes_neither_the_exit_status_nor_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (well, serving) = server("200 OK", 1);
+    let (ill, _failing) = server("500 Internal Server Error", 3);
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let silent = silent.local_addr().expect("an address").to_string();
+    let file = folder.path().join("out.csv");
+    let outcome = Run::plain(tool())
+        .env("SKIP_HEAP_PYROSCOPE_TOKEN", "secret")
+        .args(&["--push-timeout", "10", "-o"])
+        .arg(&file)
+        .args(&["--push", &format!("pyroscope+http://{well}/app")])
+        .args(&["--push", &format!("pyroscope+http://{ill}/app")])
+        .args(&["--push", &format!("parca+http://{silent}")])
+        .args(&["/usr/bin/perl", "-e", "exit 7"])
+        .finish();
+    assert_eq!(outcome.status.code(), Some(7), "{outcome:?}");
+    assert!(
+        fs::read_to_string(&file)
+            .expect("the report")
+            .lines()
+            .count()
+            > 50
+    );
+    let heads = serving.join().expect("served");
+    assert!(heads[0].starts_with("post /ingest?name=app"), "{heads:?}");
+    assert!(
+        heads[0].contains("\r\nauthorization: bearer secret\r\n"),
+        "{heads:?}"
+    );
+    let said = |what: &str| outcome.stderr.lines().any(|line| line.contains(what));
+    assert!(
+        said(&format!("pushed to pyroscope+http://{well}/app")),
+        "{outcome:?}"
+    );
+    let ill = format!(
+        "warning: the profile was not pushed to pyroscope+http://{ill}/app: HTTP status 500"
+    );
+    assert!(said(&ill) && said("; the report is in "), "{outcome:?}");
+    assert!(
+        said(&format!("was not pushed to parca+http://{silent}/: ")),
+        "{outcome:?}"
+    );
+    assert!(!outcome.stderr.contains("secret"), "{outcome:?}");
+}
+
+#[test]
+fn profiles_and_merged_ones_are_pushed_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.skipheap");
+    profile(&path);
+    for verb in ["report", "merge"] {
+        let (address, serving) = server("200 OK", 1);
+        let outcome = Run::plain(tool())
+            .args(&[
+                verb,
+                "-q",
+                "--push",
+                &format!("pyroscope+http://{address}/"),
+            ])
+            .arg("-o")
+            .arg(folder.path().join("out.json"))
+            .arg(&path)
+            .succeed();
+        assert_eq!(outcome.stderr, "");
+        let heads = serving.join().expect("served");
+        assert!(
+            heads[0].starts_with("post /ingest?name=heap%7bhostname%3d"),
+            "{heads:?}"
+        );
+    }
+    let outcome = Run::plain(tool())
+        .args(&["report", "--push", "http://h/"])
+        .arg(&path)
+        .finish();
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("expected pyroscope+http://"),
         "{outcome:?}"
     );
 }

@@ -28,7 +28,8 @@
 //! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
-//! | `fleet.rs` | `merge`: many runs as one profile |
+//! | `fleet.rs` | `merge`: many runs as one profile; `--push` |
+//! | `symbols.rs` | names and lines from `--symbols` and debuginfod |
 //! | `profiles.rs`, `profile_summaries.rs` | `.skipheap` profiles: the same reports as of recordings |
 //! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
 //! | `instructions.rs` | the budget of instructions for one allocation |
@@ -66,6 +67,7 @@ mod reports;
 mod settings;
 mod stacks;
 mod support;
+mod symbols;
 mod threads;
 mod tool;
 mod torture;

@@ -4,6 +4,7 @@ use crate::check::CheckOptions;
 use crate::differences::DiffOptions;
 use crate::following::Following;
 use crate::merging::MergeOptions;
+use crate::push::PushOptions;
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use crate::shape::Shape;
 use crate::top::TopOptions;
@@ -130,6 +131,14 @@ pub(crate) struct ReportOptions {
     /// Print no summary.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// Take names and lines from the object and debug files below DIR; may be given several times.
+    ///
+    /// For profiles and recordings of other machines, or of stripped programs. A file counts when its build id is
+    /// that of the module. With DEBUGINFOD_URLS set, debuginfod is asked for what is not there.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) symbols: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) push: PushOptions,
     #[command(flatten)]
     pub(crate) shape: Shape,
 }

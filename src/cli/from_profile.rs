@@ -15,6 +15,7 @@ use crate::report::suppressions::Suppression;
 use crate::report::timeline::{self, Course, Labelled};
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
+use crate::symbol_files::SymbolFiles;
 use std::io::{self, Write};
 use std::path::Path;
 use std::rc::Rc;
@@ -27,9 +28,13 @@ pub(crate) fn read(
     path: &Path,
     kind: Kind,
     suppressions: &[Suppression],
+    symbols: Option<&mut SymbolFiles>,
     harvest: &mut Harvest,
 ) -> Result<Read, HarvestError> {
-    let profile = file::read(path).map_err(LoadError::at(path))?;
+    let mut profile = file::read(path).map_err(LoadError::at(path))?;
+    if let Some(symbols) = symbols {
+        profile = symbols.add_to(profile);
+    }
     if kind.needs_live() && !profile.has_live() {
         return Err(HarvestError::NotFollowed(path.to_owned()));
     }
@@ -65,7 +70,7 @@ pub(crate) fn by_program(profile: &Profile, kind: Kind) -> Vec<(String, Read)> {
 }
 
 /// What is written of a profile.
-fn read_of(profile: Profile, kind: Kind) -> Read {
+pub(crate) fn read_of(profile: Profile, kind: Kind) -> Read {
     let stacks = match kind {
         Kind::Collapsed(style) => Some(stacks(&profile.estimated(), style)),
         Kind::Csv(_) | Kind::Export(..) => None,

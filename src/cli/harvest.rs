@@ -8,7 +8,7 @@ use crate::load::{self, Cuts, Head, LoadError};
 use crate::notes::Notes;
 use crate::output::{Output, naming};
 use crate::profile::intern::Tables;
-use crate::profile::{self, Profile, build, file};
+use crate::profile::{Profile, build, file};
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording};
@@ -20,6 +20,7 @@ use crate::report::timeline;
 use crate::shape::{Columns, Kind};
 use crate::sheet::{Read, Sheet};
 use crate::sum::without_origins;
+use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use crate::term;
@@ -83,6 +84,10 @@ pub(crate) struct Harvest {
     pub(crate) cut_off: Vec<(PathBuf, u64, u64)>,
     /// Recordings that could not be read, where that is no error.
     pub(crate) unreadable: Vec<LoadError>,
+    /// All processes together, where that is wanted.
+    pub(crate) profile: Option<Profile>,
+    /// What there is to say of files with names.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// What the reports are to be.
@@ -100,6 +105,17 @@ pub(crate) struct Wish {
     pub(crate) largest: usize,
     /// Go on when a recording cannot be read.
     pub(crate) tolerant: bool,
+    /// Folders with files that have names; `None`: no look elsewhere than where the modules are.
+    pub(crate) symbols: Option<Vec<PathBuf>>,
+    /// Keep [`Harvest::profile`].
+    pub(crate) keeps_profile: bool,
+}
+
+impl Wish {
+    /// Where names may come from besides the modules themselves.
+    fn symbol_files(&self) -> Option<SymbolFiles> {
+        SymbolFiles::new(self.symbols.as_ref()?)
+    }
 }
 
 /// Why there are no reports.
@@ -193,6 +209,9 @@ pub(crate) fn harvest(
     all.finish(&mut harvest)?;
     harvest.heads = heads;
     harvest.timeline = reader.timeline.map(|(path, _)| path);
+    harvest.remarks = reader
+        .symbols
+        .map_or(Vec::new(), |symbols| symbols.remarks());
     Ok(harvest)
 }
 
@@ -261,7 +280,8 @@ impl All<'_> {
         }
         if self.is_one {
             self.sum.set(read);
-        } else if self.merge == Some(Merge::All) || self.wish.largest > 0 {
+        } else if self.merge == Some(Merge::All) || self.wish.largest > 0 || self.wish.keeps_profile
+        {
             self.sum.add(&read);
         }
         Ok(())
@@ -282,6 +302,7 @@ impl All<'_> {
             let written = output.write_main(|out| all.write(kind, out));
             harvest.merged_csv = written.map_err(HarvestError::Write)?;
         }
+        harvest.profile = all.profile.filter(|_| self.wish.keeps_profile);
         harvest.sum_up(all.rows, self.wish);
         Ok(())
     }
@@ -294,6 +315,7 @@ struct Reader<'w> {
     places: Places,
     /// The file of the timeline and its path.
     timeline: Option<(PathBuf, File)>,
+    symbols: Option<SymbolFiles>,
 }
 
 impl<'w> Reader<'w> {
@@ -311,6 +333,7 @@ impl<'w> Reader<'w> {
             symbolizer: Symbolizer::new(),
             places: Places::default(),
             timeline,
+            symbols: wish.symbol_files(),
         })
     }
 
@@ -349,7 +372,13 @@ impl<'w> Reader<'w> {
 
     /// Adds the processes of a profile to the harvest.
     fn read_profile(&mut self, path: &Path, harvest: &mut Harvest) -> Result<Read, HarvestError> {
-        let read = from_profile::read(path, self.wish.kind, &self.wish.suppressions, harvest)?;
+        let read = from_profile::read(
+            path,
+            self.wish.kind,
+            &self.wish.suppressions,
+            self.symbols.as_mut(),
+            harvest,
+        )?;
         if let (Some((path, file)), Some(profile)) = (&mut self.timeline, &read.profile) {
             let written = from_profile::write_timelines(profile, file);
             written.map_err(naming(path)).map_err(HarvestError::Write)?;
@@ -359,14 +388,15 @@ impl<'w> Reader<'w> {
 
     fn names(&mut self, recording: &Recording<'_>) -> Result<Read, FormatError> {
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
-        if let Kind::Export(..) = self.wish.kind {
+        let is_export = matches!(self.wish.kind, Kind::Export(..));
+        if is_export || self.wish.keeps_profile || self.symbols.is_some() {
             let mut tables = Tables::default();
             build::add(&mut tables, recording, symbolizer, places)?;
-            return Ok(Read {
-                rows: profile::rows::rows(&tables.profile, false),
-                stacks: None,
-                profile: Some(tables.profile),
-            });
+            let profile = match &mut self.symbols {
+                Some(symbols) => symbols.add_to(tables.profile),
+                None => tables.profile,
+            };
+            return Ok(from_profile::read_of(profile, self.wish.kind));
         }
         let rows = match self.wish.kind {
             Kind::Csv(Columns::All) => rows_by_origin(&[recording], symbolizer, places)?,
@@ -488,6 +518,8 @@ mod tests {
         merge: None,
         largest: 10,
         tolerant: false,
+        symbols: None,
+        keeps_profile: false,
     };
 
     struct Session {

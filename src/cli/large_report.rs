@@ -86,6 +86,8 @@ fn measured(folder: &Path, kind: Kind, name: &str) -> Duration {
         merge: None,
         largest: 10,
         tolerant: false,
+        symbols: None,
+        keeps_profile: false,
     };
     let out = folder.join(name);
     let start = Instant::now();

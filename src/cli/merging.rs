@@ -12,6 +12,7 @@ use crate::profile::intern::Tables;
 use crate::profile::sum::{By, Sum};
 use crate::profile::{Profile, build, file};
 use crate::record::reader::Recording;
+use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use crate::{export, reporting, shape, term};
@@ -73,7 +74,7 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
         Code::Failed,
         "cannot write the merged profile",
     ))?;
-    let merged = add_up(&inputs, options, wanted.quiet)?;
+    let merged = add_up(&inputs, options, wanted)?;
     if merged.added == 0 {
         return Err(Failure {
             code: Code::Unusable,
@@ -87,6 +88,7 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
     let said = merged.said(&inputs, wanted.quiet);
     let harvest = harvest::harvest_profile(merged.profile, &mut output, &wish).map_err(unusable)?;
     reporting::summarize(&harvest, wanted, &output);
+    reporting::push(&harvest, wanted, &output);
     // There is nobody to tell if that fails.
     let _ = io::stderr().write_all(said.as_bytes());
     Ok(0)
@@ -107,15 +109,20 @@ struct Merged {
     profile: Profile,
     added: usize,
     damaged: Vec<LoadError>,
+    remarks: Vec<String>,
 }
 
 /// Reads and adds up.
-fn add_up(inputs: &Inputs, options: &MergeOptions, quiet: bool) -> Result<Merged, Failure> {
+fn add_up(
+    inputs: &Inputs,
+    options: &MergeOptions,
+    wanted: &ReportOptions,
+) -> Result<Merged, Failure> {
     let unusable = |error: anyhow::Error| Failure {
         code: Code::Unusable,
         error,
     };
-    let progress = progress(inputs.files.len(), quiet);
+    let progress = progress(inputs.files.len(), wanted.quiet);
     let by = By {
         build: options.by.contains(&Apart::Build),
         host: options.by.contains(&Apart::Host),
@@ -124,16 +131,20 @@ fn add_up(inputs: &Inputs, options: &MergeOptions, quiet: bool) -> Result<Merged
     let mut sum = Sum::new(by);
     let mut damaged = Vec::new();
     let mut added = 0;
+    let mut remarks = Vec::new();
     thread::scope(|scope| {
         let (send, receive) = sync_channel(1);
-        scope.spawn(move || {
-            let mut reader = Reader::default();
+        let reading = scope.spawn(move || {
+            let mut reader = Reader::new(&wanted.symbols);
             for path in &inputs.files {
                 // After an error nobody receives any more.
                 if send.send((path, reader.read(path))).is_err() {
                     break;
                 }
             }
+            reader
+                .symbols
+                .map_or(Vec::new(), |symbols| symbols.remarks())
         });
         for (path, read) in receive {
             match read {
@@ -149,6 +160,7 @@ fn add_up(inputs: &Inputs, options: &MergeOptions, quiet: bool) -> Result<Merged
             }
             progress.inc(1);
         }
+        remarks = reading.join().unwrap_or_default();
         Ok(())
     })?;
     progress.finish_and_clear();
@@ -156,6 +168,7 @@ fn add_up(inputs: &Inputs, options: &MergeOptions, quiet: bool) -> Result<Merged
         profile: sum.finish(),
         added,
         damaged,
+        remarks,
     })
 }
 
@@ -175,6 +188,9 @@ impl Merged {
     /// What there is to say besides the summary of the sum.
     fn said(&self, inputs: &Inputs, quiet: bool) -> String {
         let mut text = String::new();
+        for remark in &self.remarks {
+            text.push_str(&format!("skip-heapprof: {remark}\n"));
+        }
         if !quiet {
             let added = term::counted(self.added as u64, "input", "inputs");
             text.push_str(&format!("merged: {added}\n"));
@@ -206,14 +222,30 @@ impl Merged {
 }
 
 /// Reads inputs, one after the other.
-#[derive(Default)]
 struct Reader {
     /// For recordings.
     names: Option<(Symbolizer, Places)>,
+    symbols: Option<SymbolFiles>,
 }
 
 impl Reader {
+    fn new(symbols: &[PathBuf]) -> Self {
+        Self {
+            names: None,
+            symbols: SymbolFiles::new(symbols),
+        }
+    }
+
+    /// Reads an input. Names are added before it is merged: after that a frame stands for several places.
     fn read(&mut self, path: &Path) -> Result<Profile, LoadError> {
+        let profile = self.without_symbols(path)?;
+        Ok(match &mut self.symbols {
+            Some(symbols) => symbols.add_to(profile),
+            None => profile,
+        })
+    }
+
+    fn without_symbols(&mut self, path: &Path) -> Result<Profile, LoadError> {
         if file::is_profile(path) || path.extension().is_some_and(|e| e == file::EXTENSION) {
             return file::read(path).map_err(LoadError::at(path));
         }

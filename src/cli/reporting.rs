@@ -5,7 +5,7 @@ use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
-use crate::{snapshots, summary, term};
+use crate::{push, snapshots, summary, term};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -23,6 +23,7 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
     let recordings = recordings(paths).map_err(|error| fail(error.into()))?;
     let harvest = harvest(&recordings, &mut output, &wish).map_err(fail)?;
     summarize(&harvest, wanted, &output);
+    push(&harvest, wanted, &output);
     Ok(status(0, &harvest, wanted))
 }
 
@@ -75,11 +76,28 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         merge: wanted.merge,
         largest: if wanted.quiet { 0 } else { summary::LISTED },
         tolerant,
+        // A run finds its modules where they are, and asks nobody else unless it is told to.
+        symbols: (!tolerant || !wanted.symbols.is_empty()).then(|| wanted.symbols.clone()),
+        keeps_profile: wanted.push.is_wanted(),
     })
+}
+
+/// Sends the profile wherever that is wanted.
+pub(crate) fn push(harvest: &Harvest, wanted: &ReportOptions, output: &Output) {
+    if let Some(profile) = &harvest.profile {
+        let kept = output.main().map_or(String::new(), |path| {
+            format!("; the report is in {}", term::path(path))
+        });
+        push::push(profile, wanted, &kept);
+    }
 }
 
 /// Prints the summary, unless that is not wanted.
 pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Output) {
+    for remark in &harvest.remarks {
+        // There is nobody to tell if that fails.
+        let _ = writeln!(io::stderr(), "skip-heapprof: {remark}");
+    }
     let text = if !wanted.quiet {
         summary::text(harvest, term::width())
     } else if output.is_fresh() {

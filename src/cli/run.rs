@@ -197,7 +197,8 @@ impl Settings {
         for complaint in following::complaints(value) {
             say(format_args!("{complaint}"));
         }
-        let needs = wanted.shape.needs(wanted.output.as_deref());
+        let mut needs = wanted.shape.needs(wanted.output.as_deref());
+        needs.whole_stacks |= wanted.push.is_wanted();
         let additions = following::additions(needs, value);
         variables.extend(additions);
         let mode = Mode::parse(profile.as_deref().map(OsStr::as_bytes));
@@ -304,6 +305,7 @@ impl Ending {
             }
             Ok(harvest) => {
                 reporting::summarize(harvest, wanted, &output);
+                reporting::push(harvest, wanted, &output);
                 match self.killed {
                     None => reporting::status(self.status, harvest, wanted),
                     Some(_) => self.status,

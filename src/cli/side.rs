@@ -111,6 +111,8 @@ fn wish() -> Wish {
         merge: Some(Merge::All),
         largest: 0,
         tolerant: false,
+        symbols: None,
+        keeps_profile: false,
     }
 }
 

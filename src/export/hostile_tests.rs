@@ -50,7 +50,8 @@ proptest! {
             Kind::Collapsed(Style::default()),
         ] {
             let mut harvest = crate::harvest::Harvest::default();
-            let read = from_profile::read(path.path(), kind, &[], &mut harvest).expect("read");
+            let read =
+                from_profile::read(path.path(), kind, &[], None, &mut harvest).expect("read");
             read.write(kind, &mut io::sink()).expect("written");
             let said = crate::summary::text(&harvest, 80);
             prop_assert!(!said.is_empty());

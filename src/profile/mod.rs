@@ -17,6 +17,7 @@ pub(crate) mod file;
 pub(crate) mod intern;
 pub(crate) mod leaks;
 pub(crate) mod merge;
+pub(crate) mod resymbolize;
 pub(crate) mod rows;
 pub(crate) mod split;
 pub(crate) mod sum;

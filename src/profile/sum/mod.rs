@@ -28,6 +28,7 @@ use super::intern::Tables;
 use super::{NONE, Process, Profile, Site, Str};
 use crate::symbolize::hash::FastMap;
 use processes::Processes;
+pub(crate) use processes::hex;
 use stacks::Stacks;
 
 /// What else than the program keeps runs apart.

@@ -1,0 +1,126 @@
+//! Sends a profile as pprof to servers of continuous profiling, after everything local is written.
+//!
+//! A push that fails is a warning: it changes neither files nor the exit status, and all pushes together
+//! take no longer than the limit.
+
+mod parca;
+mod pyroscope;
+mod send;
+mod target;
+
+use crate::args::ReportOptions;
+use crate::export::{self, Format};
+use crate::profile::Profile;
+use crate::report::collapsed::Style;
+use crate::term;
+use clap::Args;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+use target::Target;
+
+/// Options about pushes.
+#[derive(Args, Debug, Default, Clone)]
+pub(crate) struct PushOptions {
+    /// Send the profile to a server too; may be given several times.
+    ///
+    /// pyroscope+http://HOST:PORT/APP or parca+http://HOST:PORT/APP (or +https). Without APP the program's name is
+    /// taken; labels stand behind it: ?env=prod&region=eu. A push that fails is a warning, and changes
+    /// neither files nor the exit status.
+    #[arg(long, value_name = "URL", global = true)]
+    push: Vec<Target>,
+    /// Longest time for all pushes together.
+    #[arg(long, value_name = "SECONDS", global = true, default_value = "20")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    push_timeout: u64,
+}
+
+impl PushOptions {
+    /// Is there anywhere to send to?
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.push.is_empty()
+    }
+}
+
+/// What servers are told besides the profile.
+struct About {
+    /// Name of the application.
+    name: String,
+    /// Labels, the user's last.
+    labels: Vec<(String, String)>,
+    /// Seconds since 1970.
+    from: u64,
+    /// Seconds since 1970, after `from`.
+    until: u64,
+}
+
+impl About {
+    fn new(profile: &Profile, target: &Target) -> Self {
+        let first = profile.processes.first();
+        let text = |index: Option<u32>| index.map_or("", |index| profile.text(index));
+        let name = match target.name() {
+            "" => text(first.map(|process| process.program)),
+            name => name,
+        };
+        let mut labels = Vec::new();
+        let host = text(first.map(|process| process.host));
+        let is_one_host = profile
+            .processes
+            .iter()
+            .all(|p| profile.text(p.host) == host);
+        if is_one_host && !host.is_empty() {
+            labels.push(("hostname".to_owned(), host.to_owned()));
+        }
+        labels.extend(target.labels().iter().cloned());
+        let seconds = |ns: u64| ns / 1_000_000_000;
+        let starts = profile.processes.iter().map(|process| process.start_ns);
+        let ends = profile.processes.iter().map(|process| process.end_ns);
+        let from = seconds(starts.min().unwrap_or(0));
+        Self {
+            name: if name.is_empty() { "unknown" } else { name }.to_owned(),
+            labels,
+            from,
+            until: seconds(ends.max().unwrap_or(0)).max(from + 1),
+        }
+    }
+}
+
+/// Sends the profile wherever it is wanted, and says on standard error what came of it.
+pub(crate) fn push(profile: &Profile, wanted: &ReportOptions, kept: &str) {
+    let options = &wanted.push;
+    if !options.is_wanted() {
+        return;
+    }
+    let deadline = Instant::now() + Duration::from_secs(options.push_timeout);
+    let mut text = String::new();
+    for target in &options.push {
+        // Writing to a string cannot fail.
+        let _ = match push_to(profile, target, deadline) {
+            Ok(()) if wanted.quiet => Ok(()),
+            Ok(()) => writeln!(text, "pushed to {target}"),
+            Err(error) => writeln!(
+                text,
+                "skip-heapprof: warning: the profile was not pushed to {target}: {}{kept}",
+                term::printable(&error)
+            ),
+        };
+    }
+    // There is nobody to tell if that fails.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Sends the profile to one server.
+fn push_to(profile: &Profile, target: &Target, deadline: Instant) -> Result<(), String> {
+    let mut pprof = Vec::new();
+    export::write(profile, Format::Pprof, Style::default(), &mut pprof)
+        .map_err(|error| error.to_string())?;
+    let about = About::new(profile, target);
+    let request = match target {
+        Target::Pyroscope(place) => pyroscope::request(place, &about, &pprof),
+        Target::Parca(place) => parca::request(place, &about, pprof),
+    };
+    send::send(&request, deadline)
+}
+
+#[cfg(test)]
+mod tests;
