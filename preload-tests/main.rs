@@ -21,6 +21,9 @@
 //! | `ci.rs` | `check` in the GitHub Action, the GitLab template and the examples |
 //! | `gate.rs` | `diff` and `check` on real programs |
 //! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
+//! | `leaks.rs` | the leak check, and that it finds what valgrind finds |
+//! | `sampling.rs` | estimates from samples |
+//! | `top.rs` | the full-screen view of a running process |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
@@ -53,6 +56,7 @@ mod instructions;
 mod jit;
 mod large_trees;
 mod late_hooks;
+mod leaks;
 mod life;
 mod limits;
 mod live_oracle;
@@ -64,6 +68,7 @@ mod profiles;
 #[allow(dead_code)] // Tests read only part of what the tool reads.
 mod record;
 mod reports;
+mod sampling;
 mod settings;
 mod stacks;
 mod support;

@@ -30,7 +30,7 @@ pub(crate) struct LiveHeap {
     pub(crate) lifetimes: Lifetimes,
     /// What was not freed, or is not reachable.
     pub(crate) left: Leaks,
-    /// Frees of blocks that were not followed.
+    /// Frees of blocks that were not followed; of a sample, of which most are not, none.
     pub(crate) unknown_frees: u64,
 }
 
@@ -60,7 +60,10 @@ pub(crate) fn read(
         start_ns,
         lifetimes: lifetimes(recording),
         left: left.unwrap_or_default(),
-        unknown_frees: totals.unknown_frees,
+        unknown_frees: match recording.sample_bytes() {
+            0 => totals.unknown_frees,
+            _ => 0,
+        },
     }))
 }
 

@@ -7,7 +7,8 @@
 //!
 //! Each thread stamps the births of these blocks: the last 256 one by one, of those before every 16th, of those
 //! before that every 256th, and so on. So any birth is known to a sixteenth of its age in allocations or better, in a
-//! few kilobytes.
+//! few kilobytes. Where only a sample is recorded, most of these blocks are not there to be stamped: each
+//! allocation that is taken stamps for those that it was too late for.
 //!
 //! May run at any moment.
 
@@ -32,6 +33,8 @@ const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 #[repr(C)]
 pub(crate) struct Stamps {
     rings: [[AtomicU64; RING as usize]; LEVELS as usize],
+    /// Of a sample: so many stamps of the first level have been set or were too late.
+    caught_up: AtomicU64,
 }
 
 impl Stamps {
@@ -53,6 +56,24 @@ impl Stamps {
         }
     }
 
+    /// Notes that allocation `number` was made at `now`, and none since the last call, so that what comes
+    /// up to here has no earlier stamp.
+    pub(super) fn catch_up(&self, number: u64, now: u64) {
+        let last = number >> ONE_IN;
+        let done = self.caught_up.load(Relaxed);
+        for level in 0..LEVELS {
+            let last = last >> (STEP * level);
+            let first = match done {
+                0 => 0,
+                _ => ((done - 1) >> (STEP * level)) + 1,
+            };
+            for number in first.max(last.saturating_sub(RING - 1))..=last {
+                self.ring_at(level, number).store(now, Relaxed);
+            }
+        }
+        self.caught_up.store(last + 1, Relaxed);
+    }
+
     /// When allocation `number`, which [`is_timed`], was made, `age` allocations ago, or one shortly
     /// before it.
     #[inline(always)]
@@ -69,8 +90,13 @@ impl Stamps {
 
     #[inline(always)]
     fn ring(&self, level: u32, number: u64) -> &AtomicU64 {
-        let at = (number >> (STEP * level)) % RING;
-        &self.rings[level as usize % LEVELS as usize][at as usize]
+        self.ring_at(level, number >> (STEP * level))
+    }
+
+    /// The place of a level's stamp of this number.
+    #[inline(always)]
+    fn ring_at(&self, level: u32, number: u64) -> &AtomicU64 {
+        &self.rings[level as usize % LEVELS as usize][(number % RING) as usize]
     }
 }
 
@@ -106,6 +132,10 @@ pub(super) fn ticks() -> u64 {
 
 /// Nanoseconds in 2^32 ticks. Kept across fork.
 static RATE: AtomicU64 = AtomicU64::new(0);
+/// Ticks and nanoseconds of the monotonic clock at the same moment. Kept across fork.
+static START: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
+/// So many nanoseconds after the start, the rate is known well enough.
+const KNOWN_AFTER: u64 = 500_000_000;
 
 /// Nanoseconds of so many ticks.
 #[inline(always)]
@@ -129,25 +159,56 @@ pub(super) fn wall_ns() -> u64 {
     ORIGIN.0.load(Relaxed) + nanoseconds(passed)
 }
 
-/// Finds out how long a tick is: 20 microseconds, once. Cold section.
+/// Finds out how long a tick is, to a hundredth or so: 20 microseconds, once. Cold section.
 pub(super) fn calibrate() {
     const LONG_ENOUGH: u64 = 20_000;
     if RATE.load(Relaxed) != 0 {
         return;
     }
-    let (ns, start) = (sys::monotonic_ns(), ticks());
-    loop {
-        let (passed, ticks) = (
-            sys::monotonic_ns().saturating_sub(ns),
-            ticks().saturating_sub(start),
-        );
-        if passed >= LONG_ENOUGH {
-            RATE.store((passed << 32) / ticks.max(1), Relaxed);
-            ORIGIN.0.store(sys::now_ns(), Relaxed);
-            ORIGIN.1.store(self::ticks(), Relaxed);
-            return;
-        }
+    // The first call takes longer.
+    sys::monotonic_ns();
+    let (start, ns) = moment();
+    START.0.store(start, Relaxed);
+    START.1.store(ns, Relaxed);
+    while RATE.load(Relaxed) == 0 {
+        measure(LONG_ENOUGH);
     }
+    ORIGIN.0.store(sys::now_ns(), Relaxed);
+    ORIGIN.1.store(ticks(), Relaxed);
+}
+
+/// Finds it out better: the longer ago the start, the better. Not for ever, since one clock may go on while the machine
+/// sleeps, and the other not.
+pub(super) fn refine() {
+    const LONG_ENOUGH: u64 = 500_000;
+    let passed = nanoseconds(ticks().saturating_sub(START.0.load(Relaxed)));
+    if (LONG_ENOUGH..KNOWN_AFTER).contains(&passed) {
+        measure(LONG_ENOUGH);
+    }
+}
+
+/// Sets the rate by what has passed since the start, if that is long enough.
+fn measure(least_ns: u64) {
+    let (now, ns) = moment();
+    let ns = ns.saturating_sub(START.1.load(Relaxed));
+    let ticks = now.saturating_sub(START.0.load(Relaxed));
+    if ns >= least_ns {
+        let rate = (u128::from(ns) << 32) / u128::from(ticks.max(1));
+        RATE.store((rate as u64).max(1), Relaxed);
+    }
+}
+
+/// Ticks, and nanoseconds of the monotonic clock, at the same moment: of three tries the quickest, so that an interruption
+/// between the two does no harm.
+fn moment() -> (u64, u64) {
+    let mut quickest = (u64::MAX, 0, 0);
+    for _ in 0..3 {
+        let before = ticks();
+        let ns = sys::monotonic_ns();
+        let took = ticks().saturating_sub(before);
+        quickest = quickest.min((took, before + took / 2, ns));
+    }
+    (quickest.1, quickest.2)
 }
 
 #[cfg(test)]
@@ -172,6 +233,38 @@ mod tests {
             if age < 4000 {
                 assert_eq!(stamp, number);
             }
+        }
+    }
+
+    #[test]
+    fn a_stamp_of_a_sample_is_that_of_the_allocation_or_of_one_shortly_before() {
+        // SAFETY: a mapping of zeros.
+        let stamps = unsafe { crate::testing::zeroed::<Stamps>() };
+        // Time is the number of the allocation; gaps are of 1 to 9000 allocations.
+        let (mut state, mut number) = (88_172_645_463_325_252_u64, 0);
+        let mut taken = Vec::new();
+        while number < 3_000_000 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let most = 1 << (state >> 33 & 12);
+            number += 1 + (state >> 40) % most + (state >> 40) % 9 * most / 4;
+            taken.push(number);
+            stamps.catch_up(number, number);
+            if is_timed(number) {
+                stamps.set(number, number);
+            }
+        }
+        let timed = taken.iter().filter(|&&n| is_timed(n));
+        assert!(timed.clone().count() > 50);
+        for &birth in timed {
+            let age = number - birth;
+            let stamp = stamps.get(birth, age);
+            assert!(stamp <= birth, "{birth}: {stamp}");
+            // Before it by no more than a sixteenth of its age, up to the next that was taken.
+            let earliest = birth.saturating_sub(age / 12);
+            let first = taken[taken.partition_point(|&n| n < earliest)];
+            assert!(stamp >= first.min(birth), "{birth}: {stamp}, {first}");
         }
     }
 
@@ -205,6 +298,13 @@ mod tests {
         let passed = sys::monotonic_ns() - ns;
         assert!(
             by_ticks.abs_diff(passed) < passed / 20,
+            "{by_ticks} {passed}"
+        );
+        measure(0);
+        let (end, end_ns) = moment();
+        let (by_ticks, passed) = (nanoseconds(end - start), end_ns - ns);
+        assert!(
+            by_ticks.abs_diff(passed) < passed / 200,
             "{by_ticks} {passed}"
         );
     }

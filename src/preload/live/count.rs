@@ -149,10 +149,16 @@ unsafe fn follow(
     unsafe {
         let live = thread.live();
         let number = clock::number_of((*live).clock);
-        if clock::is_timed(number) {
+        let is_timed = clock::is_timed(number);
+        if is_timed || sample::is_on() {
             let now = clock::ticks();
             if let Some(stamps) = (*live).stamps.as_ref() {
-                stamps.set(number, now);
+                if sample::is_on() {
+                    stamps.catch_up(number, now);
+                }
+                if is_timed {
+                    stamps.set(number, now);
+                }
             }
             if process.timeline.is_due(now) {
                 process.timeline.tick(process);

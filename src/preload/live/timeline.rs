@@ -64,6 +64,7 @@ impl Timeline {
     }
 
     fn take(&self, process: &Process) {
+        clock::refine();
         let _guard = self.lock.lock();
         if self.points.load(Relaxed).is_null() {
             let Ok((chunk, _)) = process.recording.chunk(CHUNK_TIMELINE, PAGES) else {

@@ -1,0 +1,209 @@
+//! The leak check: what can still be reached at the end is no leak, and everything else is.
+
+use crate::record::reader::Recording;
+use crate::support::{Outcome, Run, Source, output_of, tool};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What the fixture leaks: sizes, and how many blocks.
+const LEAKED: [(u64, u64); 5] = [(1001, 10), (1002, 20), (1003, 2), (1004, 1), (300_000, 1)];
+
+fn fixture(flag: &str) -> PathBuf {
+    Source::c("leaks").flags(&["-g", "-pthread", flag]).build()
+}
+
+/// A run of the tool with a file of suppressions.
+fn checked(suppressions: Option<&str>) -> (Run, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut run = Run::plain(tool()).arg("--leak-check").arg("-o");
+    run = run.arg(folder.path().join("out.csv"));
+    if let Some(text) = suppressions {
+        let file = folder.path().join("known");
+        fs::write(&file, text).expect("written");
+        run = run.arg("--suppressions").arg(file);
+    }
+    (run, folder)
+}
+
+/// Unreachable blocks by size, of the only recording in a folder.
+fn unreachable(folder: &Path) -> BTreeMap<u64, u64> {
+    let recordings: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "skipheap-rec"))
+        .collect();
+    let [path] = &recordings[..] else {
+        panic!("one recording: {recordings:?}");
+    };
+    let bytes = fs::read(path).expect("the recording");
+    let recording = Recording::parse(&bytes).expect("a recording");
+    let mut sizes = BTreeMap::new();
+    for site in recording.sites() {
+        sizes.insert(site.offset, site.size);
+    }
+    let mut found = BTreeMap::new();
+    for leak in recording.leaks().expect("the check was made") {
+        *found.entry(sizes[&leak.site]).or_default() += leak.blocks;
+    }
+    found
+}
+
+#[test]
+fn every_way_to_a_block_is_found_and_what_nothing_points_to_is_a_leak() {
+    for flag in ["-O0", "-O1", "-O2"] {
+        for depth in ["4", "full"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            Run::preloaded(fixture(flag))
+                .env("SKIP_HEAP_LEAK_CHECK", "1")
+                .env("SKIP_HEAP_STACK_DEPTH", depth)
+                .env("SKIP_HEAP_SESSION", folder.path())
+                .succeed();
+            let found = unreachable(folder.path());
+            assert_eq!(found, BTreeMap::from(LEAKED), "{flag} {depth}");
+        }
+    }
+}
+
+const ALL_LEAKS: &str =
+    "leaked, no pointer to it was found: 333,060 bytes (333.1 kB) in 34 blocks from 6 stacks\n";
+
+#[test]
+fn leaks_are_listed_and_give_the_exit_status_that_was_asked_for() {
+    let (run, _folder) = checked(None);
+    let outcome = run
+        .args(&["--leak-exit-code", "23"])
+        .arg(fixture("-O1"))
+        .finish();
+    assert_eq!(outcome.status.code(), Some(23), "{outcome:?}");
+    for part in [
+        ALL_LEAKS,
+        " leak (leaks.c:49) ← main ← ",
+        " 300,000       1 ",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+    // Without that it is the program's.
+    let (run, _folder) = checked(None);
+    let outcome = run.arg(fixture("-O1")).succeed();
+    assert!(outcome.stderr.contains(ALL_LEAKS), "{outcome:?}");
+}
+
+#[test]
+fn what_is_suppressed_is_no_leak() {
+    let (run, _folder) = checked(Some("leak:chain\nleak:programs/leaks.c\n"));
+    let outcome = run
+        .args(&["--leak-exit-code", "23"])
+        .arg(fixture("-O1"))
+        .succeed();
+    for part in [
+        "leaked, no pointer to it was found: 0 bytes in 0 blocks from 0 stacks\n",
+        "suppressed by leak:chain: 20,040 bytes (20.0 kB) in 20 blocks\n",
+        "suppressed by leak:programs/leaks.c: 313,020 bytes (313.0 kB) in 14 blocks\n",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+    let (run, _folder) = checked(Some("leak:^chain$\n"));
+    let outcome = run
+        .args(&["--leak-exit-code", "23"])
+        .arg(fixture("-O1"))
+        .finish();
+    assert_eq!(outcome.status.code(), Some(23), "{outcome:?}");
+}
+
+#[test]
+fn the_library_alone_lists_leaks_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("known");
+    fs::write(&file, "leak:chain\n").expect("written");
+    let outcome = Run::preloaded(fixture("-O1"))
+        .env("SKIP_HEAP_LEAK_CHECK", "1")
+        .env("SKIP_HEAP_SUPPRESSIONS", &file)
+        .succeed();
+    for line in [
+        "heap profiler: leaked, no pointer to it was found: 313020 bytes in 14 blocks from 5 stacks",
+        "heap profiler: suppressed by leak:chain: 20040 bytes in 20 blocks",
+    ] {
+        assert!(
+            outcome.stderr.lines().any(|said| said == line),
+            "{outcome:?}"
+        );
+    }
+    assert!(
+        outcome
+            .stderr
+            .contains("  300000 bytes in 1 blocks: leak < main < "),
+        "{outcome:?}"
+    );
+}
+
+/// Bytes and blocks that valgrind finds lost.
+fn lost_by_valgrind(program: &str, arguments: &[&str]) -> (u64, u64) {
+    let outcome = Run::plain("/usr/bin/valgrind")
+        .args(&["--leak-check=full", "--show-leak-kinds=none"])
+        .arg(program)
+        .args(arguments)
+        .succeed();
+    let of = |kind: &str| {
+        let line = outcome.stderr.lines().find(|line| line.contains(kind));
+        let digits = |word: &str| word.replace(',', "").parse::<u64>().ok();
+        // Without the number of the process in front.
+        let line = line.map_or("0 0", |line| {
+            line.split_once("lost:").map_or("", |parts| parts.1)
+        });
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(digits).collect();
+        let &[bytes, blocks] = &numbers[..] else {
+            panic!("{line}: {outcome:?}");
+        };
+        (bytes, blocks)
+    };
+    assert!(outcome.stderr.contains("HEAP SUMMARY"), "{outcome:?}");
+    let (direct, indirect) = (of("definitely lost:"), of("indirectly lost:"));
+    (direct.0 + indirect.0, direct.1 + indirect.1)
+}
+
+/// The same as we find them.
+fn lost(program: &str, arguments: &[&str]) -> (u64, u64, Outcome) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outcome = Run::preloaded(program)
+        .args(arguments)
+        .env("SKIP_HEAP_LEAK_CHECK", "1")
+        .env("SKIP_HEAP_SESSION", folder.path())
+        .succeed();
+    let found = unreachable(folder.path());
+    let bytes = found.iter().map(|(size, blocks)| size * blocks).sum();
+    (bytes, found.values().sum(), outcome)
+}
+
+#[test]
+fn valgrind_finds_the_same_leaks_in_real_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (source, assembly, object) = (path("a.cpp"), path("a.s"), path("a.o"));
+    let text = "#include <map>\n#include <string>\n\
+                int f(int n) { std::map<std::string, int> m; m[std::to_string(n)] = n; return m.size(); }\n";
+    fs::write(&source, text).expect("written");
+    output_of("g++", &["-O1", "-S", "-o", &assembly, &source]);
+    let script =
+        "my %h; $h{$_ % 1000} .= 'x' x ($_ % 50) for 1..20000; print scalar(keys %h), \"\\n\"";
+    let mut all = 0;
+    for (program, arguments) in [
+        ("/usr/bin/as", &["-o", &object, &assembly][..]),
+        ("/usr/bin/perl", &["-e", script]),
+        (
+            "/usr/bin/sqlite3",
+            &[":memory:", "create table t(a); insert into t values(1);"],
+        ),
+        (
+            "/usr/bin/jq",
+            &["-n", "[range(3000)] | map(tostring) | length"],
+        ),
+    ] {
+        let expected = lost_by_valgrind(program, arguments);
+        let (bytes, blocks, outcome) = lost(program, arguments);
+        assert_eq!((bytes, blocks), expected, "{program}: {outcome:?}");
+        all += blocks;
+    }
+    assert!(all > 100, "{all} leaks in all are no test");
+}
