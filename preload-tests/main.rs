@@ -75,6 +75,7 @@ mod support;
 mod symbols;
 mod threads;
 mod tool;
+mod top;
 mod torture;
 mod trees;
 mod verify;

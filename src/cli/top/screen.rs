@@ -43,6 +43,8 @@ impl Screen {
 
     /// Gives the terminal back. A signal that came meanwhile then does what it does.
     pub(crate) fn end(self) {
+        // Shows the cursor again.
+        drop(self.terminal);
         ratatui::restore();
         if let number @ 1.. = self.signal.load(Relaxed) {
             let _ = low_level::emulate_default_handler(number as i32);
