@@ -32,7 +32,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.frees += other.frees;
         self.temporary += other.temporary;

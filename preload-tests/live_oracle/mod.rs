@@ -9,6 +9,7 @@
 //! | [`log`] | reads the event log |
 //! | [`replay`] | computes every figure from it |
 //! | [`recorded`] | reads the same figures from the recording |
+//! | [`columns`] | reads them from the CSV with all columns |
 //! | [`figures`] | what is compared |
 //! | [`programs`] | random programs and real ones |
 //! | [`life`] | blocks that outlive their thread, or are inherited |
@@ -17,6 +18,7 @@
 //!
 //! Tests that are ignored are the long form: `scripts/oracle`.
 
+mod columns;
 mod figures;
 mod life;
 mod log;
@@ -44,6 +46,8 @@ struct Allowed {
     /// A thread takes over the state of one that has ended, and its clock: blocks of ended threads go
     /// on ageing.
     ended_threads: bool,
+    /// The recording alone is compared, not the CSV that is made of it: many runs of one kind.
+    no_columns: bool,
 }
 
 /// Blocks are followed, and the recordings lie in `folder`.
@@ -96,6 +100,9 @@ impl Observed {
         compare_sites(&replay.sites, &recorded.sites, allowed);
         compare_totals(&replay, &recorded, allowed);
         compare_peaks(&events, &replay, &recorded, allowed);
+        if !allowed.no_columns {
+            columns::compare(path, &replay, &recorded, allowed);
+        }
     }
 }
 

@@ -12,19 +12,26 @@ fn random(arguments: &[u64]) -> Run {
 const EXACT: Allowed = Allowed {
     wrappers: false,
     ended_threads: false,
+    no_columns: false,
+};
+
+const QUICKLY: Allowed = Allowed {
+    no_columns: true,
+    ..EXACT
 };
 
 #[test]
 fn random_programs_of_one_thread_agree() {
-    for seed in 1..=4 {
-        compare(random(&[seed, 0, 30_000]), 15_000, EXACT);
+    compare(random(&[1, 0, 30_000]), 15_000, EXACT);
+    for seed in 2..=4 {
+        compare(random(&[seed, 0, 30_000]), 15_000, QUICKLY);
     }
 }
 
 #[test]
 fn random_programs_with_threads_agree() {
-    for (seed, threads) in [(11, 2), (12, 4), (13, 16)] {
-        compare(random(&[seed, threads, 50_000 / threads]), 20_000, EXACT);
+    for (seed, threads, allowed) in [(11, 2, QUICKLY), (12, 4, EXACT), (13, 16, QUICKLY)] {
+        compare(random(&[seed, threads, 50_000 / threads]), 20_000, allowed);
     }
 }
 
@@ -38,7 +45,7 @@ fn random_programs_with_whole_stacks_agree() {
 fn random_programs_that_leave_the_hot_path_agree() {
     // The verifier has each stack walked by the longer way.
     let run = random(&[22, 3, 5000]).env("SKIP_HEAP_VERIFY", "1/1");
-    compare(run, 8_000, EXACT);
+    compare(run, 8_000, QUICKLY);
 }
 
 #[test]
@@ -57,7 +64,7 @@ fn many_random_programs_agree() {
         compare(
             random(&[seed, seed % 9, 200_000 / (seed % 9 + 1)]),
             0,
-            EXACT,
+            QUICKLY,
         );
     }
 }
@@ -132,6 +139,7 @@ fn compiler(source: &str) -> (Run, tempfile::TempDir) {
 const WRAPPERS: Allowed = Allowed {
     wrappers: true,
     ended_threads: false,
+    no_columns: false,
 };
 
 #[test]
@@ -155,6 +163,7 @@ fn node_agrees() {
         { eval: true });";
     let allowed = Allowed {
         ended_threads: true,
+        no_columns: true,
         ..WRAPPERS
     };
     compare(
@@ -166,15 +175,10 @@ fn node_agrees() {
 
 /// Runs redis-server under redis-benchmark.
 fn redis(requests: u32) {
-    const SERVER: &str = "/usr/bin/redis-server";
-    if !std::path::Path::new(SERVER).exists() {
-        eprintln!("SKIPPED: {SERVER} is not installed (apt-get install redis-server)");
-        return;
-    }
     let observed = Observed::new();
     let socket = observed.folder.path().join("socket");
     let socket = socket.to_string_lossy();
-    let server = Run::plain(SERVER)
+    let server = Run::plain("/usr/bin/redis-server")
         .args(&["--port", "0", "--save", "", "--appendonly", "no"])
         .args(&["--unixsocket", &socket]);
     let mut server = observed.arrange(server).start();
