@@ -7,6 +7,27 @@ use std::path::Path;
 /// Most instructions that the library may add to an allocation, four frames recorded.
 const BUDGET: u64 = 120;
 
+/// Most that it may add to a pair of malloc and free sixteen frames below main, by what is recorded.
+const DEPTHS: [(&str, &[(&str, &str)], u64); 4] = [
+    ("whole stacks", &[("SKIP_HEAP_STACK_DEPTH", "full")], 340),
+    ("the live heap", &[("SKIP_HEAP_LIVE", "1")], 425),
+    (
+        "whole stacks and the live heap",
+        &[("SKIP_HEAP_STACK_DEPTH", "full"), ("SKIP_HEAP_LIVE", "1")],
+        620,
+    ),
+    (
+        // Of which nothing is taken.
+        "a sample of both",
+        &[
+            ("SKIP_HEAP_STACK_DEPTH", "full"),
+            ("SKIP_HEAP_LIVE", "1"),
+            ("SKIP_HEAP_SAMPLE", "1G"),
+        ],
+        120,
+    ),
+];
+
 /// Numbers of pairs; their difference leaves start and end of the process out.
 const FEW: u64 = 1_000;
 const MANY: u64 = 11_000;
@@ -20,6 +41,7 @@ enum How {
     Plain,
     Profiled,
     LeftOut,
+    With(&'static [(&'static str, &'static str)]),
 }
 
 /// Instructions of a run of the fixture.
@@ -31,6 +53,11 @@ fn of_a_run(program: &Path, pairs: u64, how: How) -> u64 {
         }
         if how == How::LeftOut {
             run = run.env("SKIP_HEAP_PROGRAMS", "!pairs");
+        }
+        if let How::With(variables) = how {
+            for (name, value) in variables {
+                run = run.env(name, value);
+            }
         }
         run
     });
@@ -61,6 +88,29 @@ fn an_allocation_stays_within_the_budget() {
         assert!(
             added <= BUDGET,
             "{flag}: {added} instructions, budget {BUDGET}"
+        );
+    }
+}
+
+#[test]
+fn whole_stacks_and_the_live_heap_stay_within_their_budgets() {
+    let program = Source::c("pairs").build();
+    let plain = for_each_pair(&program, How::Plain);
+    let four = for_each_pair(&program, How::Profiled);
+    for (what, variables, budget) in DEPTHS {
+        let added = for_each_pair(&program, How::With(variables)) - plain;
+        println!(
+            "{what}: {added} instructions added, {} with four frames",
+            four - plain
+        );
+        assert!(
+            added <= budget,
+            "{what}: {added} instructions, budget {budget}"
+        );
+        let is_sample = variables.len() == 3;
+        assert!(
+            is_sample || added > four - plain + 50,
+            "{what} was not recorded: {added}"
         );
     }
 }
