@@ -7,8 +7,11 @@ use std::path::Path;
 /// Most instructions that the library may add to an allocation, four frames recorded.
 const BUDGET: u64 = 120;
 
+/// Variables and their values.
+type Variables = &'static [(&'static str, &'static str)];
+
 /// Most that it may add to a pair of malloc and free sixteen frames below main, by what is recorded.
-const DEPTHS: [(&str, &[(&str, &str)], u64); 4] = [
+const DEPTHS: [(&str, Variables, u64); 4] = [
     ("whole stacks", &[("SKIP_HEAP_STACK_DEPTH", "full")], 340),
     ("the live heap", &[("SKIP_HEAP_LIVE", "1")], 425),
     (
@@ -41,7 +44,7 @@ enum How {
     Plain,
     Profiled,
     LeftOut,
-    With(&'static [(&'static str, &'static str)]),
+    With(Variables),
 }
 
 /// Instructions of a run of the fixture.

@@ -84,8 +84,8 @@ impl Terminal {
     }
 
     fn line(&self, number: u16) -> String {
-        let rows = self.screen.screen().rows(0, COLUMNS);
-        rows.skip(number.into()).next().unwrap_or_default()
+        let mut rows = self.screen.screen().rows(0, COLUMNS);
+        rows.nth(number.into()).unwrap_or_default()
     }
 
     /// Shows what the tool draws within a moment; false when it has left the terminal.

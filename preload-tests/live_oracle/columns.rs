@@ -1,9 +1,9 @@
 //! The CSV with all columns, made by the tool of the recording, against the event log.
 
-use crate::record::layout::{AGES, FUNCTION_NAMES};
 use super::recorded::Recorded;
 use super::replay::Replay;
 use super::{Allowed, figures::Figures};
+use crate::record::layout::{AGES, FUNCTION_NAMES};
 use crate::support::{Run, tool};
 use std::collections::BTreeMap;
 use std::path::Path;
