@@ -171,9 +171,14 @@ fn compare_totals(replay: &Replay, recorded: &Recorded, allowed: Allowed) {
 
 /// Lifetimes in time are of one block in sixteen, and of a clock of their own: at the end of each bucket,
 /// so many blocks are counted as by the log in the bucket before to the one behind, five standard
-/// deviations of such a sample more or less.
+/// deviations of such a sample more or less. No block is older than the oldest.
 fn compare_times(wanted: &[u64; TIMES], found: &[u64; TIMES]) {
     const ONE_IN: f64 = 16.0;
+    let last = |times: &[u64; TIMES]| times.iter().rposition(|&count| count != 0);
+    assert!(
+        last(found) <= last(wanted).map(|last| last + 1),
+        "wanted {wanted:?}\nfound {found:?}"
+    );
     let up_to = |end: usize| wanted.iter().take(end).sum::<u64>() as f64 / ONE_IN;
     for end in 1..=TIMES {
         let counted = found.iter().take(end).sum::<u64>() as f64;

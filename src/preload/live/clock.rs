@@ -43,6 +43,14 @@ impl Stamps {
         sys::map_wiped_on_fork(size_of::<Self>()).cast()
     }
 
+    /// The thread's first allocation is made at `now` or later: it is number 1, and the first stamp of each level
+    /// stands for earlier ones too.
+    pub(super) fn start(&self, now: u64) {
+        for level in 0..LEVELS {
+            self.ring_at(level, 0).store(now, Relaxed);
+        }
+    }
+
     /// Notes that allocation `number`, which [`is_timed`], was made at `now`.
     #[inline(always)]
     pub(super) fn set(&self, number: u64, now: u64) {
@@ -221,10 +229,16 @@ mod tests {
         let stamps = unsafe { crate::testing::zeroed::<Stamps>() };
         // Time is the number of the allocation.
         let last = 2_999_999;
-        for number in (0..=last).filter(|&number| is_timed(number)) {
+        const NEVER: u64 = u64::MAX;
+        for level in 0..LEVELS {
+            stamps.ring_at(level, 0).store(NEVER, Relaxed);
+        }
+        stamps.start(1);
+        for number in (1..=last).filter(|&number| is_timed(number)) {
             stamps.set(number, number);
         }
-        let ages = (0..5000).chain((5000..2_900_000).step_by(997));
+        let some = (5000..2_900_000).step_by(997);
+        let ages = (0..5000).chain(some).chain(2_900_000..last);
         for age in ages.filter(|age| is_timed(last - age)) {
             let number = last - age;
             let stamp = stamps.get(number, age);

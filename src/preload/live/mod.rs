@@ -70,7 +70,12 @@ impl LiveThread {
     /// Has the thread's clock its memory? Cold section.
     pub(crate) fn begin(&mut self) {
         if settings().live && self.stamps.is_null() {
-            self.stamps = Stamps::map();
+            let stamps = Stamps::map();
+            // SAFETY: null, or a mapping that nobody else has seen.
+            if let Some(stamps) = unsafe { stamps.as_ref() } {
+                stamps.start(clock::ticks());
+            }
+            self.stamps = stamps;
         }
     }
 
