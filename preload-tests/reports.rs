@@ -158,7 +158,7 @@ fn bad_values_are_refused_by_the_tool_and_told_by_the_library() {
         (["--stack-depth", "0"], "1 to 1024, or full"),
         (["--sample", "1KB"], "512K"),
         (["--columns", "some"], "seed"),
-        (["--value", "peak"], "collapsed"),
+        (["--value", "peak"], "one number for each stack"),
         (["--suppressions", "/no/such/file"], "/no/such/file"),
     ] {
         let outcome = Run::plain(tool()).args(&options).arg("/bin/true").finish();
@@ -272,4 +272,53 @@ fn known_leaks_are_left_out_of_the_summary() {
         "{outcome:?}"
     );
     assert!(!outcome.stderr.contains("nowhere"), "{outcome:?}");
+}
+
+#[test]
+fn stacks_that_are_too_deep_are_cut_and_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("deep.folded");
+    let program = Source::c("deep").flags(&["-O1"]).build();
+    let outcome = Run::plain(tool())
+        .arg("-o")
+        .arg(&file)
+        .arg(&program)
+        .succeed();
+    let note = "note: the stacks of 3 allocations were cut short by deep recursion\n";
+    assert!(outcome.stderr.contains(note), "{outcome:?}");
+    let text = fs::read_to_string(&file).expect("a report");
+    let mut lengths = Vec::new();
+    for line in text.lines() {
+        let (stack, bytes) = line.rsplit_once(' ').expect("a number");
+        let names: Vec<&str> = stack.split(';').collect();
+        if names.first() == Some(&"[too deep]") {
+            lengths.push((
+                names.len() - 1,
+                bytes.to_owned(),
+                *names.last().expect("one"),
+            ));
+        } else {
+            assert!(names.contains(&"main"), "{line}");
+        }
+    }
+    lengths.sort();
+    let cut = [("77", "direct"), ("88", "even"), ("99", "odd")];
+    assert_eq!(
+        lengths,
+        cut.map(|(bytes, name)| (1024, bytes.to_owned(), name)),
+        "{text}"
+    );
+    Run::plain(tool())
+        .args(&["--fold-recursion", "-o"])
+        .arg(&file)
+        .arg(&program)
+        .succeed();
+    let text = fs::read_to_string(&file).expect("a report");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('[')).collect();
+    let folded = [
+        "[too deep];direct 77",
+        "[too deep];even;odd 99",
+        "[too deep];odd;even 88",
+    ];
+    assert_eq!(lines, folded, "{text}");
 }

@@ -38,6 +38,14 @@ impl Run {
             .env("LANG", "C.UTF-8")
             .env("TMPDIR", &tmp)
             .process_group(0);
+        // Everything can be tested with other settings: `PRELOAD_TESTS_WITH="SKIP_HEAP_LIVE=1 ..."`.
+        let with = std::env::var("PRELOAD_TESTS_WITH").unwrap_or_default();
+        for (name, value) in with
+            .split_whitespace()
+            .filter_map(|one| one.split_once('='))
+        {
+            command.env(name, value);
+        }
         Self {
             command,
             stdin: Vec::new(),

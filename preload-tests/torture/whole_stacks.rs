@@ -33,10 +33,15 @@ const CASES: [&str; 13] = [
 ];
 
 fn whole(program: PathBuf, case: &str) -> Run {
-    Run::preloaded(program)
+    let run = Run::preloaded(program)
         .arg(case)
         .env("SKIP_HEAP_STACK_DEPTH", "full")
-        .env("SKIP_HEAP_KEEP", "1")
+        .env("SKIP_HEAP_KEEP", "1");
+    match case.starts_with("signals") {
+        // The C library's malloc may not be interrupted by a handler that calls it; this one may.
+        true => run.also_preload(&Source::c_library("other_allocator").build()),
+        false => run,
+    }
 }
 
 /// The recordings that a run left behind.

@@ -30,7 +30,8 @@ pub(crate) struct Shape {
     /// The number of each collapsed stack [default: bytes].
     #[arg(long, value_name = "WHAT", global = true)]
     pub(crate) value: Option<Figure>,
-    /// In collapsed stacks, show a function that calls itself once.
+    /// In collapsed stacks, show a function that calls itself once, and so functions that call each
+    /// other in turn.
     #[arg(long, global = true)]
     pub(crate) fold_recursion: bool,
     /// In collapsed stacks, add file and line to each function.

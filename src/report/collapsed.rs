@@ -66,7 +66,7 @@ impl Value {
 pub(crate) struct Style {
     /// The number.
     pub(crate) value: Value,
-    /// A function that calls itself is there once.
+    /// A function that calls itself is there once, and so are some that call each other in turn.
     pub(crate) fold_recursion: bool,
     /// File and line behind each function.
     pub(crate) lines: bool,
@@ -94,6 +94,8 @@ pub(crate) struct Stacks {
 const NO_STACK: &str = "[no stack]";
 /// The node above all others.
 const ROOT: u32 = 0;
+/// Most functions that call each other in turn and are folded.
+const LONGEST_ROUND: usize = 12;
 
 impl Stacks {
     /// None yet.
@@ -185,21 +187,43 @@ impl Stacks {
         self.child(caller.unwrap_or(ROOT), name)
     }
 
+    /// The node that stands for a function called from `parent` where functions have called each other in
+    /// the same order just before: the last of that round, of the shortest one.
+    fn round_before(&self, parent: u32, name: u32) -> Option<u32> {
+        // From the function on outwards, those that are shown, and their nodes.
+        let mut path = [(0, ROOT); 2 * LONGEST_ROUND];
+        let mut len = 1;
+        path[0] = (name, ROOT);
+        let mut at = parent;
+        while at != ROOT && len < path.len() {
+            let node = self.nodes.get(at as usize)?;
+            path[len] = (node.name, at);
+            (at, len) = (node.parent, len + 1);
+        }
+        (1..=len / 2).find_map(|round| {
+            let (inner, outer) = path.get(..2 * round)?.split_at(round);
+            let is_same = inner.iter().zip(outer).all(|(a, b)| a.0 == b.0);
+            is_same.then(|| outer.first().map(|node| node.1))?
+        })
+    }
+
     /// The node of a function called from `parent`.
     fn child(&mut self, parent: u32, name: u32) -> u32 {
-        let folds = self.style.fold_recursion && parent != ROOT;
-        if folds && self.nodes.get(parent as usize).map(|node| node.name) == Some(name) {
-            return parent;
+        if let Some(&known) = self.children.get(&(parent, name)) {
+            return known;
         }
-        let next = self.nodes.len() as u32;
-        let child = *self.children.entry((parent, name)).or_insert(next);
-        if child == next {
-            self.nodes.push(Node {
-                parent,
-                name,
-                value: 0,
-            });
+        if self.style.fold_recursion
+            && let Some(node) = self.round_before(parent, name)
+        {
+            return node;
         }
+        let child = self.nodes.len() as u32;
+        self.children.insert((parent, name), child);
+        self.nodes.push(Node {
+            parent,
+            name,
+            value: 0,
+        });
         child
     }
 

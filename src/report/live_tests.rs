@@ -354,7 +354,10 @@ proptest! {
         let folded = collapsed(&model.write(true, false), Style { fold_recursion: true, ..calls });
         prop_assert_eq!(sum(&folded), all);
         for (names, _) in &folded {
-            prop_assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+            for round in 1..=4 {
+                let mut twice = names.windows(2 * round);
+                prop_assert!(twice.all(|both| both[..round] != both[round..]), "{names:?}");
+            }
         }
         let cut = collapsed(&Model { depth, ..model }.write(true, false), calls);
         prop_assert_eq!(sum(&cut), all);
