@@ -192,7 +192,8 @@ FUNCTION void handler(int signal) {
     (void)signal;
     by_b(1019);
     ask(1020);
-    handled++;
+    /* Handlers interrupt each other. */
+    __atomic_fetch_add(&handled, 1, __ATOMIC_RELAXED);
 }
 static void signals(int flags, int timer, int number_of_signal) {
     stack_t alternate = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};

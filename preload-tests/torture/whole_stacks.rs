@@ -38,8 +38,11 @@ fn whole(program: PathBuf, case: &str) -> Run {
         .env("SKIP_HEAP_STACK_DEPTH", "full")
         .env("SKIP_HEAP_KEEP", "1");
     match case.starts_with("signals") {
-        // The C library's malloc may not be interrupted by a handler that calls it; this one may.
-        true => run.also_preload(&Source::c_library("other_allocator").build()),
+        // The C library's malloc may not be interrupted by a handler that calls it; this one may. And the loader's
+        // lazy binding cannot be unwound at each instruction.
+        true => run
+            .also_preload(&Source::c_library("other_allocator").build())
+            .env("LD_BIND_NOW", "1"),
         false => run,
     }
 }

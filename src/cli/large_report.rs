@@ -20,7 +20,7 @@ const STACKS: u32 = if cfg!(debug_assertions) {
     200_000
 };
 /// Most memory, in kilobytes: the tool's own and what each stack may take.
-const MOST_MEMORY: u64 = 20_000 + STACKS as u64 * 7 / 5;
+const MOST_MEMORY: u64 = 25_000 + STACKS as u64 * 11 / 8;
 const FRAMES: u32 = 30_000;
 /// Said by the measuring process.
 const FOLDER: &str = "LARGE_REPORT_FOLDER";

@@ -191,13 +191,15 @@ impl Stacks {
     /// the same order just before: the last of that round, of the shortest one.
     fn round_before(&self, parent: u32, name: u32) -> Option<u32> {
         // From the function on outwards, those that are shown, and their nodes.
-        let mut path = [(0, ROOT); 2 * LONGEST_ROUND];
+        let mut path = [(name, ROOT); 2 * LONGEST_ROUND];
         let mut len = 1;
-        path[0] = (name, ROOT);
         let mut at = parent;
-        while at != ROOT && len < path.len() {
+        for slot in path.iter_mut().skip(1) {
+            if at == ROOT {
+                break;
+            }
             let node = self.nodes.get(at as usize)?;
-            path[len] = (node.name, at);
+            *slot = (node.name, at);
             (at, len) = (node.parent, len + 1);
         }
         (1..=len / 2).find_map(|round| {
