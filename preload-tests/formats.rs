@@ -23,6 +23,9 @@ const PYTHON: &str = "import json, ast, threading\n\
     thread = threading.Thread(target=work)\nthread.start()\nthread.join()\n\
     json.loads('[' + '1.5,' * 2000 + '1]')\n";
 
+/// Of Debian's valgrind.
+const DHAT_VIEWER: &str = "/usr/libexec/valgrind/dh_view.js";
+
 /// A program that was run, as a profile, with what its CSV says.
 struct Recorded {
     name: &'static str,
@@ -112,24 +115,79 @@ impl Recorded {
     }
 }
 
-/// Programs of C, C++ and Rust, with blocks followed.
-fn programs() -> Vec<Recorded> {
-    let cpp = Source::cpp("inlined").flags(&["-g"]).build();
-    let (_folder, strange) = patched_copy(&cpp, |_, copy| {
-        rename(copy);
-    });
-    let rust = Source::rust("inlined").flags(&["-O", "-g"]).build();
-    let live = &["--live"][..];
-    vec![
-        Recorded::new("python", live, &["/usr/bin/python3", "-c", PYTHON]),
-        Recorded::new(
-            "jq",
-            live,
-            &["/usr/bin/jq", "-n", "[range(500)|tostring]|sort|length"],
-        ),
-        Recorded::new("strange", live, &[&strange.to_string_lossy()]),
-        Recorded::new("rust", live, &[&rust.to_string_lossy()]),
-    ]
+#[test]
+fn every_format_of_a_python_program_is_read_by_others() {
+    let command = ["/usr/bin/python3", "-c", PYTHON];
+    every_format(&Recorded::new("python", &["--live"], &command));
+}
+
+#[test]
+fn every_format_of_a_stripped_c_program_is_read_by_others() {
+    let command = ["/usr/bin/jq", "-n", "[range(500)|tostring]|sort|length"];
+    every_format(&Recorded::new("jq", &["--live"], &command));
+}
+
+#[test]
+fn every_format_of_a_rust_program_with_inlined_functions_is_read_by_others() {
+    let program = Source::rust("inlined").flags(&["-O", "-g"]).build();
+    let command = [&*program.to_string_lossy()];
+    every_format(&Recorded::new("rust", &["--live"], &command));
+}
+
+#[test]
+fn every_format_of_a_cpp_program_with_strange_names_is_read_by_others() {
+    let program = Source::cpp("inlined").flags(&["-g"]).build();
+    let (_folder, renamed) = patched_copy(&program, |_, copy| rename(copy));
+    let command = [&*renamed.to_string_lossy()];
+    let recorded = Recorded::new("strange", &["--live"], &command);
+    let names = &recorded.names;
+    // Inlined functions stand for those that have the strange names, and these are their callers.
+    let csv = fs::read_to_string(recorded.export("run.csv", &[])).expect("the CSV");
+    assert!(
+        csv.contains("a;b <script>alert(\"\"1\"\")</script> | `c`"),
+        "{csv}"
+    );
+    assert!(
+        names.iter().any(|name| name.contains("\\xff\\xfe'")),
+        "{names:?}"
+    );
+    every_format(&recorded);
+}
+
+#[test]
+fn dhats_viewer_says_nothing_of_blocks_that_were_not_followed() {
+    let plain = Recorded::new(
+        "plain",
+        &[],
+        &["/usr/bin/jq", "-n", "[range(500)|tostring]|length"],
+    );
+    let found = read(
+        "dhat.cjs",
+        &[Path::new(DHAT_VIEWER), &plain.export("dhat.out.1", &[])],
+    );
+    assert_eq!(found["bklt"], false);
+    assert_numbers(
+        &found,
+        &[("calls", plain.sums.calls), ("bytes", plain.sums.bytes)],
+        plain.name,
+    );
+    let text = found["text"].as_str().expect("what is shown");
+    assert!(
+        !text.contains("NaN") && !text.contains("t-end:  0"),
+        "{text}"
+    );
+}
+
+fn every_format(recorded: &Recorded) {
+    csv_is_read_by_python_and_found_out_by_duckdb(recorded);
+    dhats_viewer_shows_our_sums(recorded);
+    firefox_profiles_keep_the_rules_of_their_format(recorded);
+    flame_graphs_are_drawings_with_the_sum_and_no_markup_of_names(recorded);
+    html_holds_every_site_and_no_markup_of_names(recorded);
+    markdown_has_the_totals_and_no_markup_of_names(recorded);
+    parquet_is_read_by_duckdb_and_arrow(recorded);
+    pprof_is_read_by_gos_pprof_and_by_another_decoder(recorded);
+    speedscope_files_are_what_their_schema_says(recorded);
 }
 
 /// Gives the functions of the program their strange names.
@@ -189,59 +247,168 @@ fn assert_names(found: &Value, recorded: &Recorded) {
     }
 }
 
-#[test]
-fn the_programs_are_as_strange_as_they_should_be() {
-    let recorded = programs();
-    let strange = &recorded[2].names;
-    assert!(
-        strange.iter().any(|name| name.contains("\\xff\\xfe'")),
-        "{strange:?}"
+fn pprof_is_read_by_gos_pprof_and_by_another_decoder(recorded: &Recorded) {
+    let file = recorded.export("run.pb.gz", &[]);
+    let sums = &recorded.sums;
+    let expected = [
+        ("alloc_objects/count", sums.calls),
+        ("alloc_space/bytes", sums.bytes),
+        ("inuse_objects/count", sums.live_blocks),
+        ("inuse_space/bytes", sums.live_bytes),
+    ];
+    let decoded = read("pprof.cjs", &[&file]);
+    assert_numbers(&decoded, &expected, recorded.name);
+    assert_names(&decoded, recorded);
+    assert_eq!(decoded["wrong"], Value::Array(vec![]));
+    assert_eq!(
+        decoded["buildId"].as_str().map(str::len),
+        Some(40),
+        "{decoded}"
     );
-    let csv = fs::read_to_string(recorded[2].folder.path().join("all.csv")).expect("the CSV");
-    assert!(
-        csv.contains("a;b <script>alert(\"\"1\"\")</script> | `c`"),
-        "{csv}"
-    );
+    let go = read("pprof.py", &[&readers().join("pprof"), &file]);
+    assert_numbers(&go, &expected, recorded.name);
+    assert_numbers(&go, &[("shown", sums.bytes)], recorded.name);
+    assert_names(&go, recorded);
+    if recorded.name == "rust" || recorded.name == "strange" {
+        assert!(decoded["inlined"].as_u64() > Some(0), "{decoded}");
+    }
 }
 
-#[test]
-fn pprof_is_read_by_gos_pprof_and_by_another_decoder() {
-    for recorded in programs() {
-        let file = recorded.export("run.pb.gz", &[]);
-        let sums = &recorded.sums;
-        let expected = [
-            ("alloc_objects/count", sums.calls),
-            ("alloc_space/bytes", sums.bytes),
-            ("inuse_objects/count", sums.live_blocks),
-            ("inuse_space/bytes", sums.live_bytes),
-        ];
-        let decoded = read("pprof.cjs", &[&file]);
-        assert_numbers(&decoded, &expected, recorded.name);
-        assert_names(&decoded, &recorded);
-        assert_eq!(decoded["wrong"], Value::Array(vec![]));
-        assert_eq!(
-            decoded["buildId"].as_str().map(str::len),
-            Some(40),
-            "{decoded}"
-        );
-        let go = read("pprof.py", &[&readers().join("pprof"), &file]);
-        assert_numbers(&go, &expected, recorded.name);
-        assert_numbers(&go, &[("shown", sums.bytes)], recorded.name);
-        assert_names(&go, &recorded);
-        if recorded.name == "rust" || recorded.name == "strange" {
-            assert!(decoded["inlined"].as_u64() > Some(0), "{decoded}");
+fn html_holds_every_site_and_no_markup_of_names(recorded: &Recorded) {
+    let file = recorded.export("run.html", &[]);
+    let found = read("html.cjs", &[&file]);
+    assert_numbers(&found, &recorded.sums.all(), recorded.name);
+    assert_names(&found, recorded);
+    assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
+    assert_eq!(found["markup"], 0, "{}", recorded.name);
+}
+
+fn flame_graphs_are_drawings_with_the_sum_and_no_markup_of_names(recorded: &Recorded) {
+    let sums = &recorded.sums;
+    for (value, sum) in [
+        ("bytes", sums.bytes),
+        ("calls", sums.calls),
+        ("live", sums.live_bytes),
+        ("peak", sums.peak_bytes),
+    ] {
+        let file = recorded.export("run.svg", &["--value", value]);
+        if sum == 0 {
+            let text = fs::read_to_string(&file).expect("the picture");
+            assert!(text.contains(": none</text>"), "{}", recorded.name);
+            continue;
+        }
+        let found = read("svg.py", &[&file]);
+        assert_numbers(&found, &[("sum", sum)], recorded.name);
+        // inferno's own.
+        assert_eq!(found["scripts"], 1, "{}", recorded.name);
+        assert_eq!(found["other"], Value::Array(vec![]), "{}", recorded.name);
+        if recorded.name == "strange" && value == "bytes" {
+            let names = found["names"].to_string();
+            assert!(names.contains("a:b <script>alert"), "{names}");
+            assert!(names.contains("\"innermost\""), "{names}");
         }
     }
 }
 
-#[test]
-fn html_holds_every_site_and_no_markup_of_names() {
-    for recorded in programs() {
-        let file = recorded.export("run.html", &[]);
-        let found = read("html.cjs", &[&file]);
-        assert_numbers(&found, &recorded.sums.all(), recorded.name);
-        assert_names(&found, &recorded);
+fn speedscope_files_are_what_their_schema_says(recorded: &Recorded) {
+    let found = read(
+        "speedscope.cjs",
+        &[&recorded.export("run.speedscope.json", &[])],
+    );
+    let sums = &recorded.sums;
+    let expected = [
+        ("bytes", sums.bytes),
+        ("allocations", sums.calls),
+        ("bytes not freed", sums.live_bytes),
+        ("blocks not freed", sums.live_blocks),
+        ("bytes at the peak", sums.peak_bytes),
+    ];
+    assert_numbers(&found, &expected, recorded.name);
+    assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
+    assert!(!found["names"].as_array().expect("names").is_empty());
+    if recorded.name == "strange" {
+        assert!(found.to_string().contains("\"innermost\""), "{found}");
+    }
+}
+
+fn dhats_viewer_shows_our_sums(recorded: &Recorded) {
+    let viewer = Path::new(DHAT_VIEWER);
+    let found = read(
+        "dhat.cjs",
+        &[viewer, &recorded.export("run.dhat.json", &[])],
+    );
+    assert_numbers(&found, &recorded.sums.all(), recorded.name);
+    assert_names(&found, recorded);
+    assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
+    assert_eq!(found["bklt"], true);
+}
+
+fn firefox_profiles_keep_the_rules_of_their_format(recorded: &Recorded) {
+    let found = read("firefox.cjs", &[&recorded.export("run.firefox.json", &[])]);
+    let sums = &recorded.sums;
+    let expected = [
+        ("bytes", sums.bytes),
+        ("live_bytes", sums.live_bytes),
+        ("counters", 1),
+    ];
+    assert_numbers(&found, &expected, recorded.name);
+    assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
+    assert!(!found["names"].as_array().expect("names").is_empty());
+}
+
+fn parquet_is_read_by_duckdb_and_arrow(recorded: &Recorded) {
+    let found = read("parquet.py", &[&recorded.export("run.parquet", &[])]);
+    assert_numbers(&found, &recorded.sums.all(), recorded.name);
+    assert_names(&found, recorded);
+    assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
+    assert_eq!(
+        found["first"][1], "40",
+        "the length of the build id: {found}"
+    );
+    assert_eq!(found["first"][3], "True", "started lately: {found}");
+    assert_eq!(found["first"][7], "True", "pc0 is in the stack: {found}");
+    // The document lists each column with its type.
+    let document = include_str!("../docs/parquet.md");
+    for (name, kind) in found["columns"].as_object().expect("columns") {
+        let line = format!("| `{name}` | `{}` |", kind.as_str().expect("a type"));
+        assert!(document.contains(&line), "{line}");
+    }
+}
+
+fn csv_is_read_by_python_and_found_out_by_duckdb(recorded: &Recorded) {
+    for options in [&["--columns", "all"][..], &[]] {
+        let found = read("read_csv.py", &[&recorded.export("run.csv", options)]);
+        let sums = [
+            ("calls", recorded.sums.calls),
+            ("bytes", recorded.sums.bytes),
+        ];
+        assert_numbers(&found, &sums, recorded.name);
+        assert_names(&found, recorded);
         assert_eq!(found["wrong"], Value::Array(vec![]), "{}", recorded.name);
-        assert_eq!(found["markup"], 0, "{}", recorded.name);
+        for column in ["bytes allocated", "call count", "total bytes"] {
+            assert_eq!(
+                found["types"][column], "BIGINT",
+                "{}: {column}",
+                recorded.name
+            );
+        }
+    }
+}
+
+fn markdown_has_the_totals_and_no_markup_of_names(recorded: &Recorded) {
+    let text = fs::read_to_string(recorded.export("run.md", &[])).expect("the table");
+    let calls = recorded.sums.calls;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("**"))
+        .expect("totals");
+    assert!(
+        line.replace(',', "")
+            .starts_with(&format!("**{calls} allocation")),
+        "{line}"
+    );
+    assert!(!text.contains("<script") && !text.contains("]]>"), "{text}");
+    for row in text.lines().filter(|line| line.starts_with("| ")) {
+        assert_eq!(row.matches('|').count(), 8, "{row}");
     }
 }

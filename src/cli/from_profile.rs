@@ -6,10 +6,10 @@ use crate::load::{Cuts, LoadError};
 use crate::profile::build::CUTS;
 use crate::profile::leaks::leaks;
 use crate::profile::rows::{rows, totals_of_processes};
+use crate::profile::stacks::stacks;
 use crate::profile::{self, LiveProcess, Profile, Site, Str, file};
 use crate::record::layout::TimelinePoint;
 use crate::record::loss::LOSSES;
-use crate::report::collapsed::{Stacks, Style};
 use crate::report::figures::{Rate, sum_of_lifetimes};
 use crate::report::suppressions::Suppression;
 use crate::report::timeline::{self, Course, Labelled};
@@ -18,7 +18,6 @@ use crate::sheet::Read;
 use crate::symbol_files::SymbolFiles;
 use std::io::{self, Write};
 use std::path::Path;
-use std::rc::Rc;
 
 /// Adds the processes of a profile to the harvest and returns what reports are made of.
 ///
@@ -118,33 +117,6 @@ fn points<'p>(
         live_blocks: point.live_blocks,
         rss: point.rss,
     })
-}
-
-/// Its stacks of names.
-fn stacks(profile: &Profile, style: Style) -> Stacks {
-    let mut stacks = Stacks::new(style);
-    let texts: Vec<Rc<str>> = profile
-        .strings
-        .iter()
-        .map(|text| Rc::from(&**text))
-        .collect();
-    let mut ends = Vec::with_capacity(profile.nodes.len());
-    for node in &profile.nodes {
-        let frame = profile.frame(node);
-        let function = profile.function(frame);
-        let place = crate::symbolize::places::Place {
-            function: Some(Rc::clone(&texts[function.name as usize])),
-            file: (function.file != 0).then(|| Rc::clone(&texts[function.file as usize])),
-            line: (frame.line != 0).then_some(frame.line),
-        };
-        let above = ends.get(node.parent as usize).copied();
-        ends.push(stacks.below(above, &place));
-    }
-    for site in &profile.sites {
-        let end = ends.get(site.node as usize).copied();
-        stacks.add_value(end, site.size, &site.figures);
-    }
-    stacks
 }
 
 /// Adds what a profile says of its processes.

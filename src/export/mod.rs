@@ -2,13 +2,20 @@
 
 mod columns;
 mod data;
+mod dhat;
+mod firefox;
 #[cfg(test)]
 mod hostile_tests;
 mod html;
 mod json;
+mod markdown;
+mod parquet;
+mod parquet_columns;
 mod pprof;
 mod pprof_messages;
 mod site_columns;
+mod speedscope;
+mod svg;
 
 use crate::profile::{Profile, file};
 use crate::report::collapsed::Style;
@@ -29,11 +36,34 @@ pub(crate) enum Format {
     Html,
     /// For `go tool pprof`, Pyroscope, Parca: compressed protocol buffers.
     Pprof,
+    /// A flame graph, drawn.
+    Svg,
+    /// For speedscope.app.
+    Speedscope,
+    /// For the viewer of valgrind's DHAT.
+    Dhat,
+    /// For profiler.firefox.com.
+    Firefox,
+    /// For DuckDB, pandas, Spark: a table of all sites.
+    Parquet,
+    /// The largest sites as a table, for the description of a change.
+    Markdown,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Self; 4] = [Self::Skipheap, Self::Json, Self::Html, Self::Pprof];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Skipheap,
+        Self::Json,
+        Self::Html,
+        Self::Pprof,
+        Self::Svg,
+        Self::Speedscope,
+        Self::Dhat,
+        Self::Firefox,
+        Self::Parquet,
+        Self::Markdown,
+    ];
 
     /// What names of such files end with; the first is the usual one.
     fn endings(self) -> &'static [&'static str] {
@@ -42,6 +72,12 @@ impl Format {
             Self::Json => &["json"],
             Self::Html => &["html", "htm"],
             Self::Pprof => &["pb.gz", "pprof"],
+            Self::Svg => &["svg"],
+            Self::Speedscope => &["speedscope.json"],
+            Self::Dhat => &["dhat.json"],
+            Self::Firefox => &["firefox.json", "profile.json"],
+            Self::Parquet => &["parquet"],
+            Self::Markdown => &["md"],
         }
     }
 
@@ -52,7 +88,13 @@ impl Format {
 
     /// The format that a file's name asks for.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
-        Self::and_ending(path).map(|(format, _)| format)
+        let name = path.file_name()?.as_bytes();
+        // As valgrind calls them.
+        let is_dhat = name
+            .strip_prefix(b"dhat.out.")
+            .is_some_and(|id| !id.is_empty());
+        let by_ending = Self::and_ending(path).map(|(format, _)| format);
+        by_ending.or(is_dhat.then_some(Self::Dhat))
     }
 
     /// The format that a file's name asks for, whatever the case, and the ending that says so. Of several
@@ -88,22 +130,23 @@ impl Format {
 
     /// Is it about whole stacks, so that a run records them?
     pub(crate) fn needs_whole_stacks(self) -> bool {
-        true
+        self != Self::Markdown
     }
 
-    /// Does it show what became of the blocks, so that a run follows them?
+    /// Is it about what became of the blocks, so that a run follows them?
+    ///
+    /// A `.skipheap` holds what the run was told to record, and costs what that costs; JSON, Parquet and Markdown
+    /// have the figures where they are known.
     pub(crate) fn needs_live(self) -> bool {
         match self {
-            Self::Html | Self::Pprof => true,
-            Self::Skipheap | Self::Json => false,
+            Self::Html | Self::Pprof | Self::Speedscope | Self::Dhat | Self::Firefox => true,
+            Self::Skipheap | Self::Json | Self::Svg | Self::Parquet | Self::Markdown => false,
         }
     }
 
     /// Has it one number for each stack, which `--value` chooses?
     pub(crate) fn has_one_value(self) -> bool {
-        match self {
-            Self::Skipheap | Self::Json | Self::Html | Self::Pprof => false,
-        }
+        self == Self::Svg
     }
 }
 
@@ -114,7 +157,7 @@ impl Format {
 pub(crate) fn write(
     profile: &Profile,
     format: Format,
-    _style: Style,
+    style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if format == Format::Skipheap {
@@ -126,6 +169,12 @@ pub(crate) fn write(
         Format::Json => json::write(profile, out),
         Format::Html => html::write(profile, out),
         Format::Pprof => pprof::write(profile, out),
+        Format::Svg => svg::write(profile, style, out),
+        Format::Speedscope => speedscope::write(profile, out),
+        Format::Dhat => dhat::write(profile, out),
+        Format::Firefox => firefox::write(profile, out),
+        Format::Parquet => parquet::write(profile, out),
+        Format::Markdown => markdown::write(profile, out),
     }
 }
 
@@ -145,7 +194,11 @@ mod tests {
                 );
             }
         }
-        for name in ["json", ".json", "a.csv", "a.jsonx", "a", ""] {
+        assert_eq!(
+            Format::of_name(Path::new("a/dhat.out.12")),
+            Some(Format::Dhat)
+        );
+        for name in ["dhat.out.", "json", ".json", "a.csv", "a.jsonx", "a", ""] {
             assert_eq!(Format::of_name(Path::new(name)), None, "{name}");
         }
     }

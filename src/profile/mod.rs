@@ -20,6 +20,7 @@ pub(crate) mod merge;
 pub(crate) mod resymbolize;
 pub(crate) mod rows;
 pub(crate) mod split;
+pub(crate) mod stacks;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;

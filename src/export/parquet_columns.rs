@@ -1,0 +1,276 @@
+//! The columns of the Parquet file, in their order. A change here is one of the format: `docs/parquet.md`.
+
+use super::data;
+use crate::profile::{FrameKind, NONE, Process, Profile, Site, Str};
+use crate::report::figures::LiveSums;
+use ::parquet::data_type::ByteArray;
+
+/// What the values of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A text.
+    Text,
+    /// A whole number, or an amount of bytes.
+    Number,
+    /// A number.
+    Real,
+    /// A moment, in microseconds since 1970.
+    Time,
+    /// A list of texts.
+    Texts,
+}
+
+/// A value of a row.
+pub(super) enum Cell {
+    /// An index into the texts of the [`Context`].
+    Text(Option<usize>),
+    /// Also a time.
+    Number(Option<u64>),
+    Real(f64),
+    Texts(Vec<Option<usize>>),
+}
+
+/// A column.
+pub(super) struct Column {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it holds.
+    pub(super) kind: Kind,
+    /// May it be that the value is not known?
+    pub(super) is_nullable: bool,
+    /// The value of a site.
+    pub(super) of: fn(&Context<'_>, &Site) -> Cell,
+}
+
+/// A profile with its texts as the writer wants them.
+pub(super) struct Context<'p> {
+    profile: &'p Profile,
+    /// Those of the profile, then those of [`Self::more`].
+    texts: Vec<ByteArray>,
+    /// By process: the build id of the executable.
+    build_ids: Vec<Option<usize>>,
+    tool: usize,
+}
+
+impl<'p> Context<'p> {
+    /// Of a profile with estimates.
+    pub(super) fn new(profile: &'p Profile) -> Self {
+        let mut texts: Vec<ByteArray> = profile
+            .strings
+            .iter()
+            .map(|text| ByteArray::from(&**text))
+            .collect();
+        let mut add = |text: &str| {
+            texts.push(ByteArray::from(text));
+            texts.len() - 1
+        };
+        let tool = add(&profile.tool);
+        let build_id = |process: &Process| {
+            let mut modules = profile.modules.iter();
+            let module = modules.find(|module| module.path == process.exe)?;
+            (!module.build_id.is_empty()).then(|| add(&data::hex(&module.build_id)))
+        };
+        let build_ids = profile.processes.iter().map(build_id).collect();
+        Self {
+            profile,
+            texts,
+            build_ids,
+            tool,
+        }
+    }
+
+    /// A text; `None` of none.
+    pub(super) fn text(&self, index: Option<usize>) -> Option<ByteArray> {
+        self.texts.get(index?).cloned()
+    }
+
+    fn process(&self, site: &Site) -> &Process {
+        &self.profile.processes[site.process as usize]
+    }
+}
+
+/// The text of a table; 0 is not known.
+fn text(index: Str) -> Cell {
+    Cell::Text((index != 0).then_some(index as usize))
+}
+
+fn number(number: u64) -> Cell {
+    Cell::Number(Some(number))
+}
+
+fn live(site: &Site, of: fn(&LiveSums) -> u64) -> Cell {
+    Cell::Number(site.figures.live.as_ref().map(of))
+}
+
+fn live_bytes(site: &Site, of: fn(&LiveSums) -> u64) -> Cell {
+    let blocks = site.figures.live.as_ref().map(of);
+    Cell::Number(blocks.map(|blocks| blocks.saturating_mul(site.size)))
+}
+
+fn old_bytes(site: &Site, of: fn(&LiveSums) -> u64) -> Cell {
+    let live = site.old.as_deref().and_then(|old| old.live.as_ref());
+    Cell::Number(live.map(|live| of(live).saturating_mul(site.size)))
+}
+
+fn pc(context: &Context<'_>, site: &Site, level: usize) -> Cell {
+    match context.profile.call_site(site.node)[level] {
+        NONE => Cell::Text(None),
+        function => text(context.profile.functions[function as usize].name),
+    }
+}
+
+/// Of the place that asked for memory: file, line and module, where it is one.
+fn place(context: &Context<'_>, site: &Site) -> Option<(Str, u32, Str)> {
+    let profile = context.profile;
+    let frame = profile.frame(profile.nodes.get(site.node as usize)?);
+    if frame.kind == FrameKind::Marker {
+        return None;
+    }
+    let function = profile.function(frame);
+    let module = profile.modules.get(function.module as usize);
+    Some((
+        function.file,
+        frame.line,
+        module.map_or(0, |module| module.path),
+    ))
+}
+
+fn duration(process: &Process) -> Option<u64> {
+    (process.end_ns != 0).then(|| process.end_ns.saturating_sub(process.start_ns))
+}
+
+const fn known(name: &'static str, kind: Kind, of: fn(&Context<'_>, &Site) -> Cell) -> Column {
+    Column {
+        name,
+        kind,
+        is_nullable: false,
+        of,
+    }
+}
+
+const fn nullable(name: &'static str, kind: Kind, of: fn(&Context<'_>, &Site) -> Cell) -> Column {
+    Column {
+        name,
+        kind,
+        is_nullable: true,
+        of,
+    }
+}
+
+/// All columns.
+pub(super) const COLUMNS: &[Column] = &[
+    known("program", Kind::Text, |c, site| {
+        text(c.process(site).program)
+    }),
+    known("exe", Kind::Text, |c, site| text(c.process(site).exe)),
+    nullable("build_id", Kind::Text, |c, site| {
+        Cell::Text(c.build_ids[site.process as usize])
+    }),
+    known("command", Kind::Texts, |c, site| {
+        let words = c.process(site).command.iter();
+        Cell::Texts(words.map(|&word| Some(word as usize)).collect())
+    }),
+    known("pid", Kind::Number, |c, site| {
+        number(c.process(site).pid.into())
+    }),
+    known("ppid", Kind::Number, |c, site| {
+        number(c.process(site).ppid.into())
+    }),
+    known("host", Kind::Text, |c, site| text(c.process(site).host)),
+    known("os", Kind::Text, |c, site| text(c.process(site).os)),
+    known("arch", Kind::Text, |c, site| text(c.process(site).arch)),
+    known("start", Kind::Time, |c, site| {
+        number(c.process(site).start_ns / 1000)
+    }),
+    nullable("duration_ns", Kind::Number, |c, site| {
+        Cell::Number(duration(c.process(site)))
+    }),
+    known("sample_bytes", Kind::Number, |c, site| {
+        number(c.process(site).sample_bytes)
+    }),
+    known("tool", Kind::Text, |c, _| Cell::Text(Some(c.tool))),
+    nullable("pc0", Kind::Text, |c, site| pc(c, site, 0)),
+    nullable("pc1", Kind::Text, |c, site| pc(c, site, 1)),
+    nullable("pc2", Kind::Text, |c, site| pc(c, site, 2)),
+    nullable("pc3", Kind::Text, |c, site| pc(c, site, 3)),
+    known("stack", Kind::Texts, |c, site| {
+        let function = |node: &_| c.profile.function(c.profile.frame(node));
+        let names = c
+            .profile
+            .stack(site.node)
+            .map(|(_, node)| function(node).name);
+        Cell::Texts(names.map(|name| Some(name as usize)).collect())
+    }),
+    nullable("file", Kind::Text, |c, site| {
+        text(place(c, site).map_or(0, |place| place.0))
+    }),
+    nullable("line", Kind::Number, |c, site| {
+        let line = place(c, site).map(|place| place.1);
+        Cell::Number(line.filter(|&line| line != 0).map(u64::from))
+    }),
+    nullable("module", Kind::Text, |c, site| {
+        text(place(c, site).map_or(0, |place| place.2))
+    }),
+    nullable("allocator", Kind::Text, |_, site| text(site.allocator)),
+    nullable("thread", Kind::Text, |c, site| {
+        text(
+            c.profile
+                .threads
+                .get(site.thread as usize)
+                .copied()
+                .unwrap_or(0),
+        )
+    }),
+    known("size", Kind::Number, |_, site| number(site.size)),
+    known("calls", Kind::Number, |_, site| number(site.figures.calls)),
+    known("bytes", Kind::Number, |_, site| number(site.bytes())),
+    known("samples", Kind::Number, |_, site| {
+        number(site.figures.samples)
+    }),
+    known("standard_error", Kind::Real, |_, site| {
+        Cell::Real(site.figures.variance.sqrt())
+    }),
+    nullable("frees", Kind::Number, |_, site| {
+        live(site, |live| live.frees)
+    }),
+    nullable("live_blocks", Kind::Number, |_, site| {
+        live(site, LiveSums::live)
+    }),
+    nullable("live_bytes", Kind::Number, |_, site| {
+        live_bytes(site, LiveSums::live)
+    }),
+    nullable("peak_blocks", Kind::Number, |_, site| {
+        live(site, LiveSums::peak)
+    }),
+    nullable("peak_bytes", Kind::Number, |_, site| {
+        live_bytes(site, LiveSums::peak)
+    }),
+    nullable("temporary", Kind::Number, |_, site| {
+        live(site, |live| live.temporary)
+    }),
+    nullable("grown", Kind::Number, |_, site| {
+        live(site, |live| live.grown)
+    }),
+    nullable("bytes_copied", Kind::Number, |_, site| {
+        live(site, |live| live.copied)
+    }),
+    nullable("slack_bytes", Kind::Number, |_, site| {
+        live(site, |live| live.slack)
+    }),
+    nullable("old_calls", Kind::Number, |_, site| {
+        Cell::Number(site.old.as_deref().map(|old| old.calls))
+    }),
+    nullable("old_bytes", Kind::Number, |_, site| {
+        Cell::Number(
+            site.old
+                .as_deref()
+                .map(|old| old.calls.saturating_mul(site.size)),
+        )
+    }),
+    nullable("old_live_bytes", Kind::Number, |_, site| {
+        old_bytes(site, LiveSums::live)
+    }),
+    nullable("old_peak_bytes", Kind::Number, |_, site| {
+        old_bytes(site, LiveSums::peak)
+    }),
+];
