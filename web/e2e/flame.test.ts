@@ -16,12 +16,12 @@ describe("the flame graph", () => {
         const opened = await browser.open(rawOf(SMALL), { hash: "#tab=flame" });
         const { page } = opened;
         await page.waitForSelector("#flame g.frame");
-        expect(await frames(opened)).toEqual(["all", "copy", "grow", "main", "insert", "push", "main", "main"]);
+        await expect.poll(() => frames(opened)).toEqual(["all", "copy", "grow", "main", "insert", "push", "main", "main"]);
         const width = () => page.locator('#flame g.frame[name="grow"] rect').evaluate((rect) => rect.getBoundingClientRect().width);
         const before = await width();
         await page.locator('#flame g.frame[name="grow"]').click();
         await page.waitForFunction(() => document.querySelectorAll("#flame g.frame").length === 6);
-        expect(await frames(opened)).toEqual(["all", "grow", "insert", "push", "main", "main"]);
+        await expect.poll(() => frames(opened)).toEqual(["all", "grow", "insert", "push", "main", "main"]);
         // The movement takes its time.
         await expect.poll(width).toBeGreaterThan(before * 10);
         await page.locator("#unzoom").click();
@@ -36,9 +36,9 @@ describe("the flame graph", () => {
         await page.keyboard.press("3");
         await page.waitForSelector("#flame:focus g.frame");
         for (const key of ["ArrowDown", "ArrowRight"]) await page.keyboard.press(key);
-        expect(await page.locator(".flame-line").innerText()).toBe("grow: 1,050 bytes (4.9 %)");
+        await expect.poll(() => page.locator(".flame-line").innerText()).toBe("grow: 1,050 bytes (4.9 %)");
         const active = await page.locator("#flame").getAttribute("aria-activedescendant");
-        expect(await page.locator(`#${active}`).getAttribute("aria-label")).toBe("grow, 1.05 kB, 4.9 %");
+        await expect.poll(() => page.locator(`#${active}`).getAttribute("aria-label")).toBe("grow, 1.05 kB, 4.9 %");
         await page.keyboard.press("Enter");
         await page.waitForFunction(() => document.querySelectorAll("#flame g.frame").length === 6);
         await page.keyboard.press("Escape");
@@ -53,7 +53,7 @@ describe("the flame graph", () => {
         await page.waitForFunction(() => document.querySelector("#flame g.frame:nth-of-type(2)")?.getAttribute("name") === "grow");
         await page.locator("#from").selectOption("main");
         await page.waitForFunction(() => document.querySelector("#flame g.frame:nth-of-type(2)")?.getAttribute("name") === "main");
-        expect(await frames(opened)).toEqual(["all", "main", "insert", "copy", "push", "grow", "grow"]);
+        await expect.poll(() => frames(opened)).toEqual(["all", "main", "insert", "copy", "push", "grow", "grow"]);
         quiet(opened);
     });
 
@@ -62,7 +62,7 @@ describe("the flame graph", () => {
         const opened = await browser.open(rawOf([{ stack: ["big", "main"], size: 5000, calls: 1 }, ...many]), { hash: "#tab=flame" });
         await opened.page.locator('#flame g.frame[name="3000 smaller"]').click();
         await opened.page.waitForSelector("#grid");
-        expect(await opened.page.locator("#row-count").innerText()).toBe("3,001 functions, 3,001 sites");
+        await expect.poll(() => opened.page.locator("#row-count").innerText()).toBe("3,001 functions, 3,001 sites");
         quiet(opened);
     });
 
@@ -71,11 +71,11 @@ describe("the flame graph", () => {
         const { page } = opened;
         await page.waitForSelector("#flame g.frame");
         const fill = (name: string) => page.locator(`#flame g.frame[name="${name}"] rect`).first().getAttribute("fill");
-        expect(await fill("grow")).toBe("var(--flame-hit)");
-        expect(await fill("main")).toBe("var(--flame-dim)");
-        expect(await frames(opened)).not.toContain("copy");
+        await expect.poll(() => fill("grow")).toBe("var(--flame-hit)");
+        await expect.poll(() => fill("main")).toBe("var(--flame-dim)");
+        await expect.poll(() => frames(opened)).not.toContain("copy");
         await page.locator('#flame g.frame[name="insert"]').hover();
-        expect(await page.locator(".tip").innerText()).toContain("1,000 bytes (95.2 %)");
+        await expect.poll(() => page.locator(".tip").innerText()).toContain("1,000 bytes (95.2 %)");
         quiet(opened);
     });
 
@@ -89,7 +89,7 @@ describe("the flame graph", () => {
                 canvas.fillRect(0, 0, 1, 1);
                 return [...canvas.getImageData(0, 0, 1, 1).data];
             });
-        expect(await opened.page.locator(".flame-line").innerText()).toContain("3,050 bytes → 21,530 bytes (+605.9 %) in all");
+        await expect.poll(() => opened.page.locator(".flame-line").innerText()).toContain("3,050 bytes → 21,530 bytes (+605.9 %) in all");
         const [more, less, same] = [await colour("copy"), await colour("insert"), await colour("push")];
         expect(more[0]).toBeGreaterThan(more[2] + 50);
         expect(less[2]).toBeGreaterThan(less[0] + 50);

@@ -5,6 +5,7 @@ import { Browser, type Opened, shot, slowest } from "./browser.ts";
 
 const SITES = 200_000;
 const STEPS = 60;
+const ROUNDS = 3;
 let browser: Browser;
 let opened: Opened;
 
@@ -42,27 +43,41 @@ test("the first view is there within two seconds", async () => {
     expect(best).toBeLessThan(2000);
 });
 
+/**
+ * The longest of some steps, each at its best of some rounds: what the page takes, not what else the machine does.
+ * A step takes what the page measures under these names while it runs.
+ */
+async function longest(names: string[], steps: (() => Promise<void>)[]): Promise<number> {
+    const { page } = opened;
+    const best = steps.map(() => Infinity);
+    for (let round = 0; round < ROUNDS; round++) {
+        for (const [i, step] of steps.entries()) {
+            await page.evaluate(() => performance.clearMeasures());
+            await step();
+            await page.waitForTimeout(150);
+            const entries = await page.evaluate(() => performance.getEntriesByType("measure").map(({ name, duration }) => [name, duration] as const));
+            const took = entries.filter(([name]) => names.includes(name.replace("skipheap:", ""))).map(([, duration]) => duration);
+            expect(took.length, `step ${i} is measured`).toBeGreaterThan(0);
+            best[i] = Math.min(best[i], took.reduce((sum, ms) => sum + ms, 0));
+        }
+    }
+    console.log(`${names[0]}: ${best.map((ms) => ms.toFixed(0)).join(", ")} ms`);
+    return Math.max(...best);
+}
+
 test("grouping, sorting and searching take less than 300 ms each", async () => {
     const { page, complaints } = opened;
     await page.locator("#tab-table").click();
     await page.waitForSelector("#row-0");
-    expect(await time("group")).toBeLessThan(300);
-    for (const group of ["size", "thread", "callees"]) {
-        await page.locator("#group").selectOption(group);
-        await page.waitForTimeout(50);
-    }
-    expect(await time("group")).toBeLessThan(300);
-    for (const column of ["Calls", "Mean size", "pc3 ›"]) {
-        await page.locator(".grid-head button", { hasText: column }).first().click();
-        await page.waitForTimeout(50);
-    }
-    expect(await time("sort")).toBeLessThan(300);
+    const group = (id: string) => async () => void (await page.locator("#group").selectOption(id));
+    expect(await longest(["group", "rows"], ["size", "thread", "callees", "callers"].map(group))).toBeLessThan(300);
+    const sort = (text: string) => () => page.locator(".grid-head button", { hasText: text }).first().click();
+    expect(await longest(["sort", "rows"], ["Calls", "Mean size", "pc0 ›"].map(sort))).toBeLessThan(300);
+    const search = (text: string) => () => page.locator("#search").fill(text);
+    // The filter is measured with the search in it.
+    expect(await longest(["filter", "group", "rows"], ["parse -ui", "/^json.*e$/", "pc1:std", ""].map(search))).toBeLessThan(300);
     await page.locator("#search").fill("parse -ui");
     await page.waitForSelector(".kept");
-    await page.waitForTimeout(100);
-    const searched = (await time("search")) + (await time("filter"));
-    expect(searched).toBeGreaterThan(0);
-    expect(searched).toBeLessThan(300);
     await shot(page, "large-table");
     await page.locator("#search").fill("");
     await page.waitForSelector(".kept", { state: "hidden" });
@@ -101,15 +116,12 @@ test("the flame graph is drawn within a second, and zooms", async () => {
     const { page, complaints } = opened;
     await page.locator("#tab-flame").click();
     await page.waitForSelector("#flame g.frame");
-    const all = (await time("flame")) + (await time("flame-frames")) + (await time("flame-draw"));
+    const all = await longest(["flame", "flame-frames", "flame-draw"], [() => page.locator("#from").selectOption("main").then(() => {}), () => page.locator("#from").selectOption("pc0").then(() => {})]);
     console.log(`frames drawn: ${await page.locator("#flame g.frame").count()}`);
     expect(all).toBeLessThan(1000);
     await shot(page, "large-flame");
     await page.locator("#from").selectOption("main");
     await page.waitForTimeout(300);
-    await time("flame");
-    await time("flame-frames");
-    await time("flame-draw");
     await shot(page, "large-flame-main");
     expect(complaints).toEqual([]);
 });

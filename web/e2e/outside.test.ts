@@ -14,7 +14,7 @@ describe("what comes from outside", () => {
     test("stays text in all views, whatever it is called", async () => {
         const opened = await browser.open(generate({ sites: 300, hostile: true, live: true, diff: true, losses: true }));
         const { page } = opened;
-        expect(await page.title()).toContain(HOSTILE[0]);
+        await expect.poll(() => page.title()).toContain(HOSTILE[0]);
         for (const tab of ["overview", "table", "flame", "sizes", "threads", "processes"]) {
             await page.locator(`#tab-${tab}`).click();
             await page.waitForTimeout(100);
@@ -24,7 +24,7 @@ describe("what comes from outside", () => {
                 await page.keyboard.press("Shift+ArrowRight");
             }
             if (tab === "flame") await page.locator("#flame g.frame").nth(1).hover();
-            expect(await page.locator("img, svg[onload], iframe, b:text('not bold')").count()).toBe(0);
+            await expect.poll(() => page.locator("img, svg[onload], iframe, b:text('not bold')").count()).toBe(0);
         }
         await page.locator("#tab-table").click();
         await page.locator("#search").fill("</script><img");

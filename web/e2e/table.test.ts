@@ -20,37 +20,37 @@ describe("the table", () => {
         const { page } = opened;
         await page.keyboard.press("2");
         await page.waitForSelector("#grid:focus #row-0");
-        expect(await names(opened)).toEqual(["copy", "grow"]);
-        expect(await column(opened, 1)).toEqual(["20.5 kB", "1.05 kB"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => column(opened, 1)).toEqual(["20.5 kB", "1.05 kB"]);
         // "2" put the focus on the table.
         await page.keyboard.press("ArrowDown");
         await page.keyboard.press("ArrowRight");
-        expect(await names(opened)).toEqual(["copy", "grow", "insert", "push"]);
-        expect(await column(opened, 3)).toEqual(["5", "103", "100", "3"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow", "insert", "push"]);
+        await expect.poll(() => column(opened, 3)).toEqual(["5", "103", "100", "3"]);
         await page.keyboard.press("ArrowRight");
         await page.keyboard.press("ArrowDown");
         // There is but one way from "push" on, down to its sizes.
         await page.keyboard.press("ArrowRight");
-        expect(await names(opened)).toEqual(["copy", "grow", "insert", "push", "main", "-", "20 bytes", "10 bytes"]);
-        expect(await page.locator("#grid").getAttribute("aria-activedescendant")).toBe("row-3");
-        expect(await page.locator("#row-6").getAttribute("aria-level")).toBe("5");
-        expect(await page.locator("#row-3").getAttribute("aria-expanded")).toBe("true");
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow", "insert", "push", "main", "-", "20 bytes", "10 bytes"]);
+        await expect.poll(() => page.locator("#grid").getAttribute("aria-activedescendant")).toBe("row-3");
+        await expect.poll(() => page.locator("#row-6").getAttribute("aria-level")).toBe("5");
+        await expect.poll(() => page.locator("#row-3").getAttribute("aria-expanded")).toBe("true");
         await page.keyboard.press("ArrowLeft");
         await page.keyboard.press("ArrowLeft");
-        expect(await page.locator("#grid").getAttribute("aria-activedescendant")).toBe("row-1");
+        await expect.poll(() => page.locator("#grid").getAttribute("aria-activedescendant")).toBe("row-1");
         await page.keyboard.press("ArrowLeft");
-        expect(await names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
         quiet(opened);
     });
 
     test("opens by the mouse, and shows the stack of a row", async () => {
         const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table" });
         await opened.page.locator("#row-1 .name").click();
-        expect(await names(opened)).toEqual(["copy", "grow", "insert", "push"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow", "insert", "push"]);
         await opened.page.locator("#row-3 .name").click();
-        expect(await names(opened)).toEqual(["copy", "grow", "insert", "push", "main", "-", "20 bytes", "10 bytes"]);
-        expect(await opened.page.locator(".details h2").innerText()).toBe("push");
-        expect(await opened.page.locator(".details .stack").first().locator("li .name").allInnerTexts()).toEqual(["grow", "push", "main"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow", "insert", "push", "main", "-", "20 bytes", "10 bytes"]);
+        await expect.poll(() => opened.page.locator(".details h2").innerText()).toBe("push");
+        await expect.poll(() => opened.page.locator(".details .stack").first().locator("li .name").allInnerTexts()).toEqual(["grow", "push", "main"]);
         quiet(opened);
     });
 
@@ -58,14 +58,14 @@ describe("the table", () => {
         const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table" });
         const head = (text: string) => opened.page.locator(".grid-head button", { hasText: text }).first();
         await head("Calls").click();
-        expect(await names(opened)).toEqual(["grow", "copy"]);
+        await expect.poll(() => names(opened)).toEqual(["grow", "copy"]);
         await head("Calls").click();
-        expect(await names(opened)).toEqual(["copy", "grow"]);
-        expect(await opened.page.locator('[role="columnheader"][aria-sort="ascending"]').innerText()).toContain("Calls");
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => opened.page.locator('[role="columnheader"][aria-sort="ascending"]').innerText()).toContain("Calls");
         await head("pc0").click();
-        expect(await names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
         await head("pc0").click();
-        expect(await names(opened)).toEqual(["grow", "copy"]);
+        await expect.poll(() => names(opened)).toEqual(["grow", "copy"]);
         expect(opened.page.url()).toContain("sort=-name");
         quiet(opened);
     });
@@ -76,12 +76,12 @@ describe("the table", () => {
         await page.keyboard.press("/");
         await page.keyboard.type("push");
         await page.waitForSelector(".kept");
-        expect(await names(opened)).toEqual(["grow"]);
-        expect(await page.locator(".kept").innerText()).toBe("2 of 4 sites, 50 B (0.2 % of all bytes)");
+        await expect.poll(() => names(opened)).toEqual(["grow"]);
+        await expect.poll(() => page.locator(".kept").innerText()).toBe("2 of 4 sites, 50 B (0.2 % of all bytes)");
         expect(page.url()).toContain("q=push");
         await page.keyboard.press("Escape");
         await page.waitForSelector(".kept", { state: "hidden" });
-        expect(await names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
         quiet(opened);
     });
 
@@ -90,30 +90,30 @@ describe("the table", () => {
         await opened.page.locator("#row-1 .name").click();
         await opened.page.locator("#search").fill("grow");
         await opened.page.waitForSelector(".kept");
-        expect(await names(opened)).toEqual(["grow", "insert", "push"]);
-        expect(await opened.page.locator(".hit .name").allInnerTexts()).toEqual(["grow"]);
+        await expect.poll(() => names(opened)).toEqual(["grow", "insert", "push"]);
+        await expect.poll(() => opened.page.locator(".hit .name").allInnerTexts()).toEqual(["grow"]);
         quiet(opened);
     });
 
     test("groups by size and by thread", async () => {
         const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table" });
         await opened.page.locator("#group").selectOption("size");
-        expect(await names(opened)).toEqual(["4,096 bytes", "10 bytes", "20 bytes"]);
+        await expect.poll(() => names(opened)).toEqual(["4,096 bytes", "10 bytes", "20 bytes"]);
         await opened.page.locator("#group").selectOption("thread");
-        expect(await names(opened)).toEqual(["thread 1", "thread 0"]);
+        await expect.poll(() => names(opened)).toEqual(["thread 1", "thread 0"]);
         quiet(opened);
     });
 
     test("of a difference has old, new and change side by side", async () => {
         const opened = await browser.open(rawOf(CHANGED), { hash: "#tab=table" });
-        expect(await names(opened)).toEqual(["copy", "grow"]);
-        expect(await column(opened, 1)).toEqual(["0 B", "3.05 kB"]);
-        expect(await column(opened, 2)).toEqual(["20.5 kB", "1.05 kB"]);
-        expect(await column(opened, 3)).toEqual(["+20.5 kB", "\u22122.00 kB"]);
-        expect(await column(opened, 4)).toEqual(["new", "\u221265.6 %"]);
-        expect(await opened.page.locator(".totals").innerText()).toContain("3.05 kB\n21.5 kB\n+18.5 kB\n+605.9 %");
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => column(opened, 1)).toEqual(["0 B", "3.05 kB"]);
+        await expect.poll(() => column(opened, 2)).toEqual(["20.5 kB", "1.05 kB"]);
+        await expect.poll(() => column(opened, 3)).toEqual(["+20.5 kB", "\u22122.00 kB"]);
+        await expect.poll(() => column(opened, 4)).toEqual(["new", "\u221265.6 %"]);
+        await expect.poll(() => opened.page.locator(".totals").innerText()).toContain("3.05 kB\n21.5 kB\n+18.5 kB\n+605.9 %");
         await opened.page.locator("#group").selectOption("change");
-        expect(await names(opened)).toEqual(["new", "same", "shrunk"]);
+        await expect.poll(() => names(opened)).toEqual(["new", "same", "shrunk"]);
         quiet(opened);
     });
 
@@ -130,12 +130,12 @@ describe("the table", () => {
     test("has a column for what is asked for", async () => {
         const opened = await browser.open(generate({ sites: 50, live: true }), { hash: "#tab=table" });
         const heads = () => opened.page.locator('[role="columnheader"]').allInnerTexts();
-        expect((await heads()).some((text) => text.includes("Slack"))).toBe(false);
+        await expect.poll(async () => (await heads()).some((text) => text.includes("Slack"))).toBe(false);
         await opened.page.locator(".menu summary").click();
         await opened.page.getByLabel("Slack").check();
         await opened.page.keyboard.press("Escape");
-        expect(await opened.page.locator(".menu").getAttribute("open")).toBeNull();
-        expect((await heads()).some((text) => text.includes("Slack"))).toBe(true);
+        await expect.poll(() => opened.page.locator(".menu").getAttribute("open")).toBeNull();
+        await expect.poll(async () => (await heads()).some((text) => text.includes("Slack"))).toBe(true);
         quiet(opened);
     });
 });

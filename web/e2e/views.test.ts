@@ -14,11 +14,11 @@ describe("the other views", () => {
         const opened = await browser.open(rawOf(SMALL), { hash: "#tab=sizes" });
         const { page } = opened;
         await page.waitForSelector(".chart canvas");
-        expect(await page.locator(".plain-table tbody tr").count()).toBe(9);
+        await expect.poll(() => page.locator(".plain-table tbody tr").count()).toBe(9);
         await page.getByRole("button", { name: "2,049 – 4,096" }).click();
-        expect(await names(opened)).toEqual(["copy"]);
+        await expect.poll(() => names(opened)).toEqual(["copy"]);
         await page.locator(".chip").click();
-        expect(await names(opened)).toEqual(["copy", "grow"]);
+        await expect.poll(() => names(opened)).toEqual(["copy", "grow"]);
         quiet(opened);
     });
 
@@ -26,7 +26,7 @@ describe("the other views", () => {
         const opened = await browser.open(generate({ sites: 200, threads: 3 }), { hash: "#tab=threads" });
         await opened.page.getByRole("button", { name: "worker-2" }).click();
         await opened.page.waitForSelector(".kept");
-        expect(await opened.page.locator(".chip").innerText()).toContain("thread worker-2");
+        await expect.poll(() => opened.page.locator(".chip").innerText()).toContain("thread worker-2");
         quiet(opened);
     });
 
@@ -34,24 +34,24 @@ describe("the other views", () => {
         const opened = await browser.open(generate({ sites: 200, live: true, losses: true, sampled: true }));
         const { page } = opened;
         await page.waitForSelector(".chart canvas");
-        expect(await page.locator(".chart").getAttribute("aria-label")).toMatch(/The peak is [\d.]+ .B, [\d.]+ s after the start/);
-        expect(await page.locator(".honest.warn").innerText()).toMatch(/every 524 kB[\s\S]*1,234 stacks[\s\S]*17 allocations/);
+        await expect.poll(() => page.locator(".chart").getAttribute("aria-label")).toMatch(/The peak is [\d.]+ .B, [\d.]+ s after the start/);
+        await expect.poll(() => page.locator(".honest.warn").innerText()).toMatch(/every 524 kB[\s\S]*1,234 stacks[\s\S]*17 allocations/);
         quiet(opened);
     });
 
     test("many processes and threads are no trouble", async () => {
         const opened = await browser.open(generate({ sites: 5000, processes: 1200, threads: 2000, live: true }), { hash: "#tab=processes" });
-        expect(await opened.page.locator(".facts").count()).toBe(20);
-        expect(await opened.page.locator(".sums tbody tr").count()).toBe(500);
+        await expect.poll(() => opened.page.locator(".facts").count()).toBe(20);
+        await expect.poll(() => opened.page.locator(".sums tbody tr").count()).toBe(500);
         await opened.page.locator("#tab-threads").click();
-        expect(await opened.page.locator(".sums tfoot").innerText()).toMatch(/and 1,\d+ more/);
+        await expect.poll(() => opened.page.locator(".sums tfoot").innerText()).toMatch(/and 1,\d+ more/);
         quiet(opened);
     });
 
     test("processes say how they were run", async () => {
         const opened = await browser.open(generate({ sites: 50, processes: 3 }), { hash: "#tab=processes" });
-        expect(await opened.page.locator(".facts").first().innerText()).toContain("'two words'");
-        expect(await opened.page.locator(".sums tbody tr").count()).toBe(3);
+        await expect.poll(() => opened.page.locator(".facts").first().innerText()).toContain("'two words'");
+        await expect.poll(() => opened.page.locator(".sums tbody tr").count()).toBe(3);
         quiet(opened);
     });
 });
@@ -62,10 +62,10 @@ describe("the page", () => {
         const { page } = opened;
         await page.locator("#tab-overview").focus();
         await page.keyboard.press("ArrowRight");
-        expect(await page.locator('[role="tab"][aria-selected="true"]').innerText()).toBe("Table");
+        await expect.poll(() => page.locator('[role="tab"][aria-selected="true"]').innerText()).toBe("Table");
         await page.keyboard.press("ArrowLeft");
         await page.keyboard.press("ArrowLeft");
-        expect(await page.locator('[role="tab"][aria-selected="true"]').innerText()).toBe("Processes");
+        await expect.poll(() => page.locator('[role="tab"][aria-selected="true"]').innerText()).toBe("Processes");
         await page.goBack();
         await page.waitForSelector('#tab-overview[aria-selected="true"]');
         quiet(opened);
@@ -75,22 +75,22 @@ describe("the page", () => {
         const opened = await browser.open(rawOf(SMALL));
         const { page } = opened;
         await page.keyboard.press("?");
-        expect(await page.locator("dialog[open]").count()).toBe(1);
+        await expect.poll(() => page.locator("dialog[open]").count()).toBe(1);
         const licences = await page.locator("dialog pre").textContent();
         for (const name of ["preact", "uplot", "d3-flame-graph", "d3-selection", "@tanstack/virtual-core", "@preact/signals"]) expect(licences).toContain(`${name} `);
         await page.keyboard.press("Escape");
-        expect(await page.locator("dialog[open]").count()).toBe(0);
+        await expect.poll(() => page.locator("dialog[open]").count()).toBe(0);
         quiet(opened);
     });
 
     test("is dark where the system is, and where it is chosen", async () => {
         const background = ({ page }: Opened) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
         const [light, dark] = [await browser.open(rawOf(SMALL)), await browser.open(rawOf(SMALL), { dark: true })];
-        expect(await background(light)).toBe("rgb(247, 247, 245)");
-        expect(await background(dark)).toBe("rgb(21, 23, 27)");
+        await expect.poll(() => background(light)).toBe("rgb(247, 247, 245)");
+        await expect.poll(() => background(dark)).toBe("rgb(21, 23, 27)");
         await light.page.keyboard.press("d");
         await light.page.keyboard.press("d");
-        expect(await background(light)).toBe("rgb(21, 23, 27)");
+        await expect.poll(() => background(light)).toBe("rgb(21, 23, 27)");
         await light.page.keyboard.press("d");
         quiet(light);
         quiet(dark);
@@ -98,7 +98,7 @@ describe("the page", () => {
 
     test("says what is wrong with data that are no profile", async () => {
         const { page } = await browser.open({ version: 99, sites: { calls: [1], bytes: [1] } });
-        expect(await page.locator('[role="alert"]').innerText()).toContain("version 99");
+        await expect.poll(() => page.locator('[role="alert"]').innerText()).toContain("version 99");
     });
 
     test("shows the least there can be", async () => {

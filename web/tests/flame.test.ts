@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Frame, type FlameTree, FromMain, FromPc0, visible } from "../src/core/flame.ts";
+import { type Frame, type FlameTree, FromMain, FromPc0, pathOf, visible } from "../src/core/flame.ts";
 import { Profile } from "../src/data/profile.ts";
 import { generate } from "../tools/generate.ts";
 import { allOf, profileOf } from "./profile.ts";
@@ -72,6 +72,7 @@ test("zoomed in, the frames above are alone and faded, and more is drawn below",
     expect(root.children.map(({ name }) => name)).toEqual(["copy"]);
     expect(root.children[0].fade).toBeUndefined();
     expect(root.children[0].children.map(({ name }) => name)).toEqual(["parse"]);
+    expect(pathOf(root.children[0].children[0])).toEqual([label("copy"), label("parse")]);
     // A frame that is not there stops the zoom where it still is.
     expect(visible(profile, tree, [label("copy"), label("print")], 0.2).children[0].children.map(({ name }) => name)).toEqual(["parse"]);
 });

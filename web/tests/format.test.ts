@@ -13,7 +13,7 @@ test("changes have a sign", () => {
     expect(exact(1234, "bytes")).toBe("1,234 bytes");
 });
 
-test.each([[0, "0 %"], [0.0001, "<0.1 %"], [0.465, "46.5 %"], [0.9999, ">99.9 %"], [1, "100.0 %"], [Number.NaN, ""], [12.5, "1,250 %"]])("a share of %d is %s", (share, text) => expect(percent(share)).toBe(text));
+test.each([[0, "0 %"], [0.0001, "<0.1 %"], [0.465, "46.5 %"], [0.9999, ">99.9 %"], [1, "100 %"], [Number.NaN, ""], [12.5, "1,250 %"]])("a share of %d is %s", (share, text) => expect(percent(share)).toBe(text));
 
 test.each([[0, 5, "new"], [5, 0, "gone"], [4, 5, "+25.0 %"], [5, 4, "\u221220.0 %"], [0, 0, "0 %"], [1, 9.9, "+890.0 %"], [1, 40, "×40"], [1, 1e9, "×>9,999"]])("from %d to %d is %s", (before, now, text) => expect(change(before, now)).toBe(text));
 

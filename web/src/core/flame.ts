@@ -196,11 +196,18 @@ export interface Drawn {
     /** It lies above the frame that is zoomed to. */
     fade?: boolean;
     hide?: boolean;
-    /** Labels from the root to here. */
-    path: number[];
+    /** The frame that this one stands on; null for the root. */
+    on: Drawn | null;
     frame: Frame | null;
     /** Number of frames that are too narrow, which this one stands for. */
     smaller: number;
+}
+
+/** Labels from the root to a frame; of one that stands for smaller ones, to what they stand on. */
+export function pathOf(drawn: Drawn): number[] {
+    const path: number[] = [];
+    for (let at: Drawn | null = drawn; at?.on; at = at.on) if (at.frame) path.push(at.frame.label);
+    return path.reverse();
 }
 
 /** More frames than this are not drawn at once. */
@@ -208,21 +215,21 @@ const MOST_FRAMES = 5000;
 
 /** The part of the tree that can be seen when zoomed to a path, without what takes less than `least` of its width. */
 export function visible(profile: Profile, tree: FlameTree, zoom: number[], least: number): Drawn {
-    const draw = (frame: Frame, path: number[], name: string): Drawn => ({
+    const draw = (frame: Frame, on: Drawn | null, name: string): Drawn => ({
         name,
         value: frame.value,
         children: [],
-        path,
+        on,
         frame,
         smaller: 0,
     });
-    const root = draw(tree.root, [], "all");
+    const root = draw(tree.root, null, "all");
     let focus = root;
     for (const label of zoom) {
         const child = tree.children(focus.frame!).find((frame) => frame.label === label);
         if (!child) break;
         focus.fade = true;
-        const next = draw(child, [...focus.path, label], shortName(profile.label(label)));
+        const next = draw(child, focus, shortName(profile.label(label)));
         focus.children.push(next);
         focus = next;
     }
@@ -238,12 +245,12 @@ export function visible(profile: Profile, tree: FlameTree, zoom: number[], least
                 smaller++;
                 continue;
             }
-            const child = draw(frame, [...parent.path, frame.label], shortName(profile.label(frame.label)));
+            const child = draw(frame, parent, shortName(profile.label(frame.label)));
             parent.children.push(child);
             queue.push(child);
         }
         if (rest >= narrow && smaller > 0) {
-            parent.children.push({ name: `${smaller} smaller`, value: rest, children: [], path: parent.path, frame: null, smaller });
+            parent.children.push({ name: `${smaller} smaller`, value: rest, children: [], on: parent, frame: null, smaller });
         }
     }
     return root;

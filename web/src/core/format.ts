@@ -68,6 +68,7 @@ export function percent(share: number, plus = false): string {
     if (!Number.isFinite(share)) return "";
     const size = Math.abs(share) * 100;
     if (size === 0) return "0 %";
+    if (size === 100) return `${sign(share, plus)}100 %`;
     if (size < 0.05) return `${sign(share, plus)}<0.1 %`;
     if (size > 99.95 && size < 100) return `${sign(share, plus)}>99.9 %`;
     return `${sign(share, plus)}${size >= 1000 ? WHOLE.format(Math.round(size)) : size.toFixed(1)} %`;

@@ -88,7 +88,7 @@ export function Flame({ state }: { state: State }) {
     }, [from]);
 
     const diff = columns.before !== undefined;
-    const all: Drawn = { name: "all", value: tree.root.value, children: [], path: [], frame: tree.root, smaller: 0 };
+    const all: Drawn = { name: "all", value: tree.root.value, children: [], on: null, frame: tree.root, smaller: 0 };
     const described = hover?.frame ?? active;
     return (
         <div class="flame-view">

@@ -15,7 +15,12 @@ export function Help({ state }: { state: State }) {
     return (
         <dialog ref={dialog} aria-labelledby="help-title" onClose={() => (state.help.value = false)} onClick={(event) => event.target === dialog.current && (state.help.value = false)}>
             <div class="help">
-                <h2 id="help-title">Keys and terms</h2>
+                <header>
+                    <h2 id="help-title">Keys and terms</h2>
+                    <button type="button" class="plain" aria-label="Close" title="Close (Esc)" autofocus onClick={() => (state.help.value = false)}>
+                        ×
+                    </button>
+                </header>
                 <dl class="keys">
                     {KEYS.map(([keys, what]) => (
                         <div key={keys}>
@@ -48,9 +53,6 @@ export function Help({ state }: { state: State }) {
                     <pre>{licences}</pre>
                 </details>
                 <p class="sub">Written by {state.profile.tool}. The page loads nothing and sends nothing.</p>
-                <button type="button" class="button" onClick={() => (state.help.value = false)}>
-                    Close
-                </button>
             </div>
         </dialog>
     );

@@ -1,6 +1,6 @@
 // The first view: the figures, what is missing from them, memory over time, and who asks for the most.
 import { useMemo } from "preact/hooks";
-import { amount, bytes, change, count, duration, exact, percent } from "../core/format";
+import { amount, bytes, change, count, duration, exact, percent, short } from "../core/format";
 import { GroupTree, orderBy } from "../core/grouping";
 import { quoted } from "../core/search";
 import type { Metric } from "../data/metrics";
@@ -90,7 +90,7 @@ function Figures({ state }: { state: State }) {
     const [first] = profile.processes;
     if (profile.processes.length > 1) figures.push({ label: "Processes", value: count(profile.processes.length), title: "Processes that are in this report" });
     else if (first?.duration_ms != null) {
-        const rate = first.duration_ms > 0 ? `${count(profile.total("calls") / (first.duration_ms / 1000))} calls a second` : undefined;
+        const rate = first.duration_ms > 0 ? `${short(Math.round(profile.total("calls") / (first.duration_ms / 1000)))} calls a second` : undefined;
         figures.push({ label: "Took", value: duration(first.duration_ms), title: `${first.duration_ms} ms`, note: rate });
     }
     return (

@@ -3,7 +3,7 @@
 import flamegraph, { type FlameGraph, type Laid } from "d3-flame-graph";
 import { select } from "d3-selection";
 import "d3-transition";
-import type { Drawn } from "../core/flame";
+import { type Drawn, pathOf } from "../core/flame";
 import { calm } from "./theme";
 
 const CELL = 20;
@@ -100,9 +100,9 @@ export class FlameChart {
 
     private zoomed(frame: Node): void {
         clearTimeout(this.timer);
-        if (frame.data.smaller) return this.handlers.smaller(frame.data.path);
+        if (frame.data.smaller) return this.handlers.smaller(pathOf(frame.data));
         // When the movement is done, what was too narrow is worked out and drawn.
-        this.timer = window.setTimeout(() => this.handlers.zoom(frame.data.path), calm() ? 0 : ZOOM_MS + 30);
+        this.timer = window.setTimeout(() => this.handlers.zoom(pathOf(frame.data)), calm() ? 0 : ZOOM_MS + 30);
     }
 
     /** d3-flame-graph lets new frames grow from nothing. What is drawn anew after a zoom should just be there. */
