@@ -24,6 +24,7 @@
 //! | `leaks.rs` | the leak check, and that it finds what valgrind finds |
 //! | `sampling.rs` | estimates from samples |
 //! | `top.rs` | the full-screen view of a running process |
+//! | `terminal.rs` | what is printed for people: width, colours, order, the call tree |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
@@ -73,6 +74,7 @@ mod settings;
 mod stacks;
 mod support;
 mod symbols;
+mod terminal;
 mod threads;
 mod tool;
 mod top;

@@ -78,13 +78,10 @@ fn the_summary_shows_the_ten_largest_sites() {
     assert_eq!(shown.len(), 10, "{outcome:?}");
     // In the order of the report.
     for (line, row) in shown.iter().zip(&report.rows) {
-        let bytes: String = line
-            .trim_start()
-            .chars()
-            .take_while(|c| *c != ' ')
-            .filter(char::is_ascii_digit)
-            .collect();
-        assert_eq!(bytes.parse(), Ok(row.total), "{line}\n{row:?}");
+        let numbers = line.split('%').nth(1).unwrap_or("").split_whitespace();
+        let numbers = numbers.filter_map(|word| word.replace(',', "").parse::<u64>().ok());
+        let numbers: Vec<u64> = numbers.take(2).collect();
+        assert_eq!(numbers, [row.calls, row.size], "{line}\n{row:?}");
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::check::CheckOptions;
 use crate::differences::DiffOptions;
-use crate::following::Following;
+use crate::following::{Following, Needs};
+use crate::look::Look;
 use crate::merging::MergeOptions;
+use crate::paint::When;
+use crate::profile::tree;
 use crate::push::PushOptions;
 use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use crate::shape::Shape;
@@ -50,7 +53,7 @@ impl Cli {
                 .error(ErrorKind::ArgumentConflict, why)
                 .exit()
         }
-        if let Some(why) = self.report.shape.conflict(self.report.output.as_deref()) {
+        if let Some(why) = self.report.conflict() {
             Cli::command()
                 .error(ErrorKind::ArgumentConflict, why)
                 .exit()
@@ -141,6 +144,8 @@ pub(crate) struct ReportOptions {
     pub(crate) push: PushOptions,
     #[command(flatten)]
     pub(crate) shape: Shape,
+    #[command(flatten)]
+    pub(crate) look: Look,
 }
 
 impl ReportOptions {
@@ -151,6 +156,41 @@ impl ReportOptions {
             && shape.timeline.is_none()
             && shape.suppressions.is_none()
             && shape.leak_exit_code.is_none()
+    }
+}
+
+impl ReportOptions {
+    /// What is wrong with the options together.
+    fn conflict(&self) -> Option<&'static str> {
+        let tree = &self.look.tree;
+        if tree.is_idle() {
+            return Some("--min-share and --depth are for --tree");
+        }
+        let output = self.output.as_deref();
+        self.shape.conflict(output, tree.tree.is_some())
+    }
+
+    /// The call tree that is wanted.
+    pub(crate) fn tree(&self) -> Option<tree::Wish> {
+        let style = self.shape.style();
+        let tree = &self.look.tree;
+        tree.wish(style.value, style.fold_recursion, style.lines)
+    }
+
+    /// Whether there are colours.
+    pub(crate) fn color(&self) -> When {
+        self.look.color.unwrap_or_default()
+    }
+
+    /// What a run has to record.
+    pub(crate) fn needs(&self) -> Needs {
+        let needs = self.shape.needs(self.output.as_deref());
+        let tree = self.tree();
+        let of_tree = tree.is_some_and(|tree| tree.value.needs_live());
+        Needs {
+            whole_stacks: needs.whole_stacks || tree.is_some(),
+            live: needs.live || of_tree || self.look.sort().needs_live(),
+        }
     }
 }
 

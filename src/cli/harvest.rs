@@ -5,15 +5,16 @@ use crate::args::Merge;
 use crate::from_profile;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
+use crate::look;
 use crate::notes::Notes;
 use crate::output::{Output, naming};
 use crate::profile::intern::Tables;
-use crate::profile::{Profile, build, file};
+use crate::profile::{Profile, build, file, tree};
 use crate::programs::{Program, Programs};
 use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording};
 use crate::record::verified::Verified;
-use crate::report::collapsed::Stacks;
+use crate::report::collapsed::{Stacks, Value};
 use crate::report::rows::{Row, Totals, rows, rows_by_origin, totals};
 use crate::report::suppressions::Suppression;
 use crate::report::timeline;
@@ -61,6 +62,12 @@ pub(crate) struct Harvest {
     pub(crate) merged_csv: Option<PathBuf>,
     /// Sums over all processes; the same site in two processes is one.
     pub(crate) totals: Totals,
+    /// By what the largest rows are chosen.
+    pub(crate) sort: Value,
+    /// How many are wanted; 0: as many as usual.
+    pub(crate) listed: usize,
+    /// The call tree, if it is wanted; of [`Self::profile`].
+    pub(crate) tree: Option<tree::Wish>,
     /// The first rows of all processes together, largest first.
     pub(crate) largest: Vec<Row>,
     /// The live heap by rows, where blocks were followed.
@@ -101,6 +108,10 @@ pub(crate) struct Wish {
     pub(crate) timeline: Option<PathBuf>,
     /// One CSV for several processes.
     pub(crate) merge: Option<Merge>,
+    /// By what these are chosen.
+    pub(crate) sort: Value,
+    /// The call tree.
+    pub(crate) tree: Option<tree::Wish>,
     /// Rows to keep for the summary.
     pub(crate) largest: usize,
     /// Go on when a recording cannot be read.
@@ -115,6 +126,14 @@ impl Wish {
     /// Where names may come from besides the modules themselves.
     fn symbol_files(&self) -> Option<SymbolFiles> {
         SymbolFiles::new(self.symbols.as_ref()?)
+    }
+}
+
+impl Wish {
+    /// Is anything wanted that is known only where blocks were followed?
+    fn needs_live(&self) -> bool {
+        let of_tree = self.tree.is_some_and(|tree| tree.value.needs_live());
+        self.kind.needs_live() || of_tree || self.sort.needs_live()
     }
 }
 
@@ -178,7 +197,7 @@ pub(crate) fn harvest(
         }
     }
     heads.sort_by(|a, b| (a.start_ns, a.pid, &a.path).cmp(&(b.start_ns, b.pid, &b.path)));
-    let merge = wish.merge.or(output.is_stdout().then_some(Merge::All));
+    let merge = wish.merge.or(output.is_one().then_some(Merge::All));
     let is_one = heads.len() + profiles.len() == 1;
     let mut all = All {
         sum: Sheet::default(),
@@ -303,6 +322,7 @@ impl All<'_> {
             harvest.merged_csv = written.map_err(HarvestError::Write)?;
         }
         harvest.profile = all.profile.filter(|_| self.wish.keeps_profile);
+        harvest.tree = self.wish.tree;
         harvest.sum_up(all.rows, self.wish);
         Ok(())
     }
@@ -345,7 +365,7 @@ impl<'w> Reader<'w> {
         if recording.forked() && !is_first && recording.sites().next().is_none() {
             return Ok(None);
         }
-        if self.wish.kind.needs_live() && !recording.follows_blocks() {
+        if self.wish.needs_live() && !recording.follows_blocks() {
             return Err(HarvestError::NotFollowed(head.path.clone()));
         }
         let read = self.names(&recording).map_err(LoadError::at(&head.path))?;
@@ -379,6 +399,10 @@ impl<'w> Reader<'w> {
             self.symbols.as_mut(),
             harvest,
         )?;
+        let has_live = read.profile.as_ref().is_some_and(Profile::has_live);
+        if self.wish.needs_live() && !has_live {
+            return Err(HarvestError::NotFollowed(path.to_owned()));
+        }
         if let (Some((path, file)), Some(profile)) = (&mut self.timeline, &read.profile) {
             let written = from_profile::write_timelines(profile, file);
             written.map_err(naming(path)).map_err(HarvestError::Write)?;
@@ -458,7 +482,8 @@ impl Harvest {
         if wish.largest > 0 {
             self.live = live::of_rows(&rows);
         }
-        self.largest = rows.iter().take(wish.largest).cloned().collect();
+        (self.sort, self.listed) = (wish.sort, wish.largest);
+        self.largest = look::largest(&rows, wish.sort, wish.largest);
     }
 
     /// Did the leak check find leaks that are not suppressed?
@@ -516,6 +541,8 @@ mod tests {
         suppressions: Vec::new(),
         timeline: None,
         merge: None,
+        sort: Value::Bytes,
+        tree: None,
         largest: 10,
         tolerant: false,
         symbols: None,

@@ -84,6 +84,8 @@ fn measured(folder: &Path, kind: Kind, name: &str) -> Duration {
         suppressions: Vec::new(),
         timeline: None,
         merge: None,
+        sort: Value::Bytes,
+        tree: None,
         largest: 10,
         tolerant: false,
         symbols: None,

@@ -43,9 +43,12 @@ mod install;
 mod large_report;
 mod live;
 mod load;
+mod look;
 mod merging;
+mod names;
 mod notes;
 mod output;
+mod paint;
 mod programs;
 mod push;
 mod reporting;
@@ -61,11 +64,13 @@ mod summary;
 mod summary_live;
 mod symbol_files;
 mod sys;
+mod table;
 mod target;
 mod term;
 #[cfg(test)]
 mod testing;
 mod top;
+mod tree;
 
 use args::{Cli, Verb};
 use clap::Parser;

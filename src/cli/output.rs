@@ -25,6 +25,8 @@ pub(crate) struct Output {
 
 #[derive(Debug)]
 enum Place {
+    /// Nowhere: nothing is written.
+    Nowhere,
     /// Standard output.
     Stdout,
     /// The file that the user named.
@@ -50,12 +52,26 @@ impl Output {
         }
     }
 
+    /// Writes nothing: there is something else to see.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            place: Place::Nowhere,
+            extension: "",
+            used: HashSet::new(),
+        }
+    }
+
     /// Has fresh files end with something else than `csv`.
     pub(crate) fn with_extension(self, extension: &'static str) -> Self {
         Self { extension, ..self }
     }
 
-    /// Is there only one stream for all processes?
+    /// Is there only one stream for all processes, or none?
+    pub(crate) fn is_one(&self) -> bool {
+        matches!(self.place, Place::Nowhere | Place::Stdout)
+    }
+
+    /// Does it go to standard output?
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self.place, Place::Stdout)
     }
@@ -69,7 +85,7 @@ impl Output {
     pub(crate) fn main(&self) -> Option<&Path> {
         match &self.place {
             Place::Named(path) | Place::Made(path) => Some(path),
-            Place::Stdout | Place::Fresh => None,
+            Place::Nowhere | Place::Stdout | Place::Fresh => None,
         }
     }
 
@@ -104,6 +120,7 @@ impl Output {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Option<PathBuf>> {
         let (file, path) = match &self.place {
+            Place::Nowhere => return Ok(None),
             Place::Stdout => {
                 let mut out = io::BufWriter::new(WhileRead(io::stdout().lock()));
                 write(&mut out)?;

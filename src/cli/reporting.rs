@@ -5,8 +5,8 @@ use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
-use crate::{push, snapshots, summary, term};
-use std::io::{self, Write};
+use crate::{paint, push, snapshots, summary, term, tree};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 /// Writes CSV and summary of these recordings, or of those in these folders.
@@ -18,11 +18,21 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
         code: Code::Unusable,
         error: error.into(),
     };
-    let mut output = output(wanted);
+    let mut output = match wanted.tree() {
+        // The tree is what there is to see.
+        Some(_) if wanted.output.is_none() && wanted.shape.format.is_none() => Output::nowhere(),
+        _ => output(wanted),
+    };
     let wish = wish(wanted, false)?;
     let recordings = recordings(paths).map_err(|error| fail(error.into()))?;
     let harvest = harvest(&recordings, &mut output, &wish).map_err(fail)?;
-    summarize(&harvest, wanted, &output);
+    match harvest.tree {
+        Some(_) if !output.is_stdout() => {
+            print_tree(&harvest, wanted)?;
+            tell(&harvest, wanted, &output, Some(String::new()));
+        }
+        _ => summarize(&harvest, wanted, &output),
+    }
     push(&harvest, wanted, &output);
     Ok(status(0, &harvest, wanted))
 }
@@ -74,17 +84,22 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         suppressions,
         timeline: wanted.shape.timeline.clone(),
         merge: wanted.merge,
-        largest: if wanted.quiet { 0 } else { summary::LISTED },
+        sort: wanted.look.sort(),
+        tree: wanted.tree(),
+        largest: match wanted.quiet {
+            true => 0,
+            false => wanted.look.top.unwrap_or(summary::LISTED),
+        },
         tolerant,
         // A run finds its modules where they are, and asks nobody else unless it is told to.
         symbols: (!tolerant || !wanted.symbols.is_empty()).then(|| wanted.symbols.clone()),
-        keeps_profile: wanted.push.is_wanted(),
+        keeps_profile: wanted.push.is_wanted() || wanted.tree().is_some(),
     })
 }
 
 /// Sends the profile wherever that is wanted.
 pub(crate) fn push(harvest: &Harvest, wanted: &ReportOptions, output: &Output) {
-    if let Some(profile) = &harvest.profile {
+    if let (Some(profile), true) = (&harvest.profile, wanted.push.is_wanted()) {
         let kept = output.main().map_or(String::new(), |path| {
             format!("; the report is in {}", term::path(path))
         });
@@ -92,14 +107,25 @@ pub(crate) fn push(harvest: &Harvest, wanted: &ReportOptions, output: &Output) {
     }
 }
 
-/// Prints the summary, unless that is not wanted.
+/// Prints the summary on standard error, unless that is not wanted, and the call tree, if it is.
 pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Output) {
+    let width = term::width();
+    let tree = harvest.tree.zip(harvest.profile.as_ref());
+    let tree = tree.map(|(wish, profile)| tree::text(profile, wish, width));
+    if let (Some(tree), true) = (&tree, wanted.quiet) {
+        let _ = paint::write(io::stderr(), tree, wanted.color());
+    }
+    tell(harvest, wanted, output, tree);
+}
+
+/// Prints the summary on standard error, unless that is not wanted, with this in place of the sites.
+fn tell(harvest: &Harvest, wanted: &ReportOptions, output: &Output, tree: Option<String>) {
     for remark in &harvest.remarks {
         // There is nobody to tell if that fails.
         let _ = writeln!(io::stderr(), "skip-heapprof: {remark}");
     }
     let text = if !wanted.quiet {
-        summary::text(harvest, term::width())
+        summary::text(harvest, term::width(), tree.as_deref())
     } else if output.is_fresh() {
         // Nobody could find them else.
         summary::files(harvest)
@@ -107,7 +133,26 @@ pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Outp
         return;
     };
     // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = paint::write(io::stderr(), &text, wanted.color());
+}
+
+/// Prints the call tree on standard output. In a file names are whole.
+fn print_tree(harvest: &Harvest, wanted: &ReportOptions) -> Result<(), Failure> {
+    let Some((wish, profile)) = harvest.tree.zip(harvest.profile.as_ref()) else {
+        return Ok(());
+    };
+    let width = match io::stdout().is_terminal() {
+        true => term::width_of_stdout(),
+        false => usize::MAX,
+    };
+    let text = tree::text(profile, wish, width);
+    match paint::write(io::stdout(), &text, wanted.color()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
+            Code::Failed,
+            "cannot print the tree",
+        )(error)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

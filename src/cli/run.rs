@@ -197,7 +197,7 @@ impl Settings {
         for complaint in following::complaints(value) {
             say(format_args!("{complaint}"));
         }
-        let mut needs = wanted.shape.needs(wanted.output.as_deref());
+        let mut needs = wanted.needs();
         needs.whole_stacks |= wanted.push.is_wanted();
         let additions = following::additions(needs, value);
         variables.extend(additions);

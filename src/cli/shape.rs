@@ -167,15 +167,20 @@ impl Shape {
                 .and_then(export::Format::of_name)
                 .map_or(Format::Csv, Format::Export),
         };
-        let style = Style {
-            value: self.value.map_or(Value::default(), Value::from),
-            fold_recursion: self.fold_recursion,
-            lines: self.lines,
-        };
+        let style = self.style();
         match self.format.unwrap_or(by_name) {
             Format::Csv => Kind::Csv(self.columns()),
             Format::Collapsed => Kind::Collapsed(style),
             Format::Export(format) => Kind::Export(format, style),
+        }
+    }
+
+    /// How stacks are written.
+    pub(crate) fn style(&self) -> Style {
+        Style {
+            value: self.value.map_or(Value::default(), Value::from),
+            fold_recursion: self.fold_recursion,
+            lines: self.lines,
         }
     }
 
@@ -188,7 +193,7 @@ impl Shape {
     }
 
     /// What is wrong with the options together.
-    pub(crate) fn conflict(&self, output: Option<&Path>) -> Option<&'static str> {
+    pub(crate) fn conflict(&self, output: Option<&Path>, has_tree: bool) -> Option<&'static str> {
         let kind = self.kind(output);
         let has_value = match kind {
             Kind::Csv(_) => false,
@@ -196,10 +201,10 @@ impl Shape {
             Kind::Export(format, _) => format.has_one_value(),
         };
         let of_stacks = self.value.is_some() || self.fold_recursion || self.lines;
-        if of_stacks && !has_value {
+        if of_stacks && !has_value && !has_tree {
             return Some(
-                "--value, --fold-recursion and --lines are for formats with one number for each stack: -o \
-                 FILE.folded or FILE.svg, or --format",
+                "--value, --fold-recursion and --lines are for --tree, collapsed stacks and other formats with \
+                 one number for each stack: -o FILE.folded or FILE.svg, or --format",
             );
         }
         let is_csv = matches!(kind, Kind::Csv(_));
@@ -288,7 +293,8 @@ mod tests {
             ..Shape::default()
         };
         assert!(peak.needs(out("a.folded")).live);
-        assert!(peak.conflict(out("a.folded")).is_none() && peak.conflict(None).is_some());
+        assert!(peak.conflict(out("a.folded"), false).is_none());
+        assert!(peak.conflict(None, false).is_some() && peak.conflict(None, true).is_none());
     }
 
     #[test]

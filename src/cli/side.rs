@@ -10,6 +10,7 @@ use crate::output::Output;
 use crate::profile::rows::rows;
 use crate::profile::{Profile, file};
 use crate::report::collapsed::Style;
+use crate::report::collapsed::Value;
 use crate::report::rows::Row;
 use crate::reporting;
 use crate::shape::Kind;
@@ -109,6 +110,8 @@ fn wish() -> Wish {
         suppressions: Vec::new(),
         timeline: None,
         merge: Some(Merge::All),
+        sort: Value::Bytes,
+        tree: None,
         largest: 0,
         tolerant: false,
         symbols: None,

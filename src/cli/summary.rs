@@ -3,17 +3,23 @@
 use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::load::Cuts;
+use crate::look::figure;
+use crate::paint::{TITLE, WARNING, painted};
 use crate::record::loss::LOSSES;
 use crate::record::verified;
+use crate::report::collapsed::Value;
 use crate::report::rows::Row;
 use crate::summary_live;
-use crate::term::{self, bytes, counted, cut, grouped, join, printable};
-use comfy_table::{CellAlignment, Table, presets};
+use crate::table::{Line, table};
+use crate::term::{self, bytes, counted, grouped, printable, scaled};
 use std::fmt::Write;
 use std::path::Path;
 
 /// Sites and processes that are listed.
 pub(crate) const LISTED: usize = 10;
+
+/// The heading of stacks.
+const STACK: &str = "allocated by ← called by";
 
 /// Why stacks were cut, in the order of [`Cuts`].
 const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
@@ -22,19 +28,22 @@ const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
     "by deep recursion",
 ];
 
-/// The whole summary, in lines of at most `width` columns but for paths.
-pub(crate) fn text(harvest: &Harvest, width: usize) -> String {
+/// The whole summary, in lines of at most `width` columns but for paths. With `tree`, that
+/// stands in place of the largest sites.
+pub(crate) fn text(harvest: &Harvest, width: usize, tree: Option<&str>) -> String {
     let mut text = String::new();
     headline(&mut text, harvest);
     estimate(&mut text, harvest);
     if harvest.processes.len() > 1 {
         if (2..harvest.processes.len()).contains(&harvest.programs.len()) {
-            programs(&mut text, harvest);
+            programs(&mut text, harvest, width);
         }
-        processes(&mut text, harvest);
+        processes(&mut text, harvest, width);
     }
-    if !harvest.largest.is_empty() {
-        sites(&mut text, harvest, width);
+    match tree {
+        Some("") => {}
+        Some(tree) => line(&mut text, format_args!("\n{}", tree.trim_end())),
+        None => sites(&mut text, harvest, width),
     }
     summary_live::live(&mut text, harvest, width);
     let files = files(harvest);
@@ -67,15 +76,13 @@ fn headline(text: &mut String, harvest: &Harvest) {
         }
     };
     let totals = harvest.totals;
-    line(
-        text,
-        format_args!(
-            "skip-heapprof: {who}: {}, {}, {}",
-            counted(totals.calls, "allocation", "allocations"),
-            bytes(totals.bytes),
-            counted(totals.sites as u64, "site", "sites"),
-        ),
+    let allocations = counted(totals.calls, "allocation", "allocations");
+    let sites = counted(totals.sites as u64, "site", "sites");
+    let said = format!(
+        "skip-heapprof: {who}: {allocations}, {}, {sites}",
+        bytes(totals.bytes)
     );
+    line(text, format_args!("{}", painted(TITLE, said)));
 }
 
 /// Says how far estimates are to be trusted.
@@ -93,71 +100,114 @@ fn estimate(text: &mut String, harvest: &Harvest) {
     );
 }
 
+/// How many sites, processes and programs are listed.
+fn listed(harvest: &Harvest) -> usize {
+    match harvest.listed {
+        0 => LISTED,
+        listed => listed,
+    }
+}
+
 /// Lists the programs that allocated most.
-fn programs(text: &mut String, harvest: &Harvest) {
-    let mut table = table(["bytes", "share", "calls", "processes"], "program");
-    for program in harvest.programs.iter().take(LISTED) {
-        table.add_row([
-            grouped(program.bytes),
-            share(program.bytes, harvest),
+fn programs(text: &mut String, harvest: &Harvest, width: usize) {
+    let listed = listed(harvest);
+    let programs = harvest.programs.iter().take(listed);
+    let lines = programs.map(|program| Line {
+        cells: [
+            scaled(program.bytes),
             grouped(program.calls),
             grouped(program.processes),
-            printable(&program.name),
-        ]);
-    }
-    line(text, format_args!("\n{}", table.trim_fmt()));
-    and_more(text, harvest.programs.len());
+        ],
+        share: Some(share(program.bytes, harvest.totals.bytes)),
+        names: vec![printable(&program.name)],
+    });
+    let lines: Vec<_> = lines.collect();
+    table(
+        text,
+        ["bytes", "calls", "processes"],
+        "program",
+        &lines,
+        width,
+    );
+    and_more(text, harvest.programs.len(), listed);
 }
 
 /// Says how many are not listed.
-fn and_more(text: &mut String, all: usize) {
-    if all > LISTED {
-        let more = counted((all - LISTED) as u64, "smaller one", "smaller ones");
+fn and_more(text: &mut String, all: usize, listed: usize) {
+    if all > listed {
+        let more = counted((all - listed) as u64, "smaller one", "smaller ones");
         line(text, format_args!(" and {more}"));
     }
 }
 
-/// Part of all bytes.
-fn share(bytes: u64, harvest: &Harvest) -> String {
-    let share = 100.0 * bytes as f64 / harvest.totals.bytes.max(1) as f64;
-    format!("{share:.1} %")
+/// Part of a whole.
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 /// Lists the processes that allocated most.
-fn processes(text: &mut String, harvest: &Harvest) {
+fn processes(text: &mut String, harvest: &Harvest, width: usize) {
+    let listed = listed(harvest);
     let mut largest: Vec<&Process> = harvest.processes.iter().collect();
     largest.sort_by_key(|process| std::cmp::Reverse(process.totals.bytes));
-    largest.truncate(LISTED);
-    let mut table = table(["bytes", "calls", "sites", "pid"], "program");
-    for process in &largest {
-        table.add_row([
-            grouped(process.totals.bytes),
+    largest.truncate(listed);
+    let lines = largest.iter().map(|process| Line {
+        cells: [
+            scaled(process.totals.bytes),
             grouped(process.totals.calls),
             grouped(process.totals.sites as u64),
-            match process.runs {
-                Some(runs) => format!("{} runs", grouped(runs)),
-                None => process.pid.to_string(),
-            },
-            printable(&process.program),
-        ]);
-    }
-    line(text, format_args!("\n{}", table.trim_fmt()));
-    and_more(text, harvest.processes.len());
+            process.pid.to_string(),
+        ],
+        share: Some(share(process.totals.bytes, harvest.totals.bytes)),
+        names: vec![printable(&process.program)],
+    });
+    let lines: Vec<_> = lines.collect();
+    table(
+        text,
+        ["bytes", "calls", "sites", "pid"],
+        "program",
+        &lines,
+        width,
+    );
+    and_more(text, harvest.processes.len(), listed);
 }
 
-/// Lists the sites that allocated most.
+/// Lists the largest sites.
 fn sites(text: &mut String, harvest: &Harvest, width: usize) {
-    let cells = |row: &Row| {
-        [
-            grouped(row.total),
-            share(row.total, harvest),
-            grouped(row.calls),
-            grouped(row.size),
-        ]
+    let value = harvest.sort;
+    let live = harvest.live.as_ref();
+    let (heading, whole) = match value {
+        Value::Bytes => ("bytes", harvest.totals.bytes),
+        Value::Calls => ("calls", harvest.totals.calls),
+        Value::Live | Value::LiveBlocks => ("live", live.map_or(0, |live| live.left_bytes)),
+        Value::Peak => ("at the peak", live.map_or(0, |live| live.peak_bytes)),
+        Value::Temporary => ("temporary", live.map_or(0, |live| live.sums.temporary)),
     };
-    let lines = harvest.largest.iter();
-    let lines = lines.map(|row| (cells(row), names_of(row))).collect();
-    listing(text, ["bytes", "share", "calls", "size"], lines, width);
+    let (second, blocks): (_, fn(&Row) -> String) = match value {
+        Value::Calls => ("bytes", |row| scaled(row.total)),
+        Value::Live | Value::LiveBlocks => {
+            ("blocks", |row| grouped(figure(row, Value::LiveBlocks)))
+        }
+        Value::Peak => ("blocks", |row| {
+            grouped(row.live.as_ref().map_or(0, |live| live.peak()))
+        }),
+        Value::Bytes | Value::Temporary => ("calls", |row| grouped(row.calls)),
+    };
+    let lines = harvest.largest.iter().map(|row| {
+        let number = figure(row, value);
+        let first = match value {
+            Value::Calls | Value::LiveBlocks | Value::Temporary => grouped(number),
+            Value::Bytes | Value::Live | Value::Peak => scaled(number),
+        };
+        Line {
+            // Exact: it tells sites apart.
+            cells: [first, blocks(row), grouped(row.size)],
+            share: Some(share(number, whole)),
+            names: names_of(row),
+        }
+    });
+    let lines: Vec<_> = lines.collect();
+    table(text, [heading, second, "size"], STACK, &lines, width);
 }
 
 /// The names of a row for the terminal, innermost first.
@@ -173,38 +223,13 @@ pub(crate) fn listing<const N: usize>(
     lines: Vec<([String; N], Vec<String>)>,
     width: usize,
 ) {
-    if lines.is_empty() {
-        return;
-    }
-    let taken: usize = (0..N)
-        .map(|column| {
-            let widest = lines.iter().map(|line| line.0[column].chars().count());
-            // A space on either side, as for the names.
-            widest.chain([headings[column].len()]).max().unwrap_or(0) + 2
-        })
-        .sum();
-    let room = width.saturating_sub(taken + 2);
-    let mut table = table(headings, &cut("allocated by ← called by", room));
-    for (cells, names) in lines {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let site = match names.is_empty() {
-            true => "-".to_owned(),
-            false => join(&names, " ← ", room),
-        };
-        table.add_row(cells.into_iter().chain([site]));
-    }
-    line(text, format_args!("\n{}", table.trim_fmt()));
-}
-
-/// A table of numbers with names at the end.
-fn table<const N: usize>(numbers: [&str; N], name: &str) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(numbers.into_iter().chain([name]));
-    for column in table.column_iter_mut().take(N) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+    let lines = lines.into_iter().map(|(cells, names)| Line {
+        cells,
+        share: None,
+        names,
+    });
+    let lines: Vec<_> = lines.collect();
+    table(text, headings, STACK, &lines, width);
 }
 
 /// Says where the CSV files are.
@@ -245,10 +270,8 @@ pub(crate) fn files(harvest: &Harvest) -> String {
 fn warnings(text: &mut String, harvest: &Harvest) {
     for (&count, loss) in harvest.losses.iter().zip(&LOSSES) {
         if count > 0 {
-            line(
-                text,
-                format_args!("warning: {} {}", grouped(count), loss.text),
-            );
+            let said = format!("warning: {} {}", grouped(count), loss.text);
+            line(text, format_args!("{}", painted(WARNING, said)));
         }
     }
     for (&count, reason) in harvest.cuts.iter().zip(CUT_REASONS) {
@@ -273,29 +296,31 @@ fn warnings(text: &mut String, harvest: &Harvest) {
         line(text, format_args!("note: {note}"));
     }
     for (path, end, missing) in &harvest.cut_off {
-        line(
-            text,
-            format_args!(
-                "warning: {}: cut off at offset {end}, {} missing: what stood there is in no report",
-                term::path(path),
-                counted(*missing, "byte", "bytes"),
-            ),
+        let said = format!(
+            "warning: {}: cut off at offset {end}, {} missing: what stood there is in no report",
+            term::path(path),
+            counted(*missing, "byte", "bytes"),
         );
+        line(text, format_args!("{}", painted(WARNING, said)));
     }
     for error in &harvest.unreadable {
-        line(
-            text,
-            format_args!("warning: a recording cannot be read: {error}"),
-        );
+        let said = format!("warning: a recording cannot be read: {error}");
+        line(text, format_args!("{}", painted(WARNING, said)));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::text as painted_text;
     use super::*;
+    use crate::paint::plain;
     use crate::programs::Program;
     use crate::report::rows::Totals;
     use std::path::PathBuf;
+
+    fn text(harvest: &Harvest, width: usize) -> String {
+        plain(&painted_text(harvest, width, None))
+    }
 
     fn process(pid: u32, bytes: u64, csv: &str) -> Process {
         Process {
@@ -343,14 +368,15 @@ mod tests {
 
     #[test]
     fn one_process() {
-        assert_eq!(
-            text(&harvest(), 100),
+        let expected = format!(
             "skip-heapprof: jq: 3 allocations, 1,016 bytes (1.0 kB), 2 sites\n\
-             \n bytes   share  calls  size  allocated by ← called by\n \
-             1,000  98.4 %      2   500  parse(std::string) ← run ← main\n    \
-             16   1.6 %      1    16  -\n\
-             \nall sites: /tmp/out.csv\n"
+             \n  bytes   share {:14}  calls  size  allocated by ← called by\n \
+             1.0 kB  98.4 % {:14}      2   500  parse(std::string) ← run ← main\n   \
+             16 B   1.6 % {:14}      1    16  -\n\
+             \nall sites: /tmp/out.csv\n",
+            "", "██████████████", "▎"
         );
+        assert_eq!(text(&harvest(), 100), expected);
     }
 
     #[test]
@@ -387,7 +413,7 @@ mod tests {
         harvest.programs = vec![program("cc1", 508), program("as", 8)];
         let text = text(&harvest, 100);
         assert!(
-            text.contains("   508  50.0 %      3          6  cc1\n"),
+            text.contains(" 508 B  50.0 % ") && text.contains("      3          6  cc1\n"),
             "{text}"
         );
         assert!(
@@ -397,7 +423,7 @@ mod tests {
         let listed: Vec<&str> = text.lines().filter(|line| line.ends_with(" jq")).collect();
         assert_eq!(listed.len(), LISTED, "{text}");
         assert!(
-            listed[0].contains("11,000") && listed[0].contains(" 111 "),
+            listed[0].contains("11.0 kB") && listed[0].contains(" 111 "),
             "{text}"
         );
         assert!(text.contains("and 2 smaller ones\n"), "{text}");

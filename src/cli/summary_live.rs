@@ -7,7 +7,7 @@ use crate::report::figures::Lifetimes;
 use crate::report::leaks::{Blocks, Leak};
 use crate::report::rows::Row;
 use crate::summary::{line, listing, names_of};
-use crate::term::{bytes, counted, grouped, printable};
+use crate::term::{bytes, counted, grouped, printable, scaled};
 use std::cmp::Reverse;
 
 /// Processes whose heaps are described.
@@ -108,7 +108,7 @@ fn at_peak(text: &mut String, rows: &LiveRows, width: usize) {
     let cells = |row: &Row| {
         let blocks = row.live.as_ref().map_or(0, |live| live.peak());
         [
-            grouped(blocks.saturating_mul(row.size)),
+            scaled(blocks.saturating_mul(row.size)),
             grouped(blocks),
             grouped(row.size),
         ]
@@ -195,7 +195,7 @@ fn growth(text: &mut String, rows: &LiveRows, width: usize) {
     );
     let cells = |row: &Row| {
         let live = row.live.clone().unwrap_or_default();
-        [grouped(live.copied), grouped(live.grown), grouped(row.size)]
+        [scaled(live.copied), grouped(live.grown), grouped(row.size)]
     };
     let lines = rows.grown.iter();
     let lines = lines.map(|row| (cells(row), names_of(row))).collect();
@@ -245,7 +245,7 @@ fn left(
             format_args!("note: {frees} of blocks that were not followed"),
         );
     }
-    let cells = |leak: &Leak| [grouped(leak.left.bytes), grouped(leak.left.blocks)];
+    let cells = |leak: &Leak| [scaled(leak.left.bytes), grouped(leak.left.blocks)];
     let lines = left.largest.iter().take(LISTED);
     let lines = lines
         .map(|leak| (cells(leak), names_of_leak(leak)))
@@ -380,9 +380,10 @@ mod tests {
     fn the_heap_is_summed_up() {
         let mut said = String::new();
         live(&mut said, &harvest(), 80);
+        let said = crate::paint::plain(&said);
         for part in [
             "\npeak of live bytes: 700 bytes at 0.500 s\nover 1.00 s: ▅",
-            " at the peak  blocks  size  allocated by ← called by\n         700       7   100  take ← main\n",
+            " at the peak  blocks  size  allocated by ← called by\n       700 B       7   100  take ← main\n",
             "temporary: 20.0 % of the blocks (2) were",
             "0 to 2^24 allocations, half at most 3\n",
             "half at most 33 µs\n",

@@ -4,13 +4,12 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Columns where standard error is no terminal.
 const DEFAULT_WIDTH: usize = 100;
 /// Narrower windows get lines of this length, which they may wrap.
 const LEAST_WIDTH: usize = 40;
-/// Names cut to fewer columns say nothing.
-const LEAST_NAME: usize = 15;
 
 /// Columns of the window that standard error goes to.
 pub(crate) fn width() -> usize {
@@ -79,62 +78,35 @@ pub(crate) fn scaled(n: u64) -> String {
     format!("{scaled:.1} {unit}")
 }
 
+/// Columns that text takes.
+pub(crate) fn columns_of(text: &str) -> usize {
+    text.width()
+}
+
 /// Cuts text to a number of columns, in the middle: `module+0x1234` and `path::to::function` are
 /// told apart by their ends.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
-    let len = text.chars().count();
-    if len <= columns {
+    if columns_of(text) <= columns {
         return text.to_owned();
     }
     let end = columns.saturating_sub(1) / 2;
     let start = columns.saturating_sub(1 + end);
-    let shown = |from, n| text.chars().skip(from).take(n).collect::<String>();
-    format!("{}…{}", shown(0, start), shown(len - end, end))
+    let first = within(text.chars(), start);
+    let last: String = within(text.chars().rev(), end).chars().rev().collect();
+    match columns {
+        0 => String::new(),
+        _ => format!("{first}…{last}"),
+    }
 }
 
-/// Joins names, most important first, in at most `columns` columns.
-///
-/// Each gets an equal share of the room, and what the short ones do not need goes to the long ones.
-/// Names are left out at the end before the share falls below [`LEAST_NAME`].
-pub(crate) fn join(names: &[&str], separator: &str, columns: usize) -> String {
-    const REST: &str = "…";
-    let len = |text: &str| text.chars().count();
-    for n in (1..=names.len()).rev() {
-        let mut shown = names[..n].to_vec();
-        let is_all = n == names.len();
-        let rest = if is_all {
-            0
-        } else {
-            len(separator) + len(REST)
-        };
-        let room = columns.saturating_sub(len(separator) * (n - 1) + rest);
-        let share = fair_share(&shown, room);
-        if share < LEAST_NAME && shown.iter().any(|name| len(name) > share) && n > 1 {
-            continue;
-        }
-        let cut: Vec<String> = shown.iter().map(|name| cut(name, share)).collect();
-        shown = cut.iter().map(String::as_str).collect();
-        if !is_all {
-            shown.push(REST);
-        }
-        // A window may be too narrow for even that.
-        return self::cut(&shown.join(separator), columns);
-    }
-    String::new()
-}
-
-/// The largest length to which all names can be cut to fit together into `room`.
-fn fair_share(names: &[&str], mut room: usize) -> usize {
-    let mut lengths: Vec<usize> = names.iter().map(|name| name.chars().count()).collect();
-    lengths.sort_unstable();
-    for (i, &length) in lengths.iter().enumerate() {
-        let share = room / (lengths.len() - i);
-        if length > share {
-            return share;
-        }
-        room -= length;
-    }
-    lengths.last().copied().unwrap_or(0)
+/// The first characters, in at most so many columns.
+fn within(text: impl Iterator<Item = char>, columns: usize) -> String {
+    let mut taken = 0;
+    text.take_while(|c| {
+        taken += c.width().unwrap_or(0);
+        taken <= columns
+    })
+    .collect()
 }
 
 /// Text from a file, without anything that a terminal could take for a command.
@@ -150,7 +122,6 @@ pub(crate) fn path(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn numbers_are_grouped() {
@@ -180,17 +151,10 @@ mod tests {
         let long = "abcdefghijklmnopqrstuvwxyz".repeat(2);
         assert_eq!(cut(&long, 9), "abcd…wxyz");
         assert_eq!(cut("short", 5), "short");
-        assert_eq!(join(&["main"], " < ", 10), "main");
         assert_eq!(
-            join(&[&long, "main"], " < ", 30),
-            "abcdefghijk…pqrstuvwxyz < main"
+            [cut("漢字漢字", 6), cut("漢字", 1), cut("ab", 0)],
+            ["漢…字", "…", ""]
         );
-        assert_eq!(
-            join(&[&long, &long, "main"], " < ", 28),
-            "abcdefghijkl…pqrstuvwxyz < …"
-        );
-        assert_eq!(join(&["abcd", "efgh"], " < ", 9), "abcd < …");
-        assert_eq!(join(&[], " < ", 9), "");
     }
 
     #[test]
@@ -199,17 +163,5 @@ mod tests {
             printable("a\u{1b}[31mb\r\u{9b}"),
             "a\\x1b[31mb\\x0d\\xc2\\x9b"
         );
-    }
-
-    proptest! {
-        #[test]
-        fn joined_names_fit(names in proptest::collection::vec("[a-zä]{0,30}", 0..5), columns in 1_usize..80) {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let joined = join(&names, " ← ", columns);
-            prop_assert!(joined.chars().count() <= columns);
-            if names.join(" ← ").chars().count() <= columns {
-                prop_assert_eq!(joined, names.join(" ← "));
-            }
-        }
     }
 }

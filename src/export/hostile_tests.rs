@@ -53,7 +53,7 @@ proptest! {
             let read =
                 from_profile::read(path.path(), kind, &[], None, &mut harvest).expect("read");
             read.write(kind, &mut io::sink()).expect("written");
-            let said = crate::summary::text(&harvest, 80);
+            let said = crate::summary::text(&harvest, 80, None);
             prop_assert!(!said.is_empty());
         }
     }

@@ -24,6 +24,7 @@ pub(crate) mod stacks;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod tree;
 
 use crate::report::figures::{Figures, Rate};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! One moment for scripts.
 
+use super::TopOptions;
 use super::order;
 use super::rows::Row;
 use super::watch::{Standing, Watch};
-use super::{Sort, TopOptions};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -70,7 +70,7 @@ pub(crate) fn print(watch: &Watch, options: &TopOptions) -> io::Result<()> {
 fn moment<'w>(watch: &'w Watch, options: &TopOptions) -> Moment<'w> {
     let totals = &watch.totals;
     let rows = watch.rows.all();
-    let sort = options.sort.unwrap_or(Sort::Bytes);
+    let sort = options.sort();
     let (shown, _) = order::first(rows, &watch.names, sort, "", options.rows);
     let shown = shown.iter().filter_map(|&row| rows.get(row as usize));
     Moment {

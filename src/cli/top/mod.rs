@@ -25,7 +25,7 @@ use crate::attach::{Attached, NotAttached, attach, profiled};
 use crate::control::unusable;
 use crate::error::{Code, Failure};
 use crate::term;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rustix::time::{ClockId, clock_gettime};
 use screen::Screen;
 use state::State;
@@ -48,11 +48,19 @@ pub(crate) struct TopOptions {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     pub(crate) interval: Duration,
     /// By what to sort.
-    #[arg(long, value_name = "COLUMN")]
-    pub(crate) sort: Option<Sort>,
+    // A text, since the summary has an option of this name with other values.
+    #[arg(long, value_name = "COLUMN", value_parser = ["bytes", "calls", "live", "rate"])]
+    pub(crate) sort: Option<String>,
     /// Sites to print with --json.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) rows: usize,
+}
+
+impl TopOptions {
+    fn sort(&self) -> Sort {
+        let sort = self.sort.as_deref().unwrap_or("bytes");
+        Sort::from_str(sort, true).unwrap_or_default()
+    }
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -96,7 +104,7 @@ fn show(screen: &mut Screen, mut found: Vec<Attached>, options: &TopOptions) -> 
     };
     let mut watch = Watch::new(found.swap_remove(chosen))?;
     let state = State {
-        sort: options.sort.unwrap_or_default(),
+        sort: options.sort(),
         ..State::default()
     };
     screen.show(&mut watch, state, options.interval)

@@ -49,7 +49,7 @@ pub(crate) fn write(named: &Named<'_>, width: usize) -> String {
     for note in text::notes(diff) {
         line(&mut out, format_args!("note: {note}"));
     }
-    out
+    crate::paint::plain(&out)
 }
 
 fn totals(named: &Named<'_>) -> String {

@@ -1,0 +1,185 @@
+//! Tables of the summary: numbers with a stack or a name behind them, and a bar for the share where there is one.
+
+use crate::names::fitted;
+use crate::paint::{BAR, QUIET, painted};
+use crate::summary::line;
+use crate::term::{columns_of, cut};
+
+/// Between two columns.
+const GAP: usize = 2;
+/// Widest bar.
+const MOST_BAR: usize = 20;
+/// Narrowest room for names that a bar may take something of.
+const LEAST_ROOM: usize = 25;
+/// Between the names of a stack.
+const ARROW: &str = " ← ";
+
+/// A line of a table.
+#[derive(Debug)]
+pub(crate) struct Line<const N: usize> {
+    /// Numbers.
+    pub(crate) cells: [String; N],
+    /// Part of a whole, which the table shows as a bar and a percentage behind the first number.
+    pub(crate) share: Option<f64>,
+    /// The functions of a stack, innermost first, or one name.
+    pub(crate) names: Vec<String>,
+}
+
+/// Adds a table in lines of at most `width` columns; nothing where there are no lines.
+pub(crate) fn table<const N: usize>(
+    text: &mut String,
+    headings: [&str; N],
+    names: &str,
+    lines: &[Line<N>],
+    width: usize,
+) {
+    if lines.is_empty() {
+        return;
+    }
+    let has_share = lines.iter().any(|line| line.share.is_some());
+    let percentages: Vec<String> = lines
+        .iter()
+        .map(|line| line.share.map_or(String::new(), percent))
+        .collect();
+    let widest = |cells: &mut dyn Iterator<Item = &str>| cells.map(columns_of).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let cells = lines.iter().map(|line| &*line.cells[column]);
+        widest(&mut cells.chain([headings[column]]))
+    });
+    let share_width = widest(&mut percentages.iter().map(|text| &**text).chain(["share"]));
+    let mut taken = 1 + widths.iter().map(|width| width + GAP).sum::<usize>();
+    if has_share {
+        taken += share_width + GAP;
+    }
+    let room = width.saturating_sub(taken);
+    let bar = match has_share && room >= LEAST_ROOM {
+        true => (room / 5).min(MOST_BAR),
+        false => 0,
+    };
+    let room = room.saturating_sub(bar + if bar > 0 { 1 } else { 0 });
+    let largest = lines
+        .iter()
+        .filter_map(|line| line.share)
+        .fold(0.0, f64::max);
+    let gap = " ".repeat(GAP);
+    let right =
+        |cell: &str, width: usize| format!("{}{cell}", " ".repeat(width - columns_of(cell)));
+    let put = |cells: &[String; N], share: &str, filled: &str, names: &str| {
+        let mut row = " ".to_owned();
+        for (column, cell) in cells.iter().enumerate() {
+            row += &right(cell, widths[column]);
+            row += &gap;
+            if column == 0 && has_share {
+                row += &right(share, share_width);
+                if bar > 0 {
+                    let empty = bar - columns_of(filled);
+                    row.push(' ');
+                    row += &painted(BAR, filled);
+                    row += &" ".repeat(empty);
+                }
+                row += &gap;
+            }
+        }
+        row + names
+    };
+    let head = put(&headings.map(str::to_owned), "share", "", &cut(names, room));
+    let head = crate::paint::plain(&head);
+    line(text, format_args!("\n{}", painted(QUIET, head)));
+    for (row, share) in lines.iter().zip(&percentages) {
+        let filled = row
+            .share
+            .map_or(String::new(), |share| blocks(share / largest, bar));
+        let names = stack(&row.names, room);
+        line(
+            text,
+            format_args!("{}", put(&row.cells, share, &filled, &names)),
+        );
+    }
+}
+
+/// A part of a whole, as `12.3 %`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// The functions of a stack, of which the innermost stands out.
+fn stack(names: &[String], room: usize) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = fitted(&names, columns_of(ARROW), room);
+    match names.split_first() {
+        None => "-".to_owned(),
+        Some((one, [])) => one.clone(),
+        Some((innermost, callers)) => {
+            let callers = format!("{ARROW}{}", callers.join(ARROW));
+            format!("{innermost}{}", painted(QUIET, callers))
+        }
+    }
+}
+
+/// A bar that fills this part of so many columns, to an eighth of one.
+fn blocks(part: f64, columns: usize) -> String {
+    const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = (part.clamp(0.0, 1.0) * 8.0 * columns as f64).round() as usize;
+    let mut bar = "█".repeat(eighths / 8);
+    bar.extend((eighths % 8).checked_sub(1).map(|rest| EIGHTHS[rest]));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paint::plain;
+
+    fn lines() -> Vec<Line<2>> {
+        let line = |bytes: &str, calls: &str, share, names: &[&str]| Line {
+            cells: [bytes.to_owned(), calls.to_owned()],
+            share,
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        vec![
+            line("1.0 MB", "12,345", Some(0.5), &["take", "keep", "main"]),
+            line("9 B", "1", Some(0.0625), &[]),
+        ]
+    }
+
+    #[test]
+    fn bars_and_names_share_what_numbers_leave() {
+        let at = |width| {
+            let mut text = String::new();
+            table(
+                &mut text,
+                ["bytes", "calls"],
+                "allocated by",
+                &lines(),
+                width,
+            );
+            plain(&text)
+        };
+        assert_eq!(
+            at(64),
+            "\n  bytes   share           calls  allocated by\n \
+             1.0 MB  50.0 % ███████  12,345  take ← keep ← main\n    \
+             9 B   6.2 % ▉             1  -\n"
+        );
+        assert_eq!(
+            at(44),
+            "\n  bytes   share   calls  allocated by\n 1.0 MB  50.0 %  12,345  take ← keep ← main\n    \
+             9 B   6.2 %       1  -\n"
+        );
+        for width in [30, 40, 60, 100, 200] {
+            let text = at(width);
+            assert!(
+                text.lines().all(|line| columns_of(line) <= width.max(40)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn bars_have_eighths() {
+        let bars: Vec<String> = [0.0, 0.01, 0.1, 0.5, 1.0, 7.0]
+            .map(|part| blocks(part, 4))
+            .into();
+        assert_eq!(bars, ["", "", "▍", "██", "████", "████"]);
+    }
+}
