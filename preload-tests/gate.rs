@@ -140,7 +140,7 @@ fn rust(folder: &Path, below: &str, version: &str, flags: &[&str]) -> PathBuf {
     let copy = own.join("program.rs");
     fs::copy(source, &copy).expect("copied");
     let program = own.join("program");
-    let mut args = vec!["-O", "-o", program.to_str().expect("text")];
+    let mut args = vec!["-Copt-level=2", "-o", program.to_str().expect("text")];
     args.extend(flags);
     args.push(copy.to_str().expect("text"));
     output_of("rustc", &args);
@@ -240,6 +240,82 @@ fn a_planted_regression_is_found_with_its_site() {
     // The baseline is not what it was.
     let outcome = check(Path::new("/usr/bin/jq"), &["--config", "/dev/null"]);
     assert_eq!(status(&outcome), 3, "{outcome:?}");
+}
+
+#[test]
+fn the_place_is_found_beyond_the_standard_library() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags = ["-g", "-Copt-level=0"];
+    let one = rust(folder.path(), "one", "version_one", &flags);
+    let two = rust(folder.path(), "two", "version_two", &flags);
+    let baseline = folder.path().join("program.csv");
+    let check = |program: &Path, more: &[&str]| {
+        let run = skip_heapprof().args(&["check", "--stack-depth", "full", "--baseline"]);
+        let run = run
+            .arg(&baseline)
+            .args(more)
+            .env("GITHUB_WORKSPACE", folder.path());
+        run.arg("--").arg(program).finish()
+    };
+    assert_eq!(status(&check(&one, &["--update"])), 0);
+    let outcome = check(&two, &["--annotations"]);
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    // The sites' four names are all the standard library's.
+    let source = fs::read_to_string(folder.path().join("two/program.rs")).expect("read");
+    let line = source
+        .lines()
+        .position(|line| line.contains("vec![i as u8; 100_000]"));
+    let line = line.expect("a line") + 1;
+    let expected = format!("::error file=two/program.rs,line={line},title=Heap%3A new-site::");
+    assert!(
+        outcome.stdout.contains(&expected),
+        "{expected}: {outcome:?}"
+    );
+    let expected = format!("; at two/program.rs:{line} in program::planted");
+    assert!(
+        outcome.stderr.contains(&expected),
+        "{expected}: {outcome:?}"
+    );
+}
+
+#[test]
+fn leaks_have_a_budget() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let source = "#include <stdlib.h>\nvoid *volatile sink;\n\
+                  __attribute__((noinline)) void leaky(void) { sink = malloc(1000); sink = malloc(100); free(sink); }\n\
+                  int main(void) { leaky(); return 0; }\n";
+    fs::write(path("leaky.c"), source).expect("written");
+    let [program, source] = ["leaky", "leaky.c"].map(|name| path(name).display().to_string());
+    output_of("gcc", &["-O1", "-o", &program, &source]);
+    let check = |budget: &str| {
+        fs::write(
+            path("heap.toml"),
+            format!("[budgets]\n\"leaky\" = {{ {budget} }}\n"),
+        )
+        .expect("written");
+        let run = skip_heapprof()
+            .args(&["check", "--config"])
+            .arg(path("heap.toml"));
+        run.arg("--").arg(&program).finish()
+    };
+    assert_eq!(status(&check("leaks = 1000, peak = \"1.1kB\"")), 0);
+    let outcome = check("leaks = 0");
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("leaky: 1,000 bytes not freed, 0 allowed"),
+        "{outcome:?}"
+    );
+    let outcome = check("peak = 1000");
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("1,100 bytes at the peak, 1,000 allowed"),
+        "{outcome:?}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
 
 use crate::args::{ReportOptions, RunOptions};
-use crate::check_files::{Files, shell_word};
+use crate::check_files::{Files, root, shell_word};
 use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
@@ -121,6 +121,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         unfit: measured.unfit.clone(),
         baseline: path.clone(),
         accept: accept(),
+        root: root(),
         ..Report::default()
     };
     if report.unfit.is_empty() {

@@ -43,7 +43,6 @@ impl Files {
     /// Those of the files, with their names. That the summary of a job cannot be written is said, and no
     /// more.
     pub(crate) fn write(&self, report: &Report) -> io::Result<()> {
-        let root = root();
         if let Some(path) = &self.markdown {
             fs::write(path, markdown::write(report)).map_err(naming(path))?;
         }
@@ -51,7 +50,7 @@ impl Files {
             to_file(path, |out| junit::write(report, out))?;
         }
         if let Some(path) = &self.gitlab {
-            to_file(path, |out| gitlab::write(report, &root, out))?;
+            to_file(path, |out| gitlab::write(report, out))?;
         }
         if let Some(path) = env::var_os(SUMMARY).filter(|path| !path.is_empty()) {
             let path = Path::new(&path);
@@ -65,7 +64,7 @@ impl Files {
         }
         if self.annotations || env::var_os(ACTIONS).is_some_and(|value| value == "true") {
             // There is nobody to tell if that fails.
-            let _ = io::stdout().write_all(annotations::write(report, &root).as_bytes());
+            let _ = io::stdout().write_all(annotations::write(report).as_bytes());
         }
         Ok(())
     }

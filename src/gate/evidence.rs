@@ -1,7 +1,7 @@
 //! What the runs show, site by site, beside what the baseline says.
 
 use super::baseline::Baseline;
-use super::places::Places;
+use super::places::{Place, Places};
 use crate::diff::names::without_addresses;
 use crate::diff::{Change, Diff, compare};
 use crate::report::rows::{NAMES, Row};
@@ -55,7 +55,7 @@ pub(crate) struct Site {
     /// Figures of each run; zero where a run does not have the site.
     pub(crate) runs: Vec<Sum>,
     /// Source file and line of a call in it.
-    pub(crate) place: Option<(Rc<str>, u32)>,
+    pub(crate) place: Option<Place>,
     /// The first line of the baseline that is about it.
     pub(crate) base_line: Option<u64>,
     /// Sizes with a difference: old, new, and the difference in bytes. Of the run that has the least bytes.
@@ -171,7 +171,13 @@ impl Evidence {
             let mut by_bytes: Vec<&&Change> = group.iter().collect();
             by_bytes.sort_by_key(|change| std::cmp::Reverse(change.delta.bytes));
             let new = by_bytes.iter().filter(|change| change.new_size.is_some());
-            site.place = new.filter_map(|change| change.place.clone()).next();
+            let places = new.filter_map(|change| change.place.clone());
+            let of_row = |(file, line)| Place {
+                file,
+                line,
+                function: None,
+            };
+            site.place = places.map(of_row).next();
         }
     }
 

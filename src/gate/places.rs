@@ -7,26 +7,40 @@ use crate::profile::{NONE, Profile};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// File and line by the names of a site; of several places the one with the most bytes.
-pub(crate) type Places = HashMap<Names, (Rc<str>, u32)>;
+/// A place in the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file.
+    pub(crate) file: Rc<str>,
+    /// The line.
+    pub(crate) line: u32,
+    /// The function, where it is known.
+    pub(crate) function: Option<Rc<str>>,
+}
+
+/// Places by the names of a site; of several the one with the most bytes.
+pub(crate) type Places = HashMap<Names, Place>;
 
 /// Finds the places. `is_ours` tells files of the project from others.
 pub(crate) fn places(profile: &Profile, is_ours: impl Fn(&str) -> bool) -> Places {
     let mut ours: HashMap<u32, bool> = HashMap::new();
     let mut names: HashMap<u32, Rc<str>> = HashMap::new();
-    let mut found: HashMap<Names, (u64, Rc<str>, u32)> = HashMap::new();
+    let mut found: HashMap<Names, (u64, Place)> = HashMap::new();
     for site in &profile.sites {
         let place = profile.stack(site.node).find_map(|(_, node)| {
             let frame = profile.frame(node);
-            let file = profile.function(frame).file;
+            let function = profile.function(frame);
+            let file = function.file;
             let is_known = file != 0 && frame.line != 0;
             let is_ours = is_known
                 && *ours
                     .entry(file)
                     .or_insert_with(|| is_ours(profile.text(file)));
-            is_ours.then_some((file, frame.line))
+            is_ours.then(|| (file, frame.line, function.name))
         });
-        let Some((file, line)) = place else { continue };
+        let Some((file, line, function)) = place else {
+            continue;
+        };
         let stack = profile.call_site(site.node).map(|function| {
             let function = (function != NONE).then(|| profile.functions[function as usize])?;
             let name = names
@@ -34,7 +48,12 @@ pub(crate) fn places(profile: &Profile, is_ours: impl Fn(&str) -> bool) -> Place
                 .or_insert_with(|| without_addresses(profile.text(function.name)).into());
             Some(Rc::clone(name))
         });
-        let place = (site.bytes(), profile.text(file).into(), line);
+        let place = Place {
+            file: profile.text(file).into(),
+            line,
+            function: Some(profile.text(function).into()),
+        };
+        let place = (site.bytes(), place);
         let largest = found.entry(stack).or_insert_with(|| place.clone());
         if place.0 > largest.0 {
             *largest = place;
@@ -42,7 +61,7 @@ pub(crate) fn places(profile: &Profile, is_ours: impl Fn(&str) -> bool) -> Place
     }
     found
         .into_iter()
-        .map(|(stack, (_, file, line))| (stack, (file, line)))
+        .map(|(stack, (_, place))| (stack, place))
         .collect()
 }
 
@@ -62,7 +81,12 @@ mod tests {
             None,
         ];
         // Frames of the test profile have lines from 10 on, the outermost first.
-        assert_eq!(places.get(&stack), Some(&("src/main.c".into(), 12)));
+        let place = |line, function: &str| Place {
+            file: "src/main.c".into(),
+            line,
+            function: Some(function.into()),
+        };
+        assert_eq!(places.get(&stack), Some(&place(12, "node_new")));
         assert_eq!(places.len(), 3);
         assert!(super::places(&profile, |_| false).is_empty());
         // A library in between.
@@ -73,6 +97,6 @@ mod tests {
         let function = function.expect("there");
         profile.functions[function].file = 0;
         let places = super::places(&profile, |file| file == "src/main.c");
-        assert_eq!(places.get(&stack), Some(&("src/main.c".into(), 11)));
+        assert_eq!(places.get(&stack), Some(&place(11, "parse")));
     }
 }

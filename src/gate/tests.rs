@@ -84,7 +84,8 @@ fn a_planted_allocation_is_found_with_its_site() {
         site.message,
         "new, 1,200,000 bytes in 12 calls; of size 100,000 (+1,200,000); max-new-site allows 65,536 bytes"
     );
-    assert_eq!(site.place, Some(("/src/parse.c".into(), 42)));
+    let place = site.place.as_ref().expect("a place");
+    assert_eq!((&*place.file, place.line), ("/src/parse.c", 42));
     let total = &verdict.findings[0].message;
     assert_eq!(
         total,

@@ -4,9 +4,9 @@ use super::budget::Budget;
 use super::config::Written;
 use super::evidence::{Evidence, Names, Site, Sum};
 use super::limit::Limit;
+use super::places::Place;
 use crate::diff::out::text::{percent, signed};
 use crate::term::{counted, grouped, printable};
-use std::rc::Rc;
 
 /// Sizes of a site that are listed.
 const SIZES: usize = 3;
@@ -83,7 +83,7 @@ pub(crate) struct Finding {
     /// The numbers and the limit.
     pub(crate) message: String,
     /// Where in the source, if that is known.
-    pub(crate) place: Option<(Rc<str>, u32)>,
+    pub(crate) place: Option<Place>,
     /// The line of the baseline, or of the file of budgets.
     pub(crate) line: Option<u64>,
     /// Bytes above the old state, to put findings in order.

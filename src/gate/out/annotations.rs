@@ -2,22 +2,21 @@
 //! (`::error file=...,line=...,title=...::message`).
 
 use super::Report;
-use std::path::Path;
 
 /// Findings as errors, and why data are unfit; one line each.
-pub(crate) fn write(report: &Report, root: &Path) -> String {
+pub(crate) fn write(report: &Report) -> String {
     let mut out = String::new();
     for why in &report.unfit {
         out.push_str(&command("error", None, "Heap: not fit to be judged", why));
     }
     for finding in &report.verdict.findings {
-        let place = report.place(finding, root);
+        let place = report.place(finding);
         let title = format!("Heap: {}", finding.rule.name());
-        let message = format!("{}: {}", finding.subject, finding.message);
+        let message = match report.advice() {
+            Some(advice) => format!("{}\n{advice}", report.sentence(finding)),
+            None => report.sentence(finding),
+        };
         out.push_str(&command("error", place.as_ref(), &title, &message));
-    }
-    if let Some(advice) = report.advice() {
-        out.push_str(&command("notice", None, "Heap", &advice));
     }
     out
 }
@@ -53,15 +52,17 @@ mod tests {
 
     #[test]
     fn commands_are_escaped() {
+        let advice = "%0Ato accept the new state: skip-heapprof check --update\n";
+        let expected = [
+            "::error file=heap.csv,line=1,title=Heap%3A total-bytes::all sites: 1 → 6 bytes (+5, +500.0 %25)",
+            advice,
+            "::error file=src/a%2Cb%3Ac.rs,line=7,title=Heap%3A new-site::f<T, 1>(\"a\") ← main: new, 5 bytes; \
+             100%25 <b>%0A::x::; at src/a,b:c.rs:7 in inner",
+            advice,
+        ];
+        assert_eq!(write(&report()), expected.concat());
         assert_eq!(
-            write(&report(), Path::new("/nowhere")),
-            "::error file=heap.csv,line=1,title=Heap%3A total-bytes::all sites: 1 → 6 bytes (+5, +500.0 %25)\n\
-             ::error file=src/a%2Cb%3Ac.rs,line=7,title=Heap%3A new-site::f<T, 1>(\"a\") ← main: new, 5 bytes; \
-             100%25 <b>%0A::x::\n\
-             ::notice title=Heap::to accept the new state: skip-heapprof check --update\n"
-        );
-        assert_eq!(
-            write(&unfit(), Path::new("/nowhere")),
+            write(&unfit()),
             "::error title=Heap%3A not fit to be judged::the program was killed by signal 9\n"
         );
     }

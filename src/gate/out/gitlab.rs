@@ -3,7 +3,6 @@
 use super::Report;
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::Path;
 
 #[derive(Serialize)]
 struct Issue {
@@ -29,13 +28,13 @@ struct Lines {
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn write(report: &Report, root: &Path, mut out: impl Write) -> io::Result<()> {
+pub(crate) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
     let issue = |name: &str, what: &str, description: String, place: Option<(String, u64)>| {
         let fallback = || {
             let file = report
                 .baseline
                 .as_deref()
-                .and_then(|path| super::below(path, root));
+                .and_then(|path| super::below(path, &report.root));
             (file.unwrap_or_else(|| "skipheap.toml".to_owned()), 1)
         };
         let (path, begin) = place.unwrap_or_else(fallback);
@@ -61,8 +60,9 @@ pub(crate) fn write(report: &Report, root: &Path, mut out: impl Write) -> io::Re
         ));
     }
     for finding in &report.verdict.findings {
-        let description = format!("{}: {}", finding.subject, finding.message);
-        let place = report.place(finding, root);
+        let advice = report.advice().map(|advice| format!("; {advice}"));
+        let description = report.sentence(finding) + advice.as_deref().unwrap_or_default();
+        let place = report.place(finding);
         issues.push(issue(
             finding.rule.name(),
             &finding.subject,
@@ -92,7 +92,7 @@ mod tests {
 
     fn issues(report: &Report) -> Vec<Value> {
         let mut out = Vec::new();
-        write(report, Path::new("/nowhere"), &mut out).expect("written");
+        write(report, &mut out).expect("written");
         let value: Value = serde_json::from_slice(&out).expect("JSON");
         value.as_array().expect("a list").clone()
     }

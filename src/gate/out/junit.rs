@@ -35,13 +35,8 @@ pub(crate) fn write(report: &Report, out: impl io::Write) -> io::Result<()> {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(finding.message.clone());
         status.set_type(finding.rule.name());
-        let place = finding.place.as_ref();
-        let place = place.map_or_else(String::new, |(file, line)| format!("\n{file}:{line}"));
         let advice = report.advice().unwrap_or_default();
-        status.set_description(format!(
-            "{}: {}{place}\n{advice}",
-            finding.subject, finding.message
-        ));
+        status.set_description(format!("{}\n{advice}", report.sentence(finding)));
         let name = format!("{}: {}", finding.rule.name(), finding.subject);
         let mut case = TestCase::new(name, status);
         case.set_classname("heap");

@@ -35,7 +35,7 @@ pub(crate) fn write(report: &Report) -> String {
                 "| {} | {} | {} |",
                 finding.rule.name(),
                 code(&finding.subject),
-                escaped(&finding.message)
+                escaped(&report.numbers(finding))
             );
         }
     }

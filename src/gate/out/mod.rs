@@ -8,6 +8,7 @@ pub(crate) mod text;
 
 use super::verdict::{Finding, Rule, Verdict};
 use crate::diff::Diff;
+use crate::term::printable;
 use std::path::{Path, PathBuf};
 
 /// All that there is to say of a check.
@@ -29,6 +30,8 @@ pub(crate) struct Report {
     pub(crate) accept: String,
     /// Was the baseline written?
     pub(crate) updated: bool,
+    /// The folder that paths in a review begin at.
+    pub(crate) root: PathBuf,
 }
 
 /// How a check ended.
@@ -70,11 +73,33 @@ impl Report {
         Some(format!("to accept the new state: {}", self.accept))
     }
 
+    /// A finding in a sentence: the site's names, and [`Self::numbers`].
+    pub(crate) fn sentence(&self, finding: &Finding) -> String {
+        format!("{}: {}", finding.subject, self.numbers(finding))
+    }
+
+    /// The numbers of a finding, the limit, and the place in the source.
+    pub(crate) fn numbers(&self, finding: &Finding) -> String {
+        let place = finding.place.as_ref().map_or_else(String::new, |place| {
+            let file = below(Path::new(&*place.file), &self.root);
+            let file = file.unwrap_or_else(|| place.file.to_string());
+            let function = place.function.as_deref().unwrap_or_default();
+            // What the names say already.
+            let function = match function.is_empty() || finding.subject.contains(function) {
+                true => String::new(),
+                false => format!(" in {function}"),
+            };
+            printable(&format!("; at {file}:{}{function}", place.line))
+        });
+        format!("{}{place}", finding.message)
+    }
+
     /// Where a finding is in files that a review shows: the source, or the line of the baseline or the budget.
-    pub(crate) fn place(&self, finding: &Finding, root: &Path) -> Option<(String, u64)> {
-        let in_source = finding.place.as_ref().and_then(|(file, line)| {
-            let file = below(Path::new(&**file), root)?;
-            Some((file, u64::from(*line)))
+    pub(crate) fn place(&self, finding: &Finding) -> Option<(String, u64)> {
+        let root = &self.root;
+        let in_source = finding.place.as_ref().and_then(|place| {
+            let file = below(Path::new(&*place.file), root)?;
+            Some((file, u64::from(place.line)))
         });
         in_source.or_else(|| {
             let file = match finding.rule {
@@ -101,6 +126,7 @@ pub(crate) fn below(file: &Path, root: &Path) -> Option<String> {
 
 #[cfg(test)]
 pub(crate) mod testing {
+    use super::super::places::Place;
     use super::*;
 
     /// A report with a finding in a source file, one without a place, and a note.
@@ -121,7 +147,11 @@ pub(crate) mod testing {
                 "new, 5 bytes; 100% <b>\n::x::",
             ),
         ];
-        findings[1].place = Some(("src/a,b:c.rs".into(), 7));
+        findings[1].place = Some(Place {
+            file: "src/a,b:c.rs".into(),
+            line: 7,
+            function: Some("inner".into()),
+        });
         Report {
             program: "jq".into(),
             baseline: Some("heap.csv".into()),
@@ -131,6 +161,7 @@ pub(crate) mod testing {
                 examined: [1, 1, 1, 3, 0],
             },
             accept: "skip-heapprof check --update".into(),
+            root: "/nowhere".into(),
             ..Report::default()
         }
     }
@@ -140,6 +171,7 @@ pub(crate) mod testing {
         Report {
             program: "jq".into(),
             unfit: vec!["the program was killed by signal 9".into()],
+            root: "/nowhere".into(),
             ..Report::default()
         }
     }
@@ -159,16 +191,19 @@ mod tests {
         assert_eq!(inside(&root.join("src/a.rs")).as_deref(), Some("src/a.rs"));
         assert_eq!(inside(Path::new("/usr/src/a.c")), None);
         assert_eq!(inside(Path::new("../a.c")), None);
-        let report = testing::report();
+        let mut report = testing::report();
+        report.root = root.to_owned();
         let findings = &report.verdict.findings;
-        assert_eq!(
-            report.place(&findings[0], root),
-            Some(("heap.csv".into(), 1))
-        );
-        assert_eq!(
-            report.place(&findings[1], root),
-            Some(("src/a,b:c.rs".into(), 7))
-        );
+        assert_eq!(report.place(&findings[0]), Some(("heap.csv".into(), 1)));
+        assert_eq!(report.place(&findings[1]), Some(("src/a,b:c.rs".into(), 7)));
+    }
+
+    #[test]
+    fn a_sentence_ends_with_the_place() {
+        let report = testing::report();
+        let sentence = |index: usize| report.sentence(&report.verdict.findings[index]);
+        assert_eq!(sentence(0), "all sites: 1 → 6 bytes (+5, +500.0 %)");
+        assert!(sentence(1).ends_with("::x::; at src/a,b:c.rs:7 in inner"));
     }
 
     #[test]

@@ -53,10 +53,7 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
             );
             for finding in findings {
                 let rule = finding.rule.name();
-                line(
-                    out,
-                    format_args!("  {rule}: {}: {}", finding.subject, finding.message),
-                );
+                line(out, format_args!("  {rule}: {}", report.sentence(finding)));
             }
         }
     }
