@@ -19,7 +19,7 @@
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `tool.rs` | the command-line tool |
 //! | `ci.rs` | `check` in the GitHub Action, the GitLab template and the examples |
-//! | `gate.rs` | `diff` and `check` on real programs |
+//! | `gate/` | `diff` and `check` on real programs |
 //! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `leaks.rs` | the leak check, and that it finds what valgrind finds |
 //! | `sampling.rs` | estimates from samples |

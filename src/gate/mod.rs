@@ -16,3 +16,4 @@ pub(crate) mod places;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verdict;
+mod words;

@@ -36,7 +36,7 @@ pub(crate) fn places(profile: &Profile, is_ours: impl Fn(&str) -> bool) -> Place
                 && *ours
                     .entry(file)
                     .or_insert_with(|| is_ours(profile.text(file)));
-            is_ours.then(|| (file, frame.line, function.name))
+            is_ours.then_some((file, frame.line, function.name))
         });
         let Some((file, line, function)) = place else {
             continue;

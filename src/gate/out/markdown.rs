@@ -8,6 +8,8 @@ use crate::diff::out::text::explained;
 use crate::term::counted;
 use std::fmt::Write;
 
+/// Regressions that are listed: a job's summary has an end.
+const FINDINGS: usize = 50;
 /// Sites of the difference that are listed.
 const LISTED: usize = 20;
 
@@ -29,7 +31,8 @@ pub(crate) fn write(report: &Report) -> String {
     }
     if !report.verdict.findings.is_empty() {
         out.push_str("| limit | where | what |\n|---|---|---|\n");
-        for finding in &report.verdict.findings {
+        let findings = &report.verdict.findings;
+        for finding in findings.iter().take(FINDINGS) {
             let _ = writeln!(
                 out,
                 "| {} | {} | {} |",
@@ -37,6 +40,9 @@ pub(crate) fn write(report: &Report) -> String {
                 code(&finding.subject),
                 escaped(&report.numbers(finding))
             );
+        }
+        if let Some(more) = findings.len().checked_sub(FINDINGS + 1) {
+            let _ = writeln!(out, "\nand {} more", more + 1);
         }
     }
     difference(&mut out, report);
@@ -93,6 +99,9 @@ mod tests {
         ] {
             assert!(said.contains(expected), "{expected}: {said}");
         }
+        let mut many = report();
+        many.verdict.findings = vec![many.verdict.findings[0].clone(); FINDINGS + 2];
+        assert!(write(&many).contains("\nand 2 more\n"));
         assert!(write(&unfit()).contains("- the program was killed by signal 9\n"));
         assert!(write(&Report::default()).contains("within all limits"));
     }

@@ -6,6 +6,8 @@ use crate::diff::out::table;
 use crate::summary::line;
 use crate::term;
 
+/// Regressions that are listed.
+const FINDINGS: usize = 30;
 /// Sites of the difference that are listed below a regression.
 const LISTED: usize = 10;
 
@@ -51,9 +53,12 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
                 out,
                 format_args!("skip-heapprof: {program}: {count}{}", against(report)),
             );
-            for finding in findings {
+            for finding in findings.iter().take(FINDINGS) {
                 let rule = finding.rule.name();
                 line(out, format_args!("  {rule}: {}", report.sentence(finding)));
+            }
+            if let Some(more) = findings.len().checked_sub(FINDINGS + 1) {
+                line(out, format_args!("  and {} more", more + 1));
             }
         }
     }
