@@ -108,6 +108,7 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_SAMPLE    as --sample
   SKIP_HEAP_STOPPED   1: as --stopped
   SKIP_HEAP_COLUMNS   as --columns
+  SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   TMPDIR              where recordings and CSV files go, in place of /tmp
 An option has the last word over its variable.

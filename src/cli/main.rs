@@ -31,6 +31,7 @@ mod check;
 mod check_files;
 mod check_runs;
 mod control;
+mod dataset;
 mod differences;
 mod ends;
 mod error;

@@ -1,9 +1,10 @@
 //! `merge`: many profiles as one.
 //!
-//! One thread reads and unpacks profiles, the other adds them up. No more than three profiles are in memory
-//! at a time besides the sum: the one being read, the one that waits, the one being added.
+//! A few threads read and unpack profiles, in turns, and one adds them up, in order. Besides the sum, the profiles in memory are
+//! one for each reading thread, and the one being added.
 
 use crate::args::ReportOptions;
+use crate::dataset::Dataset;
 use crate::error::{Code, Failure};
 use crate::harvest::{self, HarvestError};
 use crate::inputs::{self, Inputs};
@@ -19,12 +20,15 @@ use crate::{export, reporting, shape, term};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
 /// Damaged inputs that are named.
 const NAMED: usize = 10;
+/// Threads that read, at most: each holds a profile.
+const MOST_READERS: usize = 4;
 
 /// Options of `merge` alone.
 #[derive(Args, Debug, Default, Clone)]
@@ -43,6 +47,21 @@ pub(crate) struct MergeOptions {
     /// all runs agree.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) by: Vec<Apart>,
+    /// Write a dataset of Parquet files to FOLDER, by program, build, host and date; the sum only where
+    /// --output or --push wants it.
+    ///
+    /// A file for each profile. A profile that is written again replaces its file. fleet/query.sql (DuckDB) and
+    /// fleet/spark_job.py read it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) parquet: Option<PathBuf>,
+}
+
+impl MergeOptions {
+    /// Is there to be nothing but a dataset?
+    fn has_no_sum(&self, wanted: &ReportOptions) -> bool {
+        let is_named = wanted.output.is_some() || wanted.shape.format.is_some();
+        self.parquet.is_some() && !is_named && !wanted.push.is_wanted()
+    }
 }
 
 /// The values of `--by`.
@@ -65,6 +84,7 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
         code: Code::Unusable,
         error: error.into(),
     };
+    let has_no_sum = options.has_no_sum(wanted);
     let wanted = &with_default_format(wanted);
     let wish = reporting::wish(wanted, false)?;
     let inputs = inputs::find(&options.inputs, wanted.output.as_deref())
@@ -74,12 +94,17 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
         Code::Failed,
         "cannot write the merged profile",
     ))?;
-    let merged = add_up(&inputs, options, wanted)?;
+    let merged = add_up(&inputs, options, wanted, has_no_sum)?;
     if merged.added == 0 {
         return Err(Failure {
             code: Code::Unusable,
             error: anyhow::anyhow!("{}", merged.damaged_ones()),
         });
+    }
+    if has_no_sum {
+        // There is nobody to tell if that fails.
+        let _ = io::stderr().write_all(merged.said(&inputs, wanted.quiet).as_bytes());
+        return Ok(0);
     }
     if wish.kind.needs_live() && !merged.profile.has_live() {
         let first = inputs.files.into_iter().next().unwrap_or_default();
@@ -106,7 +131,13 @@ fn with_default_format(wanted: &ReportOptions) -> ReportOptions {
 
 /// The sum of all inputs.
 struct Merged {
+    /// What was done with the inputs.
+    done: &'static str,
     profile: Profile,
+    /// Processes that several inputs have.
+    repeated: u64,
+    /// Of the dataset.
+    files: Option<u64>,
     added: usize,
     damaged: Vec<LoadError>,
     remarks: Vec<String>,
@@ -117,6 +148,7 @@ fn add_up(
     inputs: &Inputs,
     options: &MergeOptions,
     wanted: &ReportOptions,
+    has_no_sum: bool,
 ) -> Result<Merged, Failure> {
     let unusable = |error: anyhow::Error| Failure {
         code: Code::Unusable,
@@ -129,30 +161,50 @@ fn add_up(
         line: options.by.contains(&Apart::Line),
     };
     let mut sum = Sum::new(by);
+    let not_written = |error| Failure::because(Code::Failed, "cannot write the dataset")(error);
+    let mut dataset = match &options.parquet {
+        Some(folder) => Some(Dataset::new(folder).map_err(not_written)?),
+        None => None,
+    };
     let mut damaged = Vec::new();
     let mut added = 0;
     let mut remarks = Vec::new();
     thread::scope(|scope| {
-        let (send, receive) = sync_channel(1);
-        let reading = scope.spawn(move || {
-            let mut reader = Reader::new(&wanted.symbols);
-            for path in &inputs.files {
-                // After an error nobody receives any more.
-                if send.send((path, reader.read(path))).is_err() {
-                    break;
+        let readers = readers();
+        let mut receivers = Vec::with_capacity(readers);
+        let mut reading = Vec::with_capacity(readers);
+        for first in 0..readers {
+            // Without a place to wait: each reader holds one profile.
+            let (send, receive) = sync_channel(0);
+            receivers.push(receive);
+            reading.push(scope.spawn(move || {
+                let mut reader = Reader::new(&wanted.symbols);
+                for path in inputs.files.iter().skip(first).step_by(readers) {
+                    // After an error nobody receives any more.
+                    if send.send((path, reader.read(path))).is_err() {
+                        break;
+                    }
                 }
-            }
-            reader
-                .symbols
-                .map_or(Vec::new(), |symbols| symbols.remarks())
-        });
-        for (path, read) in receive {
+                let symbols = reader.symbols;
+                symbols.map_or(Vec::new(), |symbols| symbols.remarks())
+            }));
+        }
+        for receive in receivers.iter().cycle() {
+            // The first that has no more: nor have those behind it.
+            let Ok((path, read)) = receive.recv() else {
+                break;
+            };
             match read {
                 Ok(profile) => {
-                    sum.add(&profile).map_err(|refusal| {
-                        let path = term::path(path);
-                        unusable(anyhow::anyhow!("{path}: {refusal}"))
-                    })?;
+                    if !has_no_sum {
+                        sum.add(&profile).map_err(|refusal| {
+                            let path = term::path(path);
+                            unusable(anyhow::anyhow!("{path}: {refusal}"))
+                        })?;
+                    }
+                    if let Some(dataset) = &mut dataset {
+                        dataset.add(&profile).map_err(not_written)?;
+                    }
                     added += 1;
                 }
                 Err(error) if options.skip_damaged => damaged.push(error),
@@ -160,16 +212,28 @@ fn add_up(
             }
             progress.inc(1);
         }
-        remarks = reading.join().unwrap_or_default();
+        for reading in reading {
+            remarks.extend(reading.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        remarks.sort();
+        remarks.dedup();
         Ok(())
     })?;
     progress.finish_and_clear();
     Ok(Merged {
+        done: if has_no_sum { "read" } else { "merged" },
+        repeated: sum.repeated(),
+        files: dataset.map(|dataset| dataset.files()),
         profile: sum.finish(),
         added,
         damaged,
         remarks,
     })
+}
+
+/// Threads that read: adding up takes a fraction of the time.
+fn readers() -> usize {
+    thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST_READERS))
 }
 
 /// A bar, on a terminal.
@@ -193,12 +257,22 @@ impl Merged {
         }
         if !quiet {
             let added = term::counted(self.added as u64, "input", "inputs");
-            text.push_str(&format!("merged: {added}\n"));
+            text.push_str(&format!("{}: {added}\n", self.done));
             if inputs.has_output {
                 text.push_str(
                     "note: the file that was written lies in a folder of inputs; it is not one\n",
                 );
             }
+        }
+        if let Some(files) = self.files.filter(|_| !quiet) {
+            let files = term::counted(files, "file", "files");
+            text.push_str(&format!("written: {files} of Parquet\n"));
+        }
+        if self.repeated > 0 {
+            let processes = term::counted(self.repeated, "process is", "processes are");
+            text.push_str(&format!(
+                "warning: {processes} in more than one input, and counted each time\n"
+            ));
         }
         if !self.damaged.is_empty() {
             text.push_str(&format!("warning: {}\n", self.damaged_ones()));

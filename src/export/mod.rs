@@ -9,7 +9,7 @@ mod hostile_tests;
 mod html;
 mod json;
 mod markdown;
-mod parquet;
+pub(crate) mod parquet;
 mod parquet_columns;
 mod pprof;
 mod pprof_messages;

@@ -28,7 +28,7 @@ use super::intern::Tables;
 use super::{NONE, Process, Profile, Site, Str};
 use crate::symbolize::hash::FastMap;
 use processes::Processes;
-pub(crate) use processes::hex;
+pub(crate) use processes::{hex, identity};
 use stacks::Stacks;
 
 /// What else than the program keeps runs apart.
@@ -68,6 +68,18 @@ impl std::error::Error for Refusal {}
 /// Step of a stack, size, allocation function, thread, process.
 type SiteKey = (u32, u64, Str, u32, u32);
 
+fn key_of(site: &Site) -> SiteKey {
+    let &Site {
+        node,
+        size,
+        allocator,
+        thread,
+        process,
+        ..
+    } = site;
+    (node, size, allocator, thread, process)
+}
+
 /// The sum so far.
 pub(crate) struct Sum {
     tables: Tables,
@@ -104,6 +116,7 @@ impl Sum {
             .iter()
             .map(|&name| self.tables.thread(other.text(name)))
             .collect();
+        let mut guess = 0;
         for site in &other.sites {
             let allocator = texts.get(&mut self.tables, site.allocator);
             let or_none = |table: &[u32], index: u32| table.get(index as usize).copied();
@@ -112,28 +125,39 @@ impl Sum {
             let process = processes[site.process as usize];
             let key = (node, site.size, allocator, thread, process);
             let sums = &mut self.tables.profile.sites;
-            match self.sites.entry(key) {
-                std::collections::hash_map::Entry::Occupied(known) => {
-                    let sum = &mut sums[*known.get() as usize];
-                    sum.figures.add(&site.figures);
-                    sum.unreachable = sum.unreachable.saturating_add(site.unreachable);
-                }
-                std::collections::hash_map::Entry::Vacant(new) => {
-                    new.insert(sums.len() as u32);
-                    sums.push(Site {
-                        node,
-                        size: site.size,
-                        allocator,
-                        thread,
-                        process,
-                        figures: site.figures.clone(),
-                        unreachable: site.unreachable,
-                        old: None,
-                    });
-                }
+            let next = sums.len() as u32;
+            // As with the steps of stacks.
+            let place = match sums
+                .get(guess as usize)
+                .is_some_and(|sum| key_of(sum) == key)
+            {
+                true => guess,
+                false => *self.sites.entry(key).or_insert(next),
+            };
+            if place == next {
+                sums.push(Site {
+                    node,
+                    size: site.size,
+                    allocator,
+                    thread,
+                    process,
+                    figures: site.figures.clone(),
+                    unreachable: site.unreachable,
+                    old: None,
+                });
+            } else {
+                let sum = &mut sums[place as usize];
+                sum.figures.add(&site.figures);
+                sum.unreachable = sum.unreachable.saturating_add(site.unreachable);
             }
+            guess = place + 1;
         }
         Ok(())
+    }
+
+    /// Processes that were added more than once: the inputs have copies.
+    pub(crate) fn repeated(&self) -> u64 {
+        self.processes.repeated
     }
 
     /// The sum, with processes in the order in which the first run of each began.

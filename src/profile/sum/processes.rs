@@ -4,8 +4,9 @@ use super::super::intern::Tables;
 use super::super::merge::with_texts;
 use super::super::{LiveProcess, Merged, NONE, Process, Profile, Str};
 use super::{By, Refusal, Texts, runs};
-use crate::symbolize::hash::FastMap;
+use crate::symbolize::hash::{FastHasher, FastMap};
 use std::fmt::Write;
+use std::hash::Hasher;
 
 /// Most notes that are kept of the runs of a program: they may hold numbers that are different each time.
 pub(super) const MOST_NOTES: usize = 32;
@@ -18,6 +19,10 @@ pub(super) struct Processes {
     by: By,
     known: FastMap<Key, u32>,
     sums: Vec<ProgramSum>,
+    /// Those that were added, by [`identity`].
+    seen: FastMap<u64, ()>,
+    /// How many were there already.
+    pub(super) repeated: u64,
 }
 
 /// All runs of a program.
@@ -35,6 +40,8 @@ impl Processes {
             by,
             known: FastMap::default(),
             sums: Vec::new(),
+            seen: FastMap::default(),
+            repeated: 0,
         }
     }
 
@@ -54,6 +61,9 @@ impl Processes {
         let other = texts.profile;
         let mut places = Vec::with_capacity(other.processes.len());
         for process in &other.processes {
+            if self.seen.insert(identity(other, process), ()).is_some() {
+                self.repeated += 1;
+            }
             let (hosts, builds) = match &process.merged {
                 Some(merged) => (
                     each(tables, texts, &merged.hosts),
@@ -132,6 +142,25 @@ impl Processes {
 /// These texts in the tables of the sum.
 fn each(tables: &mut Tables, texts: &mut Texts<'_>, list: &[Str]) -> Vec<Str> {
     list.iter().map(|&text| texts.get(tables, text)).collect()
+}
+
+/// A number that tells a process from others, wherever its profile lies.
+pub(crate) fn identity(profile: &Profile, process: &Process) -> u64 {
+    let mut hasher = FastHasher::default();
+    hasher.write_u64(process.start_ns);
+    hasher.write_u32(process.pid);
+    hasher.write(profile.text(process.host).as_bytes());
+    hasher.write(profile.text(process.exe).as_bytes());
+    if let Some(merged) = &process.merged {
+        hasher.write(profile.text(process.program).as_bytes());
+        hasher.write_u64(merged.runs);
+        hasher.write_u64(process.end_ns);
+        hasher.write_u64(process.sample_bytes);
+        for &text in merged.builds.iter().chain(&merged.hosts) {
+            hasher.write(profile.text(text).as_bytes());
+        }
+    }
+    hasher.finish()
 }
 
 /// Bytes as hexadecimal digits.

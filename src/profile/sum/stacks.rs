@@ -16,6 +16,8 @@ struct Step {
     /// 0 when profiles disagree.
     line: u32,
     kind: FrameKind,
+    /// Is it the very place of the nearest physical caller?
+    is_same: bool,
     address: u64,
 }
 
@@ -68,8 +70,14 @@ impl Stacks {
             let name = names[frame.function as usize];
             let line = if self.by_line { frame.line } else { 0 };
             let key = (parent, name, frame.kind, line, is_same);
+            // Runs of a program have most stacks in the same order: look behind the last one first, which is
+            // near in memory as well.
+            let guess = steps.last().map_or(0, |&last: &u32| last.wrapping_add(1));
             let next = self.steps.len() as u32;
-            let step = *self.known.entry(key).or_insert(next);
+            let step = match self.is(guess, key) {
+                true => guess,
+                false => *self.known.entry(key).or_insert(next),
+            };
             if step == next {
                 let step = self.new_step(tables, texts, key, frame);
                 self.steps.push(step);
@@ -82,6 +90,15 @@ impl Stacks {
             steps.push(step);
         }
         steps
+    }
+
+    /// Is it the step of this key?
+    fn is(&self, step: u32, (parent, name, kind, line, is_same): StepKey) -> bool {
+        self.steps.get(step as usize).is_some_and(|step| {
+            let of_step = (step.parent, step.function.name, step.kind, step.is_same);
+            // Where lines are kept apart, each step has the line of its key.
+            of_step == (parent, name, kind, is_same) && (!self.by_line || step.line == line)
+        })
     }
 
     /// A step that there was not yet.
@@ -104,6 +121,7 @@ impl Stacks {
             function: function(tables, texts, name, frame),
             line: frame.line,
             kind,
+            is_same,
             address: frame.address,
         };
         let Some(caller) = caller.filter(|_| kind == FrameKind::Physical) else {
@@ -111,7 +129,8 @@ impl Stacks {
         };
         let place = |step: &Step| (step.function.module, step.address);
         if is_same {
-            (step.function, step.line) = (caller.function, caller.line);
+            // Of its name, whatever was found for the other.
+            step.function.module = caller.function.module;
             step.address = caller.address;
         } else if place(&step) == place(caller) {
             // Of other runs the same address is two places; here they have to stay two.

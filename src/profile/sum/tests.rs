@@ -134,6 +134,19 @@ fn what_runs_agree_in_is_kept_and_peaks_are_not_summed() {
 }
 
 #[test]
+fn copies_are_noticed() {
+    let fleet = Fleet {
+        sites: 10,
+        live: false,
+    };
+    let mut sum = Sum::new(NO);
+    for run in [0, 1, 2, 1, 1] {
+        sum.add(&fleet.run(run)).expect("added");
+    }
+    assert_eq!(sum.repeated(), 2);
+}
+
+#[test]
 fn samples_of_different_rates_stay_apart() {
     let mut sampled = small();
     sampled.processes[0].sample_bytes = 4096;
