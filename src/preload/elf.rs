@@ -103,14 +103,26 @@ pub(crate) fn objects() -> impl Iterator<Item = &'static LinkMap> {
 ///
 /// Null when nobody defines it.
 pub(crate) fn next_definition(name: &CStr) -> *mut c_void {
-    let own = own_dynamic();
-    let behind = objects().skip_while(|map| map.l_ld != own).skip(1);
-    let before = objects().take_while(|map| map.l_ld != own);
-    behind
-        .chain(before)
+    others()
         .map(|map| definition_in(map, name))
         .find(|address| !address.is_null())
         .unwrap_or(ptr::null_mut())
+}
+
+/// The definition of `name` in the object that has [`next_definition`] of `beside`. Null when it has none,
+/// whoever else may.
+pub(crate) fn definition_beside(beside: &CStr, name: &CStr) -> *mut c_void {
+    others()
+        .find(|map| !definition_in(map, beside).is_null())
+        .map_or(ptr::null_mut(), |map| definition_in(map, name))
+}
+
+/// All objects but this one, in the order in which they are searched.
+fn others() -> impl Iterator<Item = &'static LinkMap> {
+    let own = own_dynamic();
+    let behind = objects().skip_while(move |map| map.l_ld != own).skip(1);
+    let before = objects().take_while(move |map| map.l_ld != own);
+    behind.chain(before)
 }
 
 /// This library's own definition of `name`; null when it has none.

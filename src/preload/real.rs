@@ -54,7 +54,7 @@ macro_rules! real {
         fn look_up_fixed() {
             $(
                 const _: &CStr = $symbol;
-                let found = elf::next_definition($symbol);
+                let found = find($symbol);
                 let found = if found.is_null() { $name::missing as *mut c_void } else { found };
                 $slot.store(found, Relaxed);
             )*
@@ -65,6 +65,16 @@ macro_rules! real {
             [$(&$slot),*].iter().any(|slot| slot.load(Relaxed) as u64 == address)
         }
     };
+}
+
+/// What the slot of this name holds; null where nobody defines it.
+fn find(name: &CStr) -> *mut c_void {
+    // That of another allocator would look in front of a block for what is not there.
+    if name == c"malloc_usable_size" {
+        elf::definition_beside(c"malloc", name)
+    } else {
+        elf::next_definition(name)
+    }
 }
 
 /// Fills all slots. Repeating it, from several threads too, stores the same values again.

@@ -51,7 +51,8 @@ pub(crate) unsafe extern "C" fn realloc(
         let known = if old.is_null() { 0 } else { take(old) };
         // Whether a block grew must not depend on whether it had been sampled.
         let usable = if known == 0 && sample::is_on() && !old.is_null() {
-            Some(real::malloc_usable_size(old) as u64)
+            // 0 where the allocator does not say.
+            Some(real::malloc_usable_size(old) as u64).filter(|&usable| usable != 0)
         } else {
             None
         };
