@@ -85,3 +85,19 @@ fn a_limit_on_memory_does_no_harm() {
         );
     }
 }
+
+/// What tables of live blocks take of a limited address space, the program cannot have.
+#[test]
+fn a_limit_on_memory_leaves_the_program_its_share() {
+    let program = Source::c("room").build();
+    for limit in [300, 400] {
+        let needed = limit * 3 / 4;
+        let outcome = Run::preloaded(&program)
+            .arg(needed.to_string())
+            .env("SKIP_HEAP_LIVE", "1")
+            .limit(libc::RLIMIT_AS, limit << 20)
+            .succeed();
+        let said = outcome.stderr.contains("blocks not followed");
+        assert!(said, "{limit} MB: {outcome:?}");
+    }
+}

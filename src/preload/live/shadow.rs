@@ -10,7 +10,7 @@
 //!
 //! May run at any moment.
 
-use super::table::Table;
+use super::table::{self, Table};
 use crate::{elf, real};
 use core::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -38,6 +38,7 @@ pub(super) static CUSTOM: Shadow = Shadow::new();
 
 /// Looks at whose blocks they are. Cold section.
 pub(super) fn begin() {
+    table::begin();
     if elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
         BLOCKS.tiny_below.store(GLIBC_SMALLEST, Relaxed);
     }

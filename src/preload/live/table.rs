@@ -9,10 +9,10 @@
 //!
 //! May run at any moment, but for what makes a root or a leaf, which is a cold section.
 
-use crate::sys;
 use crate::thread::cold_section;
+use crate::{confined, sys};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::*};
 
 /// log2 of the bytes that a leaf covers.
 pub(super) const LEAF: u32 = 26;
@@ -125,9 +125,12 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
         if address >> ADDRESS != 0 {
             return None;
         }
-        make(&self.root, LEAVES * size_of::<Leaf>());
+        // A child of fork finds the leaves where they were, and nothing in them.
+        const ROOT_LEN: usize = LEAVES * size_of::<Leaf>();
+        // A root without a leaf is of no use.
+        make(&self.root, ROOT_LEN, Self::LEAF_LEN, sys::map_private);
         let word = self.leaf_word(address)?;
-        make(word, Self::LEAF_LEN);
+        make(word, Self::LEAF_LEN, 0, sys::map_wiped_on_fork);
         self.place(address)
     }
 
@@ -157,18 +160,52 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
     }
 }
 
-/// Has `word` point at `len` bytes of zeros, unless it points at some or there is no memory.
-fn make<T>(word: &AtomicPtr<T>, len: usize) {
-    if !word.load(Acquire).is_null() {
+/// What part of a limited address space tables may take.
+const SHARE: u64 = 8;
+/// Bytes of the address space that tables take. Kept across fork, as the mappings are.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
+/// The limit on the address space, once it was asked for. Kept across fork.
+static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// There was no room within the limit: nobody asks again.
+static IS_FULL: AtomicBool = AtomicBool::new(false);
+
+/// Asks how much room there is. Cold section.
+pub(super) fn begin() {
+    let limit = sys::soft_limit(libc::RLIMIT_AS).min(sys::soft_limit(libc::RLIMIT_DATA));
+    LIMIT.store(limit, Relaxed);
+}
+
+/// May tables take so much more? What they take the program cannot have. Cold section.
+fn is_within_limit(len: usize) -> bool {
+    if !confined::is_confined() {
+        // The program may have changed it.
+        begin();
+    }
+    let limit = LIMIT.load(Relaxed);
+    limit == u64::MAX || MAPPED.load(Relaxed) + len as u64 <= limit / SHARE
+}
+
+/// Has `word` point at `len` bytes of zeros from `map`, unless it points at some, or there is no memory for
+/// them and `more` to come.
+fn make<T>(word: &AtomicPtr<T>, len: usize, more: usize, map: impl Fn(usize) -> *mut u8) {
+    if !word.load(Acquire).is_null() || IS_FULL.load(Relaxed) {
         return;
     }
     cold_section(|| {
-        let fresh: *mut T = sys::map_wiped_on_fork(len).cast();
-        if !fresh.is_null()
-            && word
-                .compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire)
-                .is_err()
+        if !is_within_limit(len + more) {
+            IS_FULL.store(true, Relaxed);
+            return;
+        }
+        let fresh: *mut T = map(len).cast();
+        if fresh.is_null() {
+            return;
+        }
+        if word
+            .compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire)
+            .is_ok()
         {
+            MAPPED.fetch_add(len as u64, Relaxed);
+        } else {
             // SAFETY: our own mapping, which nobody else has seen.
             unsafe { sys::unmap(fresh.cast(), len) };
         }
