@@ -189,6 +189,9 @@ pub(crate) struct Function<'a> {
     pub(crate) name: &'a [u8],
 }
 
+/// Nodes of the longest stack that the library writes: its frames, and the marker of a cut.
+const LONGEST_STACK: usize = MOST_FRAMES as usize + 1;
+
 /// A validated view of a recording.
 pub(crate) struct Recording<'a> {
     bytes: &'a [u8],
@@ -197,7 +200,7 @@ pub(crate) struct Recording<'a> {
     /// Chunks found: kind, offset of the first record, bytes of records.
     chunks: Vec<(u32, usize, usize)>,
     flags: u32,
-    /// What was hooked by name.
+    /// What was hooked by name, each index once, in their order.
     functions: Vec<Function<'a>>,
 }
 
@@ -306,6 +309,8 @@ impl<'a> Recording<'a> {
                 name,
             })
             .collect();
+        recording.functions.sort_by_key(|function| function.index);
+        recording.functions.dedup_by_key(|function| function.index);
         Ok(recording)
     }
 
@@ -355,12 +360,15 @@ impl<'a> Recording<'a> {
     pub(crate) fn function_name(&self, index: u16) -> Option<&'a [u8]> {
         match FUNCTION_NAMES.get(usize::from(index)) {
             Some(name) => Some(name.as_bytes()),
-            None => self
-                .functions
-                .iter()
-                .find(|function| function.index == index)
-                .map(|function| function.name),
+            None => self.function(index).map(|function| function.name),
         }
+    }
+
+    fn function(&self, index: u16) -> Option<&Function<'a>> {
+        let at = self
+            .functions
+            .binary_search_by_key(&index, |function| function.index);
+        at.ok().and_then(|at| self.functions.get(at))
     }
 
     /// Calls that were recorded and left out because they are nested.
@@ -376,12 +384,10 @@ impl<'a> Recording<'a> {
     /// jump, which leaves no frame: then the call instruction at the innermost frame names another
     /// hooked function than the one that was reached.
     fn is_nested(&self, site: &Site) -> bool {
-        let counts_always = |index| {
-            self.functions
-                .iter()
-                .any(|function| function.index == index && function.all)
-        };
-        if self.functions.is_empty() || counts_always(site.function) {
+        let counts_always = self
+            .function(site.function)
+            .is_some_and(|function| function.all);
+        if self.functions.is_empty() || counts_always {
             return false;
         }
         let frame = |&id: &u32| {
@@ -680,8 +686,10 @@ impl<'a> Recording<'a> {
         let mut frames = [0; 4];
         let mut taken = 0;
         let mut last = 0;
-        while let (Some(slot), true) = (frames.get_mut(taken), id != 0) {
-            let Ok(node) = self.node(id) else { break };
+        for _ in 0..LONGEST_STACK {
+            let (Some(slot), Ok(node)) = (frames.get_mut(taken), self.node(id)) else {
+                break;
+            };
             if node.frame != last {
                 *slot = node.frame;
                 last = node.frame;
@@ -713,6 +721,12 @@ impl<'a> Recording<'a> {
         let mut frames = Vec::new();
         while id != 0 {
             let node = self.node(id)?;
+            if frames.len() == LONGEST_STACK {
+                return Err(FormatError::Corrupt {
+                    offset: u64::from(id) * size_of::<StackNode>() as u64,
+                    what: "a stack that is longer than any",
+                });
+            }
             frames.push(node.frame);
             id = node.parent;
         }

@@ -13,6 +13,7 @@ use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::mem::offset_of;
 
 /// What a random recording is made of.
 #[derive(Clone, Debug)]
@@ -290,4 +291,26 @@ fn sums_that_do_not_fit_stop_at_the_largest_number() {
     let rows = read(&model.write()).unwrap();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].calls, rows[0].total), (u64::MAX, u64::MAX));
+}
+
+/// The library writes none: else each site of a small file could ask for the time that a whole file takes.
+#[test]
+fn a_stack_that_is_longer_than_any_is_refused() {
+    let longest = MOST_FRAMES as usize + 1;
+    for (len, is_good) in [(longest, true), (longest + 1, false)] {
+        let mut builder = Builder::new();
+        builder.put(offset_of!(Header, flags), WHOLE_STACKS);
+        let node = builder.stacks(&[vec![300; len]])[0];
+        let site = SiteRecord {
+            frames: [1, 1, node, 0],
+            size: 8,
+            count: 1,
+        };
+        builder.sites(1, &[site]);
+        let bytes = builder.finish(0);
+        let recording = Recording::parse(&bytes).unwrap();
+        let site = recording.sites().next().unwrap();
+        assert_eq!(recording.stack(&site).is_ok(), is_good);
+        assert_eq!(site.frames, [300, 0, 0, 0]);
+    }
 }
