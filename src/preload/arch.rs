@@ -340,9 +340,10 @@ macro_rules! watched {
         }
     };
 }
-watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. One option is looked at
+watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. Two options are looked at
 /// ([`crate::confined`]).
-prctl, "cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
+prctl, "cmp edi, 26\n je {set}\n cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
+const _: () = assert!(libc::PR_SET_TSC == 26);
 watched! { /// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
 /// ([`crate::confined`]).
 syscall, "cmp rdi, {at}", libc::SYS_seccomp, crate::confined::set_by_syscall, crate::real::SYSCALL }
@@ -382,6 +383,29 @@ pub(crate) unsafe fn restore_vectors(room: usize) {
             out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
             out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
             options(nostack, preserves_flags));
+    }
+}
+
+/// Has the calling thread compute with floating-point numbers as it does at a program's start: no exception
+/// is raised. What it did until now, and what it has noted (`fenv.h`), is returned for [`restore_floats`].
+#[inline(always)]
+pub(crate) fn plain_floats() -> u32 {
+    let plain = 0x1f80_u32;
+    let mut before = 0_u32;
+    // SAFETY: stores the register, and sets it to what Rust expects it to be.
+    unsafe {
+        asm!("stmxcsr dword ptr [{}]", in(reg) &raw mut before, options(nostack, preserves_flags));
+        asm!("ldmxcsr dword ptr [{}]", in(reg) &raw const plain, options(nostack, preserves_flags));
+    }
+    before
+}
+
+/// Puts back what [`plain_floats`] returned.
+#[inline(always)]
+pub(crate) fn restore_floats(before: u32) {
+    // SAFETY: the value was in the register before.
+    unsafe {
+        asm!("ldmxcsr dword ptr [{}]", in(reg) &raw const before, options(nostack, preserves_flags));
     }
 }
 

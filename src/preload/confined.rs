@@ -6,14 +6,15 @@
 //! from which the tool makes the report. New call sites need `rt_sigprocmask`, `mmap`, `munmap`, `madvise`,
 //! where threads meet `sched_yield`, and where a large block is made smaller `mremap`; foreign stacks need
 //! `rt_sigprocmask`. The C library and its `malloc` need them as well. In strict mode not even those are
-//! allowed: then only what was seen before is counted, on the thread's own stack.
+//! allowed: then only what was seen before is counted, on the thread's own stack. It also forbids to read the
+//! processor's time stamp counter, as `PR_SET_TSC` does: then no ages in time are known.
 //!
 //! `prctl` and `syscall` are interposed to see it. A filter that the program was started with, or one
 //! that it sets by a system call of its own making, is not seen.
 
 use crate::process::{self, Process};
 use crate::settings::settings;
-use crate::{exit_report, lifecycle, log, real, thread};
+use crate::{exit_report, lifecycle, log, real, sys, thread};
 use core::ffi::{c_int, c_long, c_ulong};
 use core::sync::atomic::{AtomicU8, Ordering::*};
 
@@ -34,7 +35,7 @@ pub(crate) fn is_strict() -> bool {
     STATE.load(Relaxed) == STRICT
 }
 
-/// `prctl` of Linux with `PR_SET_SECCOMP`, by way of the entry in [`crate::arch`].
+/// `prctl` of Linux with `PR_SET_SECCOMP` or `PR_SET_TSC`, by way of the entry in [`crate::arch`].
 pub(crate) unsafe extern "C" fn set_by_prctl(
     option: c_int,
     mode: c_ulong,
@@ -43,6 +44,12 @@ pub(crate) unsafe extern "C" fn set_by_prctl(
     fifth: c_ulong,
 ) -> c_int {
     let state = match mode as u32 {
+        _ if option == libc::PR_SET_TSC => {
+            if mode == libc::PR_TSC_SIGSEGV as c_ulong {
+                sys::forbid_counter();
+            }
+            FREE
+        }
         libc::SECCOMP_MODE_STRICT => STRICT,
         libc::SECCOMP_MODE_FILTER if filter != 0 => FILTERED,
         _ => FREE,
@@ -84,6 +91,9 @@ fn around<T: Copy>(state: u8, call: impl FnOnce() -> T, succeeded: impl FnOnce(T
     {
         // Later no word may be possible.
         thread::cold_section(|| announce(process));
+    }
+    if state == STRICT {
+        sys::forbid_counter();
     }
     // Before the call: other threads are confined with this one.
     let before = STATE.fetch_max(state, AcqRel);

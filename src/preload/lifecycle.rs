@@ -9,8 +9,8 @@ use crate::record::settings::{
     STACK_DEPTH_VALUES,
 };
 use crate::{
-    arch, confined, exit_report, hot, live, log, patch, real, recording, settings, sys, thread,
-    unwind,
+    arch, confined, exit_report, hot, live, log, patch, real, recording, settings, stack, sys,
+    thread, unwind,
 };
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -110,6 +110,7 @@ fn start() -> bool {
         __cxa_at_quick_exit(at_exit, ptr::null_mut());
         libc::pthread_atfork(None, None, Some(in_child));
     }
+    stack::begin();
     process.begin();
     let too_early = TOO_EARLY.load(Relaxed);
     process.recording.lose(Loss::TooEarly, too_early);

@@ -10,39 +10,20 @@
 
 use crate::sys;
 use core::ffi::c_int;
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
-
-/// The duplicates go to the first free number from here on, or just below the limit.
-const HIGH_DESCRIPTOR: u64 = 1000;
 
 static COPY: AtomicI32 = AtomicI32::new(-1);
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 static INODE: AtomicU64 = AtomicU64::new(0);
 
-fn identity(fd: c_int) -> Option<(u64, u64)> {
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the pointer is to room for a stat, which is read only when the call filled it.
-    unsafe {
-        (libc::fstat(fd, stat.as_mut_ptr()) == 0).then(|| {
-            let stat = stat.assume_init();
-            (stat.st_dev, stat.st_ino)
-        })
-    }
-}
-
 /// Remembers where standard error goes now.
 pub(crate) fn remember_stderr() {
-    let Some((device, inode)) = identity(2) else {
+    let Some((device, inode)) = sys::identity(2) else {
         return;
     };
     DEVICE.store(device, Relaxed);
     INODE.store(inode, Relaxed);
-    let limit = sys::soft_limit(libc::RLIMIT_NOFILE);
-    let from = HIGH_DESCRIPTOR.min(limit.saturating_sub(6)) as c_int;
-    // SAFETY: duplicates a descriptor; nothing of the program's is replaced.
-    let copy = unsafe { libc::fcntl(2, libc::F_DUPFD_CLOEXEC, from) };
-    COPY.store(copy, Relaxed);
+    COPY.store(sys::high_copy(2), Relaxed);
 }
 
 /// Writes one line, or nothing when standard error is gone. `\n` is added.
@@ -51,7 +32,7 @@ pub(crate) fn line(parts: &[&[u8]]) {
     let copy = COPY.load(Relaxed);
     let Some(fd) = [copy, 2]
         .into_iter()
-        .find(|&fd| fd >= 0 && ours != (0, 0) && identity(fd) == Some(ours))
+        .find(|&fd| fd >= 0 && ours != (0, 0) && sys::identity(fd) == Some(ours))
     else {
         return;
     };

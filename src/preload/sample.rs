@@ -12,8 +12,9 @@
 use crate::record::layout::SIZE_BITS;
 use crate::record::sampled::probability;
 use crate::settings::settings;
-use crate::sys;
 use crate::thread::{OFFSET_CLOCK, OFFSET_COUNTDOWN, record_rest};
+use crate::{arch, sys};
+use core::hint::black_box;
 
 /// A thread's place in the process. All zeros is that of a thread that did not begin.
 #[repr(C)]
@@ -130,7 +131,12 @@ pub(crate) fn weight(bytes: u64) -> u64 {
     if mean == 0 {
         return bytes;
     }
-    (bytes as f64 / probability(bytes, mean)) as u64
+    // The program may have said that it is to be told of inexact results, or look for them.
+    let floats = arch::plain_floats();
+    let bytes = black_box(bytes);
+    let weight = black_box((bytes as f64 / probability(bytes, mean)) as u64);
+    arch::restore_floats(floats);
+    weight
 }
 
 #[cfg(test)]

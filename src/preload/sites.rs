@@ -143,6 +143,10 @@ impl Table {
         if !known.is_null() {
             return Ok(known);
         }
+        if self.index.is_null() {
+            // The state of a parent, in a child that was forked in the midst of this.
+            return Err(Full);
+        }
         if self.used * 3 >= (self.mask + 1) * 2 {
             // A fuller index is slower, no more; the last slot stays free so that searches end.
             if self.grow((self.mask + 1) * 2).is_err() && self.used >= self.mask {
@@ -275,6 +279,18 @@ mod tests {
         unsafe { crate::arch::increment_count(record) };
         *model.entry(site).or_insert(0) += 1;
         Ok(())
+    }
+
+    #[test]
+    fn a_table_that_a_fork_has_wiped_takes_no_site() {
+        let (process, _) = table();
+        // SAFETY: a table of zeros is one before anything happened.
+        let mut table: Table = unsafe { std::mem::zeroed() };
+        let frames = Frames {
+            first: 1,
+            second: 0,
+        };
+        assert!(table.insert(process, 1, frames, 8).is_err());
     }
 
     /// Sites as programs have them: few frames in many combinations, small sizes.

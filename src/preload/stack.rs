@@ -7,7 +7,7 @@
 //!
 //! May run at any moment.
 
-use crate::{arch, confined, sys};
+use crate::{arch, sys};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Addresses of a stack: from `lo`, inclusive, to `hi`, exclusive.
@@ -33,15 +33,14 @@ pub(crate) fn own_bounds(sp: usize) -> Option<Bounds> {
     in_main.or_else(|| thread_bounds(sp, arch::thread_pointer()))
 }
 
-fn main_bounds() -> Option<Bounds> {
-    // SAFETY: set by the loader before any library runs.
-    let hi = unsafe { __libc_stack_end } as usize;
-    // Nobody may be asked in a program that has confined its system calls: then what is sure has to do.
-    let limit = if confined::is_confined() {
-        0
-    } else {
-        sys::soft_limit(libc::RLIMIT_STACK)
-    };
+/// Bytes that the main thread's stack may have, once they are known. Kept across fork.
+static MAIN_ROOM: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks how long the main thread's stack may become: at the start, since it is the limit of that moment by
+/// which the kernel has kept room. (What the program sets later only says when the stack may not grow
+/// further; other mappings may be there.)
+pub(crate) fn begin() {
+    let limit = sys::soft_limit(libc::RLIMIT_STACK);
     let room = usize::try_from(limit).map_or(MAIN_GAP, |limit| {
         if limit > 1 << 40 {
             MAIN_GAP
@@ -49,6 +48,16 @@ fn main_bounds() -> Option<Bounds> {
             limit.max(MAIN_GAP)
         }
     });
+    MAIN_ROOM.store(room, Relaxed);
+}
+
+fn main_bounds() -> Option<Bounds> {
+    // SAFETY: set by the loader before any library runs.
+    let hi = unsafe { __libc_stack_end } as usize;
+    let room = match MAIN_ROOM.load(Relaxed) {
+        0 => MAIN_GAP,
+        known => known,
+    };
     (hi != 0).then(|| Bounds {
         lo: hi.saturating_sub(room),
         hi,

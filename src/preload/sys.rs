@@ -3,9 +3,11 @@
 //!
 //! May run at any moment. Nothing here allocates; errno may change, and callers restore it.
 
+use core::arch::x86_64::_rdtsc;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
 
@@ -269,15 +271,46 @@ pub(crate) fn yield_now() {
     }
 }
 
+/// The program has forbidden itself to read the processor's time stamp counter. Kept across fork.
+static COUNTER_IS_FORBIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// From now on the time stamp counter is not read: the program forbids that to itself, by `PR_SET_TSC` or by
+/// strict seccomp. (It does so for one thread; which it is, is not kept.)
+pub(crate) fn forbid_counter() {
+    COUNTER_IS_FORBIDDEN.store(true, Relaxed);
+}
+
+/// The processor's time stamp counter, where it may be read.
+#[inline(always)]
+pub(crate) fn counter() -> Option<u64> {
+    // SAFETY: every x86-64 machine has the instruction.
+    (!COUNTER_IS_FORBIDDEN.load(Relaxed)).then(|| unsafe { _rdtsc() })
+}
+
 /// Nanoseconds since 1970.
 pub(crate) fn now_ns() -> u64 {
+    time_of(libc::CLOCK_REALTIME)
+}
+
+/// Nanoseconds of a clock that never jumps.
+pub(crate) fn monotonic_ns() -> u64 {
+    time_of(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of a clock. The C library needs no system call for it, which a filter might forbid, but the
+/// processor's counter.
+fn time_of(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: the pointer is to a timespec.
     unsafe {
-        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time);
+        if COUNTER_IS_FORBIDDEN.load(Relaxed) {
+            libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time);
+        } else {
+            libc::clock_gettime(clock, &raw mut time);
+        }
     }
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
@@ -299,29 +332,66 @@ pub(crate) fn read_own(start: usize, buffer: &mut [u64], len: usize) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
-/// Nanoseconds of a clock that never jumps.
-pub(crate) fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
-    }
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+/// Is the calling thread under a seccomp filter?
+pub(crate) fn is_filtered() -> bool {
+    // SAFETY: no preconditions. Not by `prctl`, which is interposed.
+    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_SECCOMP) != 0 }
 }
 
-/// Resident memory of the process in bytes; 0 when that cannot be known.
-pub(crate) fn resident_bytes() -> u64 {
-    /// Bytes of a page, in which the kernel counts.
-    const PAGE: u64 = 4096;
-    let mut buffer = [0; 128];
-    let statm = read_file(b"/proc/self/statm\0", &mut buffer);
-    let digits = statm.split(|&c| c == b' ').nth(1).unwrap_or(&[]);
-    digits.iter().fold(0, |sum, digit| {
-        sum * 10 + u64::from(digit.wrapping_sub(b'0'))
-    }) * PAGE
+/// A run of pages as the kernel tells it (`struct page_region` of `<linux/fs.h>`).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PageRun {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    categories: u64,
+}
+
+/// Looks for pages that are in memory or swapped out, from the start of `range` on; `list` is
+/// `/proc/self/pagemap`. How many runs were found, and how far it has looked. `None` on a kernel (before 6.7)
+/// that cannot.
+pub(crate) fn scan_pages(
+    list: c_int,
+    range: core::ops::Range<usize>,
+    found: &mut [PageRun],
+) -> Option<(usize, usize)> {
+    /// `struct pm_scan_arg` of `<linux/fs.h>`.
+    #[repr(C)]
+    struct Scan {
+        size: u64,
+        flags: u64,
+        start: u64,
+        end: u64,
+        walk_end: u64,
+        vec: u64,
+        vec_len: u64,
+        max_pages: u64,
+        category_inverted: u64,
+        category_mask: u64,
+        category_anyof_mask: u64,
+        return_mask: u64,
+    }
+    /// `_IOWR('f', 16, struct pm_scan_arg)`.
+    const PAGEMAP_SCAN: libc::c_ulong =
+        3 << 30 | (size_of::<Scan>() as libc::c_ulong) << 16 | 0x66_10;
+    const PRESENT_OR_SWAPPED: u64 = 1 << 3 | 1 << 4;
+    let mut scan = Scan {
+        size: size_of::<Scan>() as u64,
+        flags: 0,
+        start: range.start as u64,
+        end: range.end as u64,
+        walk_end: 0,
+        vec: found.as_mut_ptr() as u64,
+        vec_len: found.len() as u64,
+        max_pages: 0,
+        category_inverted: 0,
+        category_mask: 0,
+        category_anyof_mask: PRESENT_OR_SWAPPED,
+        return_mask: PRESENT_OR_SWAPPED,
+    };
+    // SAFETY: the kernel writes the argument and as many runs as there is room for.
+    let count = unsafe { libc::ioctl(list, PAGEMAP_SCAN, &raw mut scan) };
+    Some((usize::try_from(count).ok()?, scan.walk_end as usize))
 }
 
 /// Name of the calling thread, ended by NULs.
@@ -413,15 +483,7 @@ pub(crate) fn random() -> u64 {
     if got == 8 {
         return value;
     }
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a timespec.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
-    }
-    (time.tv_nsec as u64 ^ (&raw const value as u64).rotate_left(17) ^ (u64::from(pid()) << 32))
+    (monotonic_ns() ^ (&raw const value as u64).rotate_left(17) ^ (u64::from(pid()) << 32))
         .wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
@@ -438,6 +500,50 @@ pub(crate) fn create_exclusively(path: &[u8]) -> Result<c_int, c_int> {
         )
     };
     if fd < 0 { Err(errno()) } else { Ok(fd) }
+}
+
+/// Which file is behind a descriptor: device and inode; `None` when it is closed.
+pub(crate) fn identity(fd: c_int) -> Option<(u64, u64)> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the pointer is to room for a stat, which is read only when the call filled it.
+    unsafe {
+        (libc::fstat(fd, stat.as_mut_ptr()) == 0).then(|| {
+            let stat = stat.assume_init();
+            (stat.st_dev, stat.st_ino)
+        })
+    }
+}
+
+/// A duplicate of a descriptor far above the numbers that programs use, or just below the limit; negative
+/// when there is none.
+pub(crate) fn high_copy(fd: c_int) -> c_int {
+    const HIGH: u64 = 1000;
+    let limit = soft_limit(libc::RLIMIT_NOFILE);
+    let from = HIGH.min(limit.saturating_sub(6)) as c_int;
+    // SAFETY: duplicates a descriptor; nothing of the program's is replaced.
+    unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, from) }
+}
+
+/// Puts a duplicate of `fd` in the place of `over`, which is ours; negative when that cannot be done.
+pub(crate) fn copy_over(fd: c_int, over: c_int) -> c_int {
+    // SAFETY: what is replaced is the caller's.
+    unsafe { libc::dup3(fd, over, libc::O_CLOEXEC) }
+}
+
+/// Opens `path` (NUL-terminated) for reading; negative when that cannot be done.
+pub(crate) fn open_to_read(path: &[u8]) -> c_int {
+    debug_assert!(path.contains(&0));
+    // SAFETY: the path ends with a NUL.
+    unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) }
+}
+
+/// Reads the start of a file that is open; the part that was filled.
+pub(crate) fn read_start(fd: c_int, buffer: &mut [u8]) -> &[u8] {
+    // SAFETY: the read stays within the buffer.
+    let len = unsafe { libc::pread(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    buffer
+        .get(..usize::try_from(len).unwrap_or(0))
+        .unwrap_or(&[])
 }
 
 /// Closes a descriptor that we own.

@@ -105,22 +105,17 @@ pub(crate) unsafe fn record(size: u64, entry: *const u64, bp: u64, given: Given)
         }
     }
     // SAFETY: as the caller promises.
-    unsafe { record_elsewhere(word, size, entry, bp, given) };
+    unsafe { record_elsewhere(size, entry, bp, given) };
 }
 
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
 ///
 /// # Safety
-/// As [`record_rest`]; `word` is the calling thread's.
+/// As [`record_rest`].
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn record_elsewhere(
-    word: usize,
-    size: u64,
-    entry: *const u64,
-    bp: u64,
-    given: Given,
-) {
+pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, given: Given) {
+    let word = arch::thread_word();
     if word == BUSY {
         return;
     }
@@ -314,8 +309,8 @@ pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OF
 pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
 pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 
-/// Runs `f` with all signals blocked, the hooks of this thread passing through and errno restored;
-/// a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
+/// Runs `f` with all signals blocked, the hooks of this thread passing through, errno and the state of
+/// floating-point numbers restored; a panic ends here and is counted. `None` after a panic, and where no signal can be blocked
 /// ([`confined`]).
 pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     if confined::is_strict() {
@@ -323,10 +318,12 @@ pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     }
     let errno = sys::errno();
     let mask = sys::block_signals();
+    let floats = arch::plain_floats();
     let word = arch::thread_word();
     arch::set_thread_word(BUSY);
     let result = lifecycle::shielded(f);
     arch::set_thread_word(word);
+    arch::restore_floats(floats);
     sys::restore_signals(mask);
     sys::set_errno(errno);
     result
@@ -398,9 +395,20 @@ impl Pool {
         })
     }
 
-    /// The state of this number, if it was used.
+    /// The state of this number, if it was used. A slab's states have numbers in a row.
     pub(crate) fn by_number(&self, number: u32) -> Option<&'static Thread> {
-        self.states().find(|thread| thread.number == number)
+        let mut slab: *const Thread = self.first.load(Acquire);
+        while !slab.is_null() {
+            // SAFETY: a slab that is linked in is never unmapped, and these fields do not change any more.
+            unsafe {
+                let at = number.wrapping_sub((*slab).number) as usize;
+                if at < SLAB {
+                    return slab.add(at).as_ref();
+                }
+                slab = (*slab.add(SLAB - 1)).next;
+            }
+        }
+        None
     }
 
     /// What all threads have counted of the live heap.

@@ -24,7 +24,7 @@ use crate::record::loss::Loss;
 use crate::settings::settings;
 use crate::thread::{self, Given, Thread};
 use crate::unwind::Frames;
-use crate::{arch, confined, control, sample, stack, verify};
+use crate::{confined, control, sample, stack, verify};
 use core::ffi::c_void;
 use core::ptr;
 
@@ -103,7 +103,6 @@ pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: 
     if control::is_stopped() {
         return;
     }
-    let word = arch::thread_word();
     // SAFETY: the state is this thread's; `entry` lies in the thread's own stack, which is readable
     // from there to its end.
     unsafe {
@@ -116,7 +115,7 @@ pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: 
                 }
             }
         }
-        thread::record_elsewhere(word, size, entry, bp, given);
+        thread::record_elsewhere(size, entry, bp, given);
     }
 }
 

@@ -14,7 +14,6 @@
 
 use crate::sites::HASH_FACTOR;
 use crate::sys;
-use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// log2 of how many blocks there are for one whose age in time is measured.
@@ -130,12 +129,10 @@ pub(super) fn number_of(clock: u64) -> u64 {
     clock & NUMBER
 }
 
-/// Now, in ticks.
+/// Now, in ticks, where that may be asked.
 #[inline(always)]
-pub(super) fn ticks() -> u64 {
-    // SAFETY: every x86-64 machine has the instruction; a kernel that forbids it to programs
-    // (PR_TSC_SIGSEGV) was asked to by the program, and such a one is not followed: see `calibrate`.
-    unsafe { _rdtsc() }
+pub(super) fn ticks() -> Option<u64> {
+    sys::counter()
 }
 
 /// Nanoseconds in 2^32 ticks. Kept across fork.
@@ -151,19 +148,22 @@ pub(super) fn nanoseconds(ticks: u64) -> u64 {
     ((u128::from(ticks) * u128::from(RATE.load(Relaxed))) >> 32) as u64
 }
 
-/// The ticks at which so many nanoseconds have passed from now.
-pub(super) fn after(ns: u64) -> u64 {
+/// The ticks at which so many nanoseconds have passed from `now`.
+pub(super) fn after(now: u64, ns: u64) -> u64 {
     let rate = RATE.load(Relaxed).max(1);
     let passed = (u128::from(ns) << 32) / u128::from(rate);
-    ticks().wrapping_add(passed as u64)
+    now.wrapping_add(passed as u64)
 }
 
 /// A moment of the wall clock and the same in ticks. Kept across fork.
 static ORIGIN: (AtomicU64, AtomicU64) = (AtomicU64::new(0), AtomicU64::new(0));
 
-/// Nanoseconds since 1970.
+/// Nanoseconds since 1970; 0 when that cannot be known.
 pub(super) fn wall_ns() -> u64 {
-    let passed = ticks().saturating_sub(ORIGIN.1.load(Relaxed));
+    let Some(now) = ticks() else {
+        return 0;
+    };
+    let passed = now.saturating_sub(ORIGIN.1.load(Relaxed));
     ORIGIN.0.load(Relaxed) + nanoseconds(passed)
 }
 
@@ -175,21 +175,22 @@ pub(super) fn calibrate() {
     }
     // The first call takes longer.
     sys::monotonic_ns();
-    let (start, ns) = moment();
+    let Some((start, ns)) = moment() else { return };
     START.0.store(start, Relaxed);
     START.1.store(ns, Relaxed);
-    while RATE.load(Relaxed) == 0 {
+    while RATE.load(Relaxed) == 0 && ticks().is_some() {
         measure(LONG_ENOUGH);
     }
     ORIGIN.0.store(sys::now_ns(), Relaxed);
-    ORIGIN.1.store(ticks(), Relaxed);
+    ORIGIN.1.store(ticks().unwrap_or(0), Relaxed);
 }
 
 /// Finds it out better: the longer ago the start, the better. Not for ever, since one clock may go on while the machine
 /// sleeps, and the other not.
 pub(super) fn refine() {
     const LONG_ENOUGH: u64 = 500_000;
-    let passed = nanoseconds(ticks().saturating_sub(START.0.load(Relaxed)));
+    let Some(now) = ticks() else { return };
+    let passed = nanoseconds(now.saturating_sub(START.0.load(Relaxed)));
     if (LONG_ENOUGH..KNOWN_AFTER).contains(&passed) {
         measure(LONG_ENOUGH);
     }
@@ -197,7 +198,7 @@ pub(super) fn refine() {
 
 /// Sets the rate by what has passed since the start, if that is long enough.
 fn measure(least_ns: u64) {
-    let (now, ns) = moment();
+    let Some((now, ns)) = moment() else { return };
     let ns = ns.saturating_sub(START.1.load(Relaxed));
     let ticks = now.saturating_sub(START.0.load(Relaxed));
     if ns >= least_ns {
@@ -208,15 +209,15 @@ fn measure(least_ns: u64) {
 
 /// Ticks, and nanoseconds of the monotonic clock, at the same moment: of three tries the quickest, so that an interruption
 /// between the two does no harm.
-fn moment() -> (u64, u64) {
+fn moment() -> Option<(u64, u64)> {
     let mut quickest = (u64::MAX, 0, 0);
     for _ in 0..3 {
-        let before = ticks();
+        let before = ticks()?;
         let ns = sys::monotonic_ns();
-        let took = ticks().saturating_sub(before);
+        let took = ticks()?.saturating_sub(before);
         quickest = quickest.min((took, before + took / 2, ns));
     }
-    (quickest.1, quickest.2)
+    Some((quickest.1, quickest.2))
 }
 
 #[cfg(test)]
@@ -306,16 +307,16 @@ mod tests {
     #[test]
     fn ticks_are_measured() {
         calibrate();
-        let (ns, start) = (sys::monotonic_ns(), ticks());
+        let (ns, start) = (sys::monotonic_ns(), ticks().unwrap());
         std::thread::sleep(std::time::Duration::from_millis(20));
-        let by_ticks = nanoseconds(ticks() - start);
+        let by_ticks = nanoseconds(ticks().unwrap() - start);
         let passed = sys::monotonic_ns() - ns;
         assert!(
             by_ticks.abs_diff(passed) < passed / 20,
             "{by_ticks} {passed}"
         );
         measure(0);
-        let (end, end_ns) = moment();
+        let (end, end_ns) = moment().unwrap();
         let (by_ticks, passed) = (nanoseconds(end - start), end_ns - ns);
         assert!(
             by_ticks.abs_diff(passed) < passed / 200,

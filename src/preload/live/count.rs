@@ -150,8 +150,9 @@ unsafe fn follow(
         let live = thread.live();
         let number = clock::number_of((*live).clock);
         let is_timed = clock::is_timed(number);
-        if is_timed || sample::is_on() {
-            let now = clock::ticks();
+        if (is_timed || sample::is_on())
+            && let Some(now) = clock::ticks()
+        {
             if let Some(stamps) = (*live).stamps.as_ref() {
                 if sample::is_on() {
                     stamps.catch_up(number, now);
@@ -161,7 +162,7 @@ unsafe fn follow(
                 }
             }
             if process.timeline.is_due(now) {
-                process.timeline.tick(process);
+                process.timeline.tick(process, now);
             }
         }
         let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
@@ -295,8 +296,9 @@ unsafe fn freed_by(
         let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
         if clock::is_timed(number)
             && let Some(stamps) = stamps.as_ref()
+            && let Some(now) = clock::ticks()
         {
-            let passed = clock::ticks().saturating_sub(stamps.get(number, age));
+            let passed = now.saturating_sub(stamps.get(number, age));
             let bucket = time_bucket(clock::nanoseconds(passed));
             full |= arch::increment_saturating(&raw mut (*counts).times[bucket]);
         }

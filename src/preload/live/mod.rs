@@ -7,7 +7,7 @@
 //! - [`count`]: what an allocation and a free change in the site's record.
 //! - [`clock`]: the moments, in allocations of the thread and in time.
 //! - [`total`]: live bytes of the whole process and their peak.
-//! - [`timeline`]: how these changed as the program ran.
+//! - [`timeline`]: how these changed as the program ran, and [`resident`] memory.
 //! - [`hooks`]: `free` and `realloc`.
 //! - [`leaks`]: which blocks the program can still reach at its end.
 //!
@@ -21,6 +21,7 @@ mod clock;
 mod count;
 pub(crate) mod hooks;
 mod leaks;
+mod resident;
 mod shadow;
 mod table;
 mod timeline;
@@ -72,8 +73,10 @@ impl LiveThread {
         if settings().live && self.stamps.is_null() {
             let stamps = Stamps::map();
             // SAFETY: null, or a mapping that nobody else has seen.
-            if let Some(stamps) = unsafe { stamps.as_ref() } {
-                stamps.start(clock::ticks());
+            if let Some(stamps) = unsafe { stamps.as_ref() }
+                && let Some(now) = clock::ticks()
+            {
+                stamps.start(now);
             }
             self.stamps = stamps;
         }
@@ -114,6 +117,7 @@ pub(crate) fn begin(process: &Process) {
     }
     clock::calibrate();
     shadow::begin();
+    resident::begin();
     process.timeline.begin();
     hooks::begin();
 }

@@ -5,7 +5,7 @@
 //!
 //! [`Timeline::is_due`] may run at any moment, the rest are cold sections.
 
-use super::clock;
+use super::{clock, resident};
 use crate::heap::SpinLock;
 use crate::process::Process;
 use crate::record::PAGE;
@@ -49,8 +49,8 @@ impl Timeline {
     /// Takes a point, unless another thread does.
     #[cold]
     #[inline(never)]
-    pub(super) fn tick(&self, process: &Process) {
-        let next = clock::after(self.interval.load(Relaxed));
+    pub(super) fn tick(&self, process: &Process, now: u64) {
+        let next = clock::after(now, self.interval.load(Relaxed));
         if self.next.swap(next, Relaxed) == next || confined::is_confined() {
             return;
         }
@@ -104,6 +104,6 @@ fn point(process: &Process) -> TimelinePoint {
         allocations: sums.allocations,
         live_bytes: unsigned(sums.bytes),
         live_blocks: unsigned(sums.blocks),
-        rss: sys::resident_bytes(),
+        rss: resident::bytes(),
     }
 }

@@ -54,8 +54,13 @@ impl Total {
     /// Takes over what has come together.
     #[inline(never)]
     pub(super) fn hand_in(&self, thread: &mut LiveThread, process: &Process) {
-        let held = thread.bytes - thread.handed_in;
-        thread.handed_in = thread.bytes;
+        // A signal handler that hands in what it has allocated comes before or after the exchange, so nothing is
+        // handed in twice.
+        // SAFETY: both are the calling thread's.
+        let held = unsafe {
+            let bytes = (&raw const thread.bytes).read_volatile();
+            bytes - AtomicI64::from_ptr(&raw mut thread.handed_in).swap(bytes, Relaxed)
+        };
         thread.total = self.bytes.fetch_add(held, Relaxed) + held;
         process.recording.set_live_bytes(thread.total);
         if thread.total > self.higher.load(Relaxed) {

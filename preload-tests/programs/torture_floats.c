@@ -1,0 +1,24 @@
+/* torture_floats [trap]: which floating-point exceptions are noted, or raised, by allocations. */
+#define _GNU_SOURCE
+#include "fixture.h"
+#include <fenv.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int count, char **arguments) {
+    (void)arguments;
+    if (fesetround(FE_UPWARD)) abort();
+    feclearexcept(FE_ALL_EXCEPT);
+    if (count > 1 && feenableexcept(FE_ALL_EXCEPT) == -1) abort();
+    for (int i = 1; i < 20000; i++) {
+        void *block = malloc(i % 1000 + 1);
+        KEEP(block);
+        block = realloc(block, i % 1000 + 50);
+        KEEP(block);
+        free(block);
+    }
+    int noted = fetestexcept(FE_ALL_EXCEPT);
+    int is_upward = fegetround() == FE_UPWARD;
+    printf("noted %x, rounds up %d\n", noted, is_upward);
+    return 0;
+}
