@@ -10,6 +10,7 @@ mod forks;
 mod host;
 mod kernel;
 mod life;
+mod live;
 mod loader;
 mod real_programs;
 mod stacks;

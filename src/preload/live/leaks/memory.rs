@@ -1,19 +1,20 @@
 //! The program's writable memory: what is mapped, and its words.
 
 use super::blocks::Blocks;
+use super::pages::Pages;
 use crate::sys;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 
 /// Bytes of a page of the supported machines.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 /// Where glibc puts a heap of a thread: at a multiple of this (`HEAP_MAX_SIZE`).
 const ARENA: usize = 64 << 20;
 /// Bytes that are read at once.
 const BATCH: usize = 64 * PAGE;
 
-/// A writable mapping that may hold addresses of blocks.
+/// A mapping that may hold addresses of blocks.
 pub(super) struct Mapping {
     pub(super) start: usize,
     pub(super) end: usize,
@@ -30,36 +31,74 @@ impl Mapping {
         }
     }
 
-    /// Is this a heap of glibc's malloc, which holds nothing but blocks, freed ones too?
-    pub(super) fn is_heap_of_glibc(&self, blocks: &Blocks) -> bool {
-        let has_block = || {
-            let first = blocks.get(blocks.first_behind(self.start));
-            first.is_some_and(|(start, _)| start < self.end)
-        };
-        self.is_main_heap || self.is_anonymous && self.start.is_multiple_of(ARENA) && has_block()
+    /// Where the heap of glibc's malloc ends that the mapping begins with, and that holds nothing but blocks, freed
+    /// ones too; the mapping's start if it begins with none. What lies behind it the kernel may have joined to it.
+    pub(super) fn heap_of_glibc(&self, blocks: &Blocks, reader: &mut Reader) -> usize {
+        if self.is_main_heap {
+            return self.end;
+        }
+        let first = blocks.get(blocks.first_behind(self.start));
+        let has_block = first.is_some_and(|(start, _)| start < self.end);
+        if !self.is_anonymous || !self.start.is_multiple_of(ARENA) || !has_block {
+            return self.start;
+        }
+        // Its head (`heap_info` of malloc/arena.c): the arena, which lies in the head of a heap; the heap before;
+        // bytes in use, and bytes that may be.
+        let mut head = [0; 4];
+        let mut words = head.iter_mut();
+        reader.words(self.start, 32, |word| {
+            if let Some(slot) = words.next() {
+                *slot = word as usize;
+            }
+        });
+        let [arena, before, used, usable] = head;
+        let is_heap = arena != 0
+            && arena % ARENA < PAGE
+            && before.is_multiple_of(ARENA)
+            && used <= usable
+            && usable.is_multiple_of(PAGE)
+            && usable <= ARENA.min(self.end - self.start);
+        if is_heap {
+            self.start + usable
+        } else {
+            self.start
+        }
     }
 }
 
-/// The writable mappings, but for our own and those of devices, as proc(5)'s `smaps` lists them.
-pub(super) fn mappings() -> Vec<Mapping> {
-    let Ok(file) = File::open("/proc/self/smaps") else {
-        return Vec::new();
-    };
+/// The mappings that were written and have pages, but for our own and those of devices, as proc(5)'s `smaps` lists
+/// them.
+///
+/// # Errors
+/// When the list cannot be read to its end: a mapping that is not looked at makes leaks of what it holds.
+pub(super) fn mappings() -> io::Result<Vec<Mapping>> {
+    let file = File::open("/proc/self/smaps")?;
     let mut found: Vec<Mapping> = Vec::new();
-    let mut is_wanted = false;
-    for line in BufReader::new(file).lines().map_while(io::Result::ok) {
+    let (mut is_wanted, mut has_pages) = (false, false);
+    for line in BufReader::new(file).lines() {
+        let line = line?;
         if let Some(mapping) = parse(&line) {
-            is_wanted = mapping.is_some();
+            (is_wanted, has_pages) = (mapping.is_some(), false);
             found.extend(mapping);
         } else if let Some(flags) = line.strip_prefix("VmFlags:") {
             // Wiped on fork: ours. Of devices: reading may do something.
             let is_out = |flag| matches!(flag, "wf" | "io" | "pf");
-            if is_wanted && flags.split_whitespace().any(is_out) {
+            if is_wanted && (!has_pages || flags.split_whitespace().any(is_out)) {
                 found.pop();
             }
+        } else {
+            has_pages |= is_of_pages(&line);
         }
     }
-    found
+    Ok(found)
+}
+
+/// Does the line say that a mapping has pages, in memory or swapped out?
+fn is_of_pages(line: &str) -> bool {
+    const SIZES: [&str; 4] = ["Rss:", "Swap:", "Shared_Hugetlb:", "Private_Hugetlb:"];
+    let mut fields = line.split_whitespace();
+    fields.next().is_some_and(|name| SIZES.contains(&name))
+        && fields.next().is_some_and(|size| size != "0")
 }
 
 /// A mapping's first line; `Some(None)` for one that is not looked at, `None` for another line.
@@ -70,35 +109,59 @@ fn parse(line: &str) -> Option<Option<Mapping>> {
     let end = usize::from_str_radix(end, 16).ok()?;
     let access = fields.next()?;
     let path = fields.nth(3).unwrap_or("");
-    let is_wanted = access.starts_with("rw") && !path.ends_with(".skipheap-rec");
+    let is_anonymous = path.is_empty() || path.starts_with("[anon:");
+    // What is anonymous and cannot be written was written once.
+    let is_wanted = (access.starts_with("rw") || access.starts_with('r') && is_anonymous)
+        && !path.ends_with(".skipheap-rec");
     Some(is_wanted.then(|| Mapping {
         start,
         end,
         is_main_heap: path == "[heap]",
-        is_anonymous: path.is_empty(),
+        is_anonymous,
     }))
 }
 
 /// Reads words of this process by way of the kernel, which reports what cannot be read.
 pub(super) struct Reader {
     buffer: &'static mut [u64],
-    /// Says which pages there are.
-    pages: Option<File>,
+    source: Source,
+    pages: Pages,
+}
+
+/// How memory is read.
+enum Source {
+    /// By a system call that copies from one process to another.
+    Copied,
+    /// From the file of the process's memory: slower, and no more than any program does.
+    File(File),
 }
 
 impl Reader {
-    /// `None` when there is no memory for it.
-    pub(super) fn new() -> Option<Self> {
+    /// # Errors
+    /// When there is no memory for it, or the kernel does not let the process read its own.
+    pub(super) fn new() -> io::Result<Self> {
         let buffer = sys::map_wiped_on_fork(BATCH);
         if buffer.is_null() {
-            return None;
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
-        Some(Self {
-            // SAFETY: a fresh mapping of that many bytes, aligned to a page and never unmapped.
-            buffer: unsafe {
-                core::slice::from_raw_parts_mut(buffer.cast(), BATCH / size_of::<u64>())
-            },
-            pages: File::open("/proc/self/pagemap").ok(),
+        // SAFETY: a fresh mapping of that many bytes, aligned to a page and never unmapped.
+        let buffer =
+            unsafe { core::slice::from_raw_parts_mut(buffer.cast(), BATCH / size_of::<u64>()) };
+        // A filter that the program was started under may forbid the call, or kill for it.
+        let is_filtered = sys::is_filtered();
+        let word = 0_u64;
+        let mut can_copy = || {
+            sys::read_own((&raw const word) as usize, buffer, size_of::<u64>()) == size_of::<u64>()
+        };
+        let source = if !is_filtered && can_copy() {
+            Source::Copied
+        } else {
+            Source::File(File::open("/proc/self/mem")?)
+        };
+        Ok(Self {
+            buffer,
+            source,
+            pages: Pages::new(!is_filtered),
         })
     }
 
@@ -108,7 +171,7 @@ impl Reader {
         let mut at = start.next_multiple_of(8);
         while at + 8 <= end {
             let len = (end - at).min(BATCH) & !7;
-            let read = sys::read_own(at, self.buffer, len);
+            let read = self.read(at, len);
             for &word in self.buffer.iter().take(read / 8) {
                 f(word);
             }
@@ -120,29 +183,83 @@ impl Reader {
         }
     }
 
-    /// The same for those pages only that are there: of a mapping of terabytes mostly few are.
+    /// The same for those pages only that are there: of a mapping or a block of terabytes mostly few are.
     pub(super) fn present_words(&mut self, start: usize, end: usize, mut f: impl FnMut(u64)) {
-        /// Present, or in swap (the kernel's `Documentation/admin-guide/mm/pagemap.rst`).
-        const THERE: u64 = 3 << 62;
-        let mut page = start / PAGE * PAGE;
-        while page < end {
-            let mut entries = [0; 512 * 8];
-            let wanted = entries.len().min((end - page).div_ceil(PAGE) * 8);
-            let known = self
-                .pages
-                .as_ref()
-                .and_then(|pages| {
-                    let room = entries.get_mut(..wanted)?;
-                    pages.read_exact_at(room, (page / PAGE * 8) as u64).ok()
-                })
-                .is_some();
-            for entry in entries.get(..wanted).unwrap_or(&[]).chunks_exact(8) {
-                let entry = entry.try_into().map_or(0, u64::from_ne_bytes);
-                if !known || entry & THERE != 0 {
-                    let from = page.max(start);
-                    self.words(from, (page + PAGE).min(end) - from, &mut f);
-                }
-                page += PAGE;
+        let mut at = start / PAGE * PAGE;
+        while at < end {
+            let (runs, next) = self.pages.runs(at, end);
+            for run in runs {
+                let (from, to) = (run.start.max(start), run.end.min(end));
+                self.words(from, to - from, &mut f);
+            }
+            at = next;
+        }
+    }
+
+    /// Reads into the buffer, as far as that can be read.
+    fn read(&mut self, at: usize, len: usize) -> usize {
+        let file = match &self.source {
+            Source::Copied => return sys::read_own(at, self.buffer, len),
+            Source::File(file) => file,
+        };
+        // SAFETY: any bytes are words; the buffer is as long as said.
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(
+                self.buffer.as_mut_ptr().cast::<u8>(),
+                size_of_val(self.buffer),
+            )
+        };
+        bytes
+            .get_mut(..len)
+            .and_then(|room| file.read_at(room, at as u64).ok())
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_page_is_not_looked_at() {
+        assert!(is_of_pages("Rss:                   4 kB"));
+        assert!(is_of_pages("Swap:                  8 kB"));
+        assert!(is_of_pages("Private_Hugetlb:    2048 kB"));
+        for line in [
+            "Rss:                   0 kB",
+            "Size:                132 kB",
+            "SwapPss:               8 kB",
+            "VmFlags: rd wr",
+            "",
+        ] {
+            assert!(!is_of_pages(line), "{line}");
+        }
+    }
+
+    /// Each way of reading, over memory of which a page in the middle is there.
+    #[test]
+    fn the_words_of_pages_that_are_there_are_read() {
+        let _ = crate::testing::process();
+        let len = 3000 * PAGE;
+        let start = sys::map_private(len) as usize;
+        let at = start + 1700 * PAGE + 8;
+        // SAFETY: within the mapping just made.
+        unsafe { (at as *mut u64).write(77) };
+        for can_scan in [true, false] {
+            for source in [
+                Source::Copied,
+                Source::File(File::open("/proc/self/mem").unwrap()),
+            ] {
+                let mut reader = Reader::new().unwrap();
+                reader.source = source;
+                reader.pages = Pages::new(can_scan);
+                let (mut found, mut words) = (0, 0);
+                reader.present_words(start + 16, start + len, |word| {
+                    words += 1;
+                    found += u64::from(word == 77);
+                });
+                assert_eq!(found, 1);
+                assert!(words <= 512 * PAGE / 8, "{words}");
             }
         }
     }

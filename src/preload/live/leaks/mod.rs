@@ -2,7 +2,7 @@
 //!
 //! A conservative mark, as LeakSanitizer's: every aligned word of the program's writable memory that looks like an
 //! address within a live block keeps that block, and what the block holds is looked at likewise. Roots are
-//! all writable mappings: data of objects, stacks, thread-local memory, memory that the program has
+//! all mappings that were written: data of objects, stacks, thread-local memory, memory that the program has
 //! mapped itself. Not the library's own mappings, which a child of fork would find wiped and the kernel
 //! marks so; and not what lies between the blocks of glibc's heaps, where freed blocks keep stale
 //! addresses, unless blocks are there that are not followed.
@@ -14,46 +14,56 @@
 
 mod blocks;
 mod memory;
+mod pages;
 
+use crate::log;
 use crate::process::Process;
-use crate::record::loss::Loss;
 use crate::settings::settings;
 use blocks::Blocks;
 use memory::{Mapping, Reader};
+use std::io;
 
-/// Finds the unreachable blocks and writes them into the recording. `sp`: the program's stack is in use
-/// from there.
+/// Blocks that are longer are read page by page, and only where there are pages.
+const LONG: usize = 1 << 16;
+
+/// Finds the unreachable blocks and writes them into the recording, or why that could not be done. `sp`: the
+/// program's stack is in use from there.
 pub(super) fn check(process: &Process, sp: usize) {
-    let Some(mut blocks) = Blocks::collect(process) else {
-        process.recording.lose(Loss::NoMemory, 1);
+    let Err(error) = find(process, sp) else {
         return;
     };
-    let Some(mut reader) = Reader::new() else {
-        return;
-    };
+    let note = format!("no leak check: the memory of the process cannot be read: {error}");
+    if settings().session.get().is_empty() {
+        log::line(&[b"heap profiler: ", note.as_bytes()]);
+    }
+    // Where there is no room, that is said anyway.
+    let _ = process.recording.add_note(note.as_bytes());
+}
+
+fn find(process: &Process, sp: usize) -> io::Result<()> {
+    let mut blocks = Blocks::collect(process).ok_or(io::ErrorKind::OutOfMemory)?;
+    let mut reader = Reader::new()?;
     let all_are_followed = process.recording.follows_all() && settings().sample_bytes == 0;
-    for mapping in memory::mappings() {
-        let from = mapping.used_from(sp);
-        let is_heap = all_are_followed && mapping.is_heap_of_glibc(&blocks);
-        scan_mapping(&mapping, from, is_heap, &mut blocks, &mut reader);
+    for mapping in memory::mappings()? {
+        let mut from = mapping.used_from(sp);
+        if all_are_followed {
+            from = from.max(mapping.heap_of_glibc(&blocks, &mut reader));
+        }
+        scan_mapping(&mapping, from, &mut blocks, &mut reader);
     }
     while let Some((start, len)) = blocks.next_to_scan() {
-        reader.words(start, len, |word| blocks.mark(word));
+        if len > LONG {
+            reader.present_words(start, start + len, |word| blocks.mark(word));
+        } else {
+            reader.words(start, len, |word| blocks.mark(word));
+        }
     }
     process.recording.add_leaks(blocks.unmarked());
+    Ok(())
 }
 
 /// Marks what the words of a mapping lead to, those in blocks left out.
-fn scan_mapping(
-    mapping: &Mapping,
-    mut from: usize,
-    is_heap: bool,
-    blocks: &mut Blocks,
-    reader: &mut Reader,
-) {
-    if is_heap {
-        return;
-    }
+fn scan_mapping(mapping: &Mapping, mut from: usize, blocks: &mut Blocks, reader: &mut Reader) {
     let mut block = blocks.first_behind(from);
     while from < mapping.end {
         let (start, len) = blocks.get(block).unwrap_or((usize::MAX, 0));

@@ -1,0 +1,167 @@
+//! Programs that following their blocks, sampling or looking for leaks could harm: other allocators, clocks and
+//! floating-point exceptions that a program has changed, memory of all kinds.
+
+use super::{programs_lines, same_as_plain};
+use crate::support::{Outcome, Run, Source, library};
+use std::path::Path;
+use std::time::Duration;
+
+/// The settings under which more happens than counting.
+const SETTINGS: [&[(&str, &str)]; 4] = [
+    &[],
+    &[("SKIP_HEAP_LIVE", "1")],
+    &[("SKIP_HEAP_LIVE", "1"), ("SKIP_HEAP_SAMPLE", "1000")],
+    &[("SKIP_HEAP_LIVE", "1"), ("SKIP_HEAP_STACK_DEPTH", "full")],
+];
+
+/// Runs the program under all settings, as it runs plain.
+fn same_under_all(arrange: impl Fn(Run) -> Run, program: &Path) -> Vec<Outcome> {
+    let with = |settings: &[(&str, &str)]| {
+        let set = |run: Run, &(name, value): &(&str, &str)| run.env(name, value);
+        same_as_plain(|run| settings.iter().fold(arrange(run), set), program)
+    };
+    SETTINGS.iter().map(|settings| with(settings)).collect()
+}
+
+#[test]
+fn an_allocator_that_does_not_say_how_large_its_blocks_are() {
+    let allocator = Source::c_library("page_allocator").build();
+    let outcomes = same_under_all(
+        |run| run.also_preload(&allocator),
+        &Source::c("pattern").build(),
+    );
+    outcomes[1].report().assert_is("pattern.csv");
+}
+
+#[test]
+fn programs_that_forbid_themselves_to_read_the_clock() {
+    let program = Source::c("torture_clock").build();
+    for how in ["tsc", "strict"] {
+        for outcome in same_under_all(|run| run.arg(how), &program) {
+            assert_eq!(outcome.status.code(), Some(3), "{how}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn floating_point_exceptions_and_rounding_stay_the_programs() {
+    let program = Source::c("torture_floats").flags(&["-lm"]).build();
+    for arguments in [&[][..], &["trap"]] {
+        same_under_all(|run| run.args(arguments), &program);
+    }
+}
+
+#[test]
+fn no_descriptor_is_taken_from_under_another_thread() {
+    let program = Source::c("torture_descriptors").build();
+    for outcome in same_under_all(|run| run, &program) {
+        assert_eq!(outcome.stdout, "wrong numbers: 0\n", "{outcome:?}");
+    }
+}
+
+/// Without the limit of the start, mappings of the program would be taken for parts of its stack.
+#[test]
+fn a_coroutine_where_a_raised_limit_lets_the_stack_grow_to() {
+    let program = Source::c("torture_stack_limit").build();
+    for outcome in same_under_all(Run::fixed_addresses, &program) {
+        assert_eq!(outcome.stdout, "0\n", "{outcome:?}");
+    }
+}
+
+fn leaks(how: &str) -> Option<Outcome> {
+    let outcome = same_as_plain(
+        |run| run.arg(how).env("SKIP_HEAP_LEAK_CHECK", "1"),
+        &Source::c("torture_leaks").build(),
+    );
+    if outcome.status.code() == Some(77) {
+        eprintln!("{how}: not on this machine");
+        return None;
+    }
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    Some(outcome)
+}
+
+/// It finds the one leak that there is.
+fn assert_finds_the_leak(how: &str) {
+    let Some(outcome) = leaks(how) else { return };
+    let found = "leaked, no pointer to it was found: 555 bytes in 1 blocks from 1 stacks";
+    assert!(outcome.stderr.contains(found), "{outcome:?}");
+}
+
+#[test]
+fn blocks_in_memory_with_holes_are_reached() {
+    assert_finds_the_leak("holes");
+}
+
+#[test]
+fn blocks_in_memory_that_cannot_be_written_any_more_are_reached() {
+    assert_finds_the_leak("read-only");
+}
+
+#[test]
+fn memory_that_looks_like_a_heap_of_glibc_keeps_its_blocks() {
+    assert_finds_the_leak("like-a-heap");
+}
+
+/// The program would wait for ever in the midst of its end.
+#[test]
+fn pages_that_a_program_brings_itself_are_not_asked_for() {
+    assert_finds_the_leak("userfaultfd");
+}
+
+/// Time of the processor that the program takes under the leak check.
+fn processor_time(how: &str) -> Duration {
+    let outcome = Run::plain("/bin/bash")
+        .args(&[
+            "-c",
+            "TIMEFORMAT='%U %S'; time LD_PRELOAD=$1 \"$0\" $2 2>\"$TMPDIR/lines\"",
+        ])
+        .arg(Source::c("torture_leaks").build())
+        .arg(library())
+        .arg(how)
+        .env("SKIP_HEAP_LEAK_CHECK", "1")
+        .finish();
+    assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+    let seconds = programs_lines(&outcome.stderr)
+        .last()
+        .expect("the times")
+        .split(' ')
+        .map(|text| text.parse::<f64>().expect("seconds"));
+    Duration::from_secs_f64(seconds.sum())
+}
+
+#[test]
+fn a_large_block_of_which_hardly_a_page_is_used_is_looked_at_in_no_time() {
+    assert_finds_the_leak("large-block");
+    let took = processor_time("large-block");
+    assert!(took < Duration::from_millis(300), "{took:?}");
+}
+
+/// Before 6.7 the kernel is asked about each page.
+#[test]
+fn a_mapping_of_terabytes_is_looked_at_in_no_time() {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < (6, 7) {
+        eprintln!("this kernel does not tell which pages there are");
+        return;
+    }
+    assert_finds_the_leak("terabytes");
+    let took = processor_time("terabytes");
+    assert!(took < Duration::from_millis(300), "{took:?}");
+}
+
+#[test]
+fn a_filter_that_kills_for_reading_by_system_call_is_survived() {
+    assert_finds_the_leak("filtered");
+}
+
+#[test]
+fn where_the_memory_cannot_be_read_nothing_is_called_a_leak() {
+    let outcome = leaks("no-descriptors").expect("any machine can");
+    assert!(
+        outcome.stderr.contains("no leak check: ") && !outcome.stderr.contains("leaked"),
+        "{outcome:?}"
+    );
+}
