@@ -2,7 +2,7 @@
 //! floating-point exceptions that a program has changed, memory of all kinds.
 
 use super::{programs_lines, same_as_plain};
-use crate::support::{Outcome, Run, Source, library};
+use crate::support::{Outcome, Run, Source, library, tool};
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,11 +81,12 @@ fn leaks(how: &str) -> Option<Outcome> {
     Some(outcome)
 }
 
+const FOUND: &str = "leaked, no pointer to it was found: 555 bytes in 1 blocks from 1 stacks";
+
 /// It finds the one leak that there is.
 fn assert_finds_the_leak(how: &str) {
     let Some(outcome) = leaks(how) else { return };
-    let found = "leaked, no pointer to it was found: 555 bytes in 1 blocks from 1 stacks";
-    assert!(outcome.stderr.contains(found), "{outcome:?}");
+    assert!(outcome.stderr.contains(FOUND), "{outcome:?}");
 }
 
 #[test]
@@ -107,6 +108,26 @@ fn memory_that_looks_like_a_heap_of_glibc_keeps_its_blocks() {
 #[test]
 fn pages_that_a_program_brings_itself_are_not_asked_for() {
     assert_finds_the_leak("userfaultfd");
+}
+
+/// Blocks that are not known lead to others.
+#[test]
+fn what_was_allocated_while_nothing_was_recorded_keeps_its_blocks() {
+    let program = Source::c("torture_stopped").build();
+    let run = || Run::preloaded(&program).env("SKIP_HEAP_LEAK_CHECK", "1");
+    let by_itself = run().finish();
+    let from_the_start = run().env("SKIP_HEAP_STOPPED", "1").finish();
+    let mut from_outside = run().arg("outside").start();
+    for command in ["stop", "start"] {
+        from_outside.wait_for_output(command);
+        let pid = from_outside.pid().to_string();
+        Run::plain(tool()).args(&[command, &pid]).succeed();
+        from_outside.signal(libc::SIGUSR1);
+    }
+    for outcome in [by_itself, from_the_start, from_outside.finish()] {
+        assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
+        assert!(outcome.stderr.contains(FOUND), "{outcome:?}");
+    }
 }
 
 /// Time of the processor that the program takes under the leak check.

@@ -4,7 +4,7 @@
 //! Reads and writes that file alone. The process is neither stopped nor touched.
 
 use crate::load::{self, EXTENSION, LoadError, Why};
-use crate::record::layout::Header;
+use crate::record::layout::{Header, STOPPED, STOPS};
 use crate::record::reader::Recording;
 use crate::term;
 use std::ffi::OsStr;
@@ -217,14 +217,29 @@ impl Attached {
         Ok(bytes)
     }
 
-    /// Sets the control word.
+    /// Sets the control word, and notes that it was set.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn set_control(&self, word: u32) -> Result<(), LoadError> {
         let at = offset_of!(Header, control) as u64;
-        let written = self.file.write_all_at(&word.to_le_bytes(), at);
+        let written = self
+            .count_stop(word)
+            .and_then(|()| self.file.write_all_at(&word.to_le_bytes(), at));
         written.map_err(|error| LoadError::at(&self.path)(Why::Io(error)))
+    }
+}
+
+impl Attached {
+    fn count_stop(&self, word: u32) -> io::Result<()> {
+        if word != STOPPED {
+            return Ok(());
+        }
+        let at = (offset_of!(Header, losses) + STOPS * size_of::<u64>()) as u64;
+        let mut count = [0; 8];
+        self.file.read_exact_at(&mut count, at)?;
+        let more = u64::from_le_bytes(count).saturating_add(1);
+        self.file.write_all_at(&more.to_le_bytes(), at)
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! [`is_stopped`], [`set`] and [`set_stopped`] may run at any moment, the rest in cold sections.
 
-use crate::record::layout::{HEADER_LEN, Header, STOPPED};
+use crate::record::layout::{HEADER_LEN, Header, STOPPED, STOPS};
 use crate::{lifecycle, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
@@ -75,6 +75,9 @@ pub(crate) fn set_stopped(stopped: bool) {
     // In a child of fork that has none yet a recording is begun: it has a word of its own.
     if let Some(process) = lifecycle::begun() {
         let value = if stopped { STOPPED } else { 0 };
+        if stopped {
+            process.recording.count(STOPS, 1);
+        }
         process.recording.set_control(value);
         set(value);
     }

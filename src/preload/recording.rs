@@ -131,6 +131,9 @@ impl Recording {
         self.write_header(forked);
         let control = if stopped { STOPPED } else { 0 };
         self.set_control(control);
+        if stopped {
+            self.count(STOPS, 1);
+        }
         control::set(control);
         INHERITED_LEN.store(capacity, Relaxed);
         INHERITED.store(self.base.load(Relaxed), Release);
@@ -433,9 +436,9 @@ impl Recording {
         self.header().is_some_and(|header| {
             // SAFETY: the header's page is mapped; counters are read whole.
             unsafe {
+                // Also counts how often it was stopped.
                 let losses = (&raw const (*header).losses).read_volatile();
-                let stopped = (&raw const (*header).control).read_volatile();
-                (*header).forked == 0 && stopped == 0 && losses == [0; LOSS_SLOTS]
+                (*header).forked == 0 && losses == [0; LOSS_SLOTS]
             }
         })
     }

@@ -39,6 +39,9 @@ pub(crate) const STATE_SNAPSHOT: u32 = 2;
 
 /// Number of [`crate::record::loss::Loss`] counters that the header has room for.
 pub(crate) const LOSS_SLOTS: usize = 32;
+/// Slot of [`Header::losses`] that counts how often the recording was stopped, at its start included: blocks that
+/// were allocated meanwhile are not known.
+pub(crate) const STOPS: usize = LOSS_SLOTS - 5;
 /// Room for the path of the executable, in bytes.
 pub(crate) const EXE_LEN: usize = 1024;
 /// Room for the command line (arguments, each ended by NUL), in bytes. A longer one is cut.
@@ -79,7 +82,7 @@ pub(crate) struct Header {
     pub(crate) cmdline: [u8; CMDLINE_LEN],
     /// [`WHOLE_STACKS`], [`LIVE`], [`LEAK_CHECKED`] where they hold.
     pub(crate) flags: u32,
-    /// What the tool asks of the running process: [`STOPPED`] or 0. The only field that others write.
+    /// What the tool asks of the running process: [`STOPPED`] or 0. With the count of [`STOPS`], all that others write.
     pub(crate) control: u32,
     /// Mean number of bytes between two samples; 0: every allocation is recorded.
     pub(crate) sample_bytes: u64,
