@@ -115,10 +115,19 @@ An option has the last word over its variable.
 
 Exit status: that of the program, or 128 + N when signal N killed it; 127 when the program was not
 found, 126 when it could not be executed, 125 when the profiler failed or the program cannot be
-profiled (it is then not run), 2 for a wrong command line or a recording that cannot be read.";
+profiled (it is then not run), 2 for a wrong command line or a recording that cannot be read.
+
+Examples:
+  skip-heapprof jq -n '[range(1000)]'         a table of the largest sites, and all of them as a CSV
+  skip-heapprof -o run.html --live ./program  a page with everything
+  skip-heapprof -o run.skipheap ./program     a profile, for reports later and elsewhere
+  skip-heapprof report --tree run.skipheap    the call tree
+  skip-heapprof --leak-check ./program        what no pointer leads to at the end
+  skip-heapprof diff old.csv new.csv          what is new, gone, grown, shrunk";
 
 /// What is done with recordings: for `run` and `report`.
 #[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct ReportOptions {
     /// Write the CSV to FILE instead of a fresh file in TMPDIR or /tmp.
     ///
@@ -206,6 +215,7 @@ pub(crate) enum Merge {
 
 /// What the library is told.
 #[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Recording")]
 pub(crate) struct RunOptions {
     /// Profile the programs whose names match GLOBS (separated by commas), `!GLOB` to exclude
     /// (SKIP_HEAP_PROGRAMS).
@@ -383,6 +393,16 @@ pub(crate) enum Verb {
     },
     /// Print the path of libskipheap.so, for use with LD_PRELOAD.
     Library,
+    /// Print the script that completes this tool's command lines in a shell.
+    ///
+    /// For bash: `skip-heapprof completions bash > ~/.local/share/bash-completion/completions/skip-heapprof`.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        #[arg(hide_possible_values = true)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page: `skip-heapprof man > skip-heapprof.1; man ./skip-heapprof.1`.
+    Man,
 }
 
 #[cfg(test)]

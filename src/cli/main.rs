@@ -57,6 +57,7 @@ mod run;
 mod session;
 mod shape;
 mod sheet;
+mod shell;
 mod side;
 mod signals;
 mod snapshots;
@@ -77,6 +78,7 @@ use args::{Cli, Verb};
 use clap::Parser;
 use error::{Code, Failure};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -93,6 +95,10 @@ fn main() -> ExitCode {
         Verb::Start { pid } => control::set_stopped(pid, false, &wanted),
         Verb::Stop { pid } => control::set_stopped(pid, true, &wanted),
         Verb::Library => library(),
+        Verb::Completions { shell } => print(&shell::completions(shell)),
+        Verb::Man => shell::manual()
+            .map_err(Failure::because(Code::Failed, "cannot write the manual"))
+            .and_then(|page| print(&page)),
     };
     match done {
         Ok(status) => ExitCode::from(status),
@@ -110,14 +116,15 @@ fn library() -> Result<u8, Failure> {
         Failure::because(Code::Failed, "cannot place the library in the user's cache")(error)
     };
     let path = install::place_in_one_of(install::cache_folder()).map_err(failed)?;
-    let mut out = io::stdout().lock();
-    let printed = out
-        .write_all(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
-        .and_then(|()| out.write_all(b"\n"));
-    match printed {
+    print(&[path.as_os_str().as_bytes(), b"\n"].concat())
+}
+
+/// Prints on standard output. That nobody reads it is no error.
+fn print(bytes: &[u8]) -> Result<u8, Failure> {
+    match io::stdout().write_all(bytes) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
             Code::Failed,
-            "cannot print the path",
+            "cannot print to standard output",
         )(error)),
         _ => Ok(0),
     }

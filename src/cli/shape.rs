@@ -14,6 +14,7 @@ use std::{env, fs, io};
 
 /// For `run` and `report`.
 #[derive(Args, Debug, Default, Clone)]
+#[command(next_help_heading = "Report")]
 pub(crate) struct Shape {
     /// Columns of the CSV: `seed`, the seven of the original, or `all` (SKIP_HEAP_COLUMNS).
     ///
