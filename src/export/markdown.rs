@@ -43,7 +43,11 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         let (_, peak_bytes) = sum(LiveSums::peak);
         writeln!(
             out,
-            "\nAt the peak {}, not freed {} in {}",
+            "\nAt the {} {}, not freed {} in {}",
+            match profile.processes.len() {
+                1 => "peak",
+                _ => "peaks of all processes together",
+            },
             escaped(&bytes(peak_bytes)),
             escaped(&bytes(left_bytes)),
             counted(left, "block", "blocks"),

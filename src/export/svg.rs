@@ -9,7 +9,7 @@ use crate::profile::Profile;
 use crate::profile::stacks::stacks;
 use crate::report::collapsed::{Style, Value};
 use inferno::flamegraph::color::{BasicPalette, Palette};
-use inferno::flamegraph::{Options, from_lines};
+use inferno::flamegraph::{Direction, Options, from_lines};
 use std::io::{self, Write};
 
 /// Sums that stay exact on their way through JavaScript.
@@ -56,6 +56,8 @@ pub(super) fn write(profile: &Profile, style: Style, out: &mut dyn Write) -> io:
     options.count_name = unit(style.value).to_owned();
     options.notes = notes(profile);
     options.colors = Palette::Basic(BasicPalette::Mem);
+    // Roots at the top: of stacks that are a hundred frames deep the window shows the wide part.
+    options.direction = Direction::Inverted;
     // The same file for the same profile.
     options.deterministic = true;
     options.factor = (1_u64 << shift.min(63)) as f64;
