@@ -161,6 +161,22 @@ fn a_snapshot_is_the_state_of_that_moment() {
             assert_eq!(taken(&report_of(path)), sizes);
         }
         assert_eq!(taken(&outcome.reports()[0]), [(500, 2), (100, 7)]);
+        // What grew between the two.
+        let grown = Run::plain(tool())
+            .arg("diff")
+            .arg(&found[0])
+            .arg(&found[1])
+            .succeed();
+        let line = |start: &str| {
+            let line = grown
+                .stdout
+                .lines()
+                .find(|line| line.trim_start().starts_with(start));
+            line.unwrap_or_else(|| panic!("{start}: {grown:?}"))
+                .to_owned()
+        };
+        assert!(line("calls ").contains(" +6 "), "{grown:?}");
+        assert!(line("bytes ").contains(" +1,400 "), "{grown:?}");
     }
 }
 

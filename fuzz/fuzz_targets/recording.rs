@@ -1,7 +1,8 @@
 //! Any bytes as a recording, read all the way to rows and CSV.
 //!
 //! Input that does not begin with the magic number is put behind a valid header, so that the
-//! fuzzer spends its time on chunks and records.
+//! fuzzer spends its time on chunks and records. Its first byte says what was recorded: whole stacks, the live
+//! heap, the leak check, a sample.
 
 #![no_main]
 #![allow(dead_code)]
@@ -14,18 +15,24 @@ mod report;
 mod symbolize;
 
 use libfuzzer_sys::fuzz_target;
-use record::layout::{FORMAT_VERSION, HEADER_LEN, Header, MAGIC};
+use record::layout::{FORMAT_VERSION, HEADER_LEN, Header, LEAK_CHECKED, LIVE, MAGIC, WHOLE_STACKS};
 use record::reader::Recording;
 use report::collapsed::{Stacks, Style};
 use symbolize::Symbolizer;
 use symbolize::places::Places;
 
-fn with_header(chunks: &[u8]) -> Vec<u8> {
+fn with_header(data: &[u8]) -> Vec<u8> {
+    let (&what, chunks) = data.split_first().unwrap_or((&0, &[]));
     let mut bytes = vec![0; HEADER_LEN as usize];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
     let cursor = std::mem::offset_of!(Header, cursor);
     bytes[cursor..cursor + 8].copy_from_slice(&(HEADER_LEN + chunks.len() as u64).to_le_bytes());
+    let flags = u32::from(what) & (WHOLE_STACKS | LIVE | LEAK_CHECKED);
+    let at = std::mem::offset_of!(Header, flags);
+    bytes[at..at + 4].copy_from_slice(&flags.to_le_bytes());
+    let sample = std::mem::offset_of!(Header, sample_bytes);
+    bytes[sample] = what >> 3;
     bytes.extend_from_slice(chunks);
     bytes
 }
@@ -64,9 +71,12 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
-    let mut stacks = Stacks::new(Style::default());
-    if stacks.add(&recording, &mut symbolizer, &mut places).is_ok() {
-        stacks.write(std::io::sink()).expect("a sink takes everything");
+    for fold_recursion in [false, true] {
+        let style = Style { fold_recursion, ..Style::default() };
+        let mut stacks = Stacks::new(style);
+        if stacks.add(&recording, &mut symbolizer, &mut places).is_ok() {
+            stacks.write(std::io::sink()).expect("a sink takes everything");
+        }
     }
     let _ = report::leaks::leaks(&recording, &[], 3, &mut symbolizer, &mut places);
     report::timeline::write(&recording, std::io::sink()).expect("a sink takes everything");

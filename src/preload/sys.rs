@@ -394,6 +394,27 @@ pub(crate) fn scan_pages(
     Some((usize::try_from(count).ok()?, scan.walk_end as usize))
 }
 
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+}
+
+/// `PTHREAD_CANCEL_DISABLE` of glibc and musl.
+const CANCEL_DISABLE: c_int = 1;
+
+/// From now on the thread is not cancelled; what to give to [`restore_cancellation`].
+pub(crate) fn disable_cancellation() -> c_int {
+    let mut old = 0;
+    // SAFETY: the pointer is to an int. The function changes the thread's own state and does nothing else.
+    unsafe { pthread_setcancelstate(CANCEL_DISABLE, &raw mut old) };
+    old
+}
+
+/// The thread may be cancelled again, if it might before.
+pub(crate) fn restore_cancellation(old: c_int) {
+    // SAFETY: as above; null is allowed.
+    unsafe { pthread_setcancelstate(old, core::ptr::null_mut()) };
+}
+
 /// Name of the calling thread, ended by NULs.
 pub(crate) fn own_name() -> [u8; 16] {
     let mut name = [0; 16];

@@ -317,6 +317,8 @@ pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
         return None;
     }
     let errno = sys::errno();
+    // Files are opened and read, where a thread that is to be cancelled would end: with locks held.
+    let cancellation = sys::disable_cancellation();
     let mask = sys::block_signals();
     let floats = arch::plain_floats();
     let word = arch::thread_word();
@@ -325,6 +327,7 @@ pub(crate) fn cold_section<T>(f: impl FnOnce() -> T) -> Option<T> {
     arch::set_thread_word(word);
     arch::restore_floats(floats);
     sys::restore_signals(mask);
+    sys::restore_cancellation(cancellation);
     sys::set_errno(errno);
     result
 }

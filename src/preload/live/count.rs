@@ -16,6 +16,7 @@ use crate::thread::{self, Thread};
 use crate::unwind::Frames;
 use crate::{arch, real, sample};
 use core::ffi::c_void;
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// log2 of the distance of two records in the recording; a shadow has room for 2^24 of them.
 const RECORD_LOG2: u32 = 6;
@@ -98,7 +99,7 @@ pub(crate) unsafe fn born(
         keep_share(record, process.total.epoch());
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
-        let (shadow, usable) = if size >> SIZE_BITS == CUSTOM_FUNCTION {
+        let (table, usable) = if size >> SIZE_BITS == CUSTOM_FUNCTION {
             // Nothing is known of how the program lays out its blocks.
             (&CUSTOM, 0)
         } else {
@@ -116,7 +117,7 @@ pub(crate) unsafe fn born(
         follow(
             thread,
             process,
-            shadow,
+            table,
             (record, bytes),
             (block as usize, usable),
         );
@@ -165,9 +166,20 @@ unsafe fn follow(
                 process.timeline.tick(process, now);
             }
         }
-        let site = (record as u64).wrapping_sub(process.recording.base() as u64) >> RECORD_LOG2;
-        if !shadow.put(block, usable, site << clock::NUMBER_BITS | number) {
+        let base = process.recording.base();
+        let offset = (record as u64).wrapping_sub(base as u64);
+        if base.is_null() || offset >= crate::recording::CAPACITY {
+            // A child that a handler forked in here goes on: the record is its parent's.
+            return;
+        }
+        let entry = offset >> RECORD_LOG2 << clock::NUMBER_BITS | number;
+        if !shadow.put(block, usable, entry) {
             process.recording.lose(Loss::NotFollowed, 1);
+        }
+        if process.recording.base() != base {
+            // Such a child, forked since: the entry is its parent's.
+            shadow.take(block);
+            return;
         }
         arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
         arch::add((&raw mut (*live).blocks).cast(), 1);
@@ -194,24 +206,67 @@ pub(crate) unsafe fn died(block: *mut c_void) -> Option<u64> {
 #[inline(always)]
 unsafe fn died_in(shadow: &Shadow, block: *mut c_void) -> Option<u64> {
     // SAFETY: as the caller promises.
-    unsafe { count_free(shadow.take(block as usize)) }
+    unsafe { count_free(take_from(shadow, block)) }
+}
+
+/// What the table of a process had of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    /// 0: nothing.
+    entry: u64,
+    /// Where the process's recording lies. A child that a handler forks goes on with what its parent has taken, and
+    /// has another.
+    base: *mut u8,
+}
+
+impl Taken {
+    /// Of no block.
+    pub(super) const NOTHING: Self = Self {
+        entry: 0,
+        base: core::ptr::null_mut(),
+    };
+
+    /// Was the block followed?
+    pub(super) fn is_known(self) -> bool {
+        self.entry != 0
+    }
+
+    /// Is this still the process that it was taken in?
+    #[inline(always)]
+    fn is_of(self, process: &Process) -> bool {
+        !self.base.is_null() && process.recording.base() == self.base
+    }
 }
 
 /// Takes a block from its table, and hands it to [`put_back`] or [`count_free`].
 #[inline(always)]
-pub(super) fn take(block: *mut c_void) -> u64 {
-    BLOCKS.take(block as usize)
+pub(super) fn take(block: *mut c_void) -> Taken {
+    take_from(&BLOCKS, block)
+}
+
+#[inline(always)]
+fn take_from(shadow: &Shadow, block: *mut c_void) -> Taken {
+    let Some(process) = process::process() else {
+        return Taken::NOTHING;
+    };
+    let base = process.recording.base();
+    compiler_fence(SeqCst);
+    let entry = shadow.take(block as usize);
+    Taken { entry, base }
 }
 
 /// Puts a block back that was not freed after all.
 ///
 /// # Safety
 /// The block is the caller's.
-pub(super) unsafe fn put_back(block: *mut c_void, entry: u64) {
-    if entry != 0 {
+pub(super) unsafe fn put_back(block: *mut c_void, taken: Taken) {
+    if taken.is_known() {
         // SAFETY: as the caller promises.
         let usable = unsafe { real::malloc_usable_size(block) } as u64;
-        BLOCKS.put(block as usize, usable, entry);
+        BLOCKS.put(block as usize, usable, taken.entry);
+        if !process::process().is_some_and(|process| taken.is_of(process)) {
+            BLOCKS.take(block as usize);
+        }
     }
 }
 
@@ -220,8 +275,9 @@ pub(super) unsafe fn put_back(block: *mut c_void, entry: u64) {
 /// # Safety
 /// It was taken from the table of this process.
 #[inline(always)]
-pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
+pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     let thread = thread::own();
+    let entry = taken.entry;
     if entry == 0 {
         if let Some(thread) = thread {
             // SAFETY: the state is this thread's.
@@ -229,9 +285,10 @@ pub(super) unsafe fn count_free(entry: u64) -> Option<u64> {
         }
         return None;
     }
-    let process = process::process()?;
+    let process = process::process().filter(|process| taken.is_of(process))?;
     let site = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
-    let record: *mut SiteRecord = process.recording.base().wrapping_add(site as usize).cast();
+    // Forked from here on, a child finds zeros where its parent's recording was.
+    let record: *mut SiteRecord = taken.base.wrapping_add(site as usize).cast();
     let number = clock::number_of(entry);
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
     unsafe {

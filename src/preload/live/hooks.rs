@@ -5,7 +5,7 @@
 //!
 //! May run at any moment.
 
-use super::count::{Growth, count_free, died, put_back, take};
+use super::count::{Growth, Taken, count_free, died, put_back, take};
 use crate::record::layout::SIZE_BITS;
 use crate::thread::{self, Given};
 use crate::{arch, hooks, real, sample};
@@ -48,9 +48,13 @@ pub(crate) unsafe extern "C" fn realloc(
     // SAFETY: the caller's own arguments.
     unsafe {
         let bytes = size & ((1 << SIZE_BITS) - 1);
-        let known = if old.is_null() { 0 } else { take(old) };
+        let known = if old.is_null() {
+            Taken::NOTHING
+        } else {
+            take(old)
+        };
         // Whether a block grew must not depend on whether it had been sampled.
-        let usable = if known == 0 && sample::is_on() && !old.is_null() {
+        let usable = if !known.is_known() && sample::is_on() && !old.is_null() {
             // 0 where the allocator does not say.
             Some(real::malloc_usable_size(old) as u64).filter(|&usable| usable != 0)
         } else {
