@@ -187,6 +187,9 @@ fn live(
         start_ns: process.start_ns,
         lifetimes: sum_of_lifetimes(lifetimes, rate),
         left: leaks(profile, index, sites, suppressions, LISTED).unwrap_or_default(),
-        unknown_frees: live.unknown_frees,
+        unknown_frees: match process.sample_bytes {
+            0 => live.unknown_frees,
+            _ => 0,
+        },
     })
 }

@@ -52,7 +52,7 @@ pub(crate) fn shorten(name: &str, columns: usize) -> String {
 /// Joins names, most important first, in at most `columns` columns with a separator of `between` columns.
 ///
 /// Each gets an equal share of the room, and what the short ones do not need goes to the long ones.
-/// Names are left out at the end before the share falls below [`LEAST_NAME`].
+/// Names are left out at the end before the share falls below [`LEAST_NAME`], and before a place is.
 pub(crate) fn fitted(names: &[&str], between: usize, columns: usize) -> Vec<String> {
     for n in (1..=names.len()).rev() {
         let shown = &names[..n];
@@ -63,10 +63,19 @@ pub(crate) fn fitted(names: &[&str], between: usize, columns: usize) -> Vec<Stri
         };
         let room = columns.saturating_sub(between * (n - 1) + rest);
         let share = fair_share(shown, room);
-        if share < LEAST_NAME && shown.iter().any(|name| columns_of(name) > share) && n > 1 {
+        let is_cut = shown.iter().any(|name| columns_of(name) > share);
+        let mut fitted: Vec<String> = shown.iter().map(|name| shorten(name, share)).collect();
+        // The place of a call says more than its outermost caller.
+        let has_place = |name: &str| place_behind(name).is_some();
+        let loses_place = || {
+            shown
+                .iter()
+                .zip(&fitted)
+                .any(|(name, fitted)| has_place(name) && !has_place(fitted))
+        };
+        if n > 1 && is_cut && (share < LEAST_NAME || loses_place()) {
             continue;
         }
-        let mut fitted: Vec<String> = shown.iter().map(|name| shorten(name, share)).collect();
         // A window may be too narrow for even that.
         if !is_all && columns > rest {
             fitted.push(REST.to_owned());
