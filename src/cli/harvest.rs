@@ -11,6 +11,7 @@ use crate::output::{Output, naming};
 use crate::profile::intern::Tables;
 use crate::profile::{Profile, build, file, tree};
 use crate::programs::{Program, Programs};
+use crate::progress::Progress;
 use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording};
 use crate::record::verified::Verified;
@@ -120,6 +121,8 @@ pub(crate) struct Wish {
     pub(crate) symbols: Option<Vec<PathBuf>>,
     /// Keep [`Harvest::profile`].
     pub(crate) keeps_profile: bool,
+    /// Show no progress.
+    pub(crate) quiet: bool,
 }
 
 impl Wish {
@@ -208,12 +211,15 @@ pub(crate) fn harvest(
         wish,
     };
     let mut reader = Reader::new(wish).map_err(HarvestError::Write)?;
+    let progress = Progress::new(wish.quiet);
+    progress.begin("finding names", heads.len() + profiles.len());
     for head in &heads {
         match reader.read(head, &mut harvest) {
             Ok(Some(read)) => all.add(read, 1, &mut harvest)?,
             Ok(None) => {}
             Err(error) => harvest.bear(error, wish)?,
         }
+        progress.step();
     }
     for path in profiles {
         let before = harvest.processes.len();
@@ -224,8 +230,11 @@ pub(crate) fn harvest(
             }
             Err(error) => harvest.bear(error, wish)?,
         }
+        progress.step();
     }
+    progress.begin("writing the report", 1);
     all.finish(&mut harvest)?;
+    drop(progress);
     harvest.heads = heads;
     harvest.timeline = reader.timeline.map(|(path, _)| path);
     harvest.remarks = reader
@@ -544,6 +553,7 @@ mod tests {
         sort: Value::Bytes,
         tree: None,
         largest: 10,
+        quiet: true,
         tolerant: false,
         symbols: None,
         keeps_profile: false,

@@ -87,6 +87,7 @@ fn measured(folder: &Path, kind: Kind, name: &str) -> Duration {
         sort: Value::Bytes,
         tree: None,
         largest: 10,
+        quiet: true,
         tolerant: false,
         symbols: None,
         keeps_profile: false,

@@ -51,6 +51,7 @@ mod notes;
 mod output;
 mod paint;
 mod programs;
+mod progress;
 mod push;
 mod reporting;
 mod run;

@@ -12,14 +12,14 @@ use crate::load::{self, LoadError};
 use crate::profile::intern::Tables;
 use crate::profile::sum::{By, Sum};
 use crate::profile::{Profile, build, file};
+use crate::progress::Progress;
 use crate::record::reader::Recording;
 use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use crate::{export, reporting, shape, term};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -154,7 +154,11 @@ fn add_up(
         code: Code::Unusable,
         error,
     };
-    let progress = progress(inputs.files.len(), wanted.quiet);
+    let progress = Progress::new(wanted.quiet);
+    progress.begin(
+        if has_no_sum { "reading" } else { "merging" },
+        inputs.files.len(),
+    );
     let by = By {
         build: options.by.contains(&Apart::Build),
         host: options.by.contains(&Apart::Host),
@@ -210,7 +214,7 @@ fn add_up(
                 Err(error) if options.skip_damaged => damaged.push(error),
                 Err(error) => return Err(unusable(error.into())),
             }
-            progress.inc(1);
+            progress.step();
         }
         for reading in reading {
             remarks.extend(reading.join().unwrap_or_else(|panic| resume_unwind(panic)));
@@ -219,7 +223,7 @@ fn add_up(
         remarks.dedup();
         Ok(())
     })?;
-    progress.finish_and_clear();
+    drop(progress);
     Ok(Merged {
         done: if has_no_sum { "read" } else { "merged" },
         repeated: sum.repeated(),
@@ -234,18 +238,6 @@ fn add_up(
 /// Threads that read: adding up takes a fraction of the time.
 fn readers() -> usize {
     thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST_READERS))
-}
-
-/// A bar, on a terminal.
-fn progress(inputs: usize, quiet: bool) -> ProgressBar {
-    if quiet || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(inputs as u64);
-    if let Ok(style) = ProgressStyle::with_template("merging {wide_bar} {pos}/{len} {eta}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 impl Merged {

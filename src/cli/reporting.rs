@@ -91,6 +91,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
             false => wanted.look.top.unwrap_or(summary::LISTED),
         },
         tolerant,
+        quiet: wanted.quiet,
         // A run finds its modules where they are, and asks nobody else unless it is told to.
         symbols: (!tolerant || !wanted.symbols.is_empty()).then(|| wanted.symbols.clone()),
         keeps_profile: wanted.push.is_wanted() || wanted.tree().is_some(),

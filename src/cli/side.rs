@@ -113,6 +113,7 @@ fn wish() -> Wish {
         sort: Value::Bytes,
         tree: None,
         largest: 0,
+        quiet: false,
         tolerant: false,
         symbols: None,
         keeps_profile: false,
