@@ -72,10 +72,15 @@ fuzz_target!(|data: &[u8]| {
     }
     let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
     for fold_recursion in [false, true] {
-        let style = Style { fold_recursion, ..Style::default() };
+        let style = Style {
+            fold_recursion,
+            ..Style::default()
+        };
         let mut stacks = Stacks::new(style);
         if stacks.add(&recording, &mut symbolizer, &mut places).is_ok() {
-            stacks.write(std::io::sink()).expect("a sink takes everything");
+            stacks
+                .write(std::io::sink())
+                .expect("a sink takes everything");
         }
     }
     let _ = report::leaks::leaks(&recording, &[], 3, &mut symbolizer, &mut places);

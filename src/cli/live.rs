@@ -3,7 +3,8 @@
 use crate::record::layout::TimelinePoint;
 use crate::record::reader::{FormatError, Recording};
 use crate::report::figures::{Lifetimes, LiveSums, lifetimes};
-use crate::report::leaks::{Leaks, leaks};
+use crate::report::leaks::leaks;
+use crate::report::left::Leaks;
 use crate::report::rows::{Row, sort};
 use crate::report::suppressions::Suppression;
 use crate::symbolize::Symbolizer;

@@ -4,7 +4,7 @@ use crate::harvest::{Harvest, Process};
 use crate::live::{LISTED, LiveHeap, LiveRows};
 use crate::record::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
 use crate::report::figures::Lifetimes;
-use crate::report::leaks::{Blocks, Leak};
+use crate::report::left::{Blocks, Leak};
 use crate::report::rows::Row;
 use crate::summary::{line, listing, names_of};
 use crate::term::{bytes, counted, grouped, printable, scaled};
@@ -280,7 +280,7 @@ mod tests {
     use super::*;
     use crate::live::of_rows;
     use crate::report::figures::LiveSums;
-    use crate::report::leaks::Leaks;
+    use crate::report::left::Leaks;
     use crate::report::suppressions;
     use crate::symbolize::places::Place;
 

@@ -45,7 +45,7 @@ pub(super) struct Column {
 /// A profile with its texts as the writer wants them.
 pub(super) struct Context<'p> {
     profile: &'p Profile,
-    /// Those of the profile, then those of [`Self::more`].
+    /// Those of the profile, then the build ids and the name of the tool.
     texts: Vec<ByteArray>,
     /// By process: the build id of the executable.
     build_ids: Vec<Option<usize>>,

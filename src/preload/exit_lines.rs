@@ -5,7 +5,8 @@
 
 use crate::log;
 use crate::record::reader::Recording;
-use crate::report::leaks::{self, Blocks, Leak};
+use crate::report::leaks;
+use crate::report::left::{Blocks, Leak};
 use crate::report::rows::Row;
 use crate::report::suppressions::{self, Suppression};
 use crate::settings::settings;

@@ -3,8 +3,7 @@
 
 use super::figures::{LiveSums, Rate};
 use super::frames::FrameNames;
-pub(crate) use super::left::{Blocks, Leak, Leaks};
-use super::left::{Frame, by_stack, in_order, list, named};
+use super::left::{Frame, Leaks, by_stack, in_order, list, named};
 use super::suppressions::Suppression;
 use crate::record::layout::{FIRST_FRAME_ID, MOST_FRAMES};
 use crate::record::reader::{FormatError, Recording, Site};

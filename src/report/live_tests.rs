@@ -4,7 +4,8 @@
 use super::collapsed::{Stacks, Style, Value};
 use super::csv;
 use super::figures::LiveSums;
-use super::leaks::{Blocks, leaks};
+use super::leaks::leaks;
+use super::left::Blocks;
 use super::rows::{Row, rows, rows_by_origin, totals};
 use super::suppressions;
 use super::testing::{Builder, bytes_of, no_live};
