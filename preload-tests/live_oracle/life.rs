@@ -31,7 +31,7 @@ fn fates(mode: &str, depth: &str) -> Vec<(BTreeMap<u64, Fate>, u64)> {
                     *number += more;
                 }
             }
-            fates.retain(|size, _| (2001..=2021).contains(size) || *size == 20_005);
+            fates.retain(|size, _| (2001..=2023).contains(size) || *size == 20_005);
             let totals = recording.live_totals().expect("blocks were followed");
             (recording.start_ns(), fates, totals.unknown_frees)
         })
@@ -64,6 +64,12 @@ fn blocks_are_followed_past_the_end_of_their_thread() {
         let left = BTreeMap::from([(2013, [50, 50, 0, 0]), (2015, [50, 50, 50, 0])]);
         assert_eq!(fates, left, "{depth}");
     }
+}
+
+#[test]
+fn the_last_block_of_a_thread_that_has_ended_is_not_temporary_to_its_states_heir() {
+    let wanted = BTreeMap::from([(2023, [3, 3, 0, 0])]);
+    assert_eq!(fates("heirs", "4"), [(wanted, 0)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 /* Blocks whose life goes beyond that of a thread, or into another process. Each kind has a size of its own.
  *
- * live_life fork | threads | end
+ * live_life fork | threads | heirs | end
  */
 #include "fixture.h"
 #include <pthread.h>
@@ -64,6 +64,27 @@ static int threads(void) {
     return 0;
 }
 
+static void *leave(void *unused) {
+    (void)unused;
+    return ask(2023);
+}
+
+static void *inherit(void *block) {
+    free(block);
+    return NULL;
+}
+
+/* The last block of a thread that has ended, freed by one that has done nothing else. */
+static int heirs(void) {
+    for (int i = 0; i < 3; i++) {
+        pthread_t id;
+        void *block;
+        if (pthread_create(&id, NULL, leave, NULL) || pthread_join(id, &block)) abort();
+        if (pthread_create(&id, NULL, inherit, block) || pthread_join(id, NULL)) abort();
+    }
+    return 0;
+}
+
 static void *for_exit, *for_destructor;
 static void at_exit(void) { free(for_exit); }
 __attribute__((destructor)) static void destructor(void) {
@@ -81,5 +102,6 @@ int main(int argc, char **argv) {
     if (argc != 2) return 2;
     if (!strcmp(argv[1], "fork")) return fork_();
     if (!strcmp(argv[1], "threads")) return threads();
+    if (!strcmp(argv[1], "heirs")) return heirs();
     return strcmp(argv[1], "end") ? 2 : end();
 }

@@ -347,7 +347,7 @@ unsafe fn freed_by(
         keep_share(record, process.total.epoch());
         let counts = behind(record);
         arch::add(&raw mut (*counts).frees, 1);
-        if age == 0 && record == owner {
+        if age == 0 && record == owner && live.has_allocated() {
             arch::add(&raw mut (*counts).temporary, 1);
         }
         let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);

@@ -42,6 +42,8 @@ use core::mem::offset_of;
 pub(crate) struct LiveThread {
     /// Allocations of the thread so far; of all threads that used the state, one after another.
     clock: u64,
+    /// The clock when the thread that has the state now took it.
+    taken_at: u64,
     /// Bytes that it allocated less those that it freed. May be below zero.
     bytes: i64,
     /// The same in blocks.
@@ -68,8 +70,9 @@ impl LiveThread {
     /// Where the thread's clock lies.
     pub(crate) const OFFSET_CLOCK: usize = offset_of!(Self, clock);
 
-    /// Has the thread's clock its memory? Cold section.
+    /// Another thread has the state now, and its clock needs its memory. Cold section.
     pub(crate) fn begin(&mut self) {
+        self.taken_at = self.clock;
         if settings().live && self.stamps.is_null() {
             let stamps = Stamps::map();
             // SAFETY: null, or a mapping that nobody else has seen.
@@ -80,6 +83,12 @@ impl LiveThread {
             }
             self.stamps = stamps;
         }
+    }
+
+    /// Has the thread that has the state now allocated? If not, the last allocation was another thread's.
+    #[inline(always)]
+    fn has_allocated(&self) -> bool {
+        self.clock != self.taken_at
     }
 
     /// Adds what a thread has counted.
