@@ -250,6 +250,39 @@ fn a_malloc_of_the_executables_own_is_hooked() {
 }
 
 #[test]
+fn operator_new_of_an_allocator_that_is_a_library_is_hooked() {
+    let program = Source::cpp("other_new").build();
+    for name in [
+        "libjemalloc.so.2",
+        "libmimalloc.so.2",
+        "libtcmalloc_minimal.so.4",
+    ] {
+        let allocator = PathBuf::from(format!("/usr/lib/x86_64-linux-gnu/{name}"));
+        for live in ["0", "1"] {
+            let outcome = kept(&program)
+                .also_preload(&allocator)
+                .env("SKIP_HEAP_LIVE", live)
+                .succeed();
+            let report = outcome.report();
+            for (function, size) in [("one()", 777), ("many()", 555), ("aligned()", 640)] {
+                let rows: Vec<_> = report
+                    .rows_by(function)
+                    .iter()
+                    .map(|row| (row.size, row.calls))
+                    .collect();
+                assert_eq!(rows, [(size, 1000)], "{name} {live}: {}", report.text);
+            }
+            assert_eq!(report.calls_by("MallocExtension::instance()"), 0);
+            assert_note(&outcome, "an operator new of its own, hooked");
+        }
+    }
+    // That of libstdc++ asks malloc.
+    let outcome = kept(&program).succeed();
+    assert_eq!(outcome.report().calls_by("one()"), 1000);
+    assert!(!has_note(&outcome, "hooked"), "{outcome:?}");
+}
+
+#[test]
 fn an_ordinary_program_has_nothing_to_note() {
     let outcome = kept(&Source::c("pattern").build()).succeed();
     outcome.report().assert_is("pattern.csv");

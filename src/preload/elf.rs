@@ -147,7 +147,7 @@ fn gnu_hash(name: &CStr) -> u32 {
 }
 
 /// The definition of `name` in one object; null when it has none.
-fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
+pub(crate) fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
     match symbol_in(map, name) {
         None => ptr::null_mut(),
         Some((address, STT_GNU_IFUNC)) => {

@@ -21,7 +21,7 @@ pub(crate) struct Set {
 /// look into the object's type, whose layout differs too. The symbol tells none of this, so its
 /// calls are counted with a size of 0, unless the user's own hook says better. A clone that calls
 /// `SKIP_Obstack_alloc` is one call, that of the clone.
-pub(crate) const SETS: [Set; 5] = [
+pub(crate) const SETS: [Set; 6] = [
     Set {
         kind: AllocatorKind::Obstack,
         title: "the Skip runtime's ObStack",
@@ -170,9 +170,19 @@ pub(crate) const SETS: [Set; 5] = [
             ("pvalloc", "0"),
         ],
     },
+    // Its malloc is interposed, and not what these call.
+    Set {
+        kind: AllocatorKind::Malloc,
+        title: "an operator new of its own",
+        signs: &[],
+        functions: &[],
+    },
 ];
 
-/// `operator new` in its forms: replaced by most of the allocators that an executable can carry,
+/// Index of the set of an allocator that is a library, of which [`OPERATORS`] are hooked.
+pub(crate) const OF_LIBRARY: usize = SETS.len() - 1;
+
+/// `operator new` in its forms: replaced by most of the allocators that an executable can carry or that are libraries,
 /// and hooked with them, since it need not go through one of their other functions.
 pub(crate) const OPERATORS: [(&str, &str); 8] = [
     ("_Znwm", "0"),

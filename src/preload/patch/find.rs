@@ -3,7 +3,9 @@
 //!
 //! Runs in cold sections. What is read from files is untrusted input.
 
-use crate::elf::{LinkMap, exports, has_text_relocations, own_dynamic};
+use crate::elf::{
+    LinkMap, definition_in, exports, has_text_relocations, next_definition, own_dynamic,
+};
 use crate::settings::settings;
 use crate::symbolize::elf::name_at;
 use crate::symbolize::object_file::ObjectFile;
@@ -20,6 +22,8 @@ pub(crate) struct Object {
     pub(crate) is_executable: bool,
     /// Exports the Skip runtime's allocator.
     pub(crate) exports_obstack: bool,
+    /// It is a library, and both `malloc` and `operator new` of the program are its.
+    pub(crate) owns_new: bool,
     /// The loader changes its code after mapping it.
     pub(crate) has_text_relocations: bool,
 }
@@ -56,8 +60,18 @@ pub(crate) fn object(entry: &LinkMap, is_executable: bool) -> Option<Object> {
         .to_vec(),
         is_executable,
         exports_obstack: exports(entry, c"SKIP_Obstack_alloc"),
+        owns_new: !is_executable && owns_new(entry),
         has_text_relocations: has_text_relocations(entry),
     })
+}
+
+/// Are `malloc` and `operator new`, as the program would find them without this library, both in this object?
+fn owns_new(entry: &LinkMap) -> bool {
+    let is_here = |name| {
+        let next = next_definition(name);
+        !next.is_null() && definition_in(entry, name) == next
+    };
+    is_here(c"malloc") && is_here(c"_Znwm")
 }
 
 impl Object {

@@ -180,7 +180,7 @@ fn change(change: &Change, retired: &mut Retired) {
 
 /// Collects what an object has that may be asked for.
 fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> Found {
-    if object.is_executable || object.exports_obstack || !specs.is_empty() {
+    if object.is_executable || object.exports_obstack || object.owns_new || !specs.is_empty() {
         wanted::search(object, specs, builtin)
     } else {
         Found::default()

@@ -3,7 +3,7 @@
 //!
 //! Runs in cold sections.
 
-use super::builtin::{self, NESTED, OPERATORS, SETS};
+use super::builtin::{self, NESTED, OF_LIBRARY, OPERATORS, SETS};
 use super::find::{Object, Symbol};
 use crate::record::filter::glob;
 use crate::record::hook_spec::{HookSpec, Nested, SizeOf};
@@ -88,7 +88,7 @@ pub(crate) fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> 
         if let Some((spec, number)) = by_user.and_then(|i| Some((specs.get(i)?, i))) {
             let size = spec.size.clone();
             found.add(&symbol, AskedBy::User(number), size, spec.nested);
-        } else if (object.is_executable || object.exports_obstack)
+        } else if (object.is_executable || object.exports_obstack || object.owns_new)
             && let Some((set, size)) = builtin.get(symbol.name)
         {
             found.add(&symbol, AskedBy::Set(set), builtin::size(size), NESTED);
@@ -139,14 +139,18 @@ impl Found {
                 && (object.is_executable || kind == AllocatorKind::Obstack)
         };
         // Whose `operator new` it is cannot be told; it is hooked if there is one to own it.
-        let owner = SETS.iter().position(|set| {
-            let with_operators = [
-                AllocatorKind::Jemalloc,
-                AllocatorKind::Mimalloc,
-                AllocatorKind::Tcmalloc,
-            ];
-            with_operators.contains(&set.kind) && is_active(set.kind)
-        });
+        let owner = if object.owns_new {
+            Some(OF_LIBRARY)
+        } else {
+            SETS.iter().position(|set| {
+                let with_operators = [
+                    AllocatorKind::Jemalloc,
+                    AllocatorKind::Mimalloc,
+                    AllocatorKind::Tcmalloc,
+                ];
+                with_operators.contains(&set.kind) && is_active(set.kind)
+            })
+        };
         for target in &mut self.targets {
             if target.asked_by == AskedBy::Set(SETS.len())
                 && let Some(owner) = owner
@@ -156,6 +160,7 @@ impl Found {
         }
         self.targets.retain(|target| match target.asked_by {
             AskedBy::User(_) => true,
+            AskedBy::Set(OF_LIBRARY) => allocators.has(AllocatorKind::Malloc, is_skip),
             AskedBy::Set(number) => SETS.get(number).is_some_and(|set| is_active(set.kind)),
         });
         let rank = |asked_by| match asked_by {
