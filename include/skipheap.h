@@ -48,7 +48,7 @@ extern int skipheap_snapshot(const char *label) SKIPHEAP_WEAK;
 extern void skipheap_phase(const char *label) SKIPHEAP_WEAK;
 
 /* A custom allocator has handed out the block at p: it is counted like one of malloc, with the
- * caller of this function as its innermost frame. */
+ * caller of this function as its innermost frame. No two blocks may begin within the same 8 bytes. */
 extern void skipheap_alloc(const void *p, size_t size) SKIPHEAP_WEAK;
 
 /* A custom allocator has taken back the block at p. */

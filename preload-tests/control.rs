@@ -1,5 +1,6 @@
 //! Control from the program (`include/skipheap.h`) and from outside (`start`, `stop`, `snapshot`).
 
+use crate::record::layout::FORMAT_VERSION;
 use crate::support::{Outcome, Report, Run, Running, Source, fixture_dir, tool};
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -421,7 +422,7 @@ fn a_recording_of_another_version_is_left_alone() {
             "{verb}"
         );
     }
-    version(3);
+    version(FORMAT_VERSION);
     server.take(1);
     assert_eq!(taken(&server.end().report()), [(1234, 2)]);
 }

@@ -1,45 +1,20 @@
 //! Blocks that outlive what allocated them.
 
-use super::{followed, recordings};
-use crate::record::reader::Recording;
+use super::fates::{Fate, processes};
 use crate::support::{Run, Source, library};
 use std::collections::BTreeMap;
-
-/// What became of the blocks of a size: calls, frees, temporary ones, grown ones.
-type Fate = [u64; 4];
 
 /// The recordings of a run, in the order in which they were begun: the fates by size, of the sizes that only
 /// the fixture uses, and the frees of unknown blocks.
 fn fates(mode: &str, depth: &str) -> Vec<(BTreeMap<u64, Fate>, u64)> {
-    let folder = tempfile::tempdir().expect("a folder");
-    followed(Run::plain(Source::c("live_life").build()), folder.path())
+    let run = Run::plain(Source::c("live_life").build())
         .arg(mode)
         .env("SKIP_HEAP_STACK_DEPTH", depth)
-        .env("LD_PRELOAD", library())
-        .succeed();
-    let mut processes: Vec<_> = recordings(folder.path())
-        .iter()
-        .map(|path| {
-            let bytes = std::fs::read(path).expect("the recording");
-            let recording = Recording::parse(&bytes).expect("a recording");
-            let mut fates: BTreeMap<u64, Fate> = BTreeMap::new();
-            for site in recording.sites() {
-                let live = site.live.expect("blocks were followed");
-                let fate = fates.entry(site.size).or_default();
-                let more = [site.count, live.frees, live.temporary, live.grown];
-                for (number, more) in fate.iter_mut().zip(more) {
-                    *number += more;
-                }
-            }
-            fates.retain(|size, _| (2001..=2023).contains(size) || *size == 20_005);
-            let totals = recording.live_totals().expect("blocks were followed");
-            (recording.start_ns(), fates, totals.unknown_frees)
-        })
-        .collect();
-    processes.sort_by_key(|process| process.0);
+        .env("LD_PRELOAD", library());
+    let (processes, _) = processes(run, |size| (2001..=2023).contains(&size) || size == 20_005);
     processes
         .into_iter()
-        .map(|(_, fates, unknown)| (fates, unknown))
+        .map(|process| (process.fates, process.unknown_frees))
         .collect()
 }
 

@@ -19,6 +19,8 @@
 //! Tests that are ignored are the long form: `scripts/oracle`.
 
 mod columns;
+mod edges;
+mod fates;
 mod figures;
 mod life;
 mod log;

@@ -65,8 +65,10 @@ static void *thread(void *unused) {
 }
 
 __attribute__((noinline)) static void clear_stack(void) {
-  volatile char zeros[8192];
-  memset((char *)zeros, 0, sizeof zeros);
+  char zeros[16384];
+  memset(zeros, 0, sizeof zeros);
+  // To the compiler, somebody reads them.
+  __asm__ volatile("" : : "r"(zeros) : "memory");
 }
 
 int main(void) {

@@ -227,6 +227,27 @@ fn a_full_or_read_only_tmp_is_said_and_nothing_else_happens() {
 }
 
 #[test]
+fn a_small_disk_in_memory_that_fills_is_survived_by_what_reads_the_recording() {
+    let elsewhere = Elsewhere::new();
+    let folder = elsewhere.0.path().display().to_string();
+    fs::copy(Source::c("edges").build(), elsewhere.0.path().join("edges")).expect("a copy");
+    for live in ["0", "1"] {
+        let script = format!(
+            "mount -t tmpfs -o size=600k none /tmp && TMPDIR=/tmp SKIP_HEAP_LIVE={live} \
+             LD_PRELOAD={folder}/library.so {folder}/edges phase; echo status $?"
+        );
+        let outcome = Run::plain("/usr/bin/unshare")
+            .args(&["-m", "sh", "-c", &script])
+            .finish();
+        if outcome.stderr.contains("Operation not permitted") {
+            return;
+        }
+        assert_eq!(outcome.stdout, "done\nstatus 0\n", "{outcome:?}");
+        assert!(outcome.stderr.contains("No space left"), "{outcome:?}");
+    }
+}
+
+#[test]
 fn without_proc_the_report_is_written_all_the_same() {
     let elsewhere = Elsewhere::new();
     let script = "mount -t tmpfs none /proc && $RUN; echo status $?";

@@ -2,6 +2,7 @@
 
 use crate::load;
 use crate::record::reader::Recording;
+use crate::sys;
 use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -27,13 +28,20 @@ pub(crate) struct Running {
 }
 
 impl Session {
-    /// Makes the folder, in TMPDIR or /tmp.
+    /// Makes the folder, in TMPDIR or /tmp; in /dev/shm where recordings must not lie in those.
     ///
     /// # Errors
     /// Those of the folder, with its path.
     pub(crate) fn new() -> io::Result<Self> {
         // The program may change its working directory.
-        let parent = std::path::absolute(env::temp_dir())?;
+        let mut parent = std::path::absolute(env::temp_dir())?;
+        let shared_memory = Path::new("/dev/shm");
+        if sys::is_copy_on_write(&parent)
+            && shared_memory.is_dir()
+            && !sys::is_copy_on_write(shared_memory)
+        {
+            parent = shared_memory.to_owned();
+        }
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(0o700))

@@ -193,6 +193,39 @@ unsafe extern "C" fn call(
     )
 }
 
+/// Calls `f(sp, data)`, where `sp` is a place in the stack from which everything lies that the callers may need:
+/// what they have in registers too.
+#[unsafe(naked)]
+pub(crate) extern "C" fn with_callers_on_stack(
+    f: extern "C" fn(sp: usize, data: usize),
+    data: usize,
+) {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_adjust_cfa_offset 8",
+        "push rbx",
+        ".cfi_adjust_cfa_offset 8",
+        "push r12",
+        ".cfi_adjust_cfa_offset 8",
+        "push r13",
+        ".cfi_adjust_cfa_offset 8",
+        "push r14",
+        ".cfi_adjust_cfa_offset 8",
+        "push r15",
+        ".cfi_adjust_cfa_offset 8",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 8",
+        "mov rax, rdi",
+        "mov rdi, rsp",
+        "call rax",
+        "add rsp, 56",
+        ".cfi_adjust_cfa_offset -56",
+        "ret",
+        ".cfi_endproc",
+    )
+}
+
 /// Returns 0 from the `call` that left `stack`.
 ///
 /// # Safety
@@ -310,12 +343,18 @@ pub(crate) unsafe extern "C" fn realloc_counted() {
 pub(crate) unsafe extern "C" fn realloc_followed() {
     core::arch::naked_asm!(
         ".cfi_startproc",
+        // No memory is as large: the next one says so.
+        "mov rdx, rsi",
+        "shr rdx, {size_bits}",
+        "jnz 2f",
         "mov rdx, {function} << {size_bits}",
         "or rsi, rdx",
         "mov rdx, rsp",
         "mov rcx, rbp",
         "jmp {body}",
+        "2: jmp qword ptr [rip + {next}]",
         ".cfi_endproc",
+        next = sym crate::real::REALLOC,
         function = const 2,
         size_bits = const crate::record::layout::SIZE_BITS,
         body = sym crate::live::hooks::realloc,
@@ -417,26 +456,45 @@ pub(crate) fn restore_floats(before: u32) {
 #[inline(always)]
 pub(crate) unsafe fn increment_count(record: *mut SiteRecord) {
     // SAFETY: as the caller promises.
+    unsafe { increment_at::<{ offset_of!(SiteRecord, count) }, _>(record) };
+}
+
+/// Adds to the counter at this offset of a structure in a single instruction, as [`increment_count`].
+///
+/// # Safety
+/// There is a counter of 64 bits, and no other thread counts there.
+#[inline(always)]
+pub(crate) unsafe fn add_at<const OFFSET: usize, T>(structure: *mut T, n: u64) {
+    // SAFETY: as the caller promises.
     unsafe {
-        asm!(
-            "inc qword ptr [{record} + {count}]",
-            record = in(reg) record,
-            count = const offset_of!(SiteRecord, count),
-            options(nostack),
-        );
+        asm!("add qword ptr [{structure} + {offset}], {n}", structure = in(reg) structure, n = in(reg) n,
+            offset = const OFFSET, options(nostack));
     }
 }
 
-/// Adds to a counter in a single instruction, as [`increment_count`].
+/// As [`add_at`], of one.
 ///
 /// # Safety
-/// `counter` can be written, and no other thread writes it.
+/// As [`add_at`].
 #[inline(always)]
-pub(crate) unsafe fn add(counter: *mut u64, n: u64) {
+pub(crate) unsafe fn increment_at<const OFFSET: usize, T>(structure: *mut T) {
     // SAFETY: as the caller promises.
     unsafe {
-        asm!("add qword ptr [{counter}], {n}", counter = in(reg) counter, n = in(reg) n,
-            options(nostack));
+        asm!("inc qword ptr [{structure} + {offset}]", structure = in(reg) structure,
+            offset = const OFFSET, options(nostack));
+    }
+}
+
+/// As [`add_at`], less one.
+///
+/// # Safety
+/// As [`add_at`].
+#[inline(always)]
+pub(crate) unsafe fn decrement_at<const OFFSET: usize, T>(structure: *mut T) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        asm!("dec qword ptr [{structure} + {offset}]", structure = in(reg) structure,
+            offset = const OFFSET, options(nostack));
     }
 }
 

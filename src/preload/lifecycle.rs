@@ -302,6 +302,13 @@ unsafe extern "C" fn at_exit(_: *mut c_void) {
 /// Writes the report, once, if this very process has recorded anything. `handlers_run` at the end by
 /// `exit` and its like.
 fn end_of_process(handlers_run: bool) {
+    arch::with_callers_on_stack(end_above, usize::from(handlers_run));
+}
+
+/// The same; the program's own part of the stack lies above `sp`. (What this function has there itself would keep
+/// blocks from being leaks.)
+extern "C" fn end_above(sp: usize, handlers_run: usize) {
+    let handlers_run = handlers_run != 0;
     if MODE.load(Acquire) != RECORDING {
         return;
     }
@@ -311,6 +318,7 @@ fn end_of_process(handlers_run: bool) {
     if confined::is_confined() {
         // The id of this process cannot be asked for. What a child of vfork calls is `_exit`.
         if process.is_ready() && handlers_run {
+            live::sum_up(process);
             process.recording.finish();
         }
         return;
@@ -323,8 +331,6 @@ fn end_of_process(handlers_run: bool) {
     {
         return;
     }
-    let here = 0_u64;
-    let sp = (&raw const here) as usize;
     thread::cold_section(|| {
         process.threads.name_all();
         live::finish(process, sp);

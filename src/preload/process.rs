@@ -58,6 +58,16 @@ pub(crate) fn process() -> Option<&'static Process> {
     unsafe { known.as_ref() }.or_else(map)
 }
 
+/// The process's state, where it is known that there is one.
+///
+/// # Safety
+/// [`process`] has returned it before.
+#[inline(always)]
+pub(crate) unsafe fn existing() -> &'static Process {
+    // SAFETY: by the invariant of PROCESS, and it never becomes null again.
+    unsafe { &*PROCESS.load(Acquire) }
+}
+
 #[cold]
 fn map() -> Option<&'static Process> {
     let fresh: *mut Process = sys::map_wiped_on_fork(size_of::<Process>()).cast();

@@ -200,12 +200,16 @@ impl Recording {
     fn create_alone(&self, path: &mut [u8; PATH_LEN], pid: &[u8]) -> Result<c_int, c_int> {
         let mut stat = [0; 1024];
         let started = sys::start_time(&mut stat);
-        for folder in [settings().tmp.get(), b"/tmp"] {
+        for folder in [settings().tmp.get(), b"/tmp", b"/dev/shm"] {
             let parts = [folder, b"/skip-heap-", pid, b"-", started, SUFFIX, b"\0"];
             if started.is_empty() || join(path, parts.into_iter()).is_err() {
                 break;
             }
             match sys::create_exclusively(path) {
+                Ok(fd) if sys::is_copy_on_write(fd) => {
+                    sys::close(fd);
+                    sys::unlink(path);
+                }
                 Ok(fd) => return Ok(fd),
                 Err(libc::EEXIST) if self.put_aside(path, &parts[..5]) => {
                     return sys::create_exclusively(path);
@@ -214,7 +218,13 @@ impl Recording {
                 Err(_) => {}
             }
         }
-        create_in_tmp(path, &[b"/skip-heap-", pid, b"-"], SUFFIX)
+        let fd = create_in_tmp(path, &[b"/skip-heap-", pid, b"-"], SUFFIX)?;
+        if sys::is_copy_on_write(fd) {
+            sys::close(fd);
+            sys::unlink(path);
+            return Err(libc::EOPNOTSUPP);
+        }
+        Ok(fd)
     }
 
     /// Renames a file of ours; false when it is not ours.
@@ -298,6 +308,8 @@ impl Recording {
         let fits = at + len <= self.capacity.load(Relaxed);
         if !fits || sys::populate(start, len as usize).is_err() {
             self.full.store(true, Relaxed);
+            // On a file system in memory, to read the hole would ask for memory too: it is not looked at.
+            self.capacity.fetch_min(at, AcqRel);
             return Err(Full);
         }
         // SAFETY: the chunk's pages were just made ours alone and writable.
@@ -588,8 +600,7 @@ impl Recording {
         let words: *const u64 = self.base.load(Acquire).cast();
         let len = self.written().min(room.len()) / 8 * 8;
         for (i, word) in room.chunks_exact_mut(8).take(len / 8).enumerate() {
-            // SAFETY: all bytes written are mapped and readable (chunks that could not be populated
-            // are holes, which read as zeros); words are copied one by one with volatile reads, so
+            // SAFETY: all bytes written are mapped and readable; words are copied one by one with volatile reads, so
             // that a count that changes meanwhile is seen before or after.
             let value = unsafe { words.add(i).read_volatile() };
             word.copy_from_slice(&value.to_le_bytes());

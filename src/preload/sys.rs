@@ -523,6 +523,17 @@ pub(crate) fn create_exclusively(path: &[u8]) -> Result<c_int, c_int> {
     if fd < 0 { Err(errno()) } else { Ok(fd) }
 }
 
+/// Does the file lie in a file system that needs new room for each change of a page that was written back? When the disk
+/// is full, a store to such a page of a mapping ends in SIGBUS, though it was populated.
+pub(crate) fn is_copy_on_write(fd: c_int) -> bool {
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the pointer is to room for a statfs, which is read only when the call filled it.
+    unsafe {
+        libc::fstatfs(fd, stat.as_mut_ptr()) == 0
+            && crate::record::disks::is_copy_on_write(stat.assume_init().f_type)
+    }
+}
+
 /// Which file is behind a descriptor: device and inode; `None` when it is closed.
 pub(crate) fn identity(fd: c_int) -> Option<(u64, u64)> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();

@@ -21,7 +21,7 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 /// TLS word of a thread that is in a cold section: allocations meanwhile are the library's own
 /// doing (through the C library) and are passed on without a look. So are those of a program that
@@ -132,30 +132,24 @@ pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, giv
     let Some(process) = process::process() else {
         return;
     };
-    if confined::is_confined() && (word == 0 || !process.is_ready()) {
+    let mut thread = own().filter(|_| process.is_ready());
+    if confined::is_confined() && thread.is_none() {
         if process.is_ready() {
             process.recording.lose(Loss::Confined, 1);
         }
         return;
     }
-    let mut thread = if word > BUSY && process.is_ready() {
-        word as *const Thread
-    } else {
-        ptr::null()
-    };
-    if thread.is_null() {
+    if thread.is_none() {
         thread = cold_section(|| {
             process.begin();
             process.threads.acquire(process)
         })
-        .flatten()
-        .map_or(ptr::null(), |thread| {
+        .flatten();
+        if let Some(thread) = thread {
             arch::set_thread_word(ptr::from_ref(thread) as usize);
-            thread
-        });
+        }
     }
-    // SAFETY: null, or this thread's state.
-    let Some(thread) = (unsafe { thread.as_ref() }) else {
+    let Some(thread) = thread else {
         process.recording.lose(Loss::NoMemory, 1);
         return;
     };
@@ -272,9 +266,26 @@ pub(crate) unsafe fn record_of(
 /// The calling thread's state, if it has one and is in no cold section.
 #[inline(always)]
 pub(crate) fn own() -> Option<&'static Thread> {
+    own_or_parents().filter(|thread| thread.number != 0)
+}
+
+/// The same. In a child of fork it may be that of its parent's thread: all zeros, and nobody's.
+#[inline(always)]
+pub(crate) fn own_or_parents() -> Option<&'static Thread> {
     let word = arch::thread_word();
-    // SAFETY: another value is the address of this thread's state, which is never unmapped.
+    // SAFETY: another value is the address of a state, which is never unmapped.
     (word > BUSY).then(|| unsafe { &*(word as *const Thread) })
+}
+
+/// Counts that a thread without a state has freed a block that was not followed.
+#[cold]
+pub(crate) fn unknown_free() {
+    // What a cold section frees is not the program's.
+    if arch::thread_word() != BUSY
+        && let Some(process) = process::process()
+    {
+        process.threads.unknown_frees.fetch_add(1, Relaxed);
+    }
 }
 
 /// Runs `f` with the state that belongs to no thread: for frees by threads that have none, since they
@@ -360,6 +371,8 @@ pub(crate) struct Pool {
     orphan_lock: SpinLock,
     /// Null, or a state of the pool.
     orphan: AtomicPtr<Thread>,
+    /// Frees of blocks that were not followed, by threads without a state.
+    unknown_frees: AtomicU64,
 }
 
 /// Owner of the orphan: no thread has this id, and it is never found dead.
@@ -392,7 +405,8 @@ impl Pool {
         // SAFETY: null, or a state of a slab that is never unmapped.
         let known = unsafe { self.orphan.load(Relaxed).as_ref() };
         known.or_else(|| {
-            let orphan = self.take(process, NOBODY)?;
+            // One that no thread has had: what a thread has counted keeps its name.
+            let orphan = self.take_unused(process)?;
             self.orphan.store(ptr::from_ref(orphan).cast_mut(), Relaxed);
             Some(orphan)
         })
@@ -416,7 +430,10 @@ impl Pool {
 
     /// What all threads have counted of the live heap.
     pub(crate) fn live_sums(&self) -> live::Sums {
-        let mut sums = live::Sums::default();
+        let mut sums = live::Sums {
+            unknown_frees: self.unknown_frees.load(Relaxed),
+            ..live::Sums::default()
+        };
         for thread in self.states() {
             // SAFETY: states are never unmapped.
             unsafe { LiveThread::add_to(thread.live.get(), &mut sums) };
@@ -460,6 +477,28 @@ impl Pool {
         })?;
         // SAFETY: taking the ownership made the state this thread's.
         unsafe { thread.begin(process, tid) }
+    }
+
+    /// A state that no thread has had, for the orphan.
+    fn take_unused(&self, process: &Process) -> Option<&'static Thread> {
+        let unused = || {
+            self.states().find(|state| {
+                let is_mine = state
+                    .owner
+                    .compare_exchange(0, NOBODY, AcqRel, Relaxed)
+                    .is_ok();
+                if is_mine && !state.record.is_null() {
+                    state.owner.store(0, Release);
+                }
+                is_mine && state.record.is_null()
+            })
+        };
+        let thread = unused().or_else(|| {
+            self.add_slab()?;
+            unused()
+        })?;
+        // SAFETY: taking the ownership made the state the orphan's.
+        unsafe { thread.begin(process, NOBODY) }
     }
 
     #[cold]
@@ -617,10 +656,21 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
             .states()
             .find(|t| ptr::eq(ptr::from_ref(*t), state.cast()))
     {
+        let give_back = || {
+            arch::set_thread_word(0);
+            thread.owner.store(0, Release);
+        };
+        if confined::is_confined() {
+            // A filter may kill for any call.
+            give_back();
+            return;
+        }
         let errno = sys::errno();
+        // A handler that allocates between the two stores would take the same state again.
+        let mask = sys::block_signals();
         thread.set_name(&sys::own_name());
+        give_back();
+        sys::restore_signals(mask);
         sys::set_errno(errno);
-        arch::set_thread_word(0);
-        thread.owner.store(0, Release);
     }
 }

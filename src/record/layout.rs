@@ -3,7 +3,7 @@
 /// First eight bytes of a recording.
 pub(crate) const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub(crate) const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 4;
 /// Bytes of the header, and offset of the first chunk.
 pub(crate) const HEADER_LEN: u64 = 4096;
 /// First four bytes of a chunk, "SKCH".
@@ -234,14 +234,15 @@ pub(crate) struct LiveRecord {
     pub(crate) copied: u64,
     /// Usable bytes less requested bytes, summed up over all allocations.
     pub(crate) slack: u64,
+    /// Number of the thread that counts here, as in [`ChunkHeader::thread`]. In the first two cache lines, as all that most
+    /// frees look at.
+    pub(crate) thread: u32,
     /// Blocks freed by age in allocations of the thread that allocated them: bucket 0 is age 0 (before
     /// its next allocation), bucket k from 2^(k-1) to 2^k - 1, the last one all above.
     pub(crate) ages: [u32; AGES],
     /// Blocks freed by age in time, of one block in 16: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
     /// twice as far, the last one all above.
     pub(crate) times: [u32; TIMES],
-    /// Number of the thread that counts here, as in [`ChunkHeader::thread`].
-    pub(crate) thread: u32,
 }
 
 /// Bytes of a site's record where [`LIVE`] holds; else those of [`SiteRecord`].

@@ -3,7 +3,7 @@
 //! One definition for both sides. This folder depends on nothing but `core` and `std` basics, and
 //! knows neither the library nor the tool.
 //!
-//! # Format, version 3
+//! # Format, version 4
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.
@@ -42,6 +42,7 @@
 //! (the chunk's `used`, or a site's `count` or `frees`). Afterwards only a site's counters change, a
 //! thread's record, and the points of the timeline, which are thinned out in place.
 
+pub(crate) mod disks;
 pub(crate) mod filter;
 pub(crate) mod hook_notes;
 pub(crate) mod hook_spec;

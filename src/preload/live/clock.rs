@@ -12,12 +12,13 @@
 //!
 //! May run at any moment.
 
-use crate::sites::HASH_FACTOR;
 use crate::sys;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// log2 of how many blocks there are for one whose age in time is measured.
 const ONE_IN: u32 = 4;
+/// 2^32 by the golden ratio.
+const PLACE_FACTOR: u32 = 0x9E37_79B9;
 /// Stamps of a level.
 const RING: u64 = 256;
 /// log2 of how much rarer the stamps of a level are than those of the level before.
@@ -111,8 +112,8 @@ impl Stamps {
 #[inline(always)]
 pub(super) fn is_timed(number: u64) -> bool {
     // Of sixteen in a row the one at the place that their common bits are scattered to.
-    let place = (number >> ONE_IN).wrapping_mul(HASH_FACTOR) >> (u64::BITS - ONE_IN);
-    place == number % (1 << ONE_IN)
+    let place = ((number >> ONE_IN) as u32).wrapping_mul(PLACE_FACTOR) >> (u32::BITS - ONE_IN);
+    place == number as u32 % (1 << ONE_IN)
 }
 
 /// How many allocations ago `number` was, when the thread has made `clock` of them.
@@ -121,6 +122,12 @@ pub(super) fn age(clock: u64, number: u64) -> u64 {
     // Another thread's clock may be read before it is written.
     let age = clock.wrapping_sub(number) & NUMBER;
     if age > NUMBER / 2 { 0 } else { age }
+}
+
+/// The same of the thread's own clock, which has come to `number`.
+#[inline(always)]
+pub(super) fn own_age(clock: u64, number: u64) -> u64 {
+    clock.wrapping_sub(number) & NUMBER
 }
 
 /// What a shadow keeps of an allocation's number.

@@ -4,18 +4,21 @@
 //! counter changes in a single instruction, and what a handler does in between is only that some blocks
 //! count to a peak or not.
 //!
+//! This is the way of any block; [`super::quick`] is that of most.
+//!
 //! May run at any moment.
 
 use super::shadow::{BLOCKS, CUSTOM, Shadow};
 use super::table::ENTRY_BITS;
-use super::{LiveThread, clock, is_followed};
+use super::{LiveThread, chunk, clock, is_followed};
 use crate::process::{self, Process};
 use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::thread::{self, Thread};
 use crate::unwind::Frames;
-use crate::{arch, real, sample};
+use crate::{arch, sample};
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// log2 of the distance of two records in the recording; a shadow has room for 2^24 of them.
@@ -30,6 +33,21 @@ const _: () =
 pub(crate) struct Growth(u64);
 
 impl Growth {
+    /// Counts it at the site of the new size.
+    ///
+    /// # Safety
+    /// The calling thread counts in the record.
+    #[inline(always)]
+    pub(super) unsafe fn count(self, record: *mut SiteRecord) {
+        if self.0 != 0 {
+            // SAFETY: as the caller promises.
+            unsafe {
+                arch::increment_at::<{ offset_of!(LiveRecord, grown) }, _>(behind(record));
+                arch::add_at::<{ offset_of!(LiveRecord, copied) }, _>(behind(record), self.0 >> 1);
+            }
+        }
+    }
+
     /// No growth.
     pub(crate) const NONE: Self = Self(0);
 
@@ -40,7 +58,8 @@ impl Growth {
 }
 
 /// The record behind a site's.
-fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
+#[inline(always)]
+pub(super) fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
     record.wrapping_add(1).cast()
 }
 
@@ -49,7 +68,7 @@ fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
 /// # Safety
 /// The calling thread counts in the record.
 #[inline(always)]
-unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) {
+pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) {
     let live = behind(record);
     // SAFETY: as the caller promises.
     unsafe {
@@ -60,40 +79,35 @@ unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) {
     }
 }
 
-/// What the hot path jumps to when it has found the site: [`born`], and hands the block through.
-///
-/// # Safety
-/// As [`born`].
-pub(crate) unsafe extern "C" fn born_here(
-    block: *mut c_void,
-    record: *mut SiteRecord,
-    thread: *const Thread,
-) -> *mut c_void {
-    // SAFETY: as the caller promises.
-    unsafe { born(&*thread, record, block, Growth::NONE) };
-    block
+/// What a shadow keeps of a block of this site, but for the number of the allocation. `None` where the record is not
+/// of the recording at `base`: a child that a handler forked goes on with its parent's.
+#[inline(always)]
+pub(super) fn entry_of(base: *mut u8, record: *mut SiteRecord) -> Option<u64> {
+    let offset = (record as u64).wrapping_sub(base as u64);
+    let is_inside = !base.is_null() && offset < crate::recording::CAPACITY;
+    is_inside.then(|| offset >> RECORD_LOG2 << clock::NUMBER_BITS)
 }
 
-/// Counts an allocation of the site, and follows the block.
+/// Counts an allocation of the site, and follows the block, which it hands through.
 ///
 /// # Safety
 /// The state and the record are the calling thread's, and `block` is what the allocation gave.
-#[inline(always)]
-pub(crate) unsafe fn born(
+#[inline(never)]
+pub(super) unsafe fn born(
     thread: &Thread,
     record: *mut SiteRecord,
     block: *mut c_void,
     growth: Growth,
-) {
+) -> *mut c_void {
     let Some(process) = process::process() else {
-        return;
+        return block;
     };
     // SAFETY: as the caller promises; see the top of the file for signal handlers.
     unsafe {
         let size = (*record).size;
         if !is_followed(size) {
             arch::increment_count(record);
-            return;
+            return block;
         }
         pass(thread, size);
         keep_share(record, process.total.epoch());
@@ -103,58 +117,73 @@ pub(crate) unsafe fn born(
             // Nothing is known of how the program lays out its blocks.
             (&CUSTOM, 0)
         } else {
-            let usable = real::malloc_usable_size(block) as u64;
-            arch::add(
-                &raw mut (*behind(record)).slack,
+            let usable = chunk::usable(block, size >> SIZE_BITS);
+            arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
+                behind(record),
                 usable.saturating_sub(bytes),
             );
             (&BLOCKS, usable)
         };
-        if growth.0 != 0 {
-            arch::add(&raw mut (*behind(record)).grown, 1);
-            arch::add(&raw mut (*behind(record)).copied, growth.0 >> 1);
+        growth.count(record);
+        let live = thread.live();
+        let number = clock::number_of((*live).clock);
+        let base = process.recording.base();
+        let Some(site) = entry_of(base, record) else {
+            return block;
+        };
+        let entry = table.put(block as usize, usable, site | number);
+        if process.recording.base() != base {
+            return born_before_fork(table, block);
         }
-        follow(
-            thread,
-            process,
-            table,
-            (record, bytes),
-            (block as usize, usable),
-        );
+        match entry {
+            None => {
+                // It is not to look like a block that is never freed.
+                arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(behind(record));
+                process.recording.lose(Loss::NotFollowed, 1);
+                return block;
+            }
+            Some(0) => {}
+            Some(entry) => {
+                count_free(Taken { entry, base });
+            }
+        }
+        arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, sample::weight(bytes));
+        arch::increment_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+        after_birth(thread, process, block, number)
     }
 }
 
-/// Lets the thread's clock go on by one allocation.
+/// The handler of a signal has forked since the birth began, and this is the child: the block's entry is its parent's.
+/// Hands the block through.
+#[cold]
+#[inline(never)]
+pub(super) fn born_before_fork(table: &Shadow, block: *mut c_void) -> *mut c_void {
+    table.take(block as usize);
+    block
+}
+
+/// What is due now and then, after allocation `number` of the thread. Hands the block through.
 ///
 /// # Safety
 /// The state is the calling thread's.
-#[inline(always)]
-pub(crate) unsafe fn pass(thread: &Thread, size: u64) {
-    if is_followed(size) {
-        // SAFETY: as the caller promises.
-        unsafe { arch::add(&raw mut (*thread.live()).clock, 1) };
-    }
-}
-
-/// # Safety
-/// As [`born`].
-#[inline(always)]
-unsafe fn follow(
+#[inline(never)]
+pub(super) unsafe fn after_birth(
     thread: &Thread,
     process: &Process,
-    shadow: &Shadow,
-    (record, bytes): (*mut SiteRecord, u64),
-    (block, usable): (usize, u64),
-) {
-    // SAFETY: the state is this thread's; a child of a handler that forked finds no stamps.
+    block: *mut c_void,
+    number: u64,
+) -> *mut c_void {
+    // SAFETY: as the caller promises; a child of a handler that forked finds no stamps.
     unsafe {
-        let live = thread.live();
-        let number = clock::number_of((*live).clock);
+        let live = &mut *thread.live();
+        if process.total.is_due_with_more(live) {
+            process.total.hand_in(live, process);
+        }
         let is_timed = clock::is_timed(number);
         if (is_timed || sample::is_on())
             && let Some(now) = clock::ticks()
         {
-            if let Some(stamps) = (*live).stamps.as_ref() {
+            if let Some(stamps) = live.stamps.as_ref() {
                 if sample::is_on() {
                     stamps.catch_up(number, now);
                 }
@@ -166,27 +195,19 @@ unsafe fn follow(
                 process.timeline.tick(process, now);
             }
         }
-        let base = process.recording.base();
-        let offset = (record as u64).wrapping_sub(base as u64);
-        if base.is_null() || offset >= crate::recording::CAPACITY {
-            // A child that a handler forked in here goes on: the record is its parent's.
-            return;
-        }
-        let entry = offset >> RECORD_LOG2 << clock::NUMBER_BITS | number;
-        if !shadow.put(block, usable, entry) {
-            process.recording.lose(Loss::NotFollowed, 1);
-        }
-        if process.recording.base() != base {
-            // Such a child, forked since: the entry is its parent's.
-            shadow.take(block);
-            return;
-        }
-        arch::add((&raw mut (*live).bytes).cast(), sample::weight(bytes));
-        arch::add((&raw mut (*live).blocks).cast(), 1);
-        let live = &mut *live;
-        if process.total.is_due(live) {
-            process.total.hand_in(live, process);
-        }
+        block
+    }
+}
+
+/// Lets the thread's clock go on by one allocation.
+///
+/// # Safety
+/// The state is the calling thread's.
+#[inline(always)]
+pub(crate) unsafe fn pass(thread: &Thread, size: u64) {
+    if is_followed(size) {
+        // SAFETY: as the caller promises.
+        unsafe { arch::increment_at::<{ LiveThread::OFFSET_CLOCK }, _>(thread.live()) };
     }
 }
 
@@ -196,7 +217,7 @@ unsafe fn follow(
 /// # Safety
 /// The block is the caller's to free.
 #[inline(always)]
-pub(crate) unsafe fn died(block: *mut c_void) -> Option<u64> {
+pub(super) unsafe fn died(block: *mut c_void) -> Option<u64> {
     // SAFETY: as the caller promises.
     unsafe { died_in(&BLOCKS, block) }
 }
@@ -226,6 +247,10 @@ impl Taken {
         base: core::ptr::null_mut(),
     };
 
+    pub(super) fn new(entry: u64, base: *mut u8) -> Self {
+        Self { entry, base }
+    }
+
     /// Was the block followed?
     pub(super) fn is_known(self) -> bool {
         self.entry != 0
@@ -233,7 +258,7 @@ impl Taken {
 
     /// Is this still the process that it was taken in?
     #[inline(always)]
-    fn is_of(self, process: &Process) -> bool {
+    pub(super) fn is_of(self, process: &Process) -> bool {
         !self.base.is_null() && process.recording.base() == self.base
     }
 }
@@ -262,12 +287,19 @@ fn take_from(shadow: &Shadow, block: *mut c_void) -> Taken {
 pub(super) unsafe fn put_back(block: *mut c_void, taken: Taken) {
     if taken.is_known() {
         // SAFETY: as the caller promises.
-        let usable = unsafe { real::malloc_usable_size(block) } as u64;
+        let usable = unsafe { chunk::usable(block, 2) };
         BLOCKS.put(block as usize, usable, taken.entry);
         if !process::process().is_some_and(|process| taken.is_of(process)) {
             BLOCKS.take(block as usize);
         }
     }
+}
+
+/// The record of the block's site. From here on, a child that a handler forks finds zeros where it was.
+#[inline(always)]
+pub(super) fn record_of(taken: Taken) -> *mut SiteRecord {
+    let site = (taken.entry >> clock::NUMBER_BITS) << RECORD_LOG2;
+    taken.base.wrapping_add(site as usize).cast()
 }
 
 /// Counts the free of a block by what its table had; the block's size, if there was an entry.
@@ -279,16 +311,17 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     let thread = thread::own();
     let entry = taken.entry;
     if entry == 0 {
-        if let Some(thread) = thread {
+        match thread {
             // SAFETY: the state is this thread's.
-            unsafe { arch::add(&raw mut (*thread.live()).unknown_frees, 1) };
+            Some(thread) => unsafe {
+                arch::increment_at::<{ LiveThread::OFFSET_UNKNOWN_FREES }, _>(thread.live());
+            },
+            None => thread::unknown_free(),
         }
         return None;
     }
     let process = process::process().filter(|process| taken.is_of(process))?;
-    let site = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
-    // Forked from here on, a child finds zeros where its parent's recording was.
-    let record: *mut SiteRecord = taken.base.wrapping_add(site as usize).cast();
+    let record = record_of(taken);
     let number = clock::number_of(entry);
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
     unsafe {
@@ -346,9 +379,9 @@ unsafe fn freed_by(
         let age = clock::age(clock, number);
         keep_share(record, process.total.epoch());
         let counts = behind(record);
-        arch::add(&raw mut (*counts).frees, 1);
+        arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(counts);
         if age == 0 && record == owner && live.has_allocated() {
-            arch::add(&raw mut (*counts).temporary, 1);
+            arch::increment_at::<{ offset_of!(LiveRecord, temporary) }, _>(counts);
         }
         let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
         if clock::is_timed(number)
@@ -359,15 +392,28 @@ unsafe fn freed_by(
             let bucket = time_bucket(clock::nanoseconds(passed));
             full |= arch::increment_saturating(&raw mut (*counts).times[bucket]);
         }
-        if full {
-            process.recording.lose(Loss::LifetimesFull, 1);
-        }
         let weight = sample::weight(bytes);
-        arch::add((&raw mut live.bytes).cast(), weight.wrapping_neg());
-        arch::add((&raw mut live.blocks).cast(), 1_u64.wrapping_neg());
-        if process.total.is_due(live) {
-            process.total.hand_in(live, process);
+        arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, weight.wrapping_neg());
+        arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+        if full || process.total.is_due_with_less(live) {
+            after_death(thread, process, full);
         }
+    }
+}
+
+/// What is due now and then, after a free. `is_full`: a counter of lifetimes was.
+///
+/// # Safety
+/// The state is the calling thread's.
+#[inline(never)]
+pub(super) unsafe fn after_death(thread: &Thread, process: &Process, is_full: bool) {
+    if is_full {
+        process.recording.lose(Loss::LifetimesFull, 1);
+    }
+    // SAFETY: as the caller promises.
+    let live = unsafe { &mut *thread.live() };
+    if process.total.is_due_with_less(live) {
+        process.total.hand_in(live, process);
     }
 }
 
@@ -397,8 +443,9 @@ unsafe fn mirror(
 
 /// The bucket of [`LiveRecord::ages`].
 #[inline(always)]
-fn age_bucket(age: u64) -> usize {
-    ((u64::BITS - age.leading_zeros()) as usize).min(AGES - 1)
+pub(super) fn age_bucket(age: u64) -> usize {
+    // The 1 below makes 0 a number with a logarithm; an age has fewer than 64 bits.
+    ((age << 1 | 1).ilog2() as usize).min(AGES - 1)
 }
 
 /// The bucket of [`LiveRecord::times`].
@@ -426,7 +473,7 @@ mod tests {
     fn buckets_are_powers_of_two() {
         assert_eq!([0, 1, 2, 3, 4, 7, 8].map(age_bucket), [0, 1, 2, 2, 3, 3, 4]);
         assert_eq!(age_bucket((1 << 24) - 1), 24);
-        assert_eq!([1 << 24, u64::MAX].map(age_bucket), [25, 25]);
+        assert_eq!([1 << 24, u64::MAX >> 1].map(age_bucket), [25, 25]);
         assert_eq!(
             [0, 1023, 1024, 2047, 2048].map(time_bucket),
             [0, 0, 1, 1, 2]

@@ -5,7 +5,8 @@
 //!
 //! May run at any moment.
 
-use super::count::{Growth, Taken, count_free, died, put_back, take};
+use super::count::{Growth, Taken, count_free, put_back, take};
+use super::quick::free;
 use crate::record::layout::SIZE_BITS;
 use crate::thread::{self, Given};
 use crate::{arch, hooks, real, sample};
@@ -22,17 +23,6 @@ pub(super) fn begin() {
 #[inline(always)]
 pub(crate) fn are_in_place() -> bool {
     hooks::FREE.load(Relaxed) == free as *mut c_void
-}
-
-/// `free` of C.
-unsafe extern "C" fn free(block: *mut c_void) {
-    // SAFETY: the caller's own block.
-    unsafe {
-        if !block.is_null() {
-            died(block);
-        }
-        real::free(block);
-    }
 }
 
 /// `realloc` of C. `size` has the function's index above.
@@ -53,8 +43,8 @@ pub(crate) unsafe extern "C" fn realloc(
         } else {
             take(old)
         };
-        // Whether a block grew must not depend on whether it had been sampled.
-        let usable = if !known.is_known() && sample::is_on() && !old.is_null() {
+        // Whether a block grew must not depend on whether it had been sampled: of all of them it is told by what was usable.
+        let usable = if sample::is_on() && !old.is_null() {
             // 0 where the allocator does not say.
             Some(real::malloc_usable_size(old) as u64).filter(|&usable| usable != 0)
         } else {
@@ -74,7 +64,7 @@ pub(crate) unsafe extern "C" fn realloc(
             // Of size 0: it was freed.
             return block;
         }
-        let growth = match old_bytes.or(usable).filter(|&old_bytes| bytes > old_bytes) {
+        let growth = match usable.or(old_bytes).filter(|&old_bytes| bytes > old_bytes) {
             Some(_) if block == old => Growth::by_copying(0),
             Some(old_bytes) => Growth::by_copying(old_bytes),
             None => Growth::NONE,

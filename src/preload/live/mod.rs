@@ -4,7 +4,9 @@
 //!
 //! - [`shadow`]: from a block's address to its site and the moment of its birth. No byte of the block
 //!   itself is used.
-//! - [`count`]: what an allocation and a free change in the site's record.
+//! - [`count`]: what an allocation and a free change in the site's record; [`quick`]: the same for the usual
+//!   ones, in a straight line.
+//! - [`chunk`]: how large the blocks of glibc's malloc are.
 //! - [`clock`]: the moments, in allocations of the thread and in time.
 //! - [`total`]: live bytes of the whole process and their peak.
 //! - [`timeline`]: how these changed as the program ran, and [`resident`] memory.
@@ -17,17 +19,20 @@
 //!
 //! May run at any moment, but for what is said to be a cold section.
 
+mod chunk;
 mod clock;
 mod count;
 pub(crate) mod hooks;
 mod leaks;
+mod quick;
 mod resident;
 mod shadow;
 mod table;
 mod timeline;
 mod total;
 
-pub(crate) use count::{Growth, born, born_here, died_custom, pass};
+pub(crate) use count::{Growth, died_custom, pass};
+pub(crate) use quick::{born, born_here};
 pub(crate) use timeline::Timeline;
 pub(crate) use total::Total;
 
@@ -48,9 +53,9 @@ pub(crate) struct LiveThread {
     bytes: i64,
     /// The same in blocks.
     blocks: i64,
-    /// `bytes` when they were last handed in to [`Total`], and the process's total at that time.
+    /// `bytes` when they were last handed in to [`Total`], and how many more would have been a new peak then.
     handed_in: i64,
-    total: i64,
+    room: i64,
     /// Invariant: null, or a mapping that is never unmapped.
     stamps: *mut Stamps,
     /// Frees of blocks that were not followed.
@@ -67,8 +72,11 @@ pub(crate) struct Sums {
 }
 
 impl LiveThread {
-    /// Where the thread's clock lies.
+    /// Where the thread's clock lies, and what else is counted in single instructions.
     pub(crate) const OFFSET_CLOCK: usize = offset_of!(Self, clock);
+    const OFFSET_BYTES: usize = offset_of!(Self, bytes);
+    const OFFSET_BLOCKS: usize = offset_of!(Self, blocks);
+    const OFFSET_UNKNOWN_FREES: usize = offset_of!(Self, unknown_frees);
 
     /// Another thread has the state now, and its clock needs its memory. Cold section.
     pub(crate) fn begin(&mut self) {

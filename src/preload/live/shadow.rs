@@ -10,8 +10,9 @@
 //!
 //! May run at any moment.
 
-use super::table::{self, Table};
-use crate::{elf, real};
+use super::chunk;
+use super::table::{self, Place, Table};
+use crate::{elf, real, sample};
 use core::sync::atomic::{AtomicU64, Ordering::*};
 
 /// log2 of the granules' sizes.
@@ -39,9 +40,11 @@ pub(super) static CUSTOM: Shadow = Shadow::new();
 /// Looks at whose blocks they are. Cold section.
 pub(super) fn begin() {
     table::begin();
-    if elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
+    let is_glibc = elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize);
+    if is_glibc {
         BLOCKS.tiny_below.store(GLIBC_SMALLEST, Relaxed);
     }
+    chunk::begin(is_glibc && !sample::is_on());
 }
 
 impl Shadow {
@@ -54,9 +57,21 @@ impl Shadow {
         }
     }
 
-    /// Sets the entry of a block of so many usable bytes; false when there is no memory for it.
+    /// Where the entry of a block of glibc's malloc lies, of so many usable bytes. `None` when no block near it had
+    /// one yet.
     #[inline(always)]
-    pub(super) fn put(&self, address: usize, usable: u64, entry: u64) -> bool {
+    pub(super) fn place(&self, address: usize, usable: u64) -> Option<Place<'_>> {
+        if usable >= 1 << LARGE {
+            self.large.place(address)
+        } else {
+            self.small.place(address)
+        }
+    }
+
+    /// Sets the entry of a block of so many usable bytes, and returns that of one that lay there and was freed by a way
+    /// that is not seen, or 0; `None` when there is no memory for it.
+    #[inline(always)]
+    pub(super) fn put(&self, address: usize, usable: u64, entry: u64) -> Option<u64> {
         if usable >= 1 << LARGE {
             self.large.put(address, entry)
         } else if usable >= self.tiny_below.load(Relaxed) {
@@ -124,7 +139,7 @@ mod tests {
                     };
                     let usable = (usable.max(smallest) + header).next_multiple_of(8 + header) - header;
                     prop_assert_eq!(shadow.take(next), 0);
-                    prop_assert!(shadow.put(next, usable, entry));
+                    prop_assert_eq!(shadow.put(next, usable, entry), Some(0));
                     model.insert(next, entry);
                     next += (usable + header) as usize;
                 } else if let Some(&address) = model.keys().nth(number as usize % model.len().max(1)) {

@@ -35,6 +35,76 @@ pub(super) struct Table<const GRANULE: u32, const WORDS: usize> {
     root: AtomicPtr<Leaf>,
 }
 
+/// Where an entry lies.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'t> {
+    /// The entry, and above [`ENTRY_BITS`] of a place of one word where in its granule the block begins.
+    entry: &'t AtomicU64,
+    /// Of two words: the block's address.
+    address: Option<&'t AtomicU64>,
+}
+
+impl Place<'_> {
+    /// Where in its granule a block begins, above [`ENTRY_BITS`]. (And more of its address, where there
+    /// are fewer places.)
+    #[inline(always)]
+    fn offset(address: usize) -> u64 {
+        (address as u64 >> ALIGNMENT) << ENTRY_BITS
+    }
+
+    /// Sets the entry of a block, which is not 0.
+    #[inline(always)]
+    pub(super) fn put(self, address: usize, entry: u64) {
+        match self.address {
+            None => self.entry.store(entry | Self::offset(address), Relaxed),
+            Some(second) => {
+                self.entry.store(entry, Relaxed);
+                second.store(address as u64, Relaxed);
+            }
+        }
+    }
+
+    /// Is an entry here? Of a block that lies where a new one begins, it was freed by a way that is not seen.
+    #[inline(always)]
+    pub(super) fn is_taken(self) -> bool {
+        self.address.unwrap_or(self.entry).load(Relaxed) != 0
+    }
+
+    /// Takes the entry of whatever block begins in this granule; 0 when none does.
+    fn take_any(self) -> u64 {
+        let entry = self.entry.load(Relaxed) & ((1 << ENTRY_BITS) - 1);
+        if !self.is_taken() {
+            return 0;
+        }
+        self.address.unwrap_or(self.entry).store(0, Relaxed);
+        entry
+    }
+
+    /// Takes the entry of a block; 0 when it has none.
+    #[inline(always)]
+    pub(super) fn take(self, address: usize) -> u64 {
+        let entry = self.entry.load(Relaxed);
+        match self.address {
+            None => {
+                let entry = entry ^ Self::offset(address);
+                // Neither 0 nor of a block that begins elsewhere.
+                if entry.wrapping_sub(1) >= (1 << ENTRY_BITS) - 1 {
+                    return 0;
+                }
+                self.entry.store(0, Relaxed);
+                entry
+            }
+            Some(second) => {
+                if entry == 0 || second.load(Relaxed) != address as u64 {
+                    return 0;
+                }
+                second.store(0, Relaxed);
+                entry
+            }
+        }
+    }
+}
+
 impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
     /// One word has room to tell four places in a granule from each other.
     const VALID: () = assert!(WORDS == 2 || GRANULE - ALIGNMENT <= u64::BITS - ENTRY_BITS);
@@ -58,70 +128,44 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
         Some(unsafe { &*root.add(address >> LEAF) })
     }
 
-    /// The words of a place; one of `WORDS` 1 twice.
     #[inline(always)]
-    fn place_in<'l>(
-        leaf: *mut AtomicU64,
-        address: usize,
-    ) -> Option<(&'l AtomicU64, &'l AtomicU64)> {
+    fn place_in<'l>(leaf: *mut AtomicU64, address: usize) -> Option<Place<'l>> {
         let at = (address & ((1 << LEAF) - 1)) >> GRANULE;
         // SAFETY: by the invariant.
         (!leaf.is_null()).then(|| unsafe {
             let first = leaf.add(at * WORDS);
-            (&*first, &*first.add(WORDS - 1))
+            Place {
+                entry: &*first,
+                address: (WORDS == 2).then(|| &*first.add(1)),
+            }
         })
     }
 
+    /// Where the entry of a block lies; `None` where there is no leaf.
     #[inline(always)]
-    fn place(&self, address: usize) -> Option<(&AtomicU64, &AtomicU64)> {
+    pub(super) fn place(&self, address: usize) -> Option<Place<'_>> {
         Self::place_in(self.leaf_word(address)?.load(Acquire), address)
     }
 
-    /// Where in its granule a block begins, above [`ENTRY_BITS`]. (And more of its address, where there
-    /// are fewer places.)
+    /// Sets the entry of a block, which is not 0, and returns the one that was there; `None` when there is no memory
+    /// for it.
     #[inline(always)]
-    fn offset(address: usize) -> u64 {
-        (address as u64 >> ALIGNMENT) << ENTRY_BITS
-    }
-
-    /// Sets the entry of a block, which is not 0; false when there is no memory for it.
-    #[inline(always)]
-    pub(super) fn put(&self, address: usize, entry: u64) -> bool {
-        let Some((first, second)) = self.place(address).or_else(|| self.make(address)) else {
-            return false;
-        };
-        if WORDS == 1 {
-            first.store(entry | Self::offset(address), Relaxed);
-        } else {
-            first.store(entry, Relaxed);
-            second.store(address as u64, Relaxed);
-        }
-        true
+    pub(super) fn put(&self, address: usize, entry: u64) -> Option<u64> {
+        let place = self.place(address).or_else(|| self.make(address))?;
+        let before = place.take_any();
+        place.put(address, entry);
+        Some(before)
     }
 
     /// Takes the entry of a block; 0 when it has none.
     #[inline(always)]
     pub(super) fn take(&self, address: usize) -> u64 {
-        let Some((first, second)) = self.place(address) else {
-            return 0;
-        };
-        let mut entry = first.load(Relaxed);
-        let is_of_block = if WORDS == 1 {
-            entry ^= Self::offset(address);
-            entry >> ENTRY_BITS == 0
-        } else {
-            second.load(Relaxed) == address as u64
-        };
-        if entry == 0 || !is_of_block {
-            return 0;
-        }
-        second.store(0, Relaxed);
-        entry
+        self.place(address).map_or(0, |place| place.take(address))
     }
 
     #[cold]
     #[inline(never)]
-    fn make(&self, address: usize) -> Option<(&AtomicU64, &AtomicU64)> {
+    fn make(&self, address: usize) -> Option<Place<'_>> {
         if address >> ADDRESS != 0 {
             return None;
         }
@@ -143,14 +187,14 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
             let leaf = word.load(Acquire);
             for granule in 0..1_usize << (LEAF - GRANULE) {
                 let start = (region << LEAF) + (granule << GRANULE);
-                let Some((first, second)) = Self::place_in(leaf, start) else {
+                let Some(place) = Self::place_in(leaf, start) else {
                     break;
                 };
-                let word = first.load(Relaxed);
+                let word = place.entry.load(Relaxed);
                 let offset = (word >> ENTRY_BITS << ALIGNMENT) as usize % (1 << GRANULE);
-                let address = match WORDS {
-                    1 => start + offset,
-                    _ => second.load(Relaxed) as usize,
+                let address = match place.address {
+                    None => start + offset,
+                    Some(address) => address.load(Relaxed) as usize,
                 };
                 if word != 0 && address != 0 {
                     f(address, word & ((1 << ENTRY_BITS) - 1));
@@ -221,7 +265,10 @@ mod tests {
         let _ = crate::testing::process();
         let table = Table::<5, 1>::new();
         assert_eq!(table.take(4096), 0);
-        assert!(!table.put(1 << 47, 1) && !table.put(usize::MAX & !7, 1));
+        assert_eq!(
+            [1 << 47, usize::MAX & !7].map(|address| table.put(address, 1)),
+            [None; 2]
+        );
         assert_eq!(table.take(usize::MAX), 0);
     }
 
@@ -229,7 +276,10 @@ mod tests {
     fn another_block_of_the_same_granule_is_not_taken() {
         let _ = crate::testing::process();
         let (small, large) = (Table::<5, 1>::new(), Table::<10, 2>::new());
-        assert!(small.put(4096 + 16, 7) && large.put(8192 + 512, 8));
+        assert_eq!(
+            (small.put(4096 + 16, 7), large.put(8192 + 512, 8)),
+            (Some(0), Some(0))
+        );
         for address in [4096, 4096 + 8, 4096 + 24] {
             assert_eq!(small.take(address), 0);
         }
@@ -238,5 +288,19 @@ mod tests {
         }
         assert_eq!((small.take(4096 + 16), large.take(8192 + 512)), (7, 8));
         assert_eq!((small.take(4096 + 16), large.take(8192 + 512)), (0, 0));
+    }
+
+    #[test]
+    fn an_entry_that_was_left_behind_is_handed_out_with_the_next() {
+        let _ = crate::testing::process();
+        let (small, large) = (Table::<5, 1>::new(), Table::<9, 2>::new());
+        for (first, second) in [(16, 16), (8, 24), (0, 8)] {
+            assert_eq!(small.put(1 << 30 | first, 7), Some(0));
+            assert_eq!(small.put(1 << 30 | second, 8), Some(7));
+            assert_eq!(small.take(1 << 30 | second), 8);
+            assert_eq!(large.put(1 << 30 | first, 7), Some(0));
+            assert_eq!(large.put(1 << 30 | second, 8), Some(7));
+            assert_eq!(large.take(1 << 30 | second), 8);
+        }
     }
 }

@@ -44,11 +44,17 @@ impl Total {
         self.epoch.load(Relaxed)
     }
 
-    /// Does the thread have to hand in what has come together?
+    /// Has the thread to hand in what has come together, now that it holds more?
     #[inline(always)]
-    pub(super) fn is_due(&self, thread: &LiveThread) -> bool {
+    pub(super) fn is_due_with_more(&self, thread: &LiveThread) -> bool {
         let held = thread.bytes - thread.handed_in;
-        thread.total + held > self.higher.load(Relaxed) || held.abs() > self.held_back.load(Relaxed)
+        held > thread.room || held > self.held_back.load(Relaxed)
+    }
+
+    /// The same, now that it holds less.
+    #[inline(always)]
+    pub(super) fn is_due_with_less(&self, thread: &LiveThread) -> bool {
+        thread.handed_in - thread.bytes > self.held_back.load(Relaxed)
     }
 
     /// Takes over what has come together.
@@ -61,11 +67,13 @@ impl Total {
             let bytes = (&raw const thread.bytes).read_volatile();
             bytes - AtomicI64::from_ptr(&raw mut thread.handed_in).swap(bytes, Relaxed)
         };
-        thread.total = self.bytes.fetch_add(held, Relaxed) + held;
-        process.recording.set_live_bytes(thread.total);
-        if thread.total > self.higher.load(Relaxed) {
-            self.raise(thread.total, process);
+        let total = self.bytes.fetch_add(held, Relaxed) + held;
+        process.recording.set_live_bytes(total);
+        if total > self.higher.load(Relaxed) {
+            self.raise(total, process);
         }
+        // What others hand in meanwhile makes it smaller, and is seen with the next.
+        thread.room = self.higher.load(Relaxed) - total;
     }
 
     fn raise(&self, bytes: i64, process: &Process) {

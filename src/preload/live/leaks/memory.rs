@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::pages::Pages;
 use crate::sys;
+use core::ops::Range;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
@@ -31,16 +32,25 @@ impl Mapping {
         }
     }
 
-    /// Where the heap of glibc's malloc ends that the mapping begins with, and that holds nothing but blocks, freed
-    /// ones too; the mapping's start if it begins with none. What lies behind it the kernel may have joined to it.
-    pub(super) fn heap_of_glibc(&self, blocks: &Blocks, reader: &mut Reader) -> usize {
-        if self.is_main_heap {
-            return self.end;
-        }
+    /// The part of the mapping that is a heap of glibc's malloc, and holds nothing but blocks, freed ones too; empty at the
+    /// mapping's start if there is none. What lies behind it the kernel may have joined to it.
+    pub(super) fn heap_of_glibc(&self, blocks: &Blocks, reader: &mut Reader) -> Range<usize> {
+        let none = self.start..self.start;
         let first = blocks.get(blocks.first_behind(self.start));
-        let has_block = first.is_some_and(|(start, _)| start < self.end);
-        if !self.is_anonymous || !self.start.is_multiple_of(ARENA) || !has_block {
-            return self.start;
+        let Some((first, _)) = first.filter(|&(start, _)| start < self.end) else {
+            return none;
+        };
+        if self.is_main_heap {
+            // Usually all of it is one. What the program took for itself before the first block is none.
+            let (end, is_on_way) = end_of_chunks(self.start, first, self.end, reader);
+            return if is_on_way {
+                self.start..end
+            } else {
+                first..end_of_chunks(first - HEAD, first, self.end, reader).0
+            };
+        }
+        if !self.is_anonymous || !self.start.is_multiple_of(ARENA) {
+            return none;
         }
         // Its head (`heap_info` of malloc/arena.c): the arena, which lies in the head of a heap; the heap before;
         // bytes in use, and bytes that may be.
@@ -59,10 +69,44 @@ impl Mapping {
             && usable.is_multiple_of(PAGE)
             && usable <= ARENA.min(self.end - self.start);
         if is_heap {
-            self.start + usable
+            self.start..self.start + usable
         } else {
-            self.start
+            none
         }
+    }
+}
+
+/// Bytes of a chunk in front of its block: two words, of which the second has its size.
+const HEAD: usize = 16;
+
+/// Follows the chunks of glibc's malloc from `start` on, each of which says where the next one begins (the second word of
+/// `struct malloc_chunk`, malloc/malloc.c), as far as they are such: the program, or another allocator, may have moved the
+/// break too. Returns the end, and whether the chunk of `block` was among them.
+fn end_of_chunks(start: usize, block: usize, end: usize, reader: &mut Reader) -> (usize, bool) {
+    const FLAGS: u64 = 7;
+    const IS_MMAPPED: u64 = 2;
+    const ALIGNMENT: u64 = 16;
+    let (mut at, mut chunk) = (start, start);
+    let (mut is_intact, mut has_block) = (true, false);
+    reader.words(start, end - start, |word| {
+        if is_intact && at == chunk + 8 {
+            let size = word & !FLAGS;
+            is_intact = size != 0
+                && size.is_multiple_of(ALIGNMENT)
+                && word & IS_MMAPPED == 0
+                && size <= (end - chunk) as u64;
+            if is_intact {
+                has_block |= chunk + HEAD == block;
+                chunk += size as usize;
+            }
+        }
+        at += 8;
+    });
+    // If a word was passed over, all behind it lie elsewhere than said.
+    if at == end {
+        (chunk, has_block)
+    } else {
+        (start, false)
     }
 }
 

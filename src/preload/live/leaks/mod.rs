@@ -5,7 +5,7 @@
 //! all mappings that were written: data of objects, stacks, thread-local memory, memory that the program has
 //! mapped itself. Not the library's own mappings, which a child of fork would find wiped and the kernel
 //! marks so; and not what lies between the blocks of glibc's heaps, where freed blocks keep stale
-//! addresses, unless blocks are there that are not followed.
+//! addresses, unless blocks are there that are not followed, or what others than glibc have put there.
 //!
 //! A block is called unreachable only when no such word was found. What this cannot see: addresses that
 //! are stored in disguise, and those that another thread holds in nothing but a register at that moment.
@@ -16,11 +16,13 @@ mod blocks;
 mod memory;
 mod pages;
 
-use crate::log;
 use crate::process::Process;
 use crate::settings::settings;
+use crate::{elf, log, real};
 use blocks::Blocks;
-use memory::{Mapping, Reader};
+use core::ops::Range;
+use core::sync::atomic::Ordering::Relaxed;
+use memory::Reader;
 use std::io;
 
 /// Blocks that are longer are read page by page, and only where there are pages.
@@ -43,13 +45,17 @@ pub(super) fn check(process: &Process, sp: usize) {
 fn find(process: &Process, sp: usize) -> io::Result<()> {
     let mut blocks = Blocks::collect(process).ok_or(io::ErrorKind::OutOfMemory)?;
     let mut reader = Reader::new()?;
-    let all_are_followed = process.recording.follows_all() && settings().sample_bytes == 0;
+    let all_are_followed = process.recording.follows_all()
+        && settings().sample_bytes == 0
+        && elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize);
     for mapping in memory::mappings()? {
         let mut from = mapping.used_from(sp);
         if all_are_followed {
-            from = from.max(mapping.heap_of_glibc(&blocks, &mut reader));
+            let heap = mapping.heap_of_glibc(&blocks, &mut reader);
+            scan(from..heap.start, &mut blocks, &mut reader);
+            from = from.max(heap.end);
         }
-        scan_mapping(&mapping, from, &mut blocks, &mut reader);
+        scan(from..mapping.end, &mut blocks, &mut reader);
     }
     while let Some((start, len)) = blocks.next_to_scan() {
         if len > LONG {
@@ -62,12 +68,13 @@ fn find(process: &Process, sp: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Marks what the words of a mapping lead to, those in blocks left out.
-fn scan_mapping(mapping: &Mapping, mut from: usize, blocks: &mut Blocks, reader: &mut Reader) {
+/// Marks what the words of a part of the memory lead to, those in blocks left out.
+fn scan(part: Range<usize>, blocks: &mut Blocks, reader: &mut Reader) {
+    let mut from = part.start;
     let mut block = blocks.first_behind(from);
-    while from < mapping.end {
+    while from < part.end {
         let (start, len) = blocks.get(block).unwrap_or((usize::MAX, 0));
-        let end = start.min(mapping.end);
+        let end = start.min(part.end);
         if from < end {
             reader.present_words(from, end, |word| blocks.mark(word));
         }

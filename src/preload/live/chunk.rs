@@ -1,0 +1,103 @@
+//! How large a block is. That of glibc's malloc by the header in front of it, where calling
+//! `malloc_usable_size` would cost as much as a quarter of following the block.
+//!
+//! The layout is that of `struct malloc_chunk` in glibc's malloc/malloc.c: the word in front of a block has the
+//! chunk's size, this word included, with three flags in its low bits. It has been so since 1996, but is not
+//! promised: so the first blocks are measured both ways, and the header is not looked at again if it was wrong
+//! once.
+//!
+//! May run at any moment.
+
+use crate::{elf, hooks, real};
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Index of `reallocarray` among the functions.
+const REALLOCARRAY: usize = 3;
+/// Flag of a chunk that is a mapping of its own and has two words in front of the block.
+const IS_MMAPPED: u64 = 2;
+const FLAGS: u64 = 7;
+/// Bytes of a chunk that the program cannot use.
+const OVERHEAD: u64 = 8;
+
+/// [`STATE`]: headers are not to be looked at.
+const NEVER: u32 = 0;
+/// [`STATE`]: headers are right.
+const KNOWN: u32 = 1;
+/// [`STATE`]: so many blocks have to be measured both ways until then, counted down.
+const TRIALS: u32 = KNOWN + 64;
+/// Kept across fork: the allocator is the same.
+static STATE: AtomicU32 = AtomicU32::new(NEVER);
+
+/// Bit i: blocks of function i (see [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)) are not those of malloc's
+/// library, which would look in front of them for what is not there.
+static FOREIGN: AtomicU32 = AtomicU32::new(0);
+
+/// Looks at whose functions they are. `is_glibc`: malloc is glibc's, and all blocks are followed. Cold section.
+pub(super) fn begin(is_glibc: bool) {
+    let mut foreign = 0;
+    for (function, (name, _)) in hooks::ENTRIES.iter().enumerate() {
+        let next = elf::next_definition(name);
+        // `reallocarray` calls the next `realloc`.
+        let is_called = function != REALLOCARRAY && !next.is_null();
+        if is_called && next != elf::definition_beside(c"malloc", name) {
+            foreign |= 1 << function;
+        }
+    }
+    FOREIGN.store(foreign, Relaxed);
+    if !is_glibc {
+        // tcmalloc allocates when it is asked for the first time, which is not to be the program's doing.
+        // SAFETY: null has no usable bytes.
+        unsafe { real::malloc_usable_size(ptr::null_mut()) };
+    }
+    if is_glibc && foreign == 0 {
+        STATE.store(TRIALS, Relaxed);
+    }
+}
+
+/// Usable bytes by the header in front of the block; `None` where it has to be asked for.
+///
+/// # Safety
+/// The block is the caller's, and is not freed.
+#[inline(always)]
+pub(super) unsafe fn usable_by_header(block: *const c_void) -> Option<u64> {
+    if STATE.load(Relaxed) != KNOWN {
+        return None;
+    }
+    // SAFETY: a block of glibc's malloc, which reads that word too when it is freed.
+    unsafe { by_header(block) }
+}
+
+/// # Safety
+/// As [`usable_by_header`], and the allocator is glibc's.
+#[inline(always)]
+unsafe fn by_header(block: *const c_void) -> Option<u64> {
+    // SAFETY: as the caller promises.
+    let word = unsafe { block.cast::<u64>().sub(1).read_volatile() };
+    (word & IS_MMAPPED == 0).then(|| (word & !FLAGS).wrapping_sub(OVERHEAD))
+}
+
+/// Usable bytes of the block, as the allocator says; 0 where it must not be asked. `function` has given it (its index in
+/// [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)).
+///
+/// # Safety
+/// The block is the caller's, and is not freed.
+pub(super) unsafe fn usable(block: *mut c_void, function: u64) -> u64 {
+    if FOREIGN.load(Relaxed) >> function & 1 != 0 {
+        return 0;
+    }
+    // SAFETY: as the caller promises.
+    let usable = unsafe { real::malloc_usable_size(block) } as u64;
+    let state = STATE.load(Relaxed);
+    if state > KNOWN && !block.is_null() {
+        // SAFETY: as the caller promises; in this state the allocator is glibc's.
+        let next = match unsafe { by_header(block) } {
+            None => state,
+            Some(header) if header == usable => state - 1,
+            Some(_) => NEVER,
+        };
+        let _ = STATE.compare_exchange(state, next, Relaxed, Relaxed);
+    }
+    usable
+}

@@ -1,0 +1,178 @@
+//! What [`count`] does, for nearly all blocks: of glibc's malloc, all of which are followed, freed by the thread that
+//! allocated them. Straight lines without a call, so that nothing has to be kept across one. Whatever is
+//! not as usual is found out before anything has changed, and handed over; what is seldom due comes last.
+//!
+//! See [`count`] for the order in which things change. May run at any moment.
+
+use super::count::{self, Growth, Taken, age_bucket, behind, entry_of, keep_share, record_of};
+use super::shadow::BLOCKS;
+use super::table::Place;
+use super::{LiveThread, chunk, clock};
+use crate::process::{self, Process};
+use crate::record::layout::*;
+use crate::thread::{self, Thread};
+use crate::{arch, real};
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+
+/// What the hot path jumps to when it has found the site: [`born`], and hands the block through.
+///
+/// # Safety
+/// As [`born`].
+pub(crate) unsafe extern "C" fn born_here(
+    block: *mut c_void,
+    record: *mut SiteRecord,
+    thread: *const Thread,
+) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { born(&*thread, record, block, Growth::NONE) }
+}
+
+/// Counts an allocation of the site, and follows the block, which it hands through.
+///
+/// # Safety
+/// The state and the record are the calling thread's, and `block` is what the allocation gave.
+#[inline(always)]
+pub(crate) unsafe fn born(
+    thread: &Thread,
+    record: *mut SiteRecord,
+    block: *mut c_void,
+    growth: Growth,
+) -> *mut c_void {
+    // SAFETY: as the caller promises. There is a process, for there is a state of a thread.
+    unsafe {
+        let size = (*record).size;
+        // Not a custom block, nor one of a function hooked by name.
+        if size < CUSTOM_FUNCTION << SIZE_BITS
+            && let Some(usable) = chunk::usable_by_header(block)
+            && let process = process::existing()
+            && let Some(place) = BLOCKS.place(block as usize, usable)
+            && let base = process.recording.base()
+            && let Some(site) = entry_of(base, record)
+            && !place.is_taken()
+        {
+            let live = thread.live();
+            arch::increment_at::<{ LiveThread::OFFSET_CLOCK }, _>(live);
+            keep_share(record, process.total.epoch());
+            arch::increment_count(record);
+            let bytes = size & ((1 << SIZE_BITS) - 1);
+            arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
+                behind(record),
+                usable.wrapping_sub(bytes),
+            );
+            growth.count(record);
+            let number = clock::number_of((*live).clock);
+            place.put(block as usize, site | number);
+            if process.recording.base() != base {
+                return count::born_before_fork(&BLOCKS, block);
+            }
+            arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, bytes);
+            arch::increment_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+            if clock::is_timed(number) || process.total.is_due_with_more(&*live) {
+                return count::after_birth(thread, process, block, number);
+            }
+            return block;
+        }
+        count::born(thread, record, block, growth)
+    }
+}
+
+/// `free` of C.
+///
+/// # Safety
+/// As the C function.
+pub(super) unsafe extern "C" fn free(block: *mut c_void) {
+    // SAFETY: the caller's own block.
+    unsafe {
+        let Some((process, thread, place)) = usual(block) else {
+            return free_any(block);
+        };
+        let base = process.recording.base();
+        compiler_fence(SeqCst);
+        let entry = place.take(block as usize);
+        if entry == 0 {
+            return free_any(block);
+        }
+        let taken = Taken::new(entry, base);
+        let number = clock::number_of(entry);
+        if clock::is_timed(number) || !taken.is_of(process) {
+            return free_taken(block, taken);
+        }
+        let record = record_of(taken);
+        let counts = behind(record);
+        if (*counts).thread != thread.number() {
+            return free_taken(block, taken);
+        }
+        let live = &mut *thread.live();
+        let age = clock::own_age(live.clock, number);
+        keep_share(record, process.total.epoch());
+        arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(counts);
+        if age == 0 && live.has_allocated() {
+            arch::increment_at::<{ offset_of!(LiveRecord, temporary) }, _>(counts);
+        }
+        let is_full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        let bytes = (*record).size & ((1 << SIZE_BITS) - 1);
+        arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, bytes.wrapping_neg());
+        arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+        if is_full || process.total.is_due_with_less(live) {
+            return free_after(block, thread, process, is_full);
+        }
+        real::free(block);
+    }
+}
+
+/// What is needed for a block of the usual kind.
+///
+/// # Safety
+/// The block is the caller's own.
+#[inline(always)]
+unsafe fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread, Place<'static>)> {
+    if block.is_null() {
+        return None;
+    }
+    let thread = thread::own_or_parents()?;
+    // SAFETY: as the caller promises. A thread has its state from the process.
+    // The parent's has no number, and so no record.
+    let (usable, process) = unsafe { (chunk::usable_by_header(block)?, process::existing()) };
+    Some((process, thread, BLOCKS.place(block as usize, usable)?))
+}
+
+/// # Safety
+/// As [`free`].
+#[inline(never)]
+unsafe fn free_any(block: *mut c_void) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if !block.is_null() {
+            count::died(block);
+        }
+        real::free(block);
+    }
+}
+
+/// Of a block that was taken from its table.
+///
+/// # Safety
+/// As [`free`].
+#[inline(never)]
+unsafe fn free_taken(block: *mut c_void, taken: Taken) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        count::count_free(taken);
+        real::free(block);
+    }
+}
+
+/// After the free was counted.
+///
+/// # Safety
+/// As [`free`]; the state is the calling thread's.
+#[inline(never)]
+unsafe fn free_after(block: *mut c_void, thread: &Thread, process: &Process, is_full: bool) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        count::after_death(thread, process, is_full);
+        real::free(block);
+    }
+}
