@@ -106,6 +106,20 @@ pub(crate) fn pass_on(command: &mut Command) {
     unsafe { command.pre_exec(restore) };
 }
 
+/// Does a folder lie in a file system in which a mapped page needs new room for each change?
+pub(crate) fn is_copy_on_write(folder: &std::path::Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(path) = std::ffi::CString::new(folder.as_os_str().as_bytes()) else {
+        return false;
+    };
+    let mut stat = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: a path that ends with NUL, and room for a statfs, which is read only when the call filled it.
+    unsafe {
+        libc::statfs(path.as_ptr(), stat.as_mut_ptr()) == 0
+            && crate::record::disks::is_copy_on_write(stat.assume_init().f_type)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,19 +157,5 @@ mod tests {
         // std ignores it in every program.
         assert!(is_ignored(libc::SIGPIPE));
         assert!(!is_ignored(libc::SIGXFSZ));
-    }
-}
-
-/// Does a folder lie in a file system in which a mapped page needs new room for each change?
-pub(crate) fn is_copy_on_write(folder: &std::path::Path) -> bool {
-    use std::os::unix::ffi::OsStrExt;
-    let Ok(path) = std::ffi::CString::new(folder.as_os_str().as_bytes()) else {
-        return false;
-    };
-    let mut stat = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: a path that ends with NUL, and room for a statfs, which is read only when the call filled it.
-    unsafe {
-        libc::statfs(path.as_ptr(), stat.as_mut_ptr()) == 0
-            && crate::record::disks::is_copy_on_write(stat.assume_init().f_type)
     }
 }

@@ -608,6 +608,21 @@ impl Recording {
         len
     }
 
+    /// What was written so far, in place: of a large one a copy would be most of what a report needs. Empty without a
+    /// recording.
+    ///
+    /// # Safety
+    /// While the slice lives, nothing in this process changes the recording. (What may come from outside is the
+    /// control word, which no report looks at.)
+    pub(crate) unsafe fn bytes(&self) -> &[u8] {
+        let base = self.base.load(Acquire);
+        if base.is_null() {
+            return &[];
+        }
+        // SAFETY: all bytes written are mapped, and as the caller promises.
+        unsafe { core::slice::from_raw_parts(base, self.written()) }
+    }
+
     /// A copy of what was written so far; empty without a recording.
     ///
     /// A copy, since other threads go on counting in the original.

@@ -85,7 +85,7 @@ pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) {
 pub(super) fn entry_of(base: *mut u8, record: *mut SiteRecord) -> Option<u64> {
     let offset = (record as u64).wrapping_sub(base as u64);
     let is_inside = !base.is_null() && offset < crate::recording::CAPACITY;
-    is_inside.then(|| offset >> RECORD_LOG2 << clock::NUMBER_BITS)
+    is_inside.then_some(offset >> RECORD_LOG2 << clock::NUMBER_BITS)
 }
 
 /// Counts an allocation of the site, and follows the block, which it hands through.
