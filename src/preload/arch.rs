@@ -338,27 +338,10 @@ pub(crate) unsafe extern "C" fn realloc_counted() {
     hook_body!(crate::real::REALLOC, 2, "push rsi")
 }
 
-/// `realloc` while blocks are followed.
+/// `realloc` while blocks are followed: the same by way of [`crate::live::hooks::realloc`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn realloc_followed() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        // No memory is as large: the next one says so.
-        "mov rdx, rsi",
-        "shr rdx, {size_bits}",
-        "jnz 2f",
-        "mov rdx, {function} << {size_bits}",
-        "or rsi, rdx",
-        "mov rdx, rsp",
-        "mov rcx, rbp",
-        "jmp {body}",
-        "2: jmp qword ptr [rip + {next}]",
-        ".cfi_endproc",
-        next = sym crate::real::REALLOC,
-        function = const 2,
-        size_bits = const crate::record::layout::SIZE_BITS,
-        body = sym crate::live::hooks::realloc,
-    )
+    hook_body!(crate::live::hooks::REAL_REALLOC, 2, "push rsi")
 }
 
 macro_rules! watched {

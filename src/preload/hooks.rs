@@ -73,19 +73,15 @@ unsafe extern "C" fn reallocarray_body(
     };
     // SAFETY: the caller's own arguments; the entry hands in the rest.
     unsafe {
-        if bytes as u64 >> SIZE_BITS != 0 {
-            // No memory is as large: the next one says so.
-            return real::realloc(old, bytes);
-        }
-        let size_and_function = bytes as u64 | 3 << SIZE_BITS;
-        if live::hooks::are_in_place() {
-            return live::hooks::realloc(old, size_and_function, entry, bp);
-        }
-        let block = real::realloc(old, bytes);
+        let block = if live::hooks::are_in_place() {
+            live::hooks::realloc(old, bytes)
+        } else {
+            real::realloc(old, bytes)
+        };
         if block.is_null() {
             return block;
         }
-        thread::record_rest(size_and_function, entry, bp, block)
+        thread::record_rest(bytes as u64 | 3 << SIZE_BITS, entry, bp, block)
     }
 }
 

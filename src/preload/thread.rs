@@ -8,7 +8,7 @@
 //! [`record_rest`] may run at any moment.
 
 use crate::heap::SpinLock;
-use crate::live::{Growth, LiveThread};
+use crate::live::LiveThread;
 use crate::process;
 use crate::process::Process;
 use crate::record::layout::{SiteRecord, ThreadRecord};
@@ -63,49 +63,28 @@ pub(crate) unsafe extern "C" fn record_rest(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
-    let given = Given {
-        block,
-        growth: Growth::NONE,
-    };
-    // SAFETY: as the caller promises.
-    unsafe { record(size, entry, bp, given) };
-    block
-}
-
-/// What an allocation gave.
-#[derive(Clone, Copy)]
-pub(crate) struct Given {
-    pub(crate) block: *mut c_void,
-    pub(crate) growth: Growth,
-}
-
-/// The same, with what realloc did to the block.
-///
-/// # Safety
-/// As [`record_rest`].
-pub(crate) unsafe fn record(size: u64, entry: *const u64, bp: u64, given: Given) {
     if control::is_stopped() {
-        return;
+        return block;
     }
-    if deep::is_on() {
-        // SAFETY: as the caller promises.
-        return unsafe { deep::record_given(size, entry, bp, given) };
-    }
-    let word = arch::thread_word();
-    if word > BUSY && !sample::is_on() {
-        // SAFETY: the word is the address of this thread's state, and the table is this thread's.
-        // `entry` lies in the thread's own stack, which is readable from there to its end.
-        unsafe {
+    // SAFETY: as the caller promises; of the state, see below.
+    unsafe {
+        if deep::is_on() {
+            return deep::record_call(size, entry, bp, block);
+        }
+        let word = arch::thread_word();
+        if word > BUSY && !sample::is_on() {
+            // The word is the address of this thread's state, and the table is this thread's.
+            // `entry` lies in the thread's own stack, which is readable from there to its end.
             let thread = &*(word as *const Thread);
             if (entry as usize).wrapping_sub(thread.stack_lo) < thread.stack_len {
                 let frames = walk::walk(entry, bp, thread.stack_hi as u64);
-                count(thread, frames, size, given);
-                return;
+                count(thread, frames, size, block);
+                return block;
             }
         }
+        record_elsewhere(size, entry, bp, block);
     }
-    // SAFETY: as the caller promises.
-    unsafe { record_elsewhere(size, entry, bp, given) };
+    block
 }
 
 /// The first allocation of a thread or of a child of fork, and those on foreign stacks.
@@ -114,7 +93,7 @@ pub(crate) unsafe fn record(size: u64, entry: *const u64, bp: u64, given: Given)
 /// As [`record_rest`].
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, given: Given) {
+pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, block: *mut c_void) {
     let word = arch::thread_word();
     if word == BUSY {
         return;
@@ -140,14 +119,7 @@ pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, giv
         return;
     }
     if thread.is_none() {
-        thread = cold_section(|| {
-            process.begin();
-            process.threads.acquire(process)
-        })
-        .flatten();
-        if let Some(thread) = thread {
-            arch::set_thread_word(ptr::from_ref(thread) as usize);
-        }
+        thread = new_state(process);
     }
     let Some(thread) = thread else {
         process.recording.lose(Loss::NoMemory, 1);
@@ -160,7 +132,7 @@ pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, giv
             return;
         }
         if deep::is_on() {
-            deep::record_rest(thread, size, entry, bp, given);
+            deep::record_rest(thread, size, entry, bp, block);
             return;
         }
         let frames = if verify::is_on() {
@@ -172,7 +144,7 @@ pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, giv
             }
             careful_walk(entry, bp)
         };
-        count(thread, frames, size, given);
+        count(thread, frames, size, block);
     }
 }
 
@@ -181,7 +153,7 @@ pub(crate) unsafe fn record_elsewhere(size: u64, entry: *const u64, bp: u64, giv
 /// # Safety
 /// The state is the calling thread's, and `block` is what the allocation gave.
 #[inline]
-unsafe fn count(thread: &Thread, frames: Frames, size: u64, given: Given) {
+unsafe fn count(thread: &Thread, frames: Frames, size: u64, block: *mut c_void) {
     // SAFETY: the table is this thread's, and so are the records that it finds.
     unsafe {
         let mut record = (*thread.sites.get()).find(frames, size);
@@ -202,20 +174,20 @@ unsafe fn count(thread: &Thread, frames: Frames, size: u64, given: Given) {
                 }
             }
         }
-        count_at(thread, record, given);
+        count_at(thread, record, block);
     }
 }
 
 /// Counts an allocation of the site whose record this is.
 ///
 /// # Safety
-/// The state is the calling thread's, and the record one of its table; `given` is what the allocation gave.
+/// The state is the calling thread's, and the record one of its table; `block` is what the allocation gave.
 #[inline(always)]
-pub(crate) unsafe fn count_at(thread: &Thread, record: *mut SiteRecord, given: Given) {
+pub(crate) unsafe fn count_at(thread: &Thread, record: *mut SiteRecord, block: *mut c_void) {
     // SAFETY: as the caller promises.
     unsafe {
         if live::is_on() {
-            live::born(thread, record, given.block, given.growth);
+            live::born(thread, record, block);
         } else {
             arch::increment_count(record);
         }
@@ -275,6 +247,32 @@ pub(crate) fn own_or_parents() -> Option<&'static Thread> {
     let word = arch::thread_word();
     // SAFETY: another value is the address of a state, which is never unmapped.
     (word > BUSY).then(|| unsafe { &*(word as *const Thread) })
+}
+
+/// The calling thread's state, which it gets now if it has none and is to have one.
+pub(crate) fn own_or_new() -> Option<&'static Thread> {
+    let process = || process::process().filter(|process| process.is_ready());
+    own().filter(|_| process().is_some()).or_else(|| {
+        let is_out =
+            arch::thread_word() == BUSY || !lifecycle::is_recording() || confined::is_confined();
+        if is_out {
+            None
+        } else {
+            new_state(process::process()?)
+        }
+    })
+}
+
+/// Gives the calling thread a state.
+#[cold]
+fn new_state(process: &'static Process) -> Option<&'static Thread> {
+    let thread = cold_section(|| {
+        process.begin();
+        process.threads.acquire(process)
+    })
+    .flatten()?;
+    arch::set_thread_word(ptr::from_ref(thread) as usize);
+    Some(thread)
 }
 
 /// Counts that a thread without a state has freed a block that was not followed.

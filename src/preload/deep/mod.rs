@@ -17,12 +17,11 @@ mod walk;
 pub(crate) use last::Last;
 pub(crate) use nodes::Nodes;
 
-use crate::live::Growth;
 use crate::process;
 use crate::record::layout::{MOST_FRAMES, SiteRecord};
 use crate::record::loss::Loss;
 use crate::settings::settings;
-use crate::thread::{self, Given, Thread};
+use crate::thread::{self, Thread};
 use crate::unwind::Frames;
 use crate::{confined, control, sample, stack, verify};
 use core::ffi::c_void;
@@ -85,23 +84,8 @@ pub(crate) unsafe extern "C" fn record_call(
     bp: u64,
     block: *mut c_void,
 ) -> *mut c_void {
-    let given = Given {
-        block,
-        growth: Growth::NONE,
-    };
-    // SAFETY: as the caller promises.
-    unsafe { record_given(size, entry, bp, given) };
-    block
-}
-
-/// As [`thread::record`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: Given) {
     if control::is_stopped() {
-        return;
+        return block;
     }
     // SAFETY: the state is this thread's; `entry` lies in the thread's own stack, which is readable
     // from there to its end.
@@ -110,13 +94,14 @@ pub(crate) unsafe fn record_given(size: u64, entry: *const u64, bp: u64, given: 
             let last = thread.last_stack();
             if !sample::is_on() && !last.is_null() && (*last).is_on_own_stack(entry) {
                 let walk = |last| walk::own(last, entry, bp);
-                if record_stack(thread, last, size, entry, given, walk).is_some() {
-                    return;
+                if record_stack(thread, last, size, entry, block, walk).is_some() {
+                    return block;
                 }
             }
         }
-        thread::record_elsewhere(size, entry, bp, given);
+        thread::record_elsewhere(size, entry, bp, block);
     }
+    block
 }
 
 /// Records an allocation of a thread whose stack's bounds are not known, or that is on another stack.
@@ -128,7 +113,7 @@ pub(crate) unsafe fn record_rest(
     size: u64,
     entry: *const u64,
     bp: u64,
-    given: Given,
+    block: *mut c_void,
 ) {
     let last = thread.last_stack();
     if last.is_null() {
@@ -145,7 +130,7 @@ pub(crate) unsafe fn record_rest(
             Some(_) => walk::own(last, entry, bp),
             None => walk::any(last, entry, bp),
         };
-        let stack = record_stack(thread, last, size, entry, given, walk);
+        let stack = record_stack(thread, last, size, entry, block, walk);
         if let Some(stack) = stack.filter(|_| verify::is_on()) {
             verify::whole(
                 || {
@@ -169,7 +154,7 @@ unsafe fn record_stack(
     last: *mut Last,
     size: u64,
     entry: *const u64,
-    given: Given,
+    block: *mut c_void,
     walk: impl Fn(*mut Last) -> Stack,
 ) -> Option<Stack> {
     loop {
@@ -194,7 +179,7 @@ unsafe fn record_stack(
                     Made::Elsewhere => return None,
                 };
             }
-            thread::count_at(thread, record, given);
+            thread::count_at(thread, record, block);
             return Some(stack);
         }
     }

@@ -10,7 +10,7 @@
 
 use super::shadow::{BLOCKS, CUSTOM, Shadow};
 use super::table::ENTRY_BITS;
-use super::{LiveThread, chunk, clock, is_followed};
+use super::{LiveThread, chunk, clock, grown, is_followed};
 use crate::process::{self, Process};
 use crate::record::layout::*;
 use crate::record::loss::Loss;
@@ -27,35 +27,6 @@ const _: () = assert!(LIVE_SITE_LEN.is_multiple_of(1 << RECORD_LOG2));
 const _: () = assert!(LIVE_SITES_START.is_multiple_of(1 << RECORD_LOG2));
 const _: () =
     assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (ENTRY_BITS - clock::NUMBER_BITS));
-
-/// What realloc did to the block that it gave: nothing, or it made it larger.
-#[derive(Clone, Copy)]
-pub(crate) struct Growth(u64);
-
-impl Growth {
-    /// Counts it at the site of the new size.
-    ///
-    /// # Safety
-    /// The calling thread counts in the record.
-    #[inline(always)]
-    pub(super) unsafe fn count(self, record: *mut SiteRecord) {
-        if self.0 != 0 {
-            // SAFETY: as the caller promises.
-            unsafe {
-                arch::increment_at::<{ offset_of!(LiveRecord, grown) }, _>(behind(record));
-                arch::add_at::<{ offset_of!(LiveRecord, copied) }, _>(behind(record), self.0 >> 1);
-            }
-        }
-    }
-
-    /// No growth.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// The block grew, and so many bytes of it had to be copied.
-    pub(super) fn by_copying(bytes: u64) -> Self {
-        Self(bytes << 1 | 1)
-    }
-}
 
 /// The record behind a site's.
 #[inline(always)]
@@ -97,7 +68,6 @@ pub(super) unsafe fn born(
     thread: &Thread,
     record: *mut SiteRecord,
     block: *mut c_void,
-    growth: Growth,
 ) -> *mut c_void {
     let Some(process) = process::process() else {
         return block;
@@ -124,8 +94,8 @@ pub(super) unsafe fn born(
             );
             (&BLOCKS, usable)
         };
-        growth.count(record);
         let live = thread.live();
+        grown::count(&mut *live, block, record);
         let number = clock::number_of((*live).clock);
         let base = process.recording.base();
         let Some(site) = entry_of(base, record) else {
@@ -251,6 +221,12 @@ impl Taken {
         Self { entry, base }
     }
 
+    /// The number of its allocation.
+    #[inline(always)]
+    pub(super) fn number(self) -> u64 {
+        clock::number_of(self.entry)
+    }
+
     /// Was the block followed?
     pub(super) fn is_known(self) -> bool {
         self.entry != 0
@@ -264,7 +240,7 @@ impl Taken {
 }
 
 /// Takes a block from its table, and hands it to [`put_back`] or [`count_free`].
-#[inline(always)]
+#[inline(never)]
 pub(super) fn take(block: *mut c_void) -> Taken {
     take_from(&BLOCKS, block)
 }
@@ -306,7 +282,7 @@ pub(super) fn record_of(taken: Taken) -> *mut SiteRecord {
 ///
 /// # Safety
 /// It was taken from the table of this process.
-#[inline(always)]
+#[inline(never)]
 pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     let thread = thread::own();
     let entry = taken.entry;
@@ -322,7 +298,7 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     }
     let process = process::process().filter(|process| taken.is_of(process))?;
     let record = record_of(taken);
-    let number = clock::number_of(entry);
+    let number = taken.number();
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
     unsafe {
         let size = (*record).size & ((1 << SIZE_BITS) - 1);

@@ -5,13 +5,13 @@
 //!
 //! May run at any moment.
 
-use super::count::{Growth, Taken, count_free, put_back, take};
-use super::quick::free;
-use crate::record::layout::SIZE_BITS;
-use crate::thread::{self, Given};
-use crate::{arch, hooks, real, sample};
+use super::count::{Taken, put_back};
+use super::grown::Grown;
+use super::quick::{count_free, free, take};
+use crate::thread;
+use crate::{arch, control, hooks, real, sample};
 use core::ffi::c_void;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Has the exported functions lead here. Cold section.
 pub(super) fn begin() {
@@ -25,19 +25,16 @@ pub(crate) fn are_in_place() -> bool {
     hooks::FREE.load(Relaxed) == free as *mut c_void
 }
 
-/// `realloc` of C. `size` has the function's index above.
+/// What the hook of `realloc` calls.
+pub(crate) static REAL_REALLOC: AtomicPtr<c_void> = AtomicPtr::new(realloc as *mut c_void);
+
+/// `realloc` of C; the recording of what it gave is still to come.
 ///
 /// # Safety
-/// As the C function; `entry` points at the return address of the call, `bp` is the caller's rbp.
-pub(crate) unsafe extern "C" fn realloc(
-    old: *mut c_void,
-    size: u64,
-    entry: *const u64,
-    bp: u64,
-) -> *mut c_void {
+/// As the C function.
+pub(crate) unsafe extern "C" fn realloc(old: *mut c_void, bytes: usize) -> *mut c_void {
     // SAFETY: the caller's own arguments.
     unsafe {
-        let bytes = size & ((1 << SIZE_BITS) - 1);
         let known = if old.is_null() {
             Taken::NOTHING
         } else {
@@ -50,7 +47,7 @@ pub(crate) unsafe extern "C" fn realloc(
         } else {
             None
         };
-        let block = real::realloc(old, bytes as usize);
+        let block = real::realloc(old, bytes);
         if block.is_null() && (bytes != 0 || old.is_null()) {
             put_back(old, known);
             return block;
@@ -60,16 +57,16 @@ pub(crate) unsafe extern "C" fn realloc(
         } else {
             count_free(known)
         };
-        if block.is_null() {
-            // Of size 0: it was freed.
-            return block;
+        // (A null one was of size 0: it was freed.)
+        if let Some(old_bytes) = usable.or(old_bytes)
+            && old_bytes < bytes as u64
+            && !block.is_null()
+            && !control::is_stopped()
+            && let Some(thread) = thread::own_or_new()
+        {
+            let copied = if block == old { 0 } else { old_bytes };
+            (*thread.live()).grown = Grown::new(thread, block, copied);
         }
-        let growth = match usable.or(old_bytes).filter(|&old_bytes| bytes > old_bytes) {
-            Some(_) if block == old => Growth::by_copying(0),
-            Some(old_bytes) => Growth::by_copying(old_bytes),
-            None => Growth::NONE,
-        };
-        thread::record(size, entry, bp, Given { block, growth });
         block
     }
 }

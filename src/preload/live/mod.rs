@@ -10,7 +10,7 @@
 //! - [`clock`]: the moments, in allocations of the thread and in time.
 //! - [`total`]: live bytes of the whole process and their peak.
 //! - [`timeline`]: how these changed as the program ran, and [`resident`] memory.
-//! - [`hooks`]: `free` and `realloc`.
+//! - [`hooks`]: `free` and `realloc`; [`grown`]: what the latter did to a block.
 //! - [`leaks`]: which blocks the program can still reach at its end.
 //!
 //! Every counter has one writer: the thread that owns the record. A thread that frees a block of
@@ -22,6 +22,7 @@
 mod chunk;
 mod clock;
 mod count;
+mod grown;
 pub(crate) mod hooks;
 mod leaks;
 mod quick;
@@ -31,7 +32,7 @@ mod table;
 mod timeline;
 mod total;
 
-pub(crate) use count::{Growth, died_custom, pass};
+pub(crate) use count::{died_custom, pass};
 pub(crate) use quick::{born, born_here};
 pub(crate) use timeline::Timeline;
 pub(crate) use total::Total;
@@ -41,6 +42,7 @@ use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
 use crate::settings::settings;
 use clock::Stamps;
 use core::mem::offset_of;
+use grown::Grown;
 
 /// What a thread's state has for this. All zeros is that of a child of fork.
 #[repr(C)]
@@ -58,6 +60,7 @@ pub(crate) struct LiveThread {
     room: i64,
     /// Invariant: null, or a mapping that is never unmapped.
     stamps: *mut Stamps,
+    grown: Grown,
     /// Frees of blocks that were not followed.
     unknown_frees: u64,
 }

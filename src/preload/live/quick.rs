@@ -4,10 +4,10 @@
 //!
 //! See [`count`] for the order in which things change. May run at any moment.
 
-use super::count::{self, Growth, Taken, age_bucket, behind, entry_of, keep_share, record_of};
+use super::count::{self, Taken, age_bucket, behind, entry_of, keep_share, record_of};
 use super::shadow::BLOCKS;
 use super::table::Place;
-use super::{LiveThread, chunk, clock};
+use super::{LiveThread, chunk, clock, grown};
 use crate::process::{self, Process};
 use crate::record::layout::*;
 use crate::thread::{self, Thread};
@@ -26,7 +26,7 @@ pub(crate) unsafe extern "C" fn born_here(
     thread: *const Thread,
 ) -> *mut c_void {
     // SAFETY: as the caller promises.
-    unsafe { born(&*thread, record, block, Growth::NONE) }
+    unsafe { born(&*thread, record, block) }
 }
 
 /// Counts an allocation of the site, and follows the block, which it hands through.
@@ -38,7 +38,6 @@ pub(crate) unsafe fn born(
     thread: &Thread,
     record: *mut SiteRecord,
     block: *mut c_void,
-    growth: Growth,
 ) -> *mut c_void {
     // SAFETY: as the caller promises. There is a process, for there is a state of a thread.
     unsafe {
@@ -61,7 +60,6 @@ pub(crate) unsafe fn born(
                 behind(record),
                 usable.wrapping_sub(bytes),
             );
-            growth.count(record);
             let number = clock::number_of((*live).clock);
             place.put(block as usize, site | number);
             if process.recording.base() != base {
@@ -69,12 +67,15 @@ pub(crate) unsafe fn born(
             }
             arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, bytes);
             arch::increment_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+            if (*live).grown.is(block) {
+                grown::count_block(&mut *live, record);
+            }
             if clock::is_timed(number) || process.total.is_due_with_more(&*live) {
                 return count::after_birth(thread, process, block, number);
             }
             return block;
         }
-        count::born(thread, record, block, growth)
+        count::born(thread, record, block)
     }
 }
 
@@ -88,21 +89,93 @@ pub(super) unsafe extern "C" fn free(block: *mut c_void) {
         let Some((process, thread, place)) = usual(block) else {
             return free_any(block);
         };
-        let base = process.recording.base();
-        compiler_fence(SeqCst);
-        let entry = place.take(block as usize);
-        if entry == 0 {
+        let taken = take_from(process, place, block);
+        if !taken.is_known() {
             return free_any(block);
         }
-        let taken = Taken::new(entry, base);
-        let number = clock::number_of(entry);
-        if clock::is_timed(number) || !taken.is_of(process) {
+        let Some(death) = death(process, thread, taken) else {
             return free_taken(block, taken);
+        };
+        if death.is_full || process.total.is_due_with_less(&*thread.live()) {
+            return free_after(block, thread, process, death.is_full);
+        }
+        real::free(block);
+    }
+}
+
+/// Takes a block from its table.
+///
+/// # Safety
+/// The block is the caller's own, and not null.
+#[inline(always)]
+pub(super) unsafe fn take(block: *mut c_void) -> Taken {
+    // SAFETY: as the caller promises.
+    let usual = unsafe { usual(block) };
+    let taken = usual.map_or(Taken::NOTHING, |(process, _, place)| {
+        take_from(process, place, block)
+    });
+    if taken.is_known() {
+        taken
+    } else {
+        count::take(block)
+    }
+}
+
+/// Counts the end of a block that was taken; its size, if it was known.
+///
+/// # Safety
+/// It was taken from the table of this process.
+#[inline(always)]
+pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
+    // SAFETY: as the caller promises. There is a process, for there is a state of a thread.
+    unsafe {
+        if taken.is_known()
+            && let Some(thread) = thread::own_or_parents()
+            && let process = process::existing()
+            && let Some(death) = death(process, thread, taken)
+        {
+            if death.is_full || process.total.is_due_with_less(&*thread.live()) {
+                count::after_death(thread, process, death.is_full);
+            }
+            return Some(death.bytes);
+        }
+        count::count_free(taken)
+    }
+}
+
+#[inline(always)]
+fn take_from(process: &Process, place: Place<'_>, block: *mut c_void) -> Taken {
+    let base = process.recording.base();
+    compiler_fence(SeqCst);
+    Taken::new(place.take(block as usize), base)
+}
+
+/// What came of counting an end.
+struct Death {
+    /// Size of the block.
+    bytes: u64,
+    /// A counter of lifetimes was full.
+    is_full: bool,
+}
+
+/// Counts the end of a block of the calling thread's whose age in time is not asked for. `None` of another one, of
+/// which nothing has been counted.
+///
+/// # Safety
+/// The block is known, and was taken from the table of this process; the state is the calling thread's or that of its
+/// parent's in a child of fork.
+#[inline(always)]
+unsafe fn death(process: &Process, thread: &Thread, taken: Taken) -> Option<Death> {
+    // SAFETY: as the caller promises. The parent's state has no number, and so no record.
+    unsafe {
+        let number = taken.number();
+        if clock::is_timed(number) || !taken.is_of(process) {
+            return None;
         }
         let record = record_of(taken);
         let counts = behind(record);
         if (*counts).thread != thread.number() {
-            return free_taken(block, taken);
+            return None;
         }
         let live = &mut *thread.live();
         let age = clock::own_age(live.clock, number);
@@ -115,10 +188,7 @@ pub(super) unsafe extern "C" fn free(block: *mut c_void) {
         let bytes = (*record).size & ((1 << SIZE_BITS) - 1);
         arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, bytes.wrapping_neg());
         arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
-        if is_full || process.total.is_due_with_less(live) {
-            return free_after(block, thread, process, is_full);
-        }
-        real::free(block);
+        Some(Death { bytes, is_full })
     }
 }
 
@@ -133,7 +203,6 @@ unsafe fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread
     }
     let thread = thread::own_or_parents()?;
     // SAFETY: as the caller promises. A thread has its state from the process.
-    // The parent's has no number, and so no record.
     let (usable, process) = unsafe { (chunk::usable_by_header(block)?, process::existing()) };
     Some((process, thread, BLOCKS.place(block as usize, usable)?))
 }
