@@ -20,6 +20,9 @@ use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 
+/// Memory that the names of a program take at most, of usual ones.
+const ROOM: usize = 16 << 20;
+
 /// Without the tool, writes the CSV and the lines that name it.
 pub(crate) fn write(process: &Process) {
     if !settings().session.get().is_empty() {
@@ -35,7 +38,13 @@ pub(crate) fn write(process: &Process) {
         copy = settled(&first, process.recording.snapshot());
         &copy
     };
-    let written = write_csv(bytes);
+    // Without room for names, a report would have none, and the recording that still has them all would be gone.
+    let written = if process.recording.path().is_none() || sys::can_map(ROOM) {
+        write_csv(bytes)
+    } else {
+        complain("there is no memory for the report");
+        Err(())
+    };
     if let Ok(recording) = Recording::parse(bytes) {
         verify::report(&recording);
     }

@@ -104,6 +104,17 @@ pub(crate) unsafe fn unmap(start: *mut u8, len: usize) {
     }
 }
 
+/// Is there so much more memory to be mapped now?
+pub(crate) fn can_map(len: usize) -> bool {
+    let start = map_private(len);
+    if start.is_null() {
+        return false;
+    }
+    // SAFETY: our own mapping, which nobody else has seen.
+    unsafe { unmap(start, len) };
+    true
+}
+
 /// Has the pages of `[start, start + len)` allocated and writable now, without a signal when the
 /// disk is full. Returns the error number on failure.
 pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {
