@@ -56,6 +56,11 @@ pub(super) fn begin(is_glibc: bool) {
     }
 }
 
+/// May headers be looked at, now or later?
+pub(super) fn is_on_trial() -> bool {
+    STATE.load(Relaxed) != NEVER
+}
+
 /// Usable bytes by the header in front of the block; `None` where it has to be asked for.
 ///
 /// # Safety

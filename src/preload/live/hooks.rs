@@ -5,9 +5,10 @@
 //!
 //! May run at any moment.
 
+use super::chunk;
 use super::count::{Taken, put_back};
 use super::grown::Grown;
-use super::quick::{count_free, free, take};
+use super::quick::{count_free, free, free_any, take};
 use crate::thread;
 use crate::{arch, control, hooks, real, sample};
 use core::ffi::c_void;
@@ -15,6 +16,8 @@ use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Has the exported functions lead here. Cold section.
 pub(super) fn begin() {
+    let free: unsafe extern "C" fn(*mut c_void) =
+        if chunk::is_on_trial() { free } else { free_any };
     hooks::FREE.store(free as *mut c_void, Relaxed);
     hooks::REALLOC.store(arch::realloc_followed as *mut c_void, Relaxed);
 }
@@ -22,7 +25,7 @@ pub(super) fn begin() {
 /// Do they?
 #[inline(always)]
 pub(crate) fn are_in_place() -> bool {
-    hooks::FREE.load(Relaxed) == free as *mut c_void
+    hooks::REALLOC.load(Relaxed) == arch::realloc_followed as *mut c_void
 }
 
 /// What the hook of `realloc` calls.

@@ -207,10 +207,11 @@ unsafe fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread
     Some((process, thread, BLOCKS.place(block as usize, usable)?))
 }
 
+/// `free` of C, of any block.
+///
 /// # Safety
 /// As [`free`].
-#[inline(never)]
-unsafe fn free_any(block: *mut c_void) {
+pub(super) unsafe extern "C" fn free_any(block: *mut c_void) {
     // SAFETY: as the caller promises.
     unsafe {
         if !block.is_null() {
