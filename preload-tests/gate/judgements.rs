@@ -124,6 +124,37 @@ fn leaks_have_a_budget() {
 }
 
 #[test]
+fn budgets_for_the_live_heap_need_a_report_that_knows_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("heap.toml");
+    let written = "[budgets]\n\"jv_*\" = { leaks = \"1GiB\", peak = \"1GiB\" }\n";
+    fs::write(&config, written).expect("written");
+    let jq = |name: &str, option: &str| {
+        let path = folder.path().join(name);
+        let run = skip_heapprof().args(&["-q", option, "-o"]).arg(&path);
+        run.args(&["--", "/usr/bin/jq", "-n", "1"]).succeed();
+        path
+    };
+    let check = |report: &Path| {
+        let run = skip_heapprof().args(&["check", "--config"]);
+        run.arg(&config).arg(report).finish()
+    };
+    for (report, expected) in [
+        (jq("live.skipheap", "--live"), 0),
+        (jq("live.csv", "--columns=all"), 0),
+        (jq("plain.skipheap", "--stack-depth=4"), 3),
+        (jq("plain.csv", "--stack-depth=4"), 3),
+    ] {
+        let outcome = check(&report);
+        assert_eq!(status(&outcome), expected, "{report:?}: {outcome:?}");
+        let says_so = outcome
+            .stderr
+            .contains("does not say what became of the blocks");
+        assert_eq!(says_so, expected == 3, "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_command_that_is_advised_accepts_the_new_state() {
     let folder = tempfile::tempdir().expect("a folder");
     let baseline = folder.path().join("it's a baseline.csv");

@@ -141,6 +141,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
             &nothing
         };
         report.verdict = judge(judged, &Limits::new(limits), &budgets);
+        report.unfit.append(&mut report.verdict.unfit);
         report.verdict.notes.extend(measured.notes.clone());
         let least = evidence.diffs.into_iter().min_by_key(|diff| diff.new.bytes);
         report.diff = least.filter(|_| !baseline.rows.is_empty());

@@ -159,6 +159,7 @@ pub(crate) mod testing {
                 findings,
                 notes: vec!["something varies".into()],
                 examined: [1, 1, 1, 3, 0],
+                ..Verdict::default()
             },
             accept: "skip-heapprof check --update".into(),
             root: "/nowhere".into(),
