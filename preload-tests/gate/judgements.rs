@@ -236,6 +236,51 @@ fn budgets_and_machines_files() {
 }
 
 #[test]
+fn the_result_is_said_whatever_becomes_of_its_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let config = "[budgets]\n\"jv_*\" = { calls = 10 }\n";
+    fs::write(path("skipheap.toml"), config).expect("written");
+    let check = |more: &[&str], script: &str| {
+        let run = skip_heapprof().args(&["check", "--annotations", "--config"]);
+        let run = run.arg(path("skipheap.toml")).args(more);
+        run.args(&["--", "/bin/sh", "-c", script]).finish()
+    };
+    // A file that cannot be written is said before the program runs.
+    let marker = path("ran").display().to_string();
+    let touch = format!("touch '{marker}'; /usr/bin/jq -n 1");
+    let outcome = check(&["--junit", "/no/such/folder/x.xml"], &touch);
+    assert_eq!(status(&outcome), 2, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("/no/such/folder/x.xml"),
+        "{outcome:?}"
+    );
+    assert!(!path("ran").exists());
+    // One that cannot be written any more, after the result.
+    let lost = path("lost");
+    fs::create_dir(&lost).expect("a folder");
+    let file = lost.join("x.xml").display().to_string();
+    let remove = format!("rm -r '{}'; /usr/bin/jq -n 1", lost.display());
+    let outcome = check(&["--junit", &file], &remove);
+    assert_eq!(status(&outcome), 2, "{outcome:?}");
+    let said = outcome.stderr.find("1 regression");
+    assert!(
+        said < outcome.stderr.find("cannot write") && said.is_some(),
+        "{outcome:?}"
+    );
+    // Each annotation is a line, though the program's last has no end.
+    let outcome = check(&[], "/usr/bin/jq -n -j 1");
+    assert!(outcome.stdout.starts_with("1\n::error "), "{outcome:?}");
+    // Budgets hold for a new baseline, which is written all the same.
+    let baseline = path("base.csv").display().to_string();
+    let outcome = check(&["--update", "--baseline", &baseline], "/usr/bin/jq -n 1");
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    let expected = "base.csv is the new baseline; 1 regression\n";
+    assert!(outcome.stderr.contains(expected), "{outcome:?}");
+    assert!(path("base.csv").exists());
+}
+
+#[test]
 fn what_varies_is_learned() {
     let folder = tempfile::tempdir().expect("a folder");
     let baseline = folder.path().join("base.csv");

@@ -1,7 +1,7 @@
 //! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
 
 use crate::args::{ReportOptions, RunOptions};
-use crate::check_files::{Files, root, shell_word};
+use crate::check_files::{Files, root, shell_word, writable};
 use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
@@ -118,6 +118,13 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         ));
     }
     let (old, baseline) = read_baseline(path.as_deref(), options.update)?;
+    options
+        .files
+        .check()
+        .map_err(Failure::because(Code::Unusable, "cannot write"))?;
+    if let (true, Some(path)) = (options.update, &path) {
+        prepare(path)?;
+    }
     let limits = options.limits().or(config.limits);
     let measured = measure(&options, wanted, &config, limits.repeat.unwrap_or(1));
     let mut report = Report {
@@ -154,17 +161,20 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         let least = evidence.diffs.into_iter().min_by_key(|diff| diff.new.bytes);
         report.diff = least.filter(|_| !baseline.rows.is_empty());
     }
+    let mut updated = Ok(());
     if let (true, true, Some(path)) = (options.update, report.unfit.is_empty(), &path) {
-        update(path, &measured)?;
-        report.updated = true;
+        updated = update(path, &measured);
+        report.updated = updated.is_ok();
     }
+    // Before files, which may fail and are not the result.
+    let said = text::write(&report, term::width(), wanted.quiet);
+    // There is nobody to tell if that fails.
+    let _ = io::stderr().write_all(said.as_bytes());
+    updated?;
     options
         .files
         .write(&report)
         .map_err(Failure::because(Code::Unusable, "cannot write"))?;
-    let said = text::write(&report, term::width(), wanted.quiet);
-    // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(said.as_bytes());
     Ok(match report.ending() {
         Ending::Passed => 0,
         Ending::Failed => 1,
@@ -261,17 +271,24 @@ fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)
     }
 }
 
+/// Makes the folder of a baseline, and finds out before a long run whether it can be written.
+fn prepare(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder
+        .and_then(|()| writable(path))
+        .map_err(unwritable(path))
+}
+
 fn update(path: &Path, measured: &Measured) -> Result<(), Failure> {
-    let failed = || {
-        let what = format!("cannot write the baseline {}", term::path(path));
-        Failure::because(Code::Unusable, what)
-    };
     let mut bytes = Vec::new();
-    baseline::write(&measured.runs, &mut bytes).map_err(failed())?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed())?;
-    }
-    fs::write(path, bytes).map_err(failed())
+    baseline::write(&measured.runs, &mut bytes)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(unwritable(path))
+}
+
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let what = format!("cannot write the baseline {}", term::path(path));
+    Failure::because(Code::Unusable, what)
 }
 
 /// A baseline's path with the program's name in place of `{program}`.
