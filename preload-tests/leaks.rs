@@ -91,6 +91,30 @@ fn leaks_are_listed_and_give_the_exit_status_that_was_asked_for() {
 }
 
 #[test]
+fn a_status_for_leaks_implies_the_check_and_asks_reports_for_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let run = |options: &[&str], name: &str| {
+        let run = Run::plain(tool()).args(&["-q"]).args(options).arg("-o");
+        run.arg(path(name)).arg(fixture("-O1")).finish()
+    };
+    let report = |name: &str| {
+        let run = Run::plain(tool()).args(&["report", "-q", "--leak-exit-code", "23", "-o"]);
+        run.arg(path("out.csv")).arg(path(name)).finish()
+    };
+    let outcome = run(&["--leak-exit-code", "23"], "checked.skipheap");
+    assert_eq!(outcome.status.code(), Some(23), "{outcome:?}");
+    assert_eq!(report("checked.skipheap").status.code(), Some(23));
+    assert_eq!(run(&["--live"], "live.skipheap").status.code(), Some(0));
+    let outcome = report("live.skipheap");
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("no leak check was made"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn what_is_suppressed_is_no_leak() {
     let (run, _folder) = checked(Some("leak:chain\nleak:programs/leaks.c\n"));
     let outcome = run

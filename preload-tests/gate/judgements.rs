@@ -124,6 +124,37 @@ fn leaks_have_a_budget() {
 }
 
 #[test]
+fn budgets_for_the_live_heap_need_a_report_that_knows_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("heap.toml");
+    let written = "[budgets]\n\"jv_*\" = { leaks = \"1GiB\", peak = \"1GiB\" }\n";
+    fs::write(&config, written).expect("written");
+    let jq = |name: &str, option: &str| {
+        let path = folder.path().join(name);
+        let run = skip_heapprof().args(&["-q", option, "-o"]).arg(&path);
+        run.args(&["--", "/usr/bin/jq", "-n", "1"]).succeed();
+        path
+    };
+    let check = |report: &Path| {
+        let run = skip_heapprof().args(&["check", "--config"]);
+        run.arg(&config).arg(report).finish()
+    };
+    for (report, expected) in [
+        (jq("live.skipheap", "--live"), 0),
+        (jq("live.csv", "--columns=all"), 0),
+        (jq("plain.skipheap", "--stack-depth=4"), 3),
+        (jq("plain.csv", "--stack-depth=4"), 3),
+    ] {
+        let outcome = check(&report);
+        assert_eq!(status(&outcome), expected, "{report:?}: {outcome:?}");
+        let says_so = outcome
+            .stderr
+            .contains("does not say what became of the blocks");
+        assert_eq!(says_so, expected == 3, "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_command_that_is_advised_accepts_the_new_state() {
     let folder = tempfile::tempdir().expect("a folder");
     let baseline = folder.path().join("it's a baseline.csv");
@@ -202,6 +233,51 @@ fn budgets_and_machines_files() {
         &["-c", counts, &path("heap.xml").display().to_string()],
     );
     assert_eq!(counts.trim(), "1 1 1");
+}
+
+#[test]
+fn the_result_is_said_whatever_becomes_of_its_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let config = "[budgets]\n\"jv_*\" = { calls = 10 }\n";
+    fs::write(path("skipheap.toml"), config).expect("written");
+    let check = |more: &[&str], script: &str| {
+        let run = skip_heapprof().args(&["check", "--annotations", "--config"]);
+        let run = run.arg(path("skipheap.toml")).args(more);
+        run.args(&["--", "/bin/sh", "-c", script]).finish()
+    };
+    // A file that cannot be written is said before the program runs.
+    let marker = path("ran").display().to_string();
+    let touch = format!("touch '{marker}'; /usr/bin/jq -n 1");
+    let outcome = check(&["--junit", "/no/such/folder/x.xml"], &touch);
+    assert_eq!(status(&outcome), 2, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("/no/such/folder/x.xml"),
+        "{outcome:?}"
+    );
+    assert!(!path("ran").exists());
+    // One that cannot be written any more, after the result.
+    let lost = path("lost");
+    fs::create_dir(&lost).expect("a folder");
+    let file = lost.join("x.xml").display().to_string();
+    let remove = format!("rm -r '{}'; /usr/bin/jq -n 1", lost.display());
+    let outcome = check(&["--junit", &file], &remove);
+    assert_eq!(status(&outcome), 2, "{outcome:?}");
+    let said = outcome.stderr.find("1 regression");
+    assert!(
+        said < outcome.stderr.find("cannot write") && said.is_some(),
+        "{outcome:?}"
+    );
+    // Each annotation is a line, though the program's last has no end.
+    let outcome = check(&[], "/usr/bin/jq -n -j 1");
+    assert!(outcome.stdout.starts_with("1\n::error "), "{outcome:?}");
+    // Budgets hold for a new baseline, which is written all the same.
+    let baseline = path("base.csv").display().to_string();
+    let outcome = check(&["--update", "--baseline", &baseline], "/usr/bin/jq -n 1");
+    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    let expected = "base.csv is the new baseline; 1 regression\n";
+    assert!(outcome.stderr.contains(expected), "{outcome:?}");
+    assert!(path("base.csv").exists());
 }
 
 #[test]

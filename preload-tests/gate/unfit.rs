@@ -32,6 +32,15 @@ fn data_that_are_not_fit_end_with_status_three() {
             &[],
             "almost no site in common",
         ),
+        (
+            &[
+                "/bin/sh",
+                "-c",
+                "/usr/bin/perl -e 'kill 9, $$'; /usr/bin/jq -n 1",
+            ],
+            &[],
+            "(perl) did not come to an end that was seen",
+        ),
         (&["/bin/sh", "-c", "true"], &[], "nothing was profiled"),
         (&["/no/such/program"], &[], "/no/such/program"),
         (
@@ -115,4 +124,80 @@ fn a_baseline_with_the_marks_of_a_merge_can_be_written_anew() {
     );
     assert_eq!(status(&check(&["--update"])), 0);
     assert_eq!(status(&check(&[])), 0);
+}
+
+#[test]
+fn a_baseline_that_says_nothing_or_only_a_part_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let header = "pc0,pc1,pc2,pc3,bytes allocated,call count,total bytes\n";
+    fs::write(path("empty.csv"), header).expect("written");
+    let row = "\"f\",\"main\",-,-,8,2,16\n";
+    fs::write(path("twice.csv"), format!("{header}{row}{row}")).expect("written");
+    let perl = |name: &str, options: &[&str], program: &str| {
+        let run = skip_heapprof().args(&["-q"]).args(options).arg("-o");
+        run.arg(path(name))
+            .args(&["--", "/usr/bin/perl", "-e", program])
+            .finish();
+        path(name)
+    };
+    let sampled = &["--sample=4K"][..];
+    let many = "my @x = map { \"x\" x $_ } 1..500";
+    perl("killed.skipheap", &[], "kill 9, $$");
+    perl("sampled.skipheap", sampled, many);
+    perl("sampled.csv", &["--columns=all", "--sample=4K"], many);
+    for (name, expected) in [
+        ("empty.csv", "the baseline has no rows"),
+        ("twice.csv", "line 3: it repeats line 2"),
+        ("killed.skipheap", "did not come to an end that was seen"),
+        ("sampled.skipheap", "estimates from a sample"),
+        ("sampled.csv", "estimates from a sample"),
+    ] {
+        let check = |more: &[&str]| {
+            let run = skip_heapprof().args(&["check", "--baseline"]);
+            let run = run.arg(path(name)).args(more);
+            run.args(&["--", "/usr/bin/jq", "-n", "1"]).finish()
+        };
+        let outcome = check(&[]);
+        assert_eq!(status(&outcome), 2, "{name}: {outcome:?}");
+        assert!(outcome.stderr.contains(expected), "{expected}: {outcome:?}");
+        assert_eq!(status(&check(&["--update"])), 0, "{name}");
+    }
+    for name in ["-", "/dev/full"] {
+        let run = skip_heapprof().args(&["check", "--update", "--baseline", name]);
+        let outcome = run.args(&["--", "/usr/bin/jq", "-n", "1"]).finish();
+        assert_eq!(status(&outcome), 2, "{name}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_report_of_a_part_of_a_run_is_not_judged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let perl = |name: &str, program: &str| {
+        let run = skip_heapprof()
+            .args(&["-q", "--merge", "-o"])
+            .arg(path(name));
+        run.args(&["--", "/usr/bin/perl", "-e", program]).finish();
+        path(name)
+    };
+    let baseline = perl("whole.csv", "my @x = map { \"x\" x 10000 } 1..500");
+    let check = |report| {
+        let run = skip_heapprof().args(&["check", "--baseline"]);
+        run.arg(&baseline).arg(report).finish()
+    };
+    let killed = perl(
+        "killed.skipheap",
+        "my @x = map { \"x\" x 10000 } 1..50; kill 9, $$",
+    );
+    let outcome = check(killed);
+    assert_eq!(status(&outcome), 3, "{outcome:?}");
+    // What a child did before it executed a program that is left out counts.
+    let both = "my @x = map { \"x\" x 10000 } 1..500; system(\"true; exit 0\")";
+    let outcome = check(perl("both.skipheap", both));
+    assert_eq!(status(&outcome), 0, "{outcome:?}");
+    let less = "my @x = map { \"x\" x 10000 } 1..50; system(\"true; exit 0\")";
+    let outcome = check(perl("less.skipheap", less));
+    assert_eq!(status(&outcome), 3, "{outcome:?}");
+    assert!(outcome.stderr.contains("a child of fork"), "{outcome:?}");
 }

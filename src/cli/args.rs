@@ -58,9 +58,20 @@ impl Cli {
                 .error(ErrorKind::ArgumentConflict, why)
                 .exit()
         }
+        let misplaced = self
+            .verb
+            .as_ref()
+            .and_then(|verb| self.report.misplaced(verb));
+        if let Some(why) = misplaced {
+            Cli::command()
+                .error(ErrorKind::ArgumentConflict, why)
+                .exit()
+        }
+        // What gives the status has to be looked for.
+        let checks_leaks = self.report.shape.leak_exit_code.is_some();
         match self.verb {
             Some(Verb::Run { options, command }) => Verb::Run {
-                options: options.or(self.run),
+                options: options.or(self.run).and_leak_check(checks_leaks),
                 command,
             },
             Some(Verb::Check(mut check)) => {
@@ -85,7 +96,7 @@ impl Cli {
                 .error(ErrorKind::MissingRequiredArgument, "which program?")
                 .exit(),
             None => Verb::Run {
-                options: self.run,
+                options: self.run.and_leak_check(checks_leaks),
                 command: self.command,
             },
         }
@@ -170,6 +181,35 @@ impl ReportOptions {
 }
 
 impl ReportOptions {
+    /// Options that `check` and `diff` have no use for, in a sentence. Who gives `--suppressions` to a check must not
+    /// believe that they are looked at.
+    fn misplaced(&self, verb: &Verb) -> Option<String> {
+        let name = match verb {
+            Verb::Check(_) => "check",
+            Verb::Diff(_) => "diff",
+            _ => return None,
+        };
+        let shape = &self.shape;
+        let given = [
+            ("--leak-exit-code", shape.leak_exit_code.is_some()),
+            ("--timeline", shape.timeline.is_some()),
+            ("--suppressions", shape.suppressions.is_some()),
+            ("--push", self.push.is_wanted()),
+            ("--symbols", !self.symbols.is_empty()),
+            ("--tree", self.look.tree.tree.is_some()),
+            // `check` says more of it.
+            ("--merge", self.merge.is_some() && name == "diff"),
+        ];
+        let given = given.iter().filter(|(_, is_given)| *is_given);
+        let options: Vec<&str> = given.map(|(option, _)| *option).collect();
+        (!options.is_empty()).then(|| {
+            format!(
+                "`{name}` takes no {}; runs and reports do",
+                options.join(" and no ")
+            )
+        })
+    }
+
     /// What is wrong with the options together.
     fn conflict(&self) -> Option<&'static str> {
         let tree = &self.look.tree;
@@ -301,6 +341,12 @@ impl RunOptions {
             verify: self.verify.or(outer.verify),
             following: self.following.or(outer.following),
         }
+    }
+
+    /// These options, and `--leak-check` if that is needed.
+    fn and_leak_check(mut self, is_needed: bool) -> Self {
+        self.following.leak_check |= is_needed;
+        self
     }
 
     /// The variables that tell the library.
@@ -474,6 +520,47 @@ mod tests {
         assert_eq!(merge("s --merge=all jq"), Some(Merge::All));
         assert_eq!(merge("s run --merge=program jq"), Some(Merge::Program));
         assert!(Cli::try_parse_from(["s", "--merge=pid", "jq"]).is_err());
+    }
+
+    #[test]
+    fn what_a_command_has_no_use_for_is_refused() {
+        let misplaced = |line: &str| {
+            let cli = parse(line);
+            cli.report.misplaced(cli.verb.as_ref().expect("a command"))
+        };
+        for option in [
+            "--leak-exit-code 1",
+            "--timeline t.csv",
+            "--suppressions s",
+            "--symbols d",
+            "--push pyroscope+http://localhost:1/a",
+            "--tree",
+        ] {
+            let name = option.split(' ').next().expect("a name");
+            for (line, command) in [("check --baseline b -- p", "check"), ("diff a b", "diff")] {
+                let said = misplaced(&format!("s {option} {line}")).expect(option);
+                assert!(
+                    said.starts_with(&format!("`{command}` takes no {name};")),
+                    "{said}"
+                );
+            }
+            assert_eq!(misplaced(&format!("s {option} report x")), None);
+        }
+        assert_eq!(misplaced("s check --live --baseline b -- p"), None);
+        assert!(misplaced("s --merge diff a b").is_some());
+    }
+
+    #[test]
+    fn a_status_for_leaks_needs_them_looked_for() {
+        for line in ["s --leak-exit-code 3 jq", "s run --leak-exit-code 3 jq"] {
+            assert!(run(line).0.following.leak_check, "{line}");
+        }
+        assert!(!run("s jq").0.following.leak_check);
+        // A report can look for none.
+        assert!(matches!(
+            parse("s report --leak-exit-code 3 x").verb(),
+            Verb::Report { .. }
+        ));
     }
 
     #[test]

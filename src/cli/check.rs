@@ -1,7 +1,7 @@
 //! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
 
 use crate::args::{ReportOptions, RunOptions};
-use crate::check_files::{Files, root, shell_word};
+use crate::check_files::{Files, root, shell_word, writable};
 use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
@@ -112,7 +112,19 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
                 .into(),
         ));
     }
+    if path.as_deref() == Some(Path::new("-")) {
+        return Err(misuse(
+            "--baseline names a file, and `-` is none; ./- is a file of that name".into(),
+        ));
+    }
     let (old, baseline) = read_baseline(path.as_deref(), options.update)?;
+    options
+        .files
+        .check()
+        .map_err(Failure::because(Code::Unusable, "cannot write"))?;
+    if let (true, Some(path)) = (options.update, &path) {
+        prepare(path)?;
+    }
     let limits = options.limits().or(config.limits);
     let measured = measure(&options, wanted, &config, limits.repeat.unwrap_or(1));
     let mut report = Report {
@@ -141,21 +153,28 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
             &nothing
         };
         report.verdict = judge(judged, &Limits::new(limits), &budgets);
+        report.unfit.append(&mut report.verdict.unfit);
         report.verdict.notes.extend(measured.notes.clone());
+        if report.verdict.shrank {
+            report.unfit.extend(measured.doubts.clone());
+        }
         let least = evidence.diffs.into_iter().min_by_key(|diff| diff.new.bytes);
         report.diff = least.filter(|_| !baseline.rows.is_empty());
     }
+    let mut updated = Ok(());
     if let (true, true, Some(path)) = (options.update, report.unfit.is_empty(), &path) {
-        update(path, &measured)?;
-        report.updated = true;
+        updated = update(path, &measured);
+        report.updated = updated.is_ok();
     }
+    // Before files, which may fail and are not the result.
+    let said = text::write(&report, term::width(), wanted.quiet);
+    // There is nobody to tell if that fails.
+    let _ = io::stderr().write_all(said.as_bytes());
+    updated?;
     options
         .files
         .write(&report)
         .map_err(Failure::because(Code::Unusable, "cannot write"))?;
-    let said = text::write(&report, term::width(), wanted.quiet);
-    // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(said.as_bytes());
     Ok(match report.ending() {
         Ending::Passed => 0,
         Ending::Failed => 1,
@@ -200,6 +219,18 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
         Err(_) if update => return Ok((Side::default(), Baseline::default())),
         side => side?,
     };
+    let flaws = check_runs::flaws(&side);
+    if !flaws.is_empty() && !update {
+        return Err(Failure {
+            code: Code::Unusable,
+            error: anyhow::anyhow!(
+                "{}: unfit as a baseline: {}; make it anew with: {}",
+                term::path(path),
+                flaws.join("; "),
+                accept()
+            ),
+        });
+    }
     let lines = side.lines.clone();
     let baseline = Baseline::new(&side.rows, side.spreads.clone(), lines);
     Ok((side, baseline))
@@ -215,10 +246,7 @@ fn difference_of_programs(
     if update {
         return None;
     }
-    let (was, is) = (old.programs.first(), measured.programs.first());
-    if let (Some(was), Some(is)) = (was, is)
-        && was != is
-    {
+    if let Some((was, is)) = others(&old.programs, &measured.programs) {
         let (was, is) = (term::printable(was), term::printable(is));
         return Some(format!(
             "the baseline is one of another program, {was}, and this is {is}"
@@ -232,17 +260,35 @@ fn difference_of_programs(
     })
 }
 
-fn update(path: &Path, measured: &Measured) -> Result<(), Failure> {
-    let failed = || {
-        let what = format!("cannot write the baseline {}", term::path(path));
-        Failure::because(Code::Unusable, what)
-    };
-    let mut bytes = Vec::new();
-    baseline::write(&measured.runs, &mut bytes).map_err(failed())?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed())?;
+/// The largest programs of both, where these are known and have none in common. Which is the largest of a tree changes
+/// with little, and so does the hash in the name of a test binary with every build.
+fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let names = |programs: &'a [String]| programs.iter().map(|name| without_hash(name));
+    let is_common = names(old).any(|old| names(new).any(|new| old == new));
+    match (names(old).next(), names(new).next()) {
+        (Some(was), Some(is)) if !is_common => Some((was, is)),
+        _ => None,
     }
-    fs::write(path, bytes).map_err(failed())
+}
+
+/// Makes the folder of a baseline, and finds out before a long run whether it can be written.
+fn prepare(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder
+        .and_then(|()| writable(path))
+        .map_err(unwritable(path))
+}
+
+fn update(path: &Path, measured: &Measured) -> Result<(), Failure> {
+    let mut bytes = Vec::new();
+    baseline::write(&measured.runs, &mut bytes)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(unwritable(path))
+}
+
+fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let what = format!("cannot write the baseline {}", term::path(path));
+    Failure::because(Code::Unusable, what)
 }
 
 /// A baseline's path with the program's name in place of `{program}`.
@@ -283,6 +329,22 @@ fn accept() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_others_when_none_is_in_common() {
+        let others = |old: &[&str], new: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
+            let (old, new) = (owned(old), owned(new));
+            others(&old, &new).map(|(was, is)| (was.to_owned(), is.to_owned()))
+        };
+        let expected = Some(("jq".into(), "perl".into()));
+        assert_eq!(others(&["jq", "sh"], &["perl"]), expected);
+        assert_eq!(others(&["jq", "perl"], &["perl", "jq"]), None);
+        assert_eq!(others(&["jq", "perl"], &["perl"]), None);
+        assert_eq!(others(&[], &["perl"]), None);
+        let (one, two) = ("parse-0123456789abcdef", "parse-fedcba9876543210");
+        assert_eq!(others(&[one], &[two]), None);
+    }
 
     #[test]
     fn the_programs_name_may_be_part_of_the_baselines() {

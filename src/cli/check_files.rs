@@ -63,11 +63,47 @@ impl Files {
             }
         }
         if self.annotations || env::var_os(ACTIONS).is_some_and(|value| value == "true") {
-            // There is nobody to tell if that fails.
-            let _ = io::stdout().write_all(annotations::write(report).as_bytes());
+            let commands = annotations::write(report);
+            if !commands.is_empty() {
+                // A command is a line, and the program may have left one without an end. There is nobody to tell if that
+                // fails.
+                let _ = io::stdout().write_all(format!("\n{commands}").as_bytes());
+            }
         }
         Ok(())
     }
+}
+
+impl Files {
+    /// Finds out before a long run whether they can be written.
+    ///
+    /// # Errors
+    /// Those of [`writable`].
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let mut files = [&self.markdown, &self.junit, &self.gitlab]
+            .into_iter()
+            .flatten();
+        files.try_for_each(|path| writable(path))
+    }
+}
+
+/// Finds out whether a file can be written, and leaves what is there: nothing where nothing was, since a run may
+/// not come to write it.
+///
+/// # Errors
+/// The one that writing would meet, with the file's name.
+pub(crate) fn writable(path: &Path) -> io::Result<()> {
+    let tried = match path.metadata() {
+        // Opening a pipe would wait for its reader.
+        Ok(data) if !data.is_file() && !data.is_dir() => Ok(()),
+        Ok(_) => OpenOptions::new().append(true).open(path).map(drop),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map(drop)
+        }
+        Err(error) => Err(error),
+    };
+    tried.map_err(naming(path))
 }
 
 /// The folder that paths in a review begin at.
@@ -130,6 +166,24 @@ mod tests {
         };
         let said = files.write(&testing::report()).unwrap_err().to_string();
         assert!(said.contains("no/such/a.xml: "), "{said}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        writable(&path("new")).expect("writable");
+        assert!(!path("new").exists());
+        fs::write(path("old"), "text").expect("written");
+        writable(&path("old")).expect("writable");
+        assert_eq!(fs::read_to_string(path("old")).expect("there"), "text");
+        assert!(writable(folder.path()).is_err(), "a folder");
+        let files = Files {
+            gitlab: Some(path("no/such/a.json")),
+            ..Files::default()
+        };
+        let said = files.check().unwrap_err().to_string();
+        assert!(said.contains("no/such/a.json: "), "{said}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::check_files::root;
 use crate::gate::out::below;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
+use crate::profile::{Process, Profile};
 use crate::record::loss::{LOSSES, Loss};
 use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
@@ -25,6 +26,8 @@ pub(crate) struct Measured {
     pub(crate) runs: Vec<Vec<Row>>,
     /// Why these cannot be judged.
     pub(crate) unfit: Vec<String>,
+    /// Why these cannot be judged if there is less of them than there was.
+    pub(crate) doubts: Vec<String>,
     /// What is to be said of them besides.
     pub(crate) notes: Vec<String>,
     /// Where sites are in the source of the project.
@@ -36,7 +39,10 @@ pub(crate) fn of_reports(paths: &[PathBuf]) -> Measured {
     let mut measured = Measured::default();
     for path in paths {
         match Side::read(path) {
-            Ok(side) => measured.add(side, ""),
+            Ok(side) => {
+                measured.add_ends(&side, &[], "");
+                measured.add(side, "");
+            }
             Err(failure) => measured.unfit.push(format!("{:#}", failure.error)),
         }
     }
@@ -115,7 +121,13 @@ impl Measured {
                      profiled (--programs says which are)"
                 ));
             }
-            Ok(side) => self.add(side, of),
+            Ok(side) => {
+                // What became of these is known, and said.
+                let mut known: Vec<u32> = running.iter().map(|process| process.pid).collect();
+                known.push(finished.pid());
+                self.add_ends(&side, &known, of);
+                self.add(side, of);
+            }
             Err(error) => self.unfit.push(format!("{error}{of}")),
         }
         for Running { pid, exe } in running {
@@ -126,13 +138,27 @@ impl Measured {
         }
     }
 
-    /// Adds the rows of a run, and what speaks against them.
-    fn add(&mut self, side: Side, of: &str) {
-        let name = match of.is_empty() && self.runs.is_empty() {
+    /// Adds what the ends of processes say against a run, but those that are `known`.
+    fn add_ends(&mut self, side: &Side, known: &[u32], of: &str) {
+        let ends = Ends::of(side, known);
+        let name = self.name(side, of);
+        let named = |text: String| format!("{text}{name}");
+        self.unfit.extend(ends.broken.into_iter().map(named));
+        self.doubts.extend(ends.unclear.into_iter().map(named));
+    }
+
+    /// Which run it is, where there are several.
+    fn name(&self, side: &Side, of: &str) -> String {
+        match of.is_empty() && self.runs.is_empty() {
             true => String::new(),
             false if of.is_empty() => format!(" ({})", side.name),
             false => of.to_owned(),
-        };
+        }
+    }
+
+    /// Adds the rows of a run, and what speaks against them.
+    fn add(&mut self, side: Side, of: &str) {
+        let name = self.name(&side, of);
         if let Some(harvest) = &side.harvest {
             self.unfit
                 .extend(gaps(harvest).into_iter().map(|gap| format!("{gap}{name}")));
@@ -149,11 +175,7 @@ impl Measured {
         if totals(&side.rows).calls == 0 {
             self.unfit.push(format!("there are no allocations{name}"));
         }
-        if side
-            .rows
-            .iter()
-            .any(|row| row.variance > 0.0 || row.samples != row.calls)
-        {
+        if is_sampled(&side) {
             self.unfit.push(format!(
                 "the figures are estimates from a sample{name}: a check needs exact counts (no --sample)"
             ));
@@ -177,6 +199,88 @@ impl Measured {
         self.notes.sort();
         self.notes.dedup();
     }
+}
+
+/// Are the figures estimates? A CSV of seven columns does not say.
+fn is_sampled(side: &Side) -> bool {
+    let is_estimate = |row: &Row| row.variance > 0.0 || row.samples != row.calls;
+    let is_sample = |harvest: &Harvest| harvest.sampled.is_some();
+    side.rows.iter().any(is_estimate) || side.harvest.as_ref().is_some_and(is_sample)
+}
+
+/// Why a report cannot be a baseline.
+pub(crate) fn flaws(side: &Side) -> Vec<String> {
+    let mut flaws = side.harvest.as_ref().map(gaps).unwrap_or_default();
+    flaws.extend(Ends::of(side, &[]).broken);
+    if is_sampled(side) {
+        flaws.push("its figures are estimates from a sample".to_owned());
+    }
+    if flaws.is_empty() && totals(&side.rows).calls == 0 {
+        flaws
+            .push("the baseline has no rows, or none with calls: everything would pass".to_owned());
+    }
+    flaws
+}
+
+/// Processes whose end the library did not see, by what that means.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Ends {
+    /// They are not all there: the process was killed, or went on.
+    broken: Vec<String>,
+    /// They may not be. A child of fork that executes a program which is left out, as what `system` of Perl starts does,
+    /// leaves a recording without an end too.
+    unclear: Vec<String>,
+}
+
+impl Ends {
+    fn of(side: &Side, known: &[u32]) -> Self {
+        let mut ends = Self::default();
+        let Some(profile) = &side.profile else {
+            return ends;
+        };
+        for process in &profile.processes {
+            if process.finished || known.contains(&process.pid) || has_successor(profile, process) {
+                continue;
+            }
+            let program = printable(profile.text(process.program));
+            let name = format!("process {} ({program})", process.pid);
+            let less = "and there is less than in the baseline";
+            if process.merged.is_some() {
+                ends.unclear.push(format!(
+                    "not all runs of {program} came to an end that was seen, {less}"
+                ));
+            } else if process.end_ns != 0 {
+                // That of a snapshot is when it was made.
+                ends.broken.push(format!(
+                    "{name} went on: the report is one of a moment, not of the whole run"
+                ));
+            } else if is_copy(profile, process) {
+                ends.unclear.push(format!(
+                    "{name}, a child of fork, did not come to an end that was seen, {less}: it may have been killed"
+                ));
+            } else {
+                ends.broken.push(format!(
+                    "{name} did not come to an end that was seen: it was killed, still runs, or was replaced by a \
+                     program that was not recorded (--programs '!NAME' leaves a program out)"
+                ));
+            }
+        }
+        ends
+    }
+}
+
+/// Did a process execute a further program that was recorded too? It keeps its id.
+fn has_successor(profile: &Profile, process: &Process) -> bool {
+    let mut others = profile.processes.iter();
+    process.merged.is_none()
+        && others.any(|other| other.pid == process.pid && other.start_ns > process.start_ns)
+}
+
+/// Was it made by fork of one that is there as well?
+fn is_copy(profile: &Profile, process: &Process) -> bool {
+    let mut others = profile.processes.iter();
+    let parent = process.ppid;
+    parent != process.pid && others.any(|other| other.pid == parent && other.exe == process.exe)
 }
 
 /// Does a loss make counts of calls and bytes wrong? Those before the C library is ready are the same few
@@ -219,11 +323,15 @@ fn gaps(harvest: &Harvest) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harvest::Process;
+    use crate::harvest;
+    use crate::record::layout::{Header, STATE_FINISHED, STATE_RUNNING, STATE_SNAPSHOT};
+    use crate::testing::recording;
+    use std::fs;
+    use std::mem::offset_of;
 
     fn harvest() -> Harvest {
         Harvest {
-            processes: vec![Process::default()],
+            processes: vec![harvest::Process::default()],
             ..Harvest::default()
         }
     }
@@ -267,5 +375,83 @@ mod tests {
             ..row
         };
         assert!(unfit(vec![sampled])[0].contains("from a sample"));
+    }
+
+    /// The sides that these recordings are, together.
+    fn side(recordings: &[Vec<u8>]) -> Side {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, bytes) in (0..).zip(recordings) {
+            let path = folder.path().join(format!("{name}.skipheap-rec"));
+            fs::write(path, bytes).expect("written");
+        }
+        let is_one = recordings.len() == 1;
+        let path = folder.path().join("0.skipheap-rec");
+        Side::read(if is_one { &path } else { folder.path() }).expect("read")
+    }
+
+    /// A recording in some state, of a child of `parent`.
+    fn in_state(state: u32, pid: u32, start_ns: u64, parent: u32) -> Vec<u8> {
+        let mut bytes = recording(pid, start_ns, &[(8, 3)]);
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        put(offset_of!(Header, state), &state.to_le_bytes());
+        put(offset_of!(Header, ppid), &parent.to_le_bytes());
+        let end = u64::from(state != STATE_RUNNING) * (start_ns + 1);
+        put(offset_of!(Header, end_ns), &end.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn processes_that_did_not_come_to_an_end_are_no_whole_run() {
+        let whole = in_state(STATE_FINISHED, 10, 1, 1);
+        let ends = |recordings: &[Vec<u8>]| Ends::of(&side(recordings), &[]);
+        assert_eq!(ends(std::slice::from_ref(&whole)), Ends::default());
+        let killed = in_state(STATE_RUNNING, 11, 2, 1);
+        let found = ends(&[whole.clone(), killed.clone()]);
+        assert!(
+            found.broken[0].starts_with("process 11 (program) did not come to an end"),
+            "{found:?}"
+        );
+        let known = Ends::of(&side(std::slice::from_ref(&killed)), &[11]);
+        assert_eq!(known, Ends::default());
+        // What it executed was recorded.
+        let next = in_state(STATE_FINISHED, 11, 3, 1);
+        assert_eq!(ends(&[killed.clone(), next]), Ends::default());
+        let snapshot = in_state(STATE_SNAPSHOT, 12, 2, 1);
+        let found = ends(std::slice::from_ref(&snapshot));
+        assert!(found.broken[0].contains("went on"), "{found:?}");
+        // It may have executed a program that is left out.
+        let found = ends(&[whole, in_state(STATE_RUNNING, 13, 2, 10)]);
+        assert_eq!((found.broken.len(), found.unclear.len()), (0, 1));
+        let mut measured = Measured::default();
+        let side = side(&[killed]);
+        measured.add_ends(&side, &[], "");
+        assert_eq!(measured.unfit.len(), 1);
+    }
+
+    #[test]
+    fn a_baseline_that_would_let_everything_pass_is_none() {
+        let whole = recording(1, 1, &[(8, 3)]);
+        assert_eq!(flaws(&side(std::slice::from_ref(&whole))), [""; 0]);
+        let said = |recording: Vec<u8>| flaws(&side(&[recording])).join("; ");
+        assert!(said(recording(1, 1, &[])).contains("the baseline has no rows"));
+        let cut = whole[..whole.len() - 100].to_vec();
+        assert!(said(cut).contains("cut off at offset"));
+        assert!(said(in_state(STATE_RUNNING, 1, 1, 1)).contains("did not come to an end"));
+        let mut lossy = whole.clone();
+        lossy[offset_of!(Header, losses)] = 5;
+        assert!(said(lossy).contains("5 allocations not recorded"));
+        let mut sampled = whole;
+        sampled[offset_of!(Header, sample_bytes)] = 1;
+        assert!(said(sampled).contains("a sample"));
+        let sampled = Side {
+            rows: vec![Row {
+                calls: 3,
+                samples: 1,
+                ..Row::default()
+            }],
+            ..Side::default()
+        };
+        assert!(flaws(&sampled)[0].contains("a sample"));
+        assert!(flaws(&Side::default())[0].contains("the baseline has no rows"));
     }
 }

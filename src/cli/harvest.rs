@@ -503,6 +503,15 @@ impl Harvest {
             .any(|live| live.left.unreachable && live.left.all.blocks > 0)
     }
 
+    /// Was there a leak check of any process?
+    pub(crate) fn is_leak_checked(&self) -> bool {
+        let mut live = self
+            .processes
+            .iter()
+            .filter_map(|process| process.live.as_ref());
+        live.any(|live| live.left.unreachable)
+    }
+
     /// Writes the CSV of the last so many processes, which were read together.
     fn write(
         &mut self,

@@ -34,6 +34,14 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
         _ => summarize(&harvest, wanted, &output),
     }
     push(&harvest, wanted, &output);
+    if wanted.shape.leak_exit_code.is_some() && !harvest.is_leak_checked() {
+        return Err(Failure {
+            code: Code::Unusable,
+            error: anyhow::anyhow!(
+                "--leak-exit-code: no leak check was made when this was recorded (--leak-check)"
+            ),
+        });
+    }
     Ok(status(0, &harvest, wanted))
 }
 

@@ -77,6 +77,11 @@ impl Finished {
         self.ending.status
     }
 
+    /// The program's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.ending.pid
+    }
+
     /// The signal that killed the program.
     pub(crate) fn signal(&self) -> Option<i32> {
         self.ending.signal
@@ -167,6 +172,7 @@ impl<'a> Prepared<'a> {
         let ending = Ending {
             status: exit_status(status),
             signal: status.signal(),
+            pid,
             killed: status.signal().map(|_| pid),
             profiled: self.profiled,
             mode: self.settings.mode,
@@ -273,7 +279,9 @@ struct Ending {
     status: u8,
     /// The signal that ended the program.
     signal: Option<i32>,
-    /// The program's process id, if a signal ended it: its status says so.
+    /// The program's process id.
+    pid: u32,
+    /// The same, if a signal ended it: its status says so.
     killed: Option<u32>,
     profiled: bool,
     mode: Mode,

@@ -48,7 +48,7 @@ pub(crate) struct Shape {
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) suppressions: Option<PathBuf>,
     /// End with status N when the leak check found leaks that are not suppressed. By default the
-    /// status is the program's.
+    /// status is the program's. A run implies --leak-check.
     #[arg(long, value_name = "N", global = true)]
     pub(crate) leak_exit_code: Option<u8>,
 }

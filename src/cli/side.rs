@@ -17,6 +17,7 @@ use crate::shape::Kind;
 use crate::term;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// What recordings begin with.
@@ -49,6 +50,7 @@ impl Side {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let unreadable =
             |error: io::Error| Failure::because(Code::Unusable, term::path(path))(error);
+        refuse_devices(path).map_err(unreadable)?;
         if path.is_dir() || file::is_profile(path) || is_recording(path).map_err(unreadable)? {
             return Self::of_recordings(path);
         }
@@ -120,6 +122,15 @@ fn wish() -> Wish {
     }
 }
 
+/// Devices may have no end, and no report is kept in one. Pipes are as good as files.
+fn refuse_devices(path: &Path) -> io::Result<()> {
+    let kind = path.metadata()?.file_type();
+    match kind.is_char_device() || kind.is_block_device() {
+        true => Err(io::Error::other("a device, and no report")),
+        false => Ok(()),
+    }
+}
+
 fn is_recording(path: &Path) -> io::Result<bool> {
     let mut file = File::open(path)?;
     if !file.metadata()?.is_file() {
@@ -188,5 +199,14 @@ mod tests {
         let failure = Side::read(Path::new("/no/such")).unwrap_err();
         assert!(format!("{:#}", failure.error).starts_with("/no/such: "));
         assert_eq!(failure.code, Code::Unusable);
+    }
+
+    #[test]
+    fn devices_are_no_reports() {
+        for path in ["/dev/zero", "/dev/full", "/dev/null"] {
+            let failure = Side::read(Path::new(path)).unwrap_err();
+            let said = format!("{:#}", failure.error);
+            assert_eq!(said, format!("{path}: a device, and no report"));
+        }
     }
 }

@@ -7,7 +7,8 @@ use crate::report::origin::Origin;
 use crate::report::rows::{NAMES, Row};
 use csv::{ByteRecord, Position, ReaderBuilder};
 use std::collections::HashMap;
-use std::io::Read;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read};
 use std::rc::Rc;
 use std::{error, fmt};
 
@@ -15,6 +16,9 @@ use std::{error, fmt};
 const MISSING: &[u8] = b"-";
 /// Text of a file that is repeated in an error, in characters.
 const SHOWN: usize = 40;
+/// Most bytes of a line. Four names and some numbers are far from it; a file without an end of line is no CSV, and is
+/// not to fill the memory.
+const LONGEST: usize = 16 << 20;
 
 /// What is wrong with a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +68,10 @@ pub(crate) fn read(input: impl Read) -> Result<Sheet, CsvError> {
     let mut reader = ReaderBuilder::new()
         .flexible(true)
         .has_headers(false)
-        .from_reader(input);
+        .from_reader(Lines {
+            input,
+            left: LONGEST,
+        });
     let mut record = ByteRecord::new();
     let columns = match reader.read_byte_record(&mut record).map_err(unreadable)? {
         true => Columns::of(&record)?,
@@ -75,7 +82,9 @@ pub(crate) fn read(input: impl Read) -> Result<Sheet, CsvError> {
         ..Sheet::default()
     };
     let mut texts = Texts::default();
+    let mut seen = Seen::default();
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
+        reader.get_mut().left = LONGEST;
         let line = record.position().map_or(0, Position::line);
         let fields = Fields {
             record: &record,
@@ -83,12 +92,66 @@ pub(crate) fn read(input: impl Read) -> Result<Sheet, CsvError> {
             line,
         };
         sheet.rows.push(fields.row(&mut texts)?);
+        if let Some(first) = seen.before(&fields) {
+            let what = format!(
+                "it repeats line {first}, the same names and size: was a merge resolved by keeping both sides?"
+            );
+            return Err(at(line, None, what));
+        }
         if let Some(spreads) = &mut sheet.spreads {
             spreads.push(fields.spread()?);
         }
         sheet.lines.push(line);
     }
     Ok(sheet)
+}
+
+/// Input of which no more than so many bytes are read, until somebody says that there may be more.
+struct Lines<R> {
+    input: R,
+    left: usize,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.left);
+        if most == 0 && !buffer.is_empty() {
+            let what = format!("a line longer than {} MiB: is it a CSV?", LONGEST >> 20);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let read = self.input.read(&mut buffer[..most])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+/// Lines that were there, by what tells them from others. No report has two of them, and added up they would hide as
+/// much growth as one of them has.
+#[derive(Default)]
+struct Seen {
+    /// Of each hash the first line.
+    lines: HashMap<u64, u64>,
+}
+
+impl Seen {
+    /// The line that this one repeats, if there is one.
+    fn before(&mut self, fields: &Fields<'_>) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        if fields.columns.has("file") {
+            // Any of the further columns may be the one that tells two lines apart.
+            fields
+                .record
+                .iter()
+                .for_each(|field| field.hash(&mut hasher));
+        } else {
+            let [names @ .., _, _] = &HEADER;
+            names
+                .iter()
+                .for_each(|name| fields.field(name).hash(&mut hasher));
+        }
+        let first = *self.lines.entry(hasher.finish()).or_insert(fields.line);
+        (first != fields.line).then_some(first)
+    }
 }
 
 fn unreadable(error: csv::Error) -> CsvError {

@@ -61,6 +61,10 @@ fn errors_say_line_and_column() {
             format!("{h},least calls\nf,-,-,-,16,2,32,3\n"),
             "line 2, column `most calls`: a number is missing",
         ),
+        (
+            format!("{h}\nf,-,-,-,16,2,32\nf,-,-,-,8,2,16\nf,-,-,-,16,3,48\n"),
+            "line 4: it repeats line 2, the same names and size",
+        ),
     ] {
         let said = error(&text);
         assert!(said.starts_with(expected), "{text:?}: {said}");
@@ -68,6 +72,28 @@ fn errors_say_line_and_column() {
     let no_text = [h.as_bytes(), b"\n\xff,-,-,-,1,1,1\n"].concat();
     let said = read(&no_text[..]).unwrap_err().to_string();
     assert_eq!(said, "line 2, column `pc0`: it is no text (UTF-8)");
+}
+
+#[test]
+fn lines_that_more_columns_tell_apart_are_no_repetition() {
+    let h = format!("{},file,line,thread", header());
+    let line = |thread: &str| format!("f,-,-,-,16,2,32,a.c,7,{thread}\n");
+    let text = format!("{h}\n{}{}", line("one"), line("two"));
+    assert_eq!(read(text.as_bytes()).expect("read").rows.len(), 2);
+    let said = error(&format!("{text}{}", line("one")));
+    assert!(said.starts_with("line 4: it repeats line 2"), "{said}");
+}
+
+#[test]
+fn a_line_without_an_end_does_not_fill_the_memory() {
+    let header = format!("{}\n", header());
+    for input in [
+        Box::new(io::repeat(0)) as Box<dyn Read>,
+        Box::new(header.as_bytes().chain(io::repeat(b'a'))),
+    ] {
+        let said = read(input).unwrap_err().to_string();
+        assert!(said.contains("a line longer than 16 MiB"), "{said}");
+    }
 }
 
 #[test]

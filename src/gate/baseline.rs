@@ -45,6 +45,14 @@ impl Baseline {
         }
         (calls, bytes)
     }
+
+    /// Calls and bytes of all rows, at most.
+    pub(super) fn most_of_all(&self) -> (u128, u128) {
+        let rows = (0..self.rows.len()).map(|row| self.most(std::iter::once(row)));
+        rows.fold((0, 0), |(all_calls, all_bytes), (calls, bytes)| {
+            (all_calls + u128::from(calls), all_bytes + u128::from(bytes))
+        })
+    }
 }
 
 /// Calls of a site with one size, in each run.

@@ -2,6 +2,7 @@
 
 use super::config::WrittenBudget;
 use super::evidence::{Site, Sum};
+use super::spellings::spellings;
 use globset::{GlobBuilder, GlobMatcher};
 
 /// A budget that can be asked.
@@ -18,22 +19,29 @@ impl Budget {
     /// # Errors
     /// When it is no glob.
     pub(crate) fn new(written: WrittenBudget) -> Result<Self, globset::Error> {
-        let glob = GlobBuilder::new(&written.glob)
-            .literal_separator(false)
-            .backslash_escape(true)
-            .build()?;
+        let build = |glob: &str| {
+            GlobBuilder::new(glob)
+                .literal_separator(false)
+                .backslash_escape(true)
+                .build()
+        };
+        // An empty class is none: it is part of a name, as in `operator[]`.
+        let glob = build(&written.glob)
+            .or_else(|error| build(&written.glob.replace("[]", "\\[\\]")).map_err(|_| error))?;
         Ok(Self {
             matcher: glob.compile_matcher(),
             written,
         })
     }
 
-    /// Is a site's memory that of these functions: does one of its four names match, with or without
-    /// parameters?
+    /// Is a site's memory that of these functions: does one of its four names match, as it is, without
+    /// parameters, or without its return type? A name that is the glob, letter by letter, matches too: those
+    /// of Rust have brackets and braces.
     pub(crate) fn covers(&self, site: &Site) -> bool {
         let mut names = site.names.iter().flatten();
         names.any(|name| {
-            self.matcher.is_match(&**name) || self.matcher.is_match(without_parameters(name))
+            let mut spellings = spellings(name).into_iter().flatten();
+            spellings.any(|name| name == self.written.glob || self.matcher.is_match(name))
         })
     }
 
@@ -48,17 +56,6 @@ impl Budget {
             }
         }
         (count, sums)
-    }
-}
-
-/// `a::b` of `a::b(int, c<d>) const`.
-fn without_parameters(name: &str) -> &str {
-    const ANONYMOUS: &str = "(anonymous namespace)";
-    // Of the same length, so that offsets hold.
-    let masked = name.replace(ANONYMOUS, &"a".repeat(ANONYMOUS.len()));
-    match masked.find('(') {
-        Some(at) if at > 0 => &name[..at],
-        _ => name,
     }
 }
 
@@ -92,14 +89,31 @@ mod tests {
     }
 
     #[test]
-    fn parameters_may_be_left_out() {
-        for (name, expected) in [
-            ("f", "f"),
-            ("a::f(int)", "a::f"),
-            ("(anonymous namespace)::f(int)", "(anonymous namespace)::f"),
-            ("(x)", "(x)"),
+    fn functions_are_found_under_the_names_they_are_known_by() {
+        for (glob, name) in [
+            ("app::tmpl<int>", "void* app::tmpl<int>(int)"),
+            ("app::*", "void* app::tmpl<int>(int)"),
+            ("app::F::operator()", "app::F::operator()(int)"),
+            ("app::*", "app::F::operator()(int) const"),
+            ("app::W<int (int)>::run", "app::W<int (int)>::run(int)"),
+            ("app::*", "app::W<int (int)>::run(int)"),
+            ("A::operator[]", "A::operator[](unsigned long)"),
         ] {
-            assert_eq!(without_parameters(name), expected, "{name}");
+            assert!(covers(glob, name), "{glob}: {name}");
         }
+        assert!(!covers("app", "void* app::tmpl<int>(int)"));
+    }
+
+    #[test]
+    fn a_name_matches_itself_whatever_it_means_as_a_glob() {
+        for name in [
+            "m::f::{closure#0}",
+            "<[T]>::to_vec",
+            "m::{lambda(int)#1}::operator()(int) const",
+            "f::<[u8; 4]>",
+        ] {
+            assert!(covers(name, name), "{name}");
+        }
+        assert!(!covers("m::f::{closure#0}", "m::f::{closure#1}"));
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Sum {
     pub(crate) peak: u64,
     /// Bytes that were not freed.
     pub(crate) left: u64,
+    /// Is it unknown what became of some of the blocks? The last two figures lack these.
+    pub(crate) untold: bool,
 }
 
 impl Sum {
@@ -31,6 +33,7 @@ impl Sum {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.peak = self.peak.saturating_add(other.peak);
         self.left = self.left.saturating_add(other.left);
+        self.untold |= other.untold;
     }
 
     /// Least of each figure over some runs.
@@ -41,6 +44,8 @@ impl Sum {
             bytes: least(|sum| sum.bytes),
             peak: least(|sum| sum.peak),
             left: least(|sum| sum.left),
+            // The run that tells less would be the least.
+            untold: runs.iter().any(|sum| sum.untold),
         }
     }
 }
@@ -85,6 +90,8 @@ pub(crate) struct Evidence {
     pub(crate) sites: Vec<Site>,
     /// The difference of each run to the baseline.
     pub(crate) diffs: Vec<Diff>,
+    /// Calls and bytes of the whole baseline, at most where it knows a spread.
+    pub(crate) base: (u128, u128),
     /// Names of functions without symbols in the runs, taken together by object file.
     pub(crate) without_symbols: bool,
 }
@@ -93,7 +100,10 @@ impl Evidence {
     /// Compares runs with a baseline.
     pub(crate) fn new(baseline: &Baseline, runs: &[Vec<Row>]) -> Self {
         let mut known: HashMap<(Names, bool), usize> = HashMap::new();
-        let mut evidence = Self::default();
+        let mut evidence = Self {
+            base: baseline.most_of_all(),
+            ..Self::default()
+        };
         for (run, rows) in runs.iter().enumerate() {
             let rows = comparable(rows);
             evidence.without_symbols |= has_no_symbols(&rows);
@@ -103,7 +113,12 @@ impl Evidence {
                 groups.entry(change.stack).or_default().push(change);
             }
             for group in groups.into_values() {
-                evidence.add(run, runs.len(), &group, baseline, &mut known);
+                let seen = Seen {
+                    run,
+                    runs: runs.len(),
+                    rows: &rows,
+                };
+                evidence.add(&seen, &group, baseline, &mut known);
             }
             evidence.diffs.push(diff);
         }
@@ -114,8 +129,7 @@ impl Evidence {
     /// Adds what a run shows of a stack.
     fn add(
         &mut self,
-        run: usize,
-        runs: usize,
+        seen: &Seen<'_>,
         group: &[&Change],
         baseline: &Baseline,
         known: &mut HashMap<(Names, bool), usize>,
@@ -125,6 +139,7 @@ impl Evidence {
                 .iter()
                 .flat_map(|change| change.old_rows.iter().copied())
         };
+        let run = seen.run;
         let first = old_rows().min();
         let names = match (first, group.first()) {
             (Some(row), _) => baseline.rows[row].names.clone(),
@@ -139,7 +154,7 @@ impl Evidence {
             self.sites.push(Site {
                 base: first.map(|_| baseline.most(old_rows())),
                 base_line: first.and_then(|row| baseline.lines.get(row).copied()),
-                runs: vec![Sum::default(); runs],
+                runs: vec![Sum::default(); seen.runs],
                 names,
                 ..Site::default()
             });
@@ -148,11 +163,16 @@ impl Evidence {
         let mut sum = Sum::default();
         for change in group {
             let live = change.new.live.unwrap_or_default();
+            let rows = change.new_rows.iter().map(|&row| &seen.rows[row]);
             sum.add(&Sum {
                 calls: change.new.calls,
                 bytes: change.new.bytes,
                 peak: live.peak,
                 left: live.bytes,
+                // A row, since one of two under a name may be told and the other not.
+                untold: rows
+                    .into_iter()
+                    .any(|row| row.calls > 0 && row.live.is_none()),
             });
         }
         let is_least = site.runs[..run]
@@ -202,6 +222,15 @@ impl Evidence {
         }
         sums
     }
+}
+
+/// One of the runs.
+struct Seen<'a> {
+    run: usize,
+    /// How many there are.
+    runs: usize,
+    /// Its rows, under the names of [`comparable`].
+    rows: &'a [Row],
 }
 
 /// Rows under names that do not change with a build; see [`without_addresses`].

@@ -254,6 +254,92 @@ fn budgets_are_kept_or_not() {
 }
 
 #[test]
+fn a_budget_of_what_is_not_known_is_not_kept() {
+    let budget = |amounts| {
+        let written = WrittenBudget {
+            glob: "f".into(),
+            line: 1,
+            amounts,
+        };
+        Budget::new(written).expect("a glob")
+    };
+    let nothing = Amounts::default();
+    let peak = Amounts {
+        peak: Some(Amount(0)),
+        ..nothing
+    };
+    let leaks = Amounts {
+        leaks: Some(Amount(0)),
+        ..nothing
+    };
+    let bytes = Amounts {
+        bytes: Some(Amount(1 << 30)),
+        ..nothing
+    };
+    let judged = |rows: &[Row], amounts| {
+        let evidence = Evidence::new(&Baseline::default(), &[rows.to_vec()]);
+        let limits = Limits::new(Written::default());
+        judge(&evidence, &limits, &[budget(amounts)])
+    };
+    let freed = |row: Row| Row {
+        live: Some(LiveSums {
+            followed: row.calls,
+            frees: row.calls,
+            ..LiveSums::default()
+        }),
+        ..row
+    };
+    let all = [freed(row(&["f", "main"], 8, 3)), row(&["g", "main"], 8, 3)];
+    // One of two rows under the same names.
+    let some = [
+        freed(row(&["f", "main"], 8, 3)),
+        row(&["f", "main"], 8, 3),
+        row(&["g", "main"], 8, 3),
+    ];
+    for amounts in [peak, leaks] {
+        let verdict = judged(&all, amounts);
+        assert_eq!((rules(&verdict), verdict.unfit.len()), (vec![], 0));
+        for rows in [&usual()[..], &some] {
+            let verdict = judged(rows, amounts);
+            let said = verdict.unfit.concat();
+            assert!(
+                said.contains("`f`") && said.contains("record with --live"),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(judged(&usual(), bytes).unfit, [""; 0]);
+}
+
+#[test]
+fn the_spread_of_a_baseline_is_that_of_its_totals() {
+    // The calls move from one site to the other: each run has as many.
+    let with = |one, two| {
+        vec![
+            row(&["f", "main"], 1000, one),
+            row(&["g", "main"], 1000, two),
+        ]
+    };
+    let base = [with(100, 900), with(900, 100), with(500, 500)];
+    let verdict = judged(&base, &[with(900, 900)]);
+    assert_eq!(rules(&verdict), []);
+    // That there are less than the most is no progress.
+    assert_eq!(verdict.notes, [""; 0]);
+    assert!(!verdict.shrank);
+    let verdict = judged(&base, &[with(1000, 900)]);
+    assert_eq!(rules(&verdict)[..2], [Rule::TotalBytes, Rule::TotalCalls]);
+    assert!(
+        verdict.findings[0]
+            .message
+            .starts_with("1,800,000 → 1,900,000 bytes"),
+        "{:?}",
+        verdict.findings
+    );
+    let verdict = judged(&base, &[with(100, 500)]);
+    assert!(verdict.shrank && verdict.notes[0].contains("shrank"));
+}
+
+#[test]
 fn limits_that_are_set_hold() {
     let mut run = usual();
     run[0].calls = 5040;

@@ -26,6 +26,9 @@ pub(crate) fn write(report: &Report) -> String {
     };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "### Heap of {}: {verdict}\n", code(&report.program));
+    if let Some(written) = report.new_baseline() {
+        let _ = writeln!(out, "{}\n", escaped(&written));
+    }
     for why in &report.unfit {
         let _ = writeln!(out, "- {}", escaped(why));
     }
@@ -102,6 +105,11 @@ mod tests {
         let mut many = report();
         many.verdict.findings = vec![many.verdict.findings[0].clone(); FINDINGS + 2];
         assert!(write(&many).contains("\nand 2 more\n"));
+        let updated = Report {
+            updated: true,
+            ..report()
+        };
+        assert!(write(&updated).contains(" is the new baseline\n"));
         assert!(write(&unfit()).contains("- the program was killed by signal 9\n"));
         assert!(write(&Report::default()).contains("within all limits"));
     }

@@ -55,6 +55,12 @@ impl Report {
         }
     }
 
+    /// That the baseline was written, where it was.
+    pub(crate) fn new_baseline(&self) -> Option<String> {
+        let path = self.baseline.as_deref().filter(|_| self.updated)?;
+        Some(format!("{} is the new baseline", crate::term::path(path)))
+    }
+
     /// What to do about regressions, where there are some.
     pub(crate) fn advice(&self) -> Option<String> {
         let is_of_budget = |finding: &Finding| finding.rule == Rule::Budget;
@@ -159,6 +165,7 @@ pub(crate) mod testing {
                 findings,
                 notes: vec!["something varies".into()],
                 examined: [1, 1, 1, 3, 0],
+                ..Verdict::default()
             },
             accept: "skip-heapprof check --update".into(),
             root: "/nowhere".into(),

@@ -28,14 +28,12 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
         }
         Ending::Passed if quiet => {}
         Ending::Passed if report.updated => {
-            let baseline = report
-                .baseline
-                .as_deref()
-                .map(term::path)
-                .unwrap_or_default();
             line(
                 out,
-                format_args!("skip-heapprof: {program}: {baseline} is the new baseline"),
+                format_args!(
+                    "skip-heapprof: {program}: {}",
+                    report.new_baseline().unwrap_or_default()
+                ),
             );
         }
         Ending::Passed => {
@@ -49,10 +47,12 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
         }
         Ending::Failed => {
             let count = term::counted(findings.len() as u64, "regression", "regressions");
-            line(
-                out,
-                format_args!("skip-heapprof: {program}: {count}{}", against(report)),
-            );
+            // Budgets are no part of the baseline, and hold for a new one.
+            let verdict = match report.new_baseline() {
+                Some(written) => format!("{written}; {count}"),
+                None => format!("{count}{}", against(report)),
+            };
+            line(out, format_args!("skip-heapprof: {program}: {verdict}"));
             for finding in findings.iter().take(FINDINGS) {
                 let rule = finding.rule.name();
                 line(out, format_args!("  {rule}: {}", report.sentence(finding)));
@@ -115,6 +115,13 @@ mod tests {
         ] {
             assert!(said.contains(expected), "{expected}: {said}");
         }
+        let updated = Report {
+            updated: true,
+            ..report()
+        };
+        let said = write(&updated, 80, true);
+        let expected = "skip-heapprof: jq: heap.csv is the new baseline; 2 regressions\n";
+        assert!(said.starts_with(expected), "{said}");
         let said = write(&unfit(), 80, true);
         assert_eq!(
             said,
