@@ -1,8 +1,8 @@
 //! Blocks that outlive what allocated them.
 
-use super::{followed, recordings};
+use super::followed;
 use crate::record::reader::Recording;
-use crate::support::{Run, Source, library};
+use crate::support::{Run, Source, library, read_recording, recordings};
 use std::collections::BTreeMap;
 
 /// What became of the blocks of a size: calls, frees, temporary ones, grown ones.
@@ -20,7 +20,7 @@ fn fates(mode: &str, depth: &str) -> Vec<(BTreeMap<u64, Fate>, u64)> {
     let mut processes: Vec<_> = recordings(folder.path())
         .iter()
         .map(|path| {
-            let bytes = std::fs::read(path).expect("the recording");
+            let bytes = read_recording(path);
             let recording = Recording::parse(&bytes).expect("a recording");
             let mut fates: BTreeMap<u64, Fate> = BTreeMap::new();
             for site in recording.sites() {
