@@ -1,7 +1,7 @@
 //! Checks where they are used: the GitHub Action, the GitLab template, and the examples for `cargo test`, pytest and
 //! CTest. Their shell steps are run as their runners run them.
 
-use crate::support::{output_of, tool};
+use crate::support::{output_of, script, tool};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
@@ -211,13 +211,12 @@ fn the_action_of_github_builds_the_tool() {
     let bin = job.path("bin");
     fs::create_dir(&bin).expect("made");
     let cargo = bin.join("cargo");
-    let script = format!(
+    let text = format!(
         "#!/bin/sh\nset -eu\n[ \"$1 $2 $3 $5\" = 'install --locked --path --root' ]\n[ -f \"$4/Cargo.lock\" ]\n\
          mkdir -p \"$6/bin\"\nln -s '{}' \"$6/bin/skip-heapprof\"\n",
         tool().display()
     );
-    fs::write(&cargo, script).expect("written");
-    output_of("chmod", &["+x", cargo.to_str().expect("text")]);
+    script(&cargo, &text);
     let (status, said, outputs) = job.run(bin.to_str().expect("text"));
     assert_eq!(status, 0, "{said}");
     assert!(outputs.contains("status=0\n"), "{outputs}");

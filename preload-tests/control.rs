@@ -6,8 +6,10 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 const TAKE: [&str; 3] = ["take", "stop_and_start", "main"];
 
@@ -267,7 +269,21 @@ impl Server {
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         let run = arrange(&Source::c("control").build());
         let program = run.arg("serve").arg(&path).start();
-        let pipe = File::options().write(true).open(&path).expect("the pipe");
+        // Without waiting for the program, which may have died: opened once the program has opened it too.
+        let mut options = File::options();
+        options.write(true).custom_flags(libc::O_NONBLOCK);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let pipe = loop {
+            match options.open(&path) {
+                Ok(pipe) => break pipe,
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
+                Err(error) => panic!("the pipe: {error}"),
+            }
+            if program.has_ended() || Instant::now() > deadline {
+                panic!("it does not listen: {:?}", program.finish());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
         Self {
             program,
             pipe,

@@ -1,7 +1,7 @@
 //! The leak check: what can still be reached at the end is no leak, and everything else is.
 
 use crate::record::reader::Recording;
-use crate::support::{Outcome, Run, Source, output_of, tool};
+use crate::support::{Outcome, Run, Source, output_of, read_recording, recordings, tool};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,15 +29,11 @@ fn checked(suppressions: Option<&str>) -> (Run, TempDir) {
 
 /// Unreachable blocks by size, of the only recording in a folder.
 fn unreachable(folder: &Path) -> BTreeMap<u64, u64> {
-    let recordings: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("the folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "skipheap-rec"))
-        .collect();
+    let recordings = recordings(folder);
     let [path] = &recordings[..] else {
         panic!("one recording: {recordings:?}");
     };
-    let bytes = fs::read(path).expect("the recording");
+    let bytes = read_recording(path);
     let recording = Recording::parse(&bytes).expect("a recording");
     let mut sizes = BTreeMap::new();
     for site in recording.sites() {

@@ -1,6 +1,6 @@
 //! Environment variables, which programs are profiled, and what is printed.
 
-use crate::support::{Outcome, Run, Source, output_of};
+use crate::support::{Outcome, Run, Source, copied, script};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 fn pattern_as(name: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(name);
-    fs::copy(Source::c("pattern").build(), &path).expect("a copy");
+    copied(&Source::c("pattern").build(), &path);
     (folder, path)
 }
 
@@ -169,16 +169,15 @@ fn launchers_are_left_out_by_default() {
 #[test]
 fn a_script_reports_the_program_and_not_the_shell() {
     let folder = tempfile::tempdir().expect("a folder");
-    let script = folder.path().join("run.sh");
+    let path = folder.path().join("run.sh");
     let program = Source::c("pattern").build();
     let text = format!(
         "#!/bin/bash\ntrue='a shell that allocates'\n\"{}\"\n/usr/bin/env true='' \"{}\"\n",
         program.display(),
         program.display()
     );
-    fs::write(&script, text).expect("the script");
-    output_of("chmod", &["+x", &script.to_string_lossy()]);
-    let outcome = Run::preloaded(&script).succeed();
+    script(&path, &text);
+    let outcome = Run::preloaded(&path).succeed();
     let reports = outcome.reports();
     assert_eq!(reports.len(), 2, "{outcome:?}");
     for report in reports {

@@ -1,6 +1,6 @@
 //! `--symbols` and debuginfod: names and lines for profiles and recordings that have none.
 
-use crate::support::{Outcome, Run, Source, output_of, tool};
+use crate::support::{Outcome, Run, Source, copied, output_of, script, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -17,7 +17,10 @@ impl Recorded {
         };
         let path = |name: &str| recorded.path(name);
         let flags = ["-g", "-Wl,--build-id"];
-        fs::copy(Source::c("inlined").flags(&flags).build(), path("program")).expect("copied");
+        copied(
+            &Source::c("inlined").flags(&flags).build(),
+            &path("program"),
+        );
         recorded.run("whole.skipheap", &[]);
         fs::create_dir(path("split")).expect("a folder");
         fs::copy(path("program"), path("split/any.name")).expect("copied");
@@ -194,10 +197,8 @@ fn debuginfod_is_asked_where_a_server_is_named() {
         "{outcome:?}"
     );
     let client = bin.join("debuginfod-find");
-    let answers = |script: &str| {
-        fs::write(&client, format!("#!/bin/sh\n{script}\n")).expect("written");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&client, mode).expect("executable");
+    let answers = |text: &str| {
+        script(&client, &format!("#!/bin/sh\n{text}\n"));
         recorded.reported(&bare, |run| servers(run).env("PATH", &bin))
     };
     let (lines, outcome) = answers("exit 1");

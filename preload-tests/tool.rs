@@ -1,7 +1,10 @@
 //! The command-line tool.
 
-use crate::support::{Outcome, Report, Run, Source, library, output_of, patched_copy, tool};
-use std::fs;
+use crate::support::{
+    Outcome, Report, Run, Source, library, output_of, patched_copy, script, tool,
+};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 fn skip_heapprof() -> Run {
@@ -28,12 +31,18 @@ fn with_o(arrange: impl FnOnce(Run) -> Run) -> (Outcome, Report) {
     (outcome, Report::read(&csv))
 }
 
+fn begins_as_recording(path: &Path) -> io::Result<bool> {
+    let mut magic = [0; 8];
+    File::open(path)?.read_exact(&mut magic)?;
+    Ok(magic == *b"SKIPHEAP")
+}
+
 /// Recordings that were left in a folder.
 fn recordings(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder)
         .expect("the folder")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SKIPHEAP")))
+        .filter(|path| begins_as_recording(path).is_ok_and(|begins| begins))
         .collect()
 }
 
@@ -373,15 +382,11 @@ fn a_program_that_is_left_out_is_explained() {
 #[test]
 fn a_script_runs_and_its_programs_are_reported() {
     let folder = tempfile::tempdir().expect("a folder");
-    let script = folder.path().join("run.sh");
+    let path = folder.path().join("run.sh");
     let program = Source::c("pattern").build();
-    fs::write(
-        &script,
-        format!("#!/bin/sh\n\"{}\"\nexit 5\n", program.display()),
-    )
-    .expect("written");
-    output_of("chmod", &["+x", &script.to_string_lossy()]);
-    let outcome = skip_heapprof().arg(&script).finish();
+    let text = format!("#!/bin/sh\n\"{}\"\nexit 5\n", program.display());
+    script(&path, &text);
+    let outcome = skip_heapprof().arg(&path).finish();
     assert_eq!(outcome.status.code(), Some(5), "{outcome:?}");
     report_of(&outcome).assert_is("pattern.csv");
 }

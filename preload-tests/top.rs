@@ -51,6 +51,11 @@ impl Terminal {
             libc::openpty(&raw mut ours, &raw mut theirs, name, modes, &raw const size)
         };
         assert_eq!(failed, 0, "{}", io::Error::last_os_error());
+        // What other tests start must not keep the terminal from hanging up.
+        for end in [ours, theirs] {
+            // SAFETY: just opened, and nobody else's.
+            unsafe { libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
         // SAFETY: just opened, and nobody else's.
         let (keyboard, theirs) = unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) };
         let end = || theirs.try_clone().expect("a descriptor");
@@ -142,7 +147,8 @@ impl Terminal {
             }
             assert!(start.elapsed() < PATIENCE, "it goes on:\n{}", self.text());
         };
-        while self.show() && start.elapsed() < Duration::from_millis(300) {}
+        // All that it drew, up to the hang-up.
+        while self.show() && start.elapsed() < PATIENCE {}
         assert!(!self.screen.screen().alternate_screen(), "{}", self.text());
         assert!(!self.screen.screen().hide_cursor(), "{}", self.text());
         status
@@ -338,9 +344,9 @@ fn one_moment_as_json_has_what_the_screen_has() {
         moment["live"]["peak_bytes"].as_u64() >= Some(4_000_000),
         "{moment}"
     );
-    // At most 100 times four calls a second.
+    // At most 100 times four calls a second, and one time more: half a second can begin and end with one.
     let rate = of("lately")["bytes_per_second"].as_u64().expect("a rate");
-    assert!((1..=1_200_000).contains(&rate), "{moment}");
+    assert!((1..=1_224_000).contains(&rate), "{moment}");
     assert_eq!(of("most_bytes")["bytes_per_second"], 0);
     let sum: u64 = rows.iter().filter_map(|row| row["calls"].as_u64()).sum();
     assert_eq!(moment["calls"].as_u64(), Some(sum));

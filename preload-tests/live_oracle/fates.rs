@@ -1,8 +1,8 @@
 //! What became of the blocks of a fixture's run, by size, without an oracle: each kind has a size of its own.
 
-use super::{followed, recordings};
+use super::followed;
 use crate::record::reader::Recording;
-use crate::support::{Outcome, Run};
+use crate::support::{Outcome, Run, read_recording, recordings};
 use std::collections::BTreeMap;
 
 /// What became of the blocks of a size: calls, frees, temporary ones, grown ones.
@@ -28,7 +28,7 @@ pub(super) fn processes(run: Run, is_wanted: impl Fn(u64) -> bool) -> (Vec<Proce
     let mut processes: Vec<_> = recordings(folder.path())
         .iter()
         .map(|path| {
-            let bytes = std::fs::read(path).expect("the recording");
+            let bytes = read_recording(path);
             let recording = Recording::parse(&bytes).expect("a recording");
             let names: BTreeMap<_, _> = recording
                 .threads()

@@ -31,12 +31,12 @@ mod recorded;
 mod replay;
 
 use crate::record::layout::{AGES, TIMES};
-use crate::support::{Outcome, Run, Source, library};
+use crate::support::{Outcome, Run, Source, library, read_recording, recordings};
 use figures::{Figures, Key, Sites, live_bytes, pooled, total};
 use recorded::Recorded;
 use replay::Replay;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// What a run may make inexact.
@@ -56,18 +56,6 @@ struct Allowed {
 fn followed(run: Run, folder: &Path) -> Run {
     run.env("SKIP_HEAP_LIVE", "1")
         .env("SKIP_HEAP_SESSION", folder)
-}
-
-/// The recordings in a folder.
-fn recordings(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder)
-        .expect("the folder of recordings")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "skipheap-rec")
-        })
-        .collect()
 }
 
 /// A run under both, about to be started.
@@ -95,7 +83,7 @@ impl Observed {
         let [path] = &recordings(self.folder.path())[..] else {
             panic!("one recording of one process");
         };
-        let recorded = recorded::read(&std::fs::read(path).expect("the recording"));
+        let recorded = recorded::read(&read_recording(path));
         assert_eq!(recorded.losses, [""; 0]);
         let calls = total(&replay.sites).calls;
         assert!(calls >= least, "the program made only {calls} allocations");

@@ -183,8 +183,12 @@ fn redis(requests: u32) {
         .args(&["--unixsocket", &socket]);
     let mut server = observed.arrange(server).start();
     server.wait_for_output("eady to accept connections");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !std::path::Path::new(&*socket).exists() && Instant::now() < deadline {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !std::path::Path::new(&*socket).exists() {
+        assert!(
+            Instant::now() < deadline,
+            "redis-server did not start: there is no {socket}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     let requests = requests.to_string();

@@ -4,9 +4,9 @@
 //! that one thread frees, or leaves by realloc, is handed out to another at once.
 
 use super::figures::Figures;
-use super::{followed, recordings};
+use super::followed;
 use crate::record::reader::Recording;
-use crate::support::{Run, Source, library};
+use crate::support::{Run, Source, library, read_recording, recordings};
 use std::collections::BTreeMap;
 
 /// Runs the program, which must have counted what the recording has.
@@ -23,7 +23,7 @@ fn race(threads: u32, operations: u32, rounds: u32, variables: &[(&str, &str)]) 
     let [path] = &recordings(folder.path())[..] else {
         panic!("one recording of one process");
     };
-    let bytes = std::fs::read(path).expect("the recording");
+    let bytes = read_recording(path);
     let recording = Recording::parse(&bytes).expect("a recording");
     let mut found: BTreeMap<u64, Figures> = BTreeMap::new();
     for site in recording.sites() {

@@ -23,15 +23,18 @@ FUNCTION void second_path(void) { outer(); NO_TAIL_CALL(); }
 int main(int argc, char **argv) {
     if (argc != 2) return 1;
     long kinds = atol(argv[1]);
-    for (int i = 0; i < 30; i++) most_bytes();
+    for (int i = 0; i < 3000; i++) most_bytes();
     for (int i = 0; i < 100000; i++) most_calls();
     for (int i = 0; i < 4000; i++) most_live();
-    printf("ready\n");
-    fflush(stdout);
-    for (;;) {
-        usleep(10000);
+    for (int ready = 0;; ready = 1) {
         for (int i = 0; i < 3; i++) first_path();
         second_path();
         for (long size = 1; size <= kinds; size++) other(size);
+        if (!ready) {
+            /* All sites are there. */
+            printf("ready\n");
+            fflush(stdout);
+        }
+        usleep(10000);
     }
 }

@@ -1,10 +1,14 @@
 //! Builds fixtures once for each source and set of options.
 
+use super::output_of;
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// The folder of the fixtures' sources.
 pub(crate) fn fixture_dir() -> PathBuf {
@@ -120,7 +124,8 @@ impl Source {
         built
     }
 
-    /// Names the build: the sources (those among the options too), the headers, the compiler, the options.
+    /// Names the build: the sources (those among the options too) and where they lie, the headers, the compiler, the
+    /// options.
     fn key(&self, source: &Path) -> u64 {
         let mut hasher = DefaultHasher::new();
         let headers = ["fixture.h", "peak.h", "../../include/skipheap.h"]
@@ -135,9 +140,25 @@ impl Source {
                 .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
                 .hash(&mut hasher);
         }
+        // Debug information has the folder in it.
+        fixture_dir().hash(&mut hasher);
+        version_of(&self.compiler).hash(&mut hasher);
         (&self.compiler, &self.output, &self.flags).hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// What a compiler says that it is, asked once; nothing where there is none, which is said when it is to build something.
+fn version_of(compiler: &str) -> Vec<u8> {
+    static KNOWN: Mutex<Option<HashMap<String, Vec<u8>>>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    let ask = || Command::new(compiler).arg("--version").output();
+    let said = || ask().map(|output| output.stdout).unwrap_or_default();
+    known
+        .entry(compiler.to_owned())
+        .or_insert_with(said)
+        .clone()
 }
 
 /// A copy of a built file in a folder of its own, changed by `change`, which gets the folder and
@@ -152,7 +173,26 @@ pub(crate) fn patched_copy(
         .join(original.file_name().expect("a file name"));
     fs::copy(original, &copy).expect("the copy");
     change(folder.path(), &copy);
+    // What this process has written cannot always be executed; see `copied`.
+    let fresh = folder.path().join("fresh copy");
+    copied(&copy, &fresh);
+    fs::rename(&fresh, &copy).expect("renamed");
     (folder, copy)
+}
+
+/// Copies a program that is to be executed, by a process of its own. Were it written by this one, a child that another
+/// thread has just forked could still have it open for writing, and it could not be executed.
+pub(crate) fn copied(from: &Path, to: &Path) {
+    let paths = [from, to].map(|path| path.to_str().expect("text"));
+    output_of("cp", &["-p", paths[0], paths[1]]);
+}
+
+/// Writes a script that is to be executed; see [`copied`].
+pub(crate) fn script(path: &Path, text: &str) {
+    let mut source = tempfile::NamedTempFile::new().expect("a file");
+    source.write_all(text.as_bytes()).expect("written");
+    let paths = [source.path(), path].map(|path| path.to_str().expect("text"));
+    output_of("install", &["-m", "755", paths[0], paths[1]]);
 }
 
 fn cache() -> PathBuf {

@@ -4,12 +4,14 @@ mod build;
 mod callgrind;
 mod library;
 mod process;
+mod recordings;
 mod report;
 
-pub(crate) use build::{Source, fixture_dir, patched_copy};
+pub(crate) use build::{Source, copied, fixture_dir, patched_copy, script};
 pub(crate) use callgrind::instructions;
 pub(crate) use library::{library, tool};
 pub(crate) use process::{Outcome, Run, Running};
+pub(crate) use recordings::{read_recording, recordings};
 pub(crate) use report::{HEADER, Report, Row, expected, is_system_frame};
 
 /// Runs a tool of the build machine (`nm`, `objdump` ...) and returns what it prints.

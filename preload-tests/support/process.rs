@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -16,6 +16,7 @@ const TIME_OUT: Duration = Duration::from_secs(120);
 pub(crate) struct Run {
     command: Command,
     stdin: Vec<u8>,
+    time_out: Duration,
     folder: TempDir,
 }
 
@@ -49,6 +50,7 @@ impl Run {
         Self {
             command,
             stdin: Vec::new(),
+            time_out: TIME_OUT,
             folder,
         }
     }
@@ -97,6 +99,12 @@ impl Run {
         self
     }
 
+    /// Waits longer for the end than for that of others.
+    pub(crate) fn time_out(mut self, time: Duration) -> Self {
+        self.time_out = time;
+        self
+    }
+
     /// Loads everything at the same addresses in each run. Some programs hash addresses, and what
     /// they allocate depends on that.
     pub(crate) fn fixed_addresses(mut self) -> Self {
@@ -131,11 +139,23 @@ impl Run {
     }
 
     /// Starts the program and leaves it running.
-    pub(crate) fn start(mut self) -> Running {
+    pub(crate) fn start(self) -> Running {
+        let path = self.folder.path().join("stdin");
+        fs::write(&path, &self.stdin).expect("the input of the run");
+        self.start_with(Stdio::from(File::open(path).expect("stdin")))
+    }
+
+    /// Starts the program with a pipe that it can be told something by.
+    pub(crate) fn start_with_pipe(self) -> (Running, ChildStdin) {
+        let mut running = self.start_with(Stdio::piped());
+        let pipe = running.child.stdin.take().expect("the pipe");
+        (running, pipe)
+    }
+
+    fn start_with(mut self, stdin: Stdio) -> Running {
         let path = |name| self.folder.path().join(name);
-        fs::write(path("stdin"), &self.stdin).expect("the input of the run");
         self.command
-            .stdin(Stdio::from(File::open(path("stdin")).expect("stdin")))
+            .stdin(stdin)
             .stdout(Stdio::from(File::create(path("stdout")).expect("stdout")))
             .stderr(Stdio::from(File::create(path("stderr")).expect("stderr")));
         let child = self
@@ -144,7 +164,8 @@ impl Run {
             .unwrap_or_else(|error| panic!("{:?} cannot be started: {error}", self.command));
         Running {
             child,
-            folder: self.folder,
+            time_out: self.time_out,
+            folder: Some(self.folder),
         }
     }
 
@@ -161,10 +182,12 @@ impl Run {
     }
 }
 
-/// A program that was started.
+/// A program that was started. Dropped, it and its process group are killed: a test that fails leaves nothing running.
 pub(crate) struct Running {
     child: Child,
-    folder: TempDir,
+    time_out: Duration,
+    /// Until [`Running::finish`].
+    folder: Option<TempDir>,
 }
 
 impl Running {
@@ -188,17 +211,19 @@ impl Running {
     pub(crate) fn wait_for_output(&mut self, text: &str) {
         let start = Instant::now();
         loop {
-            let stdout = fs::read(self.folder.path().join("stdout")).unwrap_or_default();
+            // Before the look, so that what it printed last is seen.
+            let is_over = self.has_ended() || start.elapsed() > self.time_out;
+            let stdout = fs::read(self.path("stdout")).unwrap_or_default();
             if String::from_utf8_lossy(&stdout).contains(text) {
                 return;
             }
-            if start.elapsed() > TIME_OUT || self.child.try_wait().expect("wait").is_some() {
-                self.signal_group_quietly();
-                let stderr = fs::read(self.folder.path().join("stderr")).unwrap_or_default();
+            if is_over {
+                let stderr = fs::read(self.path("stderr")).unwrap_or_default();
                 panic!(
-                    "{text:?} was never printed\nstdout: {}\nstderr: {}",
+                    "{text:?} was never printed\nstdout: {}\nstderr: {}\n{}",
                     String::from_utf8_lossy(&stdout),
-                    String::from_utf8_lossy(&stderr)
+                    String::from_utf8_lossy(&stderr),
+                    tasks_of_group(self.pid())
                 );
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -207,45 +232,122 @@ impl Running {
 
     /// The TMPDIR of the program.
     pub(crate) fn tmp(&self) -> PathBuf {
-        self.folder.path().join("tmp")
+        self.path("tmp")
     }
 
-    fn signal_group_quietly(&self) {
-        // SAFETY: kill has no memory effects; the group is the child's own.
+    /// Something in the folder of the run.
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().expect("it runs").path().join(name)
+    }
+
+    /// Has the program come to its end? It is not waited for: [`Running::finish`] still tells how.
+    pub(crate) fn has_ended(&self) -> bool {
+        // SAFETY: all zeros is a valid siginfo_t, which waitid fills in.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` outlives the call; the child has not been waited for.
+        let failed = unsafe { libc::waitid(libc::P_PID, self.child.id(), &raw mut info, how) };
+        assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: filled in, or zeros while the child runs.
+        unsafe { info.si_pid() != 0 }
+    }
+
+    /// How the child ended, and the time of the processor that it took with all that it waited for, if it has.
+    fn wait_for_end(&self) -> Option<(ExitStatus, Duration)> {
+        let mut status = 0;
+        // SAFETY: all zeros is a valid rusage.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both outlive the call; the child has not been waited for.
+        match unsafe { libc::wait4(self.pid(), &mut status, libc::WNOHANG, &mut usage) } {
+            0 => None,
+            pid => {
+                assert_eq!(pid, self.pid(), "{}", std::io::Error::last_os_error());
+                let time = |t: libc::timeval| {
+                    Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64)
+                };
+                let taken = time(usage.ru_utime) + time(usage.ru_stime);
+                Some((ExitStatus::from_raw(status), taken))
+            }
+        }
+    }
+
+    /// Kills the process group and waits for the child.
+    fn kill(&mut self) {
+        // SAFETY: kill has no memory effects; the group is the child's own, which has not been waited for.
         unsafe { libc::kill(-self.pid(), libc::SIGKILL) };
+        let _ = self.child.wait();
     }
 
     /// Waits for the end; kills the process group and fails the test when that takes too long.
     pub(crate) fn finish(mut self) -> Outcome {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("wait") {
-                break Some(status);
+        let mut hung = None;
+        let (status, processor_time) = loop {
+            if let Some(end) = self.wait_for_end() {
+                break end;
             }
-            if start.elapsed() > TIME_OUT {
-                self.signal_group_quietly();
-                self.child.wait().expect("wait");
-                break None;
+            if start.elapsed() > self.time_out {
+                // Where everyone hangs is what there is to learn from it.
+                hung = Some(tasks_of_group(self.pid()));
+                self.kill();
+                break (ExitStatus::from_raw(libc::SIGKILL), Duration::ZERO);
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         };
-        let read = |name| fs::read(self.folder.path().join(name)).expect("what was printed");
+        let read = |name| fs::read(self.path(name)).expect("what was printed");
+        let (stdout, stderr) = (read("stdout"), read("stderr"));
         let outcome = Outcome {
-            status: status.unwrap_or(ExitStatus::from_raw(libc::SIGKILL)),
-            stdout: String::from_utf8_lossy(&read("stdout")).into_owned(),
-            stderr: String::from_utf8_lossy(&read("stderr")).into_owned(),
-            folder: self.folder,
+            status,
+            processor_time,
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            folder: self.folder.take().expect("it ran"),
         };
-        assert!(status.is_some(), "no end after {TIME_OUT:?}: {outcome:?}");
+        if let Some(tasks) = hung {
+            panic!("no end after {:?}: {outcome:?}\n{tasks}", self.time_out);
+        }
         outcome
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.folder.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// What each task of a process group is doing: a line each, with its name, the function of the kernel that it waits in,
+/// and the system call with its arguments.
+fn tasks_of_group(group: i32) -> String {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    // Behind the name, which may hold anything: state, parent, group.
+    let is_of_group = |stat: &str| {
+        let fields = stat.rsplit(") ").next().map(str::split_whitespace);
+        fields.and_then(|mut fields| fields.nth(2)) == Some(&*group.to_string())
+    };
+    entries(Path::new("/proc"))
+        .map(|process| process.path())
+        .filter(|process| is_of_group(&read(&process.join("stat"))))
+        .flat_map(|process| entries(&process.join("task")))
+        .map(|task| {
+            let of = |name| read(&task.path().join(name)).trim_end().to_owned();
+            let path = task.path();
+            let [comm, wchan, syscall] = ["comm", "wchan", "syscall"].map(of);
+            format!("{}: {comm}, in {wchan}, {syscall}\n", path.display())
+        })
+        .collect()
 }
 
 /// How a program ended and what it left behind.
 pub(crate) struct Outcome {
     pub(crate) status: ExitStatus,
+    /// That the program took, with those that it waited for.
+    pub(crate) processor_time: Duration,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     folder: TempDir,

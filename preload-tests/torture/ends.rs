@@ -5,6 +5,7 @@ use super::same_as_plain;
 use crate::support::{Outcome, Report, Run, Source, library, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The fixture.
 fn program() -> PathBuf {
@@ -136,7 +137,9 @@ fn a_stopped_process_goes_on() {
         // it is sent until the end.
         let stat = format!("/proc/{}/stat", running.pid());
         let stopped = || fs::read_to_string(&stat).is_ok_and(|text| text.contains(") T "));
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !stopped() {
+            assert!(Instant::now() < deadline, "it does not stop itself");
             std::thread::yield_now();
         }
         running.signal(libc::SIGCONT);

@@ -1,7 +1,7 @@
 //! What the kernel takes away: rights, system calls, memory, folders, process ids.
 
 use super::{programs_lines, same_as_plain};
-use crate::support::{Outcome, Report, Run, Source, library, tool};
+use crate::support::{Outcome, Report, Run, Source, copied, library, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -164,7 +164,7 @@ struct Elsewhere(tempfile::TempDir);
 impl Elsewhere {
     fn new() -> Self {
         let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
-        fs::copy(program(), folder.path().join("program")).expect("a copy");
+        copied(&program(), &folder.path().join("program"));
         fs::copy(library(), folder.path().join("library.so")).expect("a copy");
         Self(folder)
     }

@@ -4,6 +4,7 @@ use super::{programs_lines, same_as_plain};
 use crate::support::{Report, Run, Source, tool};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn program() -> PathBuf {
     Source::c("torture_loader").flags(&["-pthread"]).build()
@@ -31,6 +32,7 @@ fn libraries_come_and_go_while_threads_unwind_and_fork() {
         .arg(program())
         .args(&["storm", &ROUNDS.to_string()])
         .args(&plugins)
+        .time_out(Duration::from_secs(400))
         .finish();
     assert_eq!(outcome.status.code(), Some(3), "{outcome:?}");
     assert_eq!(outcome.stdout, "done\n");

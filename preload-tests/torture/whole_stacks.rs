@@ -2,10 +2,8 @@
 //! program says, and what a second unwinder sees.
 
 use crate::record::reader::Recording;
-use crate::support::{Outcome, Run, Source};
+use crate::support::{Outcome, Run, Source, read_recording, recordings};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Read;
 use std::path::PathBuf;
 
 /// How the fixture is built: each changes where frames and their registers lie.
@@ -47,24 +45,6 @@ fn whole(program: PathBuf, case: &str) -> Run {
     }
 }
 
-/// The recordings that a run left behind.
-fn recordings(outcome: &Outcome) -> Vec<Vec<u8>> {
-    fs::read_dir(outcome.tmp())
-        .expect("the folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "skipheap-rec"))
-        .map(|path| {
-            // The file is a hole of a gibibyte.
-            let mut file = fs::File::open(path).expect("a recording");
-            let mut bytes = vec![0; 4096];
-            file.read_exact(&mut bytes).expect("its header");
-            let rest = Recording::extent(&bytes) - bytes.len() as u64;
-            file.take(rest).read_to_end(&mut bytes).expect("the rest");
-            bytes
-        })
-        .collect()
-}
-
 /// For each size the calls of each stack that asked for it, in rising order.
 fn calls_by_size(bytes: &[u8]) -> BTreeMap<u64, Vec<u64>> {
     let recording = Recording::parse(bytes).expect("a recording");
@@ -88,9 +68,9 @@ fn calls_by_size(bytes: &[u8]) -> BTreeMap<u64, Vec<u64>> {
 /// Compares the recording with what the program printed: of each size the calls of each stack, or behind
 /// a star those of all its stacks.
 fn assert_exact(outcome: &Outcome, case: &str) {
-    let recordings = recordings(outcome);
+    let recordings = recordings(&outcome.tmp());
     assert_eq!(recordings.len(), 1, "{outcome:?}");
-    let recorded = calls_by_size(&recordings[0]);
+    let recorded = calls_by_size(&read_recording(&recordings[0]));
     let mut sizes = 0;
     for line in outcome.stdout.lines().filter(|line| !line.is_empty()) {
         let mut words = line.split(' ');

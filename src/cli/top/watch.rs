@@ -123,8 +123,9 @@ impl Watch {
         let named = self.names.spent();
         // Before the last look, so that nothing is missed.
         let is_there = exe_of(self.pid) == self.exe;
-        self.copy.refresh()?;
+        // Before the copy: the first takes longest, and what comes meanwhile is new to the next.
         let now = Instant::now();
+        self.copy.refresh()?;
         self.elapsed = self.at.map(|at| now - at);
         self.at = Some(now);
         // A chunk that is just being begun reads as damaged; it will not the next time.

@@ -274,6 +274,7 @@ mod tests {
 
     #[test]
     fn rules_survive_growth_and_are_forgotten_by_range() {
+        let _turn = crate::testing::rules_in_turn();
         let lock = SpinLock::new();
         reset();
         let rule = |key: u64| Rule::from_sp(8, None).unwrap().with_frame(key as u32);
