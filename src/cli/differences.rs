@@ -25,7 +25,7 @@ pub(crate) struct DiffOptions {
     /// Sites to list where people read: the table, Markdown.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) top: usize,
-    /// Show sites without a difference too.
+    /// Show sites without a difference too; in Markdown list every site. CSV and JSON always have all.
     #[arg(long)]
     pub(crate) all: bool,
     /// End with status 1 when there is a difference.
@@ -217,6 +217,8 @@ mod tests {
         assert_eq!(status(&new, &new, true), 0);
         let value: serde_json::Value =
             serde_json::from_slice(&fs::read(out).expect("written")).expect("JSON");
-        assert_eq!(value["sites"].as_array().map(Vec::len), Some(0));
+        // Sites without a difference are there all the same.
+        assert_eq!(value["sites"].as_array().map(Vec::len), Some(1));
+        assert_eq!(value["sites"][0]["change"], "same");
     }
 }
