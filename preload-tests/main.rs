@@ -63,6 +63,7 @@ mod limits;
 mod live_oracle;
 mod modules;
 mod oracle;
+mod outputs;
 mod profile_summaries;
 mod profiles;
 #[path = "../src/record/mod.rs"]

@@ -124,6 +124,13 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         root: root(),
         ..Report::default()
     };
+    if let Some(harvest) = old.harvest.as_ref().filter(|_| !options.update) {
+        let name = &old.name;
+        let gaps = check_runs::gaps(harvest).into_iter();
+        report
+            .unfit
+            .extend(gaps.map(|gap| format!("the baseline, {name}: {gap}")));
+    }
     if report.unfit.is_empty() {
         let mut evidence = Evidence::new(&baseline, &measured.runs);
         evidence.put(&measured.places);

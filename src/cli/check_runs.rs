@@ -5,6 +5,7 @@ use crate::check_files::root;
 use crate::gate::out::below;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
+use crate::profile::build::CUT_OFF;
 use crate::record::loss::{LOSSES, Loss};
 use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
@@ -189,12 +190,15 @@ fn matters(loss: Loss) -> bool {
 }
 
 /// What is missing from recordings.
-fn gaps(harvest: &Harvest) -> Vec<String> {
+pub(crate) fn gaps(harvest: &Harvest) -> Vec<String> {
     let mut gaps = Vec::new();
     for (&count, loss) in harvest.losses.iter().zip(&LOSSES) {
         if count > 0 && matters(loss.loss) {
             gaps.push(format!("{} {}", grouped(count), loss.text));
         }
+    }
+    if harvest.missing > 0 {
+        gaps.push(format!("{} {CUT_OFF}", grouped(harvest.missing)));
     }
     for (path, end, missing) in &harvest.cut_off {
         gaps.push(format!(
@@ -240,6 +244,11 @@ mod tests {
         measured.note(&with_losses);
         assert_eq!(measured.notes.len(), 3);
         assert!(super::gaps(&Harvest::default())[0].starts_with("nothing was recorded"));
+        let cut_off = Harvest {
+            missing: 4096,
+            ..harvest()
+        };
+        assert!(super::gaps(&cut_off)[0].starts_with("4,096 bytes of the recording missing"));
     }
 
     #[test]

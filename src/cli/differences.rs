@@ -9,7 +9,7 @@ use crate::profile::Profile;
 use crate::report::collapsed::Style;
 use crate::shape::Kind;
 use crate::side::Side;
-use crate::{export, side, term};
+use crate::{export, side, summary, term};
 use clap::Args;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -90,6 +90,17 @@ impl Form {
 pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
     let form = Form::of(wanted)?;
     let (old, new) = side::both(&options.old, &options.new)?;
+    for side in [&old, &new] {
+        for gap in side.harvest.iter().flat_map(summary::gaps) {
+            // What is said of one recording begins with its path.
+            let whose = match gap.starts_with(&side.name) {
+                true => String::new(),
+                false => format!("{}: ", side.name),
+            };
+            // There is nobody to tell if that fails.
+            let _ = writeln!(io::stderr(), "warning: {whose}{gap}");
+        }
+    }
     let both = match form {
         Form::Collapsed(_) | Form::Profile(..) => Some(joined(&old, &new)?),
         _ => None,

@@ -90,6 +90,8 @@ pub(crate) struct Harvest {
     pub(crate) notes: Notes,
     /// Recordings whose end is missing, and where they end.
     pub(crate) cut_off: Vec<(PathBuf, u64, u64)>,
+    /// Bytes that were missing from the recordings of which profiles were made.
+    pub(crate) missing: u64,
     /// Recordings that could not be read, where that is no error.
     pub(crate) unreadable: Vec<LoadError>,
     /// All processes together, where that is wanted.
@@ -485,7 +487,8 @@ impl Harvest {
         let rows = plain(&rows, wish.kind);
         self.totals = totals(&rows);
         if let Some((samples, variance)) = &mut self.sampled {
-            *samples = rows.iter().map(|row| row.samples).sum();
+            let of_rows = rows.iter().map(|row| row.samples);
+            *samples = of_rows.fold(0, u64::saturating_add);
             *variance = rows.iter().map(|row| row.variance).sum();
         }
         if wish.largest > 0 {
