@@ -4,12 +4,13 @@ use crate::args::ReportOptions;
 use crate::diff::out::{Named, collapsed, csv, json, markdown, table};
 use crate::diff::{self, compare, profiles};
 use crate::error::{Code, Failure};
+use crate::harvest::HarvestError;
 use crate::output::Output;
 use crate::profile::Profile;
 use crate::report::collapsed::Style;
 use crate::shape::Kind;
 use crate::side::Side;
-use crate::{export, side, summary, term};
+use crate::{export, inputs, side, summary, term};
 use clap::Args;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -54,6 +55,8 @@ impl Form {
             .as_deref()
             .filter(|path| *path != Path::new("-"));
         let extension = output.and_then(Path::extension).and_then(OsStr::to_str);
+        let extension = extension.map(str::to_ascii_lowercase);
+        let extension = extension.as_deref();
         if wanted.shape.format.is_none() {
             match extension {
                 Some("txt") => return Ok(Self::Table),
@@ -89,6 +92,15 @@ impl Form {
 /// When a side cannot be read, or the difference not be written.
 pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
     let form = Form::of(wanted)?;
+    let output = wanted
+        .output
+        .as_deref()
+        .filter(|path| *path != Path::new("-"));
+    inputs::spare(
+        &[options.old.clone(), options.new.clone()],
+        output.as_slice(),
+    )
+    .map_err(HarvestError::from)?;
     let (old, new) = side::both(&options.old, &options.new)?;
     for side in [&old, &new] {
         for gap in side.harvest.iter().flat_map(summary::gaps) {
@@ -188,6 +200,7 @@ mod tests {
         assert_eq!(form("a.csv"), Some(Form::Csv));
         assert_eq!(form("a.b/x.json"), Some(Form::Json));
         assert_eq!(form("x.md"), Some(Form::Markdown));
+        assert_eq!(form("x.CSV"), Some(Form::Csv));
         assert_eq!(form("-"), Some(Form::Table));
         assert_eq!(form("x.txt"), Some(Form::Table));
         assert_eq!(form("x.folded"), Some(Form::Collapsed(Style::default())));

@@ -2,6 +2,7 @@
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
 use crate::args::Merge;
+use crate::error::{Code, Failure};
 use crate::from_profile;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
@@ -169,6 +170,19 @@ impl fmt::Display for HarvestError {
 }
 
 impl error::Error for HarvestError {}
+
+impl From<HarvestError> for Failure {
+    fn from(error: HarvestError) -> Self {
+        let code = match error {
+            HarvestError::Write(_) => Code::Failed,
+            HarvestError::Load(_) | HarvestError::NotFollowed(_) => Code::Unusable,
+        };
+        Self {
+            code,
+            error: error.into(),
+        }
+    }
+}
 
 impl From<LoadError> for HarvestError {
     fn from(error: LoadError) -> Self {
@@ -371,7 +385,7 @@ impl<'w> Reader<'w> {
     /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
     fn read(&mut self, head: &Head, harvest: &mut Harvest) -> Result<Option<Read>, HarvestError> {
         let bytes = load::bytes(&head.path)?;
-        let recording = Recording::parse(&bytes).map_err(LoadError::at(&head.path))?;
+        let recording = load::parse(&bytes, &head.path)?;
         let is_first = harvest.processes.is_empty();
         if recording.forked() && !is_first && recording.sites().next().is_none() {
             return Ok(None);
