@@ -34,6 +34,7 @@
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
 //! | `fleet.rs` | `merge`: many runs as one profile; `--push` |
 //! | `symbols.rs` | names and lines from `--symbols` and debuginfod |
+//! | `outputs.rs` | inputs that are read once and spared, files that are written or not, endings, what is missing |
 //! | `profiles.rs`, `profile_summaries.rs` | `.skipheap` profiles: the same reports as of recordings |
 //! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
 //! | `instructions.rs` | the budget of instructions for one allocation |
@@ -63,6 +64,7 @@ mod limits;
 mod live_oracle;
 mod modules;
 mod oracle;
+mod outputs;
 mod profile_summaries;
 mod profiles;
 #[path = "../src/record/mod.rs"]

@@ -227,6 +227,18 @@ impl ReportOptions {
         tree.wish(style.value, style.fold_recursion, style.lines)
     }
 
+    /// The files that are named to be written, the report's first.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        let output = self
+            .output
+            .as_deref()
+            .filter(|path| *path != Path::new("-"));
+        output
+            .into_iter()
+            .chain(self.shape.timeline.as_deref())
+            .collect()
+    }
+
     /// Whether there are colours.
     pub(crate) fn color(&self) -> When {
         self.look.color.unwrap_or_default()

@@ -5,6 +5,7 @@ use crate::check_files::root;
 use crate::gate::out::below;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
+use crate::profile::build::CUT_OFF;
 use crate::profile::{Process, Profile};
 use crate::record::loss::{LOSSES, Loss};
 use crate::report::rows::{Row, totals};
@@ -300,6 +301,9 @@ fn gaps(harvest: &Harvest) -> Vec<String> {
             gaps.push(format!("{} {}", grouped(count), loss.text));
         }
     }
+    if harvest.missing > 0 {
+        gaps.push(format!("{} {CUT_OFF}", grouped(harvest.missing)));
+    }
     for (path, end, missing) in &harvest.cut_off {
         gaps.push(format!(
             "{}: cut off at offset {end}, {} missing",
@@ -348,6 +352,11 @@ mod tests {
         measured.note(&with_losses);
         assert_eq!(measured.notes.len(), 3);
         assert!(super::gaps(&Harvest::default())[0].starts_with("nothing was recorded"));
+        let cut_off = Harvest {
+            missing: 4096,
+            ..harvest()
+        };
+        assert!(super::gaps(&cut_off)[0].starts_with("4,096 bytes of the recording missing"));
     }
 
     #[test]

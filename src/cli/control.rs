@@ -42,9 +42,10 @@ pub(crate) fn set_stopped(pid: u32, stopped: bool, wanted: &ReportOptions) -> Re
 /// # Errors
 /// When it is not being profiled, or the file cannot be written.
 pub(crate) fn snapshot(pid: u32, wanted: &ReportOptions) -> Result<u8, Failure> {
+    let to = wanted.output.as_deref();
+    check_is_recording(to, wanted.shape.format.is_some())?;
     let process = attach(pid, false).map_err(unusable)?;
     let copy = copy(&process).map_err(unusable)?;
-    let to = wanted.output.as_deref();
     let failed = |path: &Path| {
         let doing = format!("cannot write the snapshot to {}", term::path(path));
         move |error: io::Error| Failure::because(Code::Failed, doing)(error)
@@ -76,6 +77,20 @@ pub(crate) fn snapshot(pid: u32, wanted: &ReportOptions) -> Result<u8, Failure> 
     Ok(0)
 }
 
+/// Is nothing else wanted than a recording, which is all that a snapshot can be?
+fn check_is_recording(to: Option<&Path>, has_format: bool) -> Result<(), Failure> {
+    let ending = to.and_then(Path::extension).unwrap_or_default();
+    if !has_format && (ending.is_empty() || ending == EXTENSION) {
+        return Ok(());
+    }
+    Err(Failure {
+        code: Code::Unusable,
+        error: anyhow::anyhow!(
+            "a snapshot is a recording (.{EXTENSION}), of which `skip-heapprof report` makes every other format"
+        ),
+    })
+}
+
 fn copy(process: &Attached) -> Result<Vec<u8>, NotAttached> {
     let mut copy = process.copy().map_err(NotAttached::Load)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -100,5 +115,18 @@ where
     Failure {
         code: Code::Unusable,
         error: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_no_report() {
+        let is_fine = |name: &str| check_is_recording(Some(Path::new(name)), false).is_ok();
+        assert!(is_fine("a.skipheap-rec") && is_fine("a") && is_fine("-"));
+        assert!(!is_fine("a.html") && !is_fine("a.skipheap") && !is_fine("a.csv"));
+        assert!(check_is_recording(None, false).is_ok() && check_is_recording(None, true).is_err());
     }
 }

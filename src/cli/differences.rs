@@ -4,12 +4,13 @@ use crate::args::ReportOptions;
 use crate::diff::out::{Named, collapsed, csv, json, markdown, table};
 use crate::diff::{self, compare, profiles};
 use crate::error::{Code, Failure};
+use crate::harvest::HarvestError;
 use crate::output::Output;
 use crate::profile::Profile;
 use crate::report::collapsed::Style;
 use crate::shape::Kind;
 use crate::side::Side;
-use crate::{export, side, term};
+use crate::{export, inputs, side, summary, term};
 use clap::Args;
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ pub(crate) struct DiffOptions {
     /// Sites to list where people read: the table, Markdown.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) top: usize,
-    /// Show sites without a difference too.
+    /// Show sites without a difference too; in Markdown list every site. CSV and JSON always have all.
     #[arg(long)]
     pub(crate) all: bool,
     /// End with status 1 when there is a difference.
@@ -54,6 +55,8 @@ impl Form {
             .as_deref()
             .filter(|path| *path != Path::new("-"));
         let extension = output.and_then(Path::extension).and_then(OsStr::to_str);
+        let extension = extension.map(str::to_ascii_lowercase);
+        let extension = extension.as_deref();
         if wanted.shape.format.is_none() {
             match extension {
                 Some("txt") => return Ok(Self::Table),
@@ -89,7 +92,27 @@ impl Form {
 /// When a side cannot be read, or the difference not be written.
 pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
     let form = Form::of(wanted)?;
+    let output = wanted
+        .output
+        .as_deref()
+        .filter(|path| *path != Path::new("-"));
+    inputs::spare(
+        &[options.old.clone(), options.new.clone()],
+        output.as_slice(),
+    )
+    .map_err(HarvestError::from)?;
     let (old, new) = side::both(&options.old, &options.new)?;
+    for side in [&old, &new] {
+        for gap in side.harvest.iter().flat_map(summary::gaps) {
+            // What is said of one recording begins with its path.
+            let whose = match gap.starts_with(&side.name) {
+                true => String::new(),
+                false => format!("{}: ", side.name),
+            };
+            // There is nobody to tell if that fails.
+            let _ = writeln!(io::stderr(), "warning: {whose}{gap}");
+        }
+    }
     let both = match form {
         Form::Collapsed(_) | Form::Profile(..) => Some(joined(&old, &new)?),
         _ => None,
@@ -177,6 +200,7 @@ mod tests {
         assert_eq!(form("a.csv"), Some(Form::Csv));
         assert_eq!(form("a.b/x.json"), Some(Form::Json));
         assert_eq!(form("x.md"), Some(Form::Markdown));
+        assert_eq!(form("x.CSV"), Some(Form::Csv));
         assert_eq!(form("-"), Some(Form::Table));
         assert_eq!(form("x.txt"), Some(Form::Table));
         assert_eq!(form("x.folded"), Some(Form::Collapsed(Style::default())));
@@ -217,6 +241,8 @@ mod tests {
         assert_eq!(status(&new, &new, true), 0);
         let value: serde_json::Value =
             serde_json::from_slice(&fs::read(out).expect("written")).expect("JSON");
-        assert_eq!(value["sites"].as_array().map(Vec::len), Some(0));
+        // Sites without a difference are there all the same.
+        assert_eq!(value["sites"].as_array().map(Vec::len), Some(1));
+        assert_eq!(value["sites"][0]["change"], "same");
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Code {
-    /// A recording or an output file cannot be used. clap uses the same for a wrong command line.
+    /// An input cannot be used. clap uses the same for a wrong command line.
     Unusable = 2,
     /// Of a check: the data are not fit to be judged.
     Unfit = 3,

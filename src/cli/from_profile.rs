@@ -3,7 +3,7 @@
 use crate::harvest::{Harvest, HarvestError, Process};
 use crate::live::{LISTED, LiveHeap};
 use crate::load::{Cuts, LoadError};
-use crate::profile::build::CUTS;
+use crate::profile::build::{CUT_OFF, CUTS};
 use crate::profile::leaks::leaks;
 use crate::profile::rows::{rows, totals_of_processes};
 use crate::profile::stacks::stacks;
@@ -130,7 +130,10 @@ fn count(profile: &Profile, suppressions: &[Suppression], harvest: &mut Harvest)
     let processes = profile.processes.iter().zip(&sites).zip(totals);
     for (index, ((process, sites), totals)) in (0..).zip(processes) {
         for &(text, count) in &process.losses {
-            if let Some(index) = index_of(profile.text(text)) {
+            let text = profile.text(text);
+            if text == CUT_OFF {
+                harvest.missing = harvest.missing.saturating_add(count);
+            } else if let Some(index) = index_of(text) {
                 harvest.losses[index] = harvest.losses[index].saturating_add(count);
             }
         }

@@ -2,6 +2,7 @@
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
 use crate::args::Merge;
+use crate::error::{Code, Failure};
 use crate::from_profile;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
@@ -90,6 +91,8 @@ pub(crate) struct Harvest {
     pub(crate) notes: Notes,
     /// Recordings whose end is missing, and where they end.
     pub(crate) cut_off: Vec<(PathBuf, u64, u64)>,
+    /// Bytes that were missing from the recordings of which profiles were made.
+    pub(crate) missing: u64,
     /// Recordings that could not be read, where that is no error.
     pub(crate) unreadable: Vec<LoadError>,
     /// All processes together, where that is wanted.
@@ -167,6 +170,19 @@ impl fmt::Display for HarvestError {
 }
 
 impl error::Error for HarvestError {}
+
+impl From<HarvestError> for Failure {
+    fn from(error: HarvestError) -> Self {
+        let code = match error {
+            HarvestError::Write(_) => Code::Failed,
+            HarvestError::Load(_) | HarvestError::NotFollowed(_) => Code::Unusable,
+        };
+        Self {
+            code,
+            error: error.into(),
+        }
+    }
+}
 
 impl From<LoadError> for HarvestError {
     fn from(error: LoadError) -> Self {
@@ -369,7 +385,7 @@ impl<'w> Reader<'w> {
     /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
     fn read(&mut self, head: &Head, harvest: &mut Harvest) -> Result<Option<Read>, HarvestError> {
         let bytes = load::bytes(&head.path)?;
-        let recording = Recording::parse(&bytes).map_err(LoadError::at(&head.path))?;
+        let recording = load::parse(&bytes, &head.path)?;
         let is_first = harvest.processes.is_empty();
         if recording.forked() && !is_first && recording.sites().next().is_none() {
             return Ok(None);
@@ -485,7 +501,8 @@ impl Harvest {
         let rows = plain(&rows, wish.kind);
         self.totals = totals(&rows);
         if let Some((samples, variance)) = &mut self.sampled {
-            *samples = rows.iter().map(|row| row.samples).sum();
+            let of_rows = rows.iter().map(|row| row.samples);
+            *samples = of_rows.fold(0, u64::saturating_add);
             *variance = rows.iter().map(|row| row.variance).sum();
         }
         if wish.largest > 0 {

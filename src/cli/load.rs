@@ -5,6 +5,7 @@ use crate::profile::file::FileError;
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
 use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
+use crate::report::csv;
 use crate::symbolize::hash::FastMap;
 use crate::term;
 use std::fs::File;
@@ -15,6 +16,9 @@ use std::{error, fmt, fs};
 
 /// What the names of recordings end with.
 pub(crate) const EXTENSION: &str = "skipheap-rec";
+
+/// What spreadsheets put in front of a CSV.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a recording cannot be used.
 #[derive(Debug)]
@@ -32,8 +36,12 @@ pub(crate) enum Why {
     Io(io::Error),
     /// It holds something else, or a damaged recording.
     Format(FormatError),
+    /// It is a report.
+    Csv,
     /// It is no profile that can be read.
     Profile(FileError),
+    /// It is to be written as well.
+    Output,
     /// A folder in which there are none.
     NoRecordings,
     /// A folder below which there are no profiles.
@@ -46,7 +54,12 @@ impl fmt::Display for LoadError {
         match &self.why {
             Why::Io(error) => error.fmt(f),
             Why::Format(error) => error.fmt(f),
+            Why::Csv => f.write_str(
+                "a CSV, in which only four frames of each stack are left: `skip-heapprof diff` and `skip-heapprof \
+                 check` read it; reports are made of profiles and recordings",
+            ),
             Why::Profile(error) => error.fmt(f),
+            Why::Output => f.write_str("both an input and a file to write: name another one to write"),
             Why::NoProfiles => write!(
                 f,
                 "a folder without profiles (*.{}); recordings are named one by one",
@@ -119,7 +132,7 @@ pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
 /// As [`head`].
 pub(crate) fn head_of(file: &File, path: &Path) -> Result<Head, LoadError> {
     let bytes = written(file, HEADER_LEN).map_err(LoadError::at(path))?;
-    let recording = Recording::parse(&bytes).map_err(LoadError::at(path))?;
+    let recording = parse(&bytes, path)?;
     let exe = recording.exe();
     let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
     Ok(Head {
@@ -129,6 +142,19 @@ pub(crate) fn head_of(file: &File, path: &Path) -> Result<Head, LoadError> {
         finished: recording.finished(),
         snapshot: recording.is_snapshot(),
         program: String::from_utf8_lossy(program).into_owned(),
+    })
+}
+
+/// Understands the bytes of a recording.
+///
+/// # Errors
+/// When they are no recording: what they are instead, as far as that can be told.
+pub(crate) fn parse<'b>(bytes: &'b [u8], path: &Path) -> Result<Recording<'b>, LoadError> {
+    Recording::parse(bytes).map_err(|error| {
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        let is_csv = text.starts_with(csv::HEADER[..4].join(",").as_bytes());
+        let why = if is_csv { Why::Csv } else { error.into() };
+        LoadError::at(path)(why)
     })
 }
 
@@ -279,6 +305,23 @@ mod tests {
         let head = head(&path).expect("read");
         assert_eq!((head.pid, head.start_ns), (7, 3));
         assert_eq!(in_folder(folder.path()).expect("the folder"), [path]);
+    }
+
+    #[test]
+    fn a_csv_is_told_from_a_damaged_recording() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        for mark in ["", "\u{feff}"] {
+            for rest in ["", &",-".repeat(9000)] {
+                let header = csv::HEADER.join(",");
+                fs::write(&file, format!("{mark}{header}\n{rest}")).expect("written");
+                let said = head(&file).unwrap_err().to_string();
+                assert!(
+                    said.contains(": a CSV, ") && said.contains("diff"),
+                    "{said}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::profile::intern::Tables;
 use crate::profile::sum::{By, Sum};
 use crate::profile::{Profile, build, file};
 use crate::progress::Progress;
-use crate::record::reader::Recording;
 use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
@@ -80,15 +79,11 @@ pub(crate) enum Apart {
 /// # Errors
 /// When an input or the output cannot be used.
 pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
-    let unusable = |error: HarvestError| Failure {
-        code: Code::Unusable,
-        error: error.into(),
-    };
     let has_no_sum = options.has_no_sum(wanted);
     let wanted = &with_default_format(wanted);
     let wish = reporting::wish(wanted, false)?;
-    let inputs = inputs::find(&options.inputs, wanted.output.as_deref())
-        .map_err(|error| unusable(error.into()))?;
+    let inputs =
+        inputs::find(&options.inputs, wanted.output.as_deref()).map_err(HarvestError::from)?;
     let mut output = reporting::output(wanted);
     output.check().map_err(Failure::because(
         Code::Failed,
@@ -108,10 +103,10 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
     }
     if wish.kind.needs_live() && !merged.profile.has_live() {
         let first = inputs.files.into_iter().next().unwrap_or_default();
-        return Err(unusable(HarvestError::NotFollowed(first)));
+        return Err(HarvestError::NotFollowed(first).into());
     }
     let said = merged.said(&inputs, wanted.quiet);
-    let harvest = harvest::harvest_profile(merged.profile, &mut output, &wish).map_err(unusable)?;
+    let harvest = harvest::harvest_profile(merged.profile, &mut output, &wish)?;
     reporting::summarize(&harvest, wanted, &output);
     reporting::push(&harvest, wanted, &output);
     // There is nobody to tell if that fails.
@@ -319,7 +314,7 @@ impl Reader {
             .names
             .get_or_insert_with(|| (Symbolizer::new(), Places::default()));
         let bytes = load::bytes(path)?;
-        let recording = Recording::parse(&bytes).map_err(LoadError::at(path))?;
+        let recording = load::parse(&bytes, path)?;
         let mut tables = Tables::default();
         build::add(&mut tables, &recording, symbolizer, places).map_err(LoadError::at(path))?;
         Ok(tables.profile)

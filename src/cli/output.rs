@@ -1,6 +1,9 @@
 //! Where CSV files go and how they are named.
 
 use crate::export::Format;
+use crate::inputs::{self, Id};
+use crate::shape::Kind;
+use crate::sheet::Read;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -21,6 +24,62 @@ pub(crate) struct Output {
     /// What the names of fresh files end with.
     extension: &'static str,
     used: HashSet<PathBuf>,
+    /// Files that are read, and not written over.
+    spared: HashSet<Id>,
+    /// The named file, from when it is made until there is something to write.
+    claim: Option<Claim>,
+}
+
+/// A file that was made to find out whether that is possible. Unless something is written to it, it goes again: an empty
+/// file would look like a report.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    path: PathBuf,
+    /// `None` once it is to stay.
+    id: Option<Id>,
+}
+
+impl Claim {
+    /// Finds out whether a file can be written, and leaves what it holds. `None` where it was there.
+    ///
+    /// # Errors
+    /// The one that writing would meet.
+    pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
+        let known = path.metadata();
+        // Opening a pipe would wait for its reader.
+        if known
+            .as_ref()
+            .is_ok_and(|data| !data.is_file() && !data.is_dir())
+        {
+            return Ok(None);
+        }
+        OpenOptions::new().create(true).append(true).open(path)?;
+        if known.is_ok() {
+            return Ok(None);
+        }
+        // Of a link what it leads to, wherever the program may go.
+        let path = path.canonicalize()?;
+        Ok(Some(Self {
+            id: inputs::id_of_file(&path),
+            path,
+        }))
+    }
+
+    /// Leaves the file.
+    fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let is_empty = self.path.metadata().is_ok_and(|data| data.len() == 0);
+        // The program may have put another file there.
+        let is_ours = self.id.is_some() && inputs::id_of_file(&self.path) == self.id;
+        if is_ours && is_empty {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -49,6 +108,8 @@ impl Output {
             place,
             extension: "csv",
             used: HashSet::new(),
+            spared: HashSet::new(),
+            claim: None,
         }
     }
 
@@ -58,12 +119,20 @@ impl Output {
             place: Place::Nowhere,
             extension: "",
             used: HashSet::new(),
+            spared: HashSet::new(),
+            claim: None,
         }
     }
 
     /// Has fresh files end with something else than `csv`.
     pub(crate) fn with_extension(self, extension: &'static str) -> Self {
         Self { extension, ..self }
+    }
+
+    /// Has it write over none of these files, whatever the names of further files come to be.
+    pub(crate) fn spare(&mut self, paths: &[PathBuf]) {
+        let ids = paths.iter().filter_map(|path| inputs::id_of_file(path));
+        self.spared.extend(ids);
     }
 
     /// Is there only one stream for all processes, or none?
@@ -93,22 +162,11 @@ impl Output {
     ///
     /// # Errors
     /// The one that writing would meet.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        let Place::Named(path) = &self.place else {
-            return Ok(());
-        };
-        // Opening a pipe would wait for its reader.
-        if path
-            .metadata()
-            .is_ok_and(|data| !data.is_file() && !data.is_dir())
-        {
-            return Ok(());
+    pub(crate) fn check(&mut self) -> io::Result<()> {
+        if let Place::Named(path) = &self.place {
+            self.claim = Claim::of(path)?;
         }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map(drop)
+        Ok(())
     }
 
     /// Writes the main CSV, and returns its path; `None` for standard output.
@@ -127,7 +185,14 @@ impl Output {
                 out.flush()?;
                 return Ok(None);
             }
-            Place::Named(path) => (File::create(path).map_err(naming(path))?, path.clone()),
+            Place::Named(path) => {
+                let file = File::create(path).map_err(naming(path))?;
+                // From here on it is a report, which may be an empty one.
+                if let Some(claim) = self.claim.take() {
+                    claim.keep();
+                }
+                (file, path.clone())
+            }
             Place::Fresh | Place::Made(_) => {
                 let (file, path) = fresh(self.extension)?;
                 self.place = Place::Made(path.clone());
@@ -137,6 +202,19 @@ impl Output {
         self.used.insert(path.clone());
         fill(file, &path, write)?;
         Ok(Some(path))
+    }
+
+    /// Writes a report without a site to the named file: nothing was recorded, and what it holds is of another run.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub(crate) fn write_nothing(&mut self, kind: Kind) -> io::Result<()> {
+        match self.place {
+            Place::Named(_) => self
+                .write_main(|out| Read::default().write(kind, out))
+                .map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the CSV of a further process, or of a further program where `pid` is `None`: beside
@@ -185,6 +263,10 @@ impl Output {
             };
             if !self.used.insert(path.clone()) {
                 continue;
+            }
+            if inputs::id_of_file(&path).is_some_and(|id| self.spared.contains(&id)) {
+                let error = io::Error::other("it is an input; name another file with -o");
+                return Err(naming(&path)(error));
             }
             match open.open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -5,27 +5,25 @@ use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
-use crate::{paint, push, snapshots, summary, term, tree};
+use crate::{inputs, paint, push, snapshots, summary, term, tree};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes CSV and summary of these recordings, or of those in these folders.
 ///
 /// # Errors
 /// When one cannot be read: its file, what is wrong, and where.
 pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Failure> {
-    let fail = |error: HarvestError| Failure {
-        code: Code::Unusable,
-        error: error.into(),
-    };
     let mut output = match wanted.tree() {
         // The tree is what there is to see.
         Some(_) if wanted.output.is_none() && wanted.shape.format.is_none() => Output::nowhere(),
         _ => output(wanted),
     };
     let wish = wish(wanted, false)?;
-    let recordings = recordings(paths).map_err(|error| fail(error.into()))?;
-    let harvest = harvest(&recordings, &mut output, &wish).map_err(fail)?;
+    let recordings = recordings(paths).map_err(HarvestError::from)?;
+    inputs::spare(&recordings, &wanted.files()).map_err(HarvestError::from)?;
+    output.spare(&recordings);
+    let harvest = harvest(&recordings, &mut output, &wish)?;
     match harvest.tree {
         Some(_) if !output.is_stdout() => {
             print_tree(&harvest, wanted)?;
@@ -74,15 +72,42 @@ pub(crate) fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
         }
     }
     recordings.sort();
-    recordings.dedup();
-    Ok(recordings)
+    Ok(inputs::once(recordings))
 }
 
 /// What the options ask for.
 ///
 /// # Errors
-/// When the suppressions cannot be read.
+/// When the suppressions cannot be read, a folder with symbols is none, or it is not clear what is to be written where.
 pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failure> {
+    let misuse = |what: String| Failure {
+        code: Code::Unusable,
+        error: anyhow::anyhow!(what),
+    };
+    wanted
+        .shape
+        .check_ending(wanted.output.as_deref())
+        .map_err(misuse)?;
+    if wanted.shape.timeline.as_deref() == Some(Path::new("-")) {
+        return Err(misuse(
+            "--timeline takes the name of a file; /dev/stdout is standard output".into(),
+        ));
+    }
+    if let [output, timeline] = wanted.files()[..]
+        && inputs::are_one(output, timeline)
+    {
+        let path = term::path(output);
+        return Err(misuse(format!(
+            "{path}: the report and the timeline cannot be the same file"
+        )));
+    }
+    for folder in &wanted.symbols {
+        // What is not there has no names: that would pass for a folder without the right files.
+        if !folder.is_dir() {
+            let path = term::path(folder);
+            return Err(misuse(format!("--symbols {path}: there is no such folder")));
+        }
+    }
     let suppressions = wanted.shape.suppressions().map_err(Failure::because(
         Code::Unusable,
         "cannot use the suppressions",

@@ -5,7 +5,7 @@ use crate::ends;
 use crate::error::{Code, Failure};
 use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
-use crate::output::Output;
+use crate::output::{Claim, Output};
 use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
 use crate::session::{Running, Session, still_running};
@@ -33,11 +33,19 @@ pub(crate) fn run(
     };
     let wish = reporting::wish(wanted, true)?;
     let prepared = Prepared::new(program, arguments, options, wanted)?;
-    let output = reporting::output(wanted);
+    let mut output = reporting::output(wanted);
     output.check().map_err(Failure::because(
         Code::Failed,
         format_args!("cannot write the report to {}", display(wanted)),
     ))?;
+    // Held to the end: without a timeline there is to be no file either.
+    let _claim = match &wanted.shape.timeline {
+        Some(path) => Claim::of(path).map_err(Failure::because(
+            Code::Failed,
+            format_args!("cannot write the timeline to {}", term::path(path)),
+        ))?,
+        None => None,
+    };
     let (ending, session, places) = prepared.run()?;
     ending.report(session, places, output, &wish, options, wanted)
 }
@@ -309,7 +317,13 @@ impl Ending {
         let code = match &harvested {
             Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
                 self.say_why_there_is_nothing();
-                self.status
+                match output.write_nothing(wish.kind) {
+                    Err(error) if self.status == 0 => {
+                        say(format_args!("cannot write the report: {error}"));
+                        Code::Failed as u8
+                    }
+                    _ => self.status,
+                }
             }
             Ok(harvest) => {
                 reporting::summarize(harvest, wanted, &output);

@@ -22,8 +22,8 @@ pub(crate) struct Shape {
     /// of the blocks; for that a run follows them as with --live.
     #[arg(long, value_name = "WHICH", global = true)]
     pub(crate) columns: Option<Columns>,
-    /// What to write; by default, what the name of --output says (.folded, .collapsed, .skipheap, .json,
-    /// ...), else a CSV.
+    /// What to write; by default, what the name of --output ends with (.csv, .folded, .collapsed, .skipheap,
+    /// .json, ...); without an ending a CSV.
     ///
     /// All but the CSV have whole stacks, with inlined functions; a run records them so by itself.
     #[arg(long, value_name = "FORMAT", global = true)]
@@ -72,6 +72,30 @@ pub(crate) enum Format {
     Collapsed,
     /// A format of profiles.
     Export(export::Format),
+}
+
+impl Format {
+    /// The format that a file's name asks for, whatever the case.
+    fn of_name(path: &Path) -> Option<Self> {
+        let extension = path.extension().unwrap_or_default();
+        let is = |ending: &str| extension.eq_ignore_ascii_case(ending);
+        if is("csv") {
+            return Some(Self::Csv);
+        }
+        if is("folded") || is("collapsed") {
+            return Some(Self::Collapsed);
+        }
+        export::Format::of_name(path).map(Self::Export)
+    }
+
+    /// What names of such files usually end with.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Collapsed => "folded",
+            Self::Export(format) => format.extension(),
+        }
+    }
 }
 
 impl ValueEnum for Format {
@@ -142,9 +166,9 @@ impl Kind {
     /// What the names of its files end with.
     pub(crate) fn extension(self) -> &'static str {
         match self {
-            Self::Csv(_) => "csv",
-            Self::Collapsed(_) => "folded",
-            Self::Export(format, _) => format.extension(),
+            Self::Csv(_) => Format::Csv.ending(),
+            Self::Collapsed(_) => Format::Collapsed.ending(),
+            Self::Export(format, _) => Format::Export(format).ending(),
         }
     }
 
@@ -159,21 +183,38 @@ impl Kind {
 }
 
 impl Shape {
-    /// What a report to `output` is.
+    /// What a report to `output` is; a CSV where the name does not say.
     pub(crate) fn kind(&self, output: Option<&Path>) -> Kind {
-        let extension = output.and_then(Path::extension).unwrap_or_default();
-        let by_name = match extension == "folded" || extension == "collapsed" {
-            true => Format::Collapsed,
-            false => output
-                .and_then(export::Format::of_name)
-                .map_or(Format::Csv, Format::Export),
-        };
+        let by_name = || output.and_then(Format::of_name).unwrap_or(Format::Csv);
         let style = self.style();
-        match self.format.unwrap_or(by_name) {
+        match self.format.unwrap_or_else(by_name) {
             Format::Csv => Kind::Csv(self.columns()),
             Format::Collapsed => Kind::Collapsed(style),
             Format::Export(format) => Kind::Export(format, style),
         }
+    }
+
+    /// Does it say what a report to `output` is to be? A name without an ending is that of a CSV.
+    ///
+    /// # Errors
+    /// An ending that stands for no format, where --format does not say more.
+    pub(crate) fn check_ending(&self, output: Option<&Path>) -> Result<(), String> {
+        let Some(path) = output.filter(|_| self.format.is_none()) else {
+            return Ok(());
+        };
+        let has_ending = path.extension().is_some_and(|ending| !ending.is_empty());
+        if !has_ending || Format::of_name(path).is_some() {
+            return Ok(());
+        }
+        let known: Vec<&str> = Format::value_variants()
+            .iter()
+            .map(|format| format.ending())
+            .collect();
+        Err(format!(
+            "{}: the ending does not say which format: .{}; or --format says it",
+            term::path(path),
+            known.join(", .")
+        ))
     }
 
     /// How stacks are written.
@@ -296,6 +337,43 @@ mod tests {
         assert!(peak.needs(out("a.folded")).live);
         assert!(peak.conflict(out("a.folded"), false).is_none());
         assert!(peak.conflict(None, false).is_some() && peak.conflict(None, true).is_none());
+    }
+
+    #[test]
+    fn an_ending_that_is_none_of_a_format_is_refused() {
+        let plain = Shape::default();
+        for name in [
+            "a.FOLDED",
+            "a.Collapsed",
+            "a.CSV",
+            "a.HTML",
+            "a.markdown",
+            "x.dhat.JSON",
+        ] {
+            assert_eq!(plain.check_ending(out(name)), Ok(()), "{name}");
+        }
+        assert!(matches!(plain.kind(out("a.FOLDED")), Kind::Collapsed(_)));
+        for name in ["-", "a", "b.c/a", ".csv", "/dev/stdout", "a."] {
+            assert_eq!(plain.check_ending(out(name)), Ok(()), "{name}");
+            assert_eq!(plain.kind(out(name)), Kind::Csv(Columns::Seed), "{name}");
+        }
+        let csv = Shape {
+            format: Some(Format::Csv),
+            ..Shape::default()
+        };
+        for name in [
+            "a.pb",
+            "a.json.gz",
+            "a.txt",
+            "a.skipheap.gz",
+            "a.csv.1",
+            "a.\u{1b}",
+        ] {
+            let said = plain.check_ending(out(name)).unwrap_err();
+            assert!(said.contains(".csv, .folded, .skipheap, .json, "), "{said}");
+            assert!(!said.contains('\u{1b}'), "{said}");
+            assert_eq!(csv.check_ending(out(name)), Ok(()), "{name}");
+        }
     }
 
     #[test]

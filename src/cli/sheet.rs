@@ -11,6 +11,7 @@ use crate::sum::Sum;
 use std::io::{self, Write};
 
 /// What was read of one process.
+#[derive(Default)]
 pub(crate) struct Read {
     /// Its rows, with origins where all columns are wanted.
     pub(crate) rows: Vec<Row>,

@@ -5,6 +5,7 @@ use crate::harvest::{Harvest, Process};
 use crate::load::Cuts;
 use crate::look::figure;
 use crate::paint::{TITLE, WARNING, painted};
+use crate::profile::build::CUT_OFF;
 use crate::record::loss::LOSSES;
 use crate::record::verified;
 use crate::report::collapsed::Value;
@@ -67,7 +68,8 @@ fn headline(text: &mut String, harvest: &Harvest) {
             None => printable(&one.program),
         },
         many => {
-            let runs = many.iter().map(|process| process.runs.unwrap_or(1)).sum();
+            let runs = many.iter().map(|process| process.runs.unwrap_or(1));
+            let runs = runs.fold(0, u64::saturating_add);
             let processes = counted(runs, "process", "processes");
             match &harvest.programs[..] {
                 [one] => format!("{}, {processes}", printable(&one.name)),
@@ -266,13 +268,29 @@ pub(crate) fn files(harvest: &Harvest) -> String {
     std::mem::take(text)
 }
 
+/// What the numbers do not include, of whatever is read: a line each.
+pub(crate) fn gaps(harvest: &Harvest) -> Vec<String> {
+    let losses = harvest.losses.iter().zip(&LOSSES);
+    let losses = losses.map(|(&count, loss)| (count, loss.text));
+    let counted_ones = losses
+        .chain([(harvest.missing, CUT_OFF)])
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", grouped(count)));
+    let cut_off = harvest.cut_off.iter().map(|(path, end, missing)| {
+        format!(
+            "{}: cut off at offset {end}, {} missing: what stood there is in no report",
+            term::path(path),
+            counted(*missing, "byte", "bytes"),
+        )
+    });
+    counted_ones.chain(cut_off).collect()
+}
+
 /// Says what the numbers do not include. Nothing, on an ordinary run.
 fn warnings(text: &mut String, harvest: &Harvest) {
-    for (&count, loss) in harvest.losses.iter().zip(&LOSSES) {
-        if count > 0 {
-            let said = format!("warning: {} {}", grouped(count), loss.text);
-            line(text, format_args!("{}", painted(WARNING, said)));
-        }
+    for gap in gaps(harvest) {
+        let said = format!("warning: {gap}");
+        line(text, format_args!("{}", painted(WARNING, said)));
     }
     for (&count, reason) in harvest.cuts.iter().zip(CUT_REASONS) {
         if count > 0 {
@@ -294,14 +312,6 @@ fn warnings(text: &mut String, harvest: &Harvest) {
     }
     if let Some(note) = ends::text(harvest) {
         line(text, format_args!("note: {note}"));
-    }
-    for (path, end, missing) in &harvest.cut_off {
-        let said = format!(
-            "warning: {}: cut off at offset {end}, {} missing: what stood there is in no report",
-            term::path(path),
-            counted(*missing, "byte", "bytes"),
-        );
-        line(text, format_args!("{}", painted(WARNING, said)));
     }
     for error in &harvest.unreadable {
         let said = format!("warning: a recording cannot be read: {error}");
@@ -450,7 +460,12 @@ mod tests {
         assert!(!text(&harvest, 100).contains("warning"));
         harvest.losses[1] = 1234;
         harvest.cuts[0] = 1;
+        harvest.missing = 4096;
         let text = text(&harvest, 100);
+        assert!(
+            text.contains("warning: 4,096 bytes of the recording missing"),
+            "{text}"
+        );
         assert!(
             text.contains("warning: 1,234 allocations not recorded: no memory"),
             "{text}"

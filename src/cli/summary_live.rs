@@ -157,10 +157,11 @@ fn short_lived(text: &mut String, rows: &LiveRows, heaps: &[(&Process, &LiveHeap
 
 /// The bucket with the middle one of all.
 fn median(buckets: &[u64]) -> Option<usize> {
-    let all: u64 = buckets.iter().sum();
+    // The sum of full counters is more than one of them can hold.
+    let all: u128 = buckets.iter().map(|&count| u128::from(count)).sum();
     let mut below = 0;
     buckets.iter().position(|&count| {
-        below += count;
+        below += u128::from(count);
         count > 0 && 2 * below >= all
     })
 }
@@ -309,6 +310,7 @@ mod tests {
         assert_eq!(median(&[0, 3, 2]), Some(1));
         assert_eq!(median(&[1, 1, 2]), Some(1));
         assert_eq!(median(&[1, 1, 3]), Some(2));
+        assert_eq!(median(&[u64::MAX, u64::MAX, u64::MAX]), Some(1));
         assert_eq!([most_of_age(0), most_of_age(3)], ["0", "7"]);
         assert_eq!(
             [time_of(0), time_of(10), time_of(20)],

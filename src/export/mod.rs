@@ -77,7 +77,7 @@ impl Format {
             Self::Dhat => &["dhat.json"],
             Self::Firefox => &["firefox.json", "profile.json"],
             Self::Parquet => &["parquet"],
-            Self::Markdown => &["md"],
+            Self::Markdown => &["md", "markdown"],
         }
     }
 
@@ -200,6 +200,18 @@ mod tests {
         );
         for name in ["dhat.out.", "json", ".json", "a.csv", "a.jsonx", "a", ""] {
             assert_eq!(Format::of_name(Path::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_profile_of_nothing_can_be_written_in_every_format() {
+        for format in Format::ALL {
+            let mut out = Vec::new();
+            let written = write(&Profile::default(), format, Style::default(), &mut out);
+            assert!(
+                written.is_ok() && !out.is_empty(),
+                "{format:?}: {written:?}"
+            );
         }
     }
 }

@@ -26,6 +26,11 @@ pub(crate) const CUTS: [(u32, &str); 3] = [
     (CUT_TOO_DEEP, "[too deep]"),
 ];
 
+/// A loss that no counter of the recording can tell: an incomplete copy of it was read. What stands behind the
+/// number of bytes.
+pub(crate) const CUT_OFF: &str =
+    "bytes of the recording missing: it was cut off, and what stood there is in no report";
+
 /// Adds the process of a recording.
 ///
 /// # Errors
@@ -72,9 +77,12 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
     let machine = uname();
     let text = |text: &std::ffi::CStr| printable(text.to_bytes());
     let os = format!("{} {}", text(machine.sysname()), text(machine.release()));
+    let missing = recording.cut_off().map_or(0, |(_, missing)| missing);
     let losses = LOSSES
         .iter()
-        .map(|loss| (tables.string(loss.text), recording.loss(loss.loss)))
+        .map(|loss| (loss.text, recording.loss(loss.loss)))
+        .chain([(CUT_OFF, missing)])
+        .map(|(text, count)| (tables.string(text), count))
         .filter(|(_, count)| *count > 0)
         .collect();
     let cuts = CUTS
@@ -329,7 +337,7 @@ fn settled(
             Some(known) => {
                 known.1.add(&figures);
                 known.2.add(&share.live);
-                known.3 += leaked;
+                known.3 = known.3.saturating_add(leaked);
             }
             None => by_thread.push((share.thread, figures, share.live, leaked)),
         }

@@ -38,6 +38,8 @@ pub(crate) enum FileError {
     Version(u32),
     /// It holds more than is believed.
     TooLarge,
+    /// So many bytes stand behind it.
+    Followed(u64),
     /// It was damaged or made up.
     Damaged(String),
 }
@@ -55,6 +57,11 @@ impl fmt::Display for FileError {
             Self::TooLarge => write!(
                 f,
                 "a damaged profile: it unpacks to more than {MOST_BYTES} bytes"
+            ),
+            Self::Followed(bytes) => write!(
+                f,
+                "{bytes} bytes behind the profile, which nothing would tell of: give profiles one by one, or add \
+                 them up with `skip-heapprof merge`"
             ),
             Self::Damaged(what) => write!(f, "a damaged profile: {what}"),
         }
@@ -130,16 +137,25 @@ pub(crate) fn read_from(mut file: impl io::BufRead) -> Result<Profile, FileError
         return Err(FileError::Version(version));
     }
     let mut bytes = Vec::new();
-    let unpacked = zstd::Decoder::with_buffer(file)?.single_frame();
+    let mut unpacked = zstd::Decoder::with_buffer(file)?.single_frame();
     unpacked
+        .by_ref()
         .take(MOST_BYTES)
         .read_to_end(&mut bytes)
         .map_err(|error| FileError::Damaged(error.to_string()))?;
     if bytes.len() as u64 == MOST_BYTES {
         return Err(FileError::TooLarge);
     }
-    let profile: Profile =
-        postcard::from_bytes(&bytes).map_err(|error| FileError::Damaged(error.to_string()))?;
+    let behind = io::copy(&mut unpacked.finish(), &mut io::sink())?;
+    if behind > 0 {
+        return Err(FileError::Followed(behind));
+    }
+    let (profile, rest) = postcard::take_from_bytes::<Profile>(&bytes)
+        .map_err(|error| FileError::Damaged(error.to_string()))?;
+    if !rest.is_empty() {
+        let what = format!("{} bytes that belong to nothing", rest.len());
+        return Err(FileError::Damaged(what));
+    }
     profile
         .check()
         .map_err(|fault| FileError::Damaged(fault.to_owned()))?;
@@ -178,6 +194,24 @@ mod tests {
             );
             assert!(read_from(&bytes[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn nothing_may_stand_behind_a_profile() {
+        let mut bytes = packed(&small());
+        let len = bytes.len();
+        bytes.extend_from_within(..);
+        let said = read_from(&bytes[..]).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("{len} bytes behind")), "{said}");
+        let buffered = BufReader::with_capacity(100, &bytes[..=len]);
+        let said = read_from(buffered).unwrap_err().to_string();
+        assert!(said.starts_with("1 bytes behind"), "{said}");
+        let mut inside = postcard::to_stdvec(&small()).expect("encoded");
+        inside.push(0);
+        let mut file = bytes[..MAGIC.len() + 4].to_vec();
+        zstd::stream::copy_encode(&inside[..], &mut file, LEVEL).expect("packed");
+        let said = read_from(&file[..]).unwrap_err().to_string();
+        assert!(said.contains("1 bytes that belong to nothing"), "{said}");
     }
 
     #[test]

@@ -37,14 +37,14 @@ pub(crate) const HEADER: [&str; 24] = [
     "line",
 ];
 
-/// Writes the header and a line for each site.
+/// Writes the header and a line for each site, those without a difference too.
 ///
 /// # Errors
 /// Those of `out`.
 pub(crate) fn write(named: &Named<'_>, out: impl Write) -> io::Result<()> {
     let mut writer = Writer::from_writer(out);
     writer.write_record(HEADER)?;
-    for change in named.shown() {
+    for change in &named.diff.changes {
         for name in &change.names {
             writer.write_field(name.as_deref().unwrap_or(MISSING))?;
         }
@@ -114,7 +114,7 @@ mod tests {
             diff: &diff,
             old: "a",
             new: "b",
-            all: true,
+            all: false,
             listed: 0,
         };
         let mut text = Vec::new();

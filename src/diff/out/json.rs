@@ -56,7 +56,7 @@ struct Site<'a> {
     line: Option<u32>,
 }
 
-/// Writes one object.
+/// Writes one object, with every site: those without a difference too.
 ///
 /// # Errors
 /// Those of `out`.
@@ -73,7 +73,7 @@ pub(crate) fn write(named: &Named<'_>, mut out: impl Write) -> io::Result<()> {
         new: side(new, &diff.new),
         difference: of_delta(&diff.delta()),
         notes: text::notes(diff),
-        sites: named.shown().map(site).collect(),
+        sites: diff.changes.iter().map(site).collect(),
     };
     serde_json::to_writer_pretty(&mut out, &file)?;
     out.write_all(b"\n")

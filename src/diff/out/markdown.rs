@@ -16,7 +16,8 @@ pub(crate) fn write(named: &Named<'_>) -> String {
     let _ = writeln!(out, "### Heap: {} → {}\n", code(named.old), code(named.new));
     totals(&mut out, named);
     let _ = writeln!(out, "\n{}\n", escaped(&text::explained(diff)));
-    let shown: Vec<&Change> = named.shown().take(named.listed).collect();
+    let listed = if named.all { usize::MAX } else { named.listed };
+    let shown: Vec<&Change> = named.shown().take(listed).collect();
     sites(&mut out, &shown, diff.delta().live.is_some());
     let more = named.shown().count() - shown.len();
     if more > 0 {

@@ -17,7 +17,7 @@ pub(crate) struct Named<'a> {
     pub(crate) old: &'a str,
     /// The new run.
     pub(crate) new: &'a str,
-    /// Show sites without a difference too.
+    /// Show sites without a difference too, and in Markdown every site. Files for programs have them anyway.
     pub(crate) all: bool,
     /// Sites that are shown where people read: table and Markdown.
     pub(crate) listed: usize,
