@@ -57,14 +57,18 @@ fn functions_of_a_library_that_comes_later_are_hooked_while_threads_run() {
 
 #[test]
 fn two_libraries_in_turn_at_the_same_address_are_told_apart() {
-    let outcome = load(5, &[pool("alpha", 16, 100), pool("beta", 16, 2000)]).succeed();
-    let addresses: Vec<&str> = outcome.stdout.lines().take(2).collect();
-    assert_eq!(
-        addresses[0], addresses[1],
+    // Where libraries go is the kernel's choice, and what else is mapped meanwhile may take the place.
+    let used_again = (0..20).any(|_| {
+        let outcome = load(5, &[pool("alpha", 16, 100), pool("beta", 16, 2000)]).succeed();
+        assert_rows(&outcome.reports()[0], "alpha", 100, 5);
+        assert_rows(&outcome.reports()[0], "beta", 2000, 5);
+        let addresses: Vec<&str> = outcome.stdout.lines().take(2).collect();
+        addresses[0] == addresses[1]
+    });
+    assert!(
+        used_again,
         "the loader did not use the address again, so this test shows nothing"
     );
-    assert_rows(&outcome.reports()[0], "alpha", 100, 5);
-    assert_rows(&outcome.reports()[0], "beta", 2000, 5);
 }
 
 #[test]

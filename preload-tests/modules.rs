@@ -33,15 +33,23 @@ fn a_library_that_was_closed_keeps_its_names() {
 #[test]
 fn two_libraries_in_turn_at_the_same_address_keep_theirs() {
     // The frames differ in size: a rule of the one, used for the other, breaks the stack.
-    let outcome = load(3, &[plugin("alpha", 16, 100), plugin("beta", 4000, 200)]);
-    let addresses: Vec<&str> = outcome.stdout.lines().take(2).collect();
-    assert_eq!(
-        addresses[0].get(..addresses[0].len() - 3),
-        addresses[1].get(..addresses[1].len() - 3),
+    // (Where they go is the kernel's choice, and what else is mapped meanwhile may take the place.)
+    let used_again = (0..20).any(|_| {
+        let outcome = load(3, &[plugin("alpha", 16, 100), plugin("beta", 4000, 200)]);
+        assert_rows(&outcome, "alpha", 100, 3);
+        assert_rows(&outcome, "beta", 200, 3);
+        let pages: Vec<_> = outcome
+            .stdout
+            .lines()
+            .take(2)
+            .map(|address| address[..address.len() - 3].to_owned())
+            .collect();
+        pages[0] == pages[1]
+    });
+    assert!(
+        used_again,
         "the loader did not use the address again, so this test shows nothing"
     );
-    assert_rows(&outcome, "alpha", 100, 3);
-    assert_rows(&outcome, "beta", 200, 3);
 }
 
 #[test]
