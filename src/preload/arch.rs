@@ -485,7 +485,7 @@ pub(crate) unsafe fn decrement_at<const OFFSET: usize, T>(structure: *mut T) {
 /// between two instructions at that moment finds it one too small.
 ///
 /// # Safety
-/// As [`add`].
+/// As [`add_at`], of 32 bits.
 #[inline(always)]
 pub(crate) unsafe fn increment_saturating(counter: *mut u32) -> bool {
     let full: u8;
