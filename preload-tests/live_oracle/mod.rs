@@ -16,7 +16,7 @@
 //! | [`races`] | blocks that threads pass to each other, without the oracle, whose mutex would keep order |
 //! | [`memory`] | what following blocks costs in memory, and that it does not move them |
 //!
-//! Tests that are ignored are the long form: `scripts/oracle`.
+//! Their long form: `scripts/oracle`.
 
 mod columns;
 mod edges;
@@ -50,6 +50,15 @@ struct Allowed {
     ended_threads: bool,
     /// The recording alone is compared, not the CSV that is made of it: many runs of one kind.
     no_columns: bool,
+}
+
+/// The second where `scripts/oracle` asks for the long form: minutes, and gigabytes of logs.
+fn at_length<T>(short: T, long: T) -> T {
+    if std::env::var_os("PRELOAD_TESTS_LONG").is_some() {
+        long
+    } else {
+        short
+    }
 }
 
 /// Blocks are followed, and the recordings lie in `folder`.

@@ -1,6 +1,6 @@
 //! Programs under the oracle.
 
-use super::{Allowed, Observed, compare};
+use super::{Allowed, Observed, at_length, compare};
 use crate::support::{Run, Source, fixture_dir, output_of};
 use std::time::{Duration, Instant};
 
@@ -58,12 +58,13 @@ fn random_programs_whose_threads_come_and_go_agree() {
 }
 
 #[test]
-#[ignore = "long; scripts/oracle"]
 fn many_random_programs_agree() {
-    for seed in 100..130 {
+    let (seeds, operations) = at_length((100..104, 20_000), (100..130, 200_000));
+    for seed in seeds {
+        let threads = seed % 9;
         compare(
-            random(&[seed, seed % 9, 200_000 / (seed % 9 + 1)]),
-            0,
+            random(&[seed, threads, operations / (threads + 1)]),
+            operations / 100,
             QUICKLY,
         );
     }
@@ -87,13 +88,8 @@ fn python(items: u32) -> Run {
 
 #[test]
 fn python3_agrees() {
-    compare(python(1000), 100_000, EXACT);
-}
-
-#[test]
-#[ignore = "long; scripts/oracle"]
-fn python3_agrees_at_length() {
-    compare(python(30_000), 1_000_000, EXACT);
+    let (items, least) = at_length((1000, 100_000), (30_000, 1_000_000));
+    compare(python(items), least, EXACT);
 }
 
 fn sqlite(rows: u32) -> Run {
@@ -113,13 +109,8 @@ fn sqlite(rows: u32) -> Run {
 
 #[test]
 fn sqlite3_agrees() {
-    compare(sqlite(5000), 10_000, EXACT);
-}
-
-#[test]
-#[ignore = "long; scripts/oracle"]
-fn sqlite3_agrees_at_length() {
-    compare(sqlite(500_000), 1_000_000, EXACT);
+    let (rows, least) = at_length((5000, 10_000), (500_000, 1_000_000));
+    compare(sqlite(rows), least, EXACT);
 }
 
 /// The C++ compiler proper on a preprocessed file.
@@ -144,15 +135,9 @@ const WRAPPERS: Allowed = Allowed {
 
 #[test]
 fn the_cpp_compiler_agrees() {
-    let (run, _folder) = compiler("exceptions.cpp");
-    compare(run, 5000, WRAPPERS);
-}
-
-#[test]
-#[ignore = "long; scripts/oracle"]
-fn the_cpp_compiler_agrees_at_length() {
-    let (run, _folder) = compiler("live_headers.cpp");
-    compare(run, 500_000, WRAPPERS);
+    let (source, least) = at_length(("exceptions.cpp", 5000), ("live_headers.cpp", 500_000));
+    let (run, _folder) = compiler(source);
+    compare(run, least, WRAPPERS);
 }
 
 #[test]
@@ -173,8 +158,10 @@ fn node_agrees() {
     );
 }
 
-/// Runs redis-server under redis-benchmark.
-fn redis(requests: u32) {
+/// redis-server under redis-benchmark.
+#[test]
+fn redis_agrees() {
+    let requests = at_length(2000, 100_000);
     let observed = Observed::new();
     let socket = observed.folder.path().join("socket");
     let socket = socket.to_string_lossy();
@@ -191,12 +178,12 @@ fn redis(requests: u32) {
         );
         std::thread::sleep(Duration::from_millis(5));
     }
-    let requests = requests.to_string();
+    let count = requests.to_string();
     let tests = "set,get,incr,lpush,lpop,sadd,hset,zadd,lrange_100,mset";
     output_of(
         "redis-benchmark",
         &[
-            "-s", &socket, "-q", "-n", &requests, "-r", "1000", "-c", "10", "-t", tests,
+            "-s", &socket, "-q", "-n", &count, "-r", "1000", "-c", "10", "-t", tests,
         ],
     );
     output_of(
@@ -206,19 +193,5 @@ fn redis(requests: u32) {
     server.signal(libc::SIGTERM);
     let outcome = server.finish();
     assert!(outcome.status.success(), "{outcome:?}");
-    observed.compare(
-        u64::from(3 * requests.parse::<u32>().expect("a number")),
-        EXACT,
-    );
-}
-
-#[test]
-fn redis_agrees() {
-    redis(2000);
-}
-
-#[test]
-#[ignore = "long; scripts/oracle"]
-fn redis_agrees_at_length() {
-    redis(100_000);
+    observed.compare(3 * requests, EXACT);
 }

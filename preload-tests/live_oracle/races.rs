@@ -4,7 +4,7 @@
 //! that one thread frees, or leaves by realloc, is handed out to another at once.
 
 use super::figures::Figures;
-use super::followed;
+use super::{at_length, followed};
 use crate::record::reader::Recording;
 use crate::support::{Run, Source, library, read_recording, recordings};
 use std::collections::BTreeMap;
@@ -96,10 +96,10 @@ fn blocks_of_other_allocators_are_counted_exactly() {
 }
 
 #[test]
-#[ignore = "long; scripts/oracle"]
-fn blocks_that_threads_exchange_for_long_are_counted_exactly() {
-    for round in 0..10 {
-        race(4 + round, 400_000, 2, &[NO_CACHES]);
-        race(16, 2000, 200, &[NO_CACHES]);
+fn blocks_that_ever_more_threads_exchange_are_counted_exactly() {
+    let (counts, operations, rounds) = at_length((3..5, 10_000, 10), (4..14, 400_000, 200));
+    for threads in counts {
+        race(threads, operations, 2, &[NO_CACHES]);
+        race(16, operations / 200, rounds, &[NO_CACHES]);
     }
 }
