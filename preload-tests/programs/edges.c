@@ -133,12 +133,6 @@ static int pvalloc_(void) {
     return 0;
 }
 
-__attribute__((noinline)) static void clear_stack(void) {
-    char zeros[16384];
-    memset(zeros, 0, sizeof zeros);
-    KEEP(zeros);
-}
-
 /* The program's own memory lies in front of the heap, and between its parts. */
 static void **before, **between;
 __attribute__((noinline)) static void fill(void) {

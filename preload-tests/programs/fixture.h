@@ -14,4 +14,12 @@
 /* Makes the call before it no tail call. */
 #define NO_TAIL_CALL() __asm__ volatile("" : : : "memory")
 
+/* Nothing that earlier calls have left on the stack stays there. */
+__attribute__((noinline, unused)) static void clear_stack(void) {
+    char zeros[16384];
+    __builtin_memset(zeros, 0, sizeof zeros);
+    /* To the compiler, somebody reads them. */
+    KEEP(zeros);
+}
+
 #endif

@@ -1,8 +1,8 @@
 // Blocks that can be reached at the end in every way there is, and blocks that cannot. Each kind has a size of
 // its own.
 #define _GNU_SOURCE
+#include "fixture.h"
 #include <pthread.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -62,13 +62,6 @@ static void *thread(void *unused) {
   while (ready != 2)
     usleep(1000);
   return on_stack;
-}
-
-__attribute__((noinline)) static void clear_stack(void) {
-  char zeros[16384];
-  memset(zeros, 0, sizeof zeros);
-  // To the compiler, somebody reads them.
-  __asm__ volatile("" : : "r"(zeros) : "memory");
 }
 
 int main(void) {

@@ -145,6 +145,16 @@ pub(crate) fn escape() {
     }
 }
 
+/// Saves what a function has to keep for its caller, and aligns the stack.
+macro_rules! begin_call {
+    () => {
+        "push rbp\n .cfi_adjust_cfa_offset 8\n push rbx\n .cfi_adjust_cfa_offset 8\n\
+         push r12\n .cfi_adjust_cfa_offset 8\n push r13\n .cfi_adjust_cfa_offset 8\n\
+         push r14\n .cfi_adjust_cfa_offset 8\n push r15\n .cfi_adjust_cfa_offset 8\n\
+         sub rsp, 8\n .cfi_adjust_cfa_offset 8"
+    };
+}
+
 /// How [`call`] returns, from rsp as it left it.
 macro_rules! end_of_call {
     () => {
@@ -163,20 +173,7 @@ unsafe extern "C" fn call(
 ) -> usize {
     core::arch::naked_asm!(
         ".cfi_startproc",
-        "push rbp",
-        ".cfi_adjust_cfa_offset 8",
-        "push rbx",
-        ".cfi_adjust_cfa_offset 8",
-        "push r12",
-        ".cfi_adjust_cfa_offset 8",
-        "push r13",
-        ".cfi_adjust_cfa_offset 8",
-        "push r14",
-        ".cfi_adjust_cfa_offset 8",
-        "push r15",
-        ".cfi_adjust_cfa_offset 8",
-        "sub rsp, 8",
-        ".cfi_adjust_cfa_offset 8",
+        begin_call!(),
         "mov qword ptr [rdx], rsp",
         "mov rbx, rsp",
         ".cfi_def_cfa rbx, 64",
@@ -202,20 +199,7 @@ pub(crate) extern "C" fn with_callers_on_stack(
 ) {
     core::arch::naked_asm!(
         ".cfi_startproc",
-        "push rbp",
-        ".cfi_adjust_cfa_offset 8",
-        "push rbx",
-        ".cfi_adjust_cfa_offset 8",
-        "push r12",
-        ".cfi_adjust_cfa_offset 8",
-        "push r13",
-        ".cfi_adjust_cfa_offset 8",
-        "push r14",
-        ".cfi_adjust_cfa_offset 8",
-        "push r15",
-        ".cfi_adjust_cfa_offset 8",
-        "sub rsp, 8",
-        ".cfi_adjust_cfa_offset 8",
+        begin_call!(),
         "mov rax, rdi",
         "mov rdi, rsp",
         "call rax",

@@ -15,9 +15,6 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Index of `reallocarray` among the functions.
 const REALLOCARRAY: usize = 3;
-/// Flag of a chunk that is a mapping of its own and has two words in front of the block.
-const IS_MMAPPED: u64 = 2;
-const FLAGS: u64 = 7;
 /// Bytes of a chunk that the program cannot use.
 const OVERHEAD: u64 = 8;
 
@@ -27,15 +24,29 @@ const NEVER: u32 = 0;
 const KNOWN: u32 = 1;
 /// [`STATE`]: so many blocks have to be measured both ways until then, counted down.
 const TRIALS: u32 = KNOWN + 64;
+/// [`STATE`]: nobody has asked whose functions they are.
+const NOT_BEGUN: u32 = u32::MAX;
 /// Kept across fork: the allocator is the same.
-static STATE: AtomicU32 = AtomicU32::new(NEVER);
+static STATE: AtomicU32 = AtomicU32::new(NOT_BEGUN);
 
 /// Bit i: blocks of function i (see [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)) are not those of malloc's
 /// library, which would look in front of them for what is not there.
 static FOREIGN: AtomicU32 = AtomicU32::new(0);
 
-/// Looks at whose functions they are. `is_glibc`: malloc is glibc's, and all blocks are followed. Cold section.
+/// The size of a chunk by the second word of its head; `None` of one that is a mapping of its own, which has two words in
+/// front of the block that are not the program's.
+#[inline(always)]
+pub(super) fn size_of_chunk(word: u64) -> Option<u64> {
+    const IS_MMAPPED: u64 = 2;
+    const FLAGS: u64 = 7;
+    (word & IS_MMAPPED == 0).then_some(word & !FLAGS)
+}
+
+/// Looks at whose functions they are, once. `is_glibc`: malloc is glibc's, and all blocks are followed. Cold section.
 pub(super) fn begin(is_glibc: bool) {
+    if STATE.load(Relaxed) != NOT_BEGUN {
+        return;
+    }
     let mut foreign = 0;
     for (function, (name, _)) in hooks::ENTRIES.iter().enumerate() {
         let next = elf::next_definition(name);
@@ -51,9 +62,12 @@ pub(super) fn begin(is_glibc: bool) {
         // SAFETY: null has no usable bytes.
         unsafe { real::malloc_usable_size(ptr::null_mut()) };
     }
-    if is_glibc && foreign == 0 {
-        STATE.store(TRIALS, Relaxed);
-    }
+    let state = if is_glibc && foreign == 0 {
+        TRIALS
+    } else {
+        NEVER
+    };
+    STATE.store(state, Relaxed);
 }
 
 /// May headers be looked at, now or later?
@@ -80,7 +94,7 @@ pub(super) unsafe fn usable_by_header(block: *const c_void) -> Option<u64> {
 unsafe fn by_header(block: *const c_void) -> Option<u64> {
     // SAFETY: as the caller promises.
     let word = unsafe { block.cast::<u64>().sub(1).read_volatile() };
-    (word & IS_MMAPPED == 0).then(|| (word & !FLAGS).wrapping_sub(OVERHEAD))
+    Some(size_of_chunk(word)?.wrapping_sub(OVERHEAD))
 }
 
 /// Usable bytes of the block, as the allocator says; 0 where it must not be asked. `function` has given it (its index in

@@ -314,14 +314,11 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
 
 /// The offset of the record that an entry names, and the size of its blocks.
 pub(super) fn site_of(process: &Process, entry: u64) -> (u64, u64) {
-    let offset = (entry >> clock::NUMBER_BITS) << RECORD_LOG2;
-    let record: *const SiteRecord = process
-        .recording
-        .base()
-        .wrapping_add(offset as usize)
-        .cast();
+    let base = process.recording.base();
+    let record = record_of(Taken::new(entry, base));
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
     let size = unsafe { (*record).size };
+    let offset = record as u64 - base as u64;
     (offset, size & ((1 << SIZE_BITS) - 1))
 }
 
@@ -353,27 +350,47 @@ unsafe fn freed_by(
             )
         };
         let age = clock::age(clock, number);
-        keep_share(record, process.total.epoch());
-        let counts = behind(record);
-        arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(counts);
-        if age == 0 && record == owner && live.has_allocated() {
-            arch::increment_at::<{ offset_of!(LiveRecord, temporary) }, _>(counts);
-        }
-        let mut full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        let is_own = record == owner;
+        let mut full = count_end(process, live, record, (age, is_own), sample::weight(bytes));
         if clock::is_timed(number)
             && let Some(stamps) = stamps.as_ref()
             && let Some(now) = clock::ticks()
         {
             let passed = now.saturating_sub(stamps.get(number, age));
             let bucket = time_bucket(clock::nanoseconds(passed));
-            full |= arch::increment_saturating(&raw mut (*counts).times[bucket]);
+            full |= arch::increment_saturating(&raw mut (*behind(record)).times[bucket]);
         }
-        let weight = sample::weight(bytes);
-        arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, weight.wrapping_neg());
-        arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
         if full || process.total.is_due_with_less(live) {
             after_death(thread, process, full);
         }
+    }
+}
+
+/// Counts in the record that a block was freed, of this age in allocations and of the thread's own or not, and that the
+/// thread holds so much less. Was a counter of lifetimes full?
+///
+/// # Safety
+/// The state and the record are the calling thread's.
+#[inline(always)]
+pub(super) unsafe fn count_end(
+    process: &Process,
+    live: &mut LiveThread,
+    record: *mut SiteRecord,
+    (age, is_own): (u64, bool),
+    weight: u64,
+) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        keep_share(record, process.total.epoch());
+        let counts = behind(record);
+        arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(counts);
+        if age == 0 && is_own && live.has_allocated() {
+            arch::increment_at::<{ offset_of!(LiveRecord, temporary) }, _>(counts);
+        }
+        let is_full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, weight.wrapping_neg());
+        arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+        is_full
     }
 }
 
@@ -419,7 +436,7 @@ unsafe fn mirror(
 
 /// The bucket of [`LiveRecord::ages`].
 #[inline(always)]
-pub(super) fn age_bucket(age: u64) -> usize {
+fn age_bucket(age: u64) -> usize {
     // The 1 below makes 0 a number with a logarithm; an age has fewer than 64 bits.
     ((age << 1 | 1).ilog2() as usize).min(AGES - 1)
 }

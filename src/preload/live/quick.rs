@@ -4,7 +4,7 @@
 //!
 //! See [`count`] for the order in which things change. May run at any moment.
 
-use super::count::{self, Taken, age_bucket, behind, entry_of, keep_share, record_of};
+use super::count::{self, Taken, behind, count_end, entry_of, keep_share, record_of};
 use super::shadow::BLOCKS;
 use super::table::Place;
 use super::{LiveThread, chunk, clock, grown};
@@ -173,21 +173,13 @@ unsafe fn death(process: &Process, thread: &Thread, taken: Taken) -> Option<Deat
             return None;
         }
         let record = record_of(taken);
-        let counts = behind(record);
-        if (*counts).thread != thread.number() {
+        if (*behind(record)).thread != thread.number() {
             return None;
         }
         let live = &mut *thread.live();
         let age = clock::own_age(live.clock, number);
-        keep_share(record, process.total.epoch());
-        arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(counts);
-        if age == 0 && live.has_allocated() {
-            arch::increment_at::<{ offset_of!(LiveRecord, temporary) }, _>(counts);
-        }
-        let is_full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
         let bytes = (*record).size & ((1 << SIZE_BITS) - 1);
-        arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, bytes.wrapping_neg());
-        arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+        let is_full = count_end(process, live, record, (age, true), bytes);
         Some(Death { bytes, is_full })
     }
 }

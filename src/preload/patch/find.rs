@@ -4,7 +4,8 @@
 //! Runs in cold sections. What is read from files is untrusted input.
 
 use crate::elf::{
-    LinkMap, definition_in, exports, has_text_relocations, next_definition, own_dynamic,
+    LinkMap, definition_beside, definition_in, exports, has_text_relocations, next_definition,
+    objects, own_dynamic,
 };
 use crate::settings::settings;
 use crate::symbolize::elf::name_at;
@@ -38,8 +39,24 @@ pub(crate) struct Symbol<'d> {
     pub(crate) is_indirect: bool,
 }
 
-/// What the loader's list has there; `None` for this library, and for what is no mapped file.
-pub(crate) fn object(entry: &LinkMap, is_executable: bool) -> Option<Object> {
+/// The library that both `malloc` and `operator new` of the program would be found in, were this one not there: its dynamic
+/// section. 0 if they are not in the same one.
+pub(crate) fn owner_of_new() -> usize {
+    let new = next_definition(c"_Znwm");
+    let is_owner = |entry: &&LinkMap| {
+        !definition_in(entry, c"malloc").is_null() && definition_in(entry, c"_Znwm") == new
+    };
+    if new.is_null() || definition_beside(c"malloc", c"_Znwm") != new {
+        return 0;
+    }
+    objects()
+        .find(is_owner)
+        .map_or(0, |entry| entry.l_ld as usize)
+}
+
+/// What the loader's list has there; `None` for this library, and for what is no mapped file. `owner_of_new` as the function
+/// of this name says.
+pub(crate) fn object(entry: &LinkMap, is_executable: bool, owner_of_new: usize) -> Option<Object> {
     if entry.l_ld == own_dynamic() || entry.l_ld.is_null() {
         return None;
     }
@@ -60,18 +77,9 @@ pub(crate) fn object(entry: &LinkMap, is_executable: bool) -> Option<Object> {
         .to_vec(),
         is_executable,
         exports_obstack: exports(entry, c"SKIP_Obstack_alloc"),
-        owns_new: !is_executable && owns_new(entry),
+        owns_new: !is_executable && entry.l_ld as usize == owner_of_new,
         has_text_relocations: has_text_relocations(entry),
     })
-}
-
-/// Are `malloc` and `operator new`, as the program would find them without this library, both in this object?
-fn owns_new(entry: &LinkMap) -> bool {
-    let is_here = |name| {
-        let next = next_definition(name);
-        !next.is_null() && definition_in(entry, name) == next
-    };
-    is_here(c"malloc") && is_here(c"_Znwm")
 }
 
 impl Object {

@@ -86,9 +86,10 @@ pub(crate) fn begin(process: &Process) {
         ));
     }
     let specs = read_specs(&mut state.complaints);
+    let owner_of_new = find::owner_of_new();
     let objects: Vec<Object> = elf::objects()
         .enumerate()
-        .filter_map(|(i, entry)| find::object(entry, i == 0))
+        .filter_map(|(i, entry)| find::object(entry, i == 0, owner_of_new))
         .collect();
     let builtin = Builtin::new();
     let found: Vec<Found> = objects
@@ -150,7 +151,8 @@ fn change(change: &Change, retired: &mut Retired) {
     let specs = read_specs(&mut Vec::new());
     let builtin = Builtin::new();
     for entry in &change.come {
-        let Some(object) = find::object(entry, false) else {
+        // What comes later is behind what has them.
+        let Some(object) = find::object(entry, false, 0) else {
             continue;
         };
         let found = chosen(&object, search(&object, &specs, &builtin));

@@ -1,5 +1,6 @@
 //! The program's writable memory: what is mapped, and its words.
 
+use super::super::chunk::size_of_chunk;
 use super::blocks::Blocks;
 use super::pages::Pages;
 use crate::sys;
@@ -83,22 +84,17 @@ const HEAD: usize = 16;
 /// `struct malloc_chunk`, malloc/malloc.c), as far as they are such: the program, or another allocator, may have moved the
 /// break too. Returns the end, and whether the chunk of `block` was among them.
 fn end_of_chunks(start: usize, block: usize, end: usize, reader: &mut Reader) -> (usize, bool) {
-    const FLAGS: u64 = 7;
-    const IS_MMAPPED: u64 = 2;
     const ALIGNMENT: u64 = 16;
     let (mut at, mut chunk) = (start, start);
     let (mut is_intact, mut has_block) = (true, false);
     reader.words(start, end - start, |word| {
         if is_intact && at == chunk + 8 {
-            let size = word & !FLAGS;
-            is_intact = size != 0
-                && size.is_multiple_of(ALIGNMENT)
-                && word & IS_MMAPPED == 0
-                && size <= (end - chunk) as u64;
-            if is_intact {
-                has_block |= chunk + HEAD == block;
-                chunk += size as usize;
-            }
+            let size = size_of_chunk(word).filter(|&size| {
+                size != 0 && size.is_multiple_of(ALIGNMENT) && size <= (end - chunk) as u64
+            });
+            is_intact = size.is_some();
+            has_block |= is_intact && chunk + HEAD == block;
+            chunk += size.unwrap_or(0) as usize;
         }
         at += 8;
     });
