@@ -1,7 +1,7 @@
 //! What is read and what is written by a report: each input once and never written over, a file for each that is
 //! written and none else, endings that mean something, and what is missing said everywhere.
 
-use crate::support::{Outcome, Run, tool};
+use crate::support::{Outcome, Run, read_recording, recordings, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,15 +23,8 @@ impl Folder {
             .map(|entry| entry.expect("an entry").path())
             .find(|path| path.is_dir())
             .expect("the session");
-        let recording = fs::read_dir(&session)
-            .expect("the session")
-            .map(|entry| entry.expect("an entry").path())
-            .find(|path| path.extension().is_some_and(|e| e == "skipheap-rec"))
-            .expect("the recording");
-        // What was written, and not the hole behind it.
-        let bytes = fs::read(recording).expect("the recording");
-        let written = u64::from_le_bytes(bytes[16..24].try_into().expect("eight bytes"));
-        fs::write(folder.path("r.skipheap-rec"), &bytes[..written as usize]).expect("a copy");
+        let recording = recordings(&session).pop().expect("the recording");
+        fs::write(folder.path("r.skipheap-rec"), read_recording(&recording)).expect("a copy");
         fs::remove_dir_all(session).expect("removed");
         folder.tell(0, &["report", "-q", "r.skipheap-rec", "-o", "p.skipheap"]);
         folder

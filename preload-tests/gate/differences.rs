@@ -1,6 +1,6 @@
 //! What `diff` says.
 
-use super::{report, rust, skip_heapprof, status};
+use super::{assert_ended, report, rust, skip_heapprof, status};
 use crate::support::Source;
 use std::fs;
 use std::path::Path;
@@ -13,6 +13,14 @@ fn diff(old: &Path, new: &Path) -> String {
         .arg(new)
         .succeed()
         .stdout
+}
+
+/// `diff --exit-code` ends with this status.
+#[track_caller]
+fn assert_exit_code(expected: i32, old: &Path, new: &Path) {
+    let run = skip_heapprof().args(&["diff", "--exit-code"]);
+    let outcome = run.arg(old).arg(new).finish();
+    assert_eq!(status(&outcome), expected, "{outcome:?}");
 }
 
 /// `diff` as JSON.
@@ -75,12 +83,7 @@ fn equal_runs_have_no_difference() {
         let (one, two) = (one_run("one.csv"), one_run("two.csv"));
         let said = diff(&one, &two);
         assert!(said.contains("no difference: "), "{program}: {said}");
-        let outcome = skip_heapprof()
-            .args(&["diff", "--exit-code"])
-            .arg(&one)
-            .arg(&two)
-            .finish();
-        assert_eq!(status(&outcome), 0, "{outcome:?}");
+        assert_exit_code(0, &one, &two);
     }
 }
 
@@ -107,12 +110,7 @@ fn other_input_is_a_difference_that_adds_up() {
     // Files for programs have the sites without a difference too.
     let all = diff["sites"].as_array().map_or(0, Vec::len);
     assert!(all > sites(&diff).len(), "{diff}");
-    let outcome = skip_heapprof()
-        .args(&["diff", "--exit-code"])
-        .arg(&one)
-        .arg(&two)
-        .finish();
-    assert_eq!(status(&outcome), 1, "{outcome:?}");
+    assert_exit_code(1, &one, &two);
 }
 
 #[test]
@@ -220,16 +218,11 @@ fn profiles_are_compared_whole() {
         .arg("-o")
         .arg(&csv)
         .succeed();
-    let outcome = skip_heapprof().arg("diff").arg(&csv).arg(&two).args(&[
+    let run = skip_heapprof().arg("diff").arg(&csv).arg(&two).args(&[
         "-o",
         "/dev/null",
         "--format",
         "collapsed",
     ]);
-    let outcome = outcome.finish();
-    assert_eq!(status(&outcome), 2, "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("a CSV has four frames"),
-        "{outcome:?}"
-    );
+    assert_ended(&run.finish(), 2, "a CSV has four frames");
 }

@@ -1,6 +1,6 @@
 //! What `check` judges, and in which words and files.
 
-use super::{report, rust, skip_heapprof, status};
+use super::{assert_ended, check_by, report, rust, skip_heapprof, status};
 use crate::support::{Run, output_of, tool};
 use std::fs;
 use std::path::Path;
@@ -12,19 +12,10 @@ fn a_planted_regression_is_found_with_its_site() {
     let two = rust(folder.path(), "two", "version_two", &["-g"]);
     let baseline = folder.path().join("heap/program.csv");
     let check = |program: &Path, more: &[&str]| {
-        let run = skip_heapprof()
-            .arg("check")
-            .arg("--baseline")
-            .arg(&baseline)
-            .args(more);
+        let run = check_by(&baseline).args(more);
         run.arg("--").arg(program).finish()
     };
-    let outcome = check(&one, &[]);
-    assert_eq!(status(&outcome), 2, "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("check --update --baseline"),
-        "{outcome:?}"
-    );
+    assert_ended(&check(&one, &[]), 2, "check --update --baseline");
     assert_eq!(status(&check(&one, &["--update"])), 0);
     let text = fs::read_to_string(&baseline).expect("written");
     assert!(!text.contains("0x"), "no addresses: {text}");
@@ -105,21 +96,15 @@ fn leaks_have_a_budget() {
         run.arg("--").arg(&program).finish()
     };
     assert_eq!(status(&check("leaks = 1000, peak = \"1.1kB\"")), 0);
-    let outcome = check("leaks = 0");
-    assert_eq!(status(&outcome), 1, "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .contains("leaky: 1,000 bytes not freed, 0 allowed"),
-        "{outcome:?}"
+    assert_ended(
+        &check("leaks = 0"),
+        1,
+        "leaky: 1,000 bytes not freed, 0 allowed",
     );
-    let outcome = check("peak = 1000");
-    assert_eq!(status(&outcome), 1, "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .contains("1,100 bytes at the peak, 1,000 allowed"),
-        "{outcome:?}"
+    assert_ended(
+        &check("peak = 1000"),
+        1,
+        "1,100 bytes at the peak, 1,000 allowed",
     );
 }
 
@@ -159,10 +144,7 @@ fn the_command_that_is_advised_accepts_the_new_state() {
     let folder = tempfile::tempdir().expect("a folder");
     let baseline = folder.path().join("it's a baseline.csv");
     let check = |filter: &str| {
-        let run = skip_heapprof()
-            .arg("check")
-            .arg("--baseline")
-            .arg(&baseline);
+        let run = check_by(&baseline);
         run.args(&["--", "/usr/bin/jq", "-n", filter]).finish()
     };
     let outcome = check("1");
@@ -249,11 +231,10 @@ fn the_result_is_said_whatever_becomes_of_its_files() {
     // A file that cannot be written is said before the program runs.
     let marker = path("ran").display().to_string();
     let touch = format!("touch '{marker}'; /usr/bin/jq -n 1");
-    let outcome = check(&["--junit", "/no/such/folder/x.xml"], &touch);
-    assert_eq!(status(&outcome), 2, "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("/no/such/folder/x.xml"),
-        "{outcome:?}"
+    assert_ended(
+        &check(&["--junit", "/no/such/folder/x.xml"], &touch),
+        2,
+        "/no/such/folder/x.xml",
     );
     assert!(!path("ran").exists());
     // One that cannot be written any more, after the result.
@@ -333,27 +314,16 @@ fn reports_are_judged_in_place_of_a_program() {
         "/usr/bin/sqlite3",
         &[":memory:", "select 1"],
     );
-    let check = |reports: &[&Path]| {
-        let run = skip_heapprof().arg("check").arg("--baseline").arg(&base);
-        run.args(reports).finish()
-    };
+    let check = |reports: &[&Path]| check_by(&base).args(reports).finish();
     assert_eq!(status(&check(&[&same])), 0);
     let outcome = check(&[&more]);
     assert_eq!(status(&outcome), 1, "{outcome:?}");
     // Each report is a run, and the least counts.
-    let outcome = check(&[&more, &same]);
-    assert_eq!(status(&outcome), 0, "{outcome:?}");
-    assert!(
-        outcome.stderr.contains("vary between the 2 runs"),
-        "{outcome:?}"
-    );
-    let outcome = check(&[&other]);
-    assert_eq!(status(&outcome), 3, "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .contains("the baseline is one of another program, jq, and this is sqlite3"),
-        "{outcome:?}"
+    assert_ended(&check(&[&more, &same]), 0, "vary between the 2 runs");
+    assert_ended(
+        &check(&[&other]),
+        3,
+        "the baseline is one of another program, jq, and this is sqlite3",
     );
 }
 
@@ -364,11 +334,7 @@ fn a_tree_of_processes_is_one_program() {
     let check = |n: u32, more: &[&str]| {
         let script =
             format!("/usr/bin/jq -n 1; /usr/bin/jq -n '[range({n})|tostring]|length'; true");
-        let run = skip_heapprof()
-            .arg("check")
-            .arg("--baseline")
-            .arg(&baseline)
-            .args(more);
+        let run = check_by(&baseline).args(more);
         run.args(&["--", "/bin/sh", "-c", &script]).finish()
     };
     assert_eq!(status(&check(1000, &["--update"])), 0);

@@ -17,6 +17,18 @@ pub(super) fn status(outcome: &Outcome) -> i32 {
     outcome.status.code().expect("a status")
 }
 
+/// `check`, by a baseline.
+pub(super) fn check_by(baseline: &Path) -> Run {
+    skip_heapprof().args(&["check", "--baseline"]).arg(baseline)
+}
+
+/// The tool ended with this status, and said this.
+#[track_caller]
+pub(super) fn assert_ended(outcome: &Outcome, expected: i32, said: &str) {
+    assert_eq!(status(outcome), expected, "{outcome:?}");
+    assert!(outcome.stderr.contains(said), "{said}: {outcome:?}");
+}
+
 /// Runs a program and leaves its report in a folder.
 pub(super) fn report(
     folder: &Path,

@@ -1,6 +1,6 @@
 //! What cannot be judged.
 
-use super::{report, skip_heapprof, status};
+use super::{assert_ended, check_by, report, skip_heapprof, status};
 use std::fs;
 
 #[test]
@@ -8,11 +8,7 @@ fn data_that_are_not_fit_end_with_status_three() {
     let folder = tempfile::tempdir().expect("a folder");
     let baseline = report(folder.path(), "base.csv", "/usr/bin/jq", &["-n", "1"]);
     let check = |command: &[&str], more: &[&str]| {
-        let run = skip_heapprof()
-            .arg("check")
-            .arg("--baseline")
-            .arg(&baseline)
-            .args(more);
+        let run = check_by(&baseline).args(more);
         run.arg("--").args(command).finish()
     };
     assert_eq!(status(&check(&["/usr/bin/jq", "-n", "1"], &[])), 0);
@@ -108,13 +104,8 @@ fn a_baseline_with_the_marks_of_a_merge_can_be_written_anew() {
     let header = "pc0,pc1,pc2,pc3,bytes allocated,call count,total bytes";
     fs::write(&baseline, format!("{header}\n<<<<<<< HEAD\n")).expect("written");
     let check = |more: &[&str]| {
-        let run = skip_heapprof()
-            .arg("check")
-            .arg("--baseline")
-            .arg(&baseline);
-        run.args(more)
-            .args(&["--", "/usr/bin/jq", "-n", "1"])
-            .finish()
+        let run = check_by(&baseline).args(more);
+        run.args(&["--", "/usr/bin/jq", "-n", "1"]).finish()
     };
     let outcome = check(&[]);
     assert_eq!(status(&outcome), 2, "{outcome:?}");
@@ -154,8 +145,7 @@ fn a_baseline_that_says_nothing_or_only_a_part_is_refused() {
         ("sampled.csv", "estimates from a sample"),
     ] {
         let check = |more: &[&str]| {
-            let run = skip_heapprof().args(&["check", "--baseline"]);
-            let run = run.arg(path(name)).args(more);
+            let run = check_by(&path(name)).args(more);
             run.args(&["--", "/usr/bin/jq", "-n", "1"]).finish()
         };
         let outcome = check(&[]);
@@ -182,10 +172,7 @@ fn a_report_of_a_part_of_a_run_is_not_judged() {
         path(name)
     };
     let baseline = perl("whole.csv", "my @x = map { \"x\" x 10000 } 1..500");
-    let check = |report| {
-        let run = skip_heapprof().args(&["check", "--baseline"]);
-        run.arg(&baseline).arg(report).finish()
-    };
+    let check = |report| check_by(&baseline).arg(report).finish();
     let killed = perl(
         "killed.skipheap",
         "my @x = map { \"x\" x 10000 } 1..50; kill 9, $$",
@@ -197,7 +184,5 @@ fn a_report_of_a_part_of_a_run_is_not_judged() {
     let outcome = check(perl("both.skipheap", both));
     assert_eq!(status(&outcome), 0, "{outcome:?}");
     let less = "my @x = map { \"x\" x 10000 } 1..50; system(\"true; exit 0\")";
-    let outcome = check(perl("less.skipheap", less));
-    assert_eq!(status(&outcome), 3, "{outcome:?}");
-    assert!(outcome.stderr.contains("a child of fork"), "{outcome:?}");
+    assert_ended(&check(perl("less.skipheap", less)), 3, "a child of fork");
 }

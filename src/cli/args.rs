@@ -227,13 +227,15 @@ impl ReportOptions {
         tree.wish(style.value, style.fold_recursion, style.lines)
     }
 
+    /// The file that is named for the report; `None` for standard output, too.
+    pub(crate) fn output_file(&self) -> Option<&Path> {
+        let output = self.output.as_deref();
+        output.filter(|path| *path != Path::new("-"))
+    }
+
     /// The files that are named to be written, the report's first.
     pub(crate) fn files(&self) -> Vec<&Path> {
-        let output = self
-            .output
-            .as_deref()
-            .filter(|path| *path != Path::new("-"));
-        output
+        self.output_file()
             .into_iter()
             .chain(self.shape.timeline.as_deref())
             .collect()

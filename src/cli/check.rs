@@ -80,18 +80,15 @@ const IN_COMMON: u128 = 1;
 /// # Errors
 /// Misuse: a wrong option, a file that cannot be read or written.
 pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
-    let misuse = |what: String| Failure {
-        code: Code::Unusable,
-        error: anyhow::anyhow!(what),
-    };
     if options.command.is_empty() && options.reports.is_empty() {
-        return Err(misuse("check what? Give -- PROGRAM, or a report".into()));
+        return Err(Failure::unusable(
+            "check what? Give -- PROGRAM, or a report",
+        ));
     }
     if wanted.output.is_some() || wanted.merge.is_some() {
-        return Err(misuse(
+        return Err(Failure::unusable(
             "check writes no report of the run: --markdown, --junit and --gitlab are its files; `skip-heapprof \
-             -o FILE PROGRAM` writes one"
-                .into(),
+             -o FILE PROGRAM` writes one",
         ));
     }
     let config = Config::read(options.config.as_deref())
@@ -107,14 +104,13 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         .as_deref()
         .map(|path| named_for(path, &options.command, &options.reports));
     if path.is_none() && budgets.is_empty() {
-        return Err(misuse(
-            "there is nothing to judge by: give --baseline FILE, or budgets in skipheap.toml"
-                .into(),
+        return Err(Failure::unusable(
+            "there is nothing to judge by: give --baseline FILE, or budgets in skipheap.toml",
         ));
     }
     if path.as_deref() == Some(Path::new("-")) {
-        return Err(misuse(
-            "--baseline names a file, and `-` is none; ./- is a file of that name".into(),
+        return Err(Failure::unusable(
+            "--baseline names a file, and `-` is none; ./- is a file of that name",
         ));
     }
     let (old, baseline) = read_baseline(path.as_deref(), options.update)?;
@@ -145,13 +141,10 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
             &measured,
             options.update,
         ));
-        let judged_by_baseline = !options.update;
-        let nothing = Evidence::new(&Baseline::default(), &measured.runs);
-        let judged = if judged_by_baseline {
-            &evidence
-        } else {
-            &nothing
-        };
+        let by_nothing = options
+            .update
+            .then(|| Evidence::new(&Baseline::default(), &measured.runs));
+        let judged = by_nothing.as_ref().unwrap_or(&evidence);
         report.verdict = judge(judged, &Limits::new(limits), &budgets);
         report.unfit.append(&mut report.verdict.unfit);
         report.verdict.notes.extend(measured.notes.clone());
@@ -204,14 +197,11 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
     if !path.exists() {
         return match update {
             true => Ok((Side::default(), Baseline::default())),
-            false => Err(Failure {
-                code: Code::Unusable,
-                error: anyhow::anyhow!(
-                    "{}: there is no baseline yet; make it with: {}",
-                    term::path(path),
-                    accept()
-                ),
-            }),
+            false => Err(Failure::unusable(format_args!(
+                "{}: there is no baseline yet; make it with: {}",
+                term::path(path),
+                accept()
+            ))),
         };
     }
     let side = match Side::read(path) {
@@ -221,15 +211,12 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
     };
     let flaws = check_runs::flaws(&side);
     if !flaws.is_empty() && !update {
-        return Err(Failure {
-            code: Code::Unusable,
-            error: anyhow::anyhow!(
-                "{}: unfit as a baseline: {}; make it anew with: {}",
-                term::path(path),
-                flaws.join("; "),
-                accept()
-            ),
-        });
+        return Err(Failure::unusable(format_args!(
+            "{}: unfit as a baseline: {}; make it anew with: {}",
+            term::path(path),
+            flaws.join("; "),
+            accept()
+        )));
     }
     let lines = side.lines.clone();
     let baseline = Baseline::new(&side.rows, side.spreads.clone(), lines);

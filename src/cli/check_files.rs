@@ -1,7 +1,7 @@
 //! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
 
 use crate::gate::out::{Report, annotations, gitlab, junit, markdown};
-use crate::output::naming;
+use crate::output::{Claim, naming};
 use crate::symbolize::demangle::printable;
 use crate::term;
 use clap::Args;
@@ -93,17 +93,7 @@ impl Files {
 /// # Errors
 /// The one that writing would meet, with the file's name.
 pub(crate) fn writable(path: &Path) -> io::Result<()> {
-    let tried = match path.metadata() {
-        // Opening a pipe would wait for its reader.
-        Ok(data) if !data.is_file() && !data.is_dir() => Ok(()),
-        Ok(_) => OpenOptions::new().append(true).open(path).map(drop),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|folder| *folder != Path::new(""));
-            tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map(drop)
-        }
-        Err(error) => Err(error),
-    };
-    tried.map_err(naming(path))
+    Claim::of(path).map(drop).map_err(naming(path))
 }
 
 /// The folder that paths in a review begin at.

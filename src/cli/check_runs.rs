@@ -5,14 +5,14 @@ use crate::check_files::root;
 use crate::gate::out::below;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
-use crate::profile::build::CUT_OFF;
 use crate::profile::{Process, Profile};
-use crate::record::loss::{LOSSES, Loss};
+use crate::record::loss::Loss;
 use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
 use crate::session::Running;
 use crate::side::Side;
-use crate::term::{self, counted, grouped, printable};
+use crate::summary;
+use crate::term::{self, printable};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -192,11 +192,8 @@ impl Measured {
         if let Some(text) = crate::ends::text(harvest) {
             self.notes.push(text);
         }
-        for (&count, loss) in harvest.losses.iter().zip(&LOSSES) {
-            if count > 0 && !matters(loss.loss) {
-                self.notes.push(format!("{} {}", grouped(count), loss.text));
-            }
-        }
+        self.notes
+            .extend(summary::losses(harvest, |loss| !matters(loss)));
         self.notes.sort();
         self.notes.dedup();
     }
@@ -295,22 +292,7 @@ fn matters(loss: Loss) -> bool {
 
 /// What is missing from recordings.
 fn gaps(harvest: &Harvest) -> Vec<String> {
-    let mut gaps = Vec::new();
-    for (&count, loss) in harvest.losses.iter().zip(&LOSSES) {
-        if count > 0 && matters(loss.loss) {
-            gaps.push(format!("{} {}", grouped(count), loss.text));
-        }
-    }
-    if harvest.missing > 0 {
-        gaps.push(format!("{} {CUT_OFF}", grouped(harvest.missing)));
-    }
-    for (path, end, missing) in &harvest.cut_off {
-        gaps.push(format!(
-            "{}: cut off at offset {end}, {} missing",
-            term::path(path),
-            counted(*missing, "byte", "bytes")
-        ));
-    }
+    let mut gaps = summary::gaps(harvest, matters);
     for error in &harvest.unreadable {
         gaps.push(format!("a recording cannot be read: {error}"));
     }

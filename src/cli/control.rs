@@ -83,12 +83,9 @@ fn check_is_recording(to: Option<&Path>, has_format: bool) -> Result<(), Failure
     if !has_format && (ending.is_empty() || ending == EXTENSION) {
         return Ok(());
     }
-    Err(Failure {
-        code: Code::Unusable,
-        error: anyhow::anyhow!(
-            "a snapshot is a recording (.{EXTENSION}), of which `skip-heapprof report` makes every other format"
-        ),
-    })
+    Err(Failure::unusable(format_args!(
+        "a snapshot is a recording (.{EXTENSION}), of which `skip-heapprof report` makes every other format"
+    )))
 }
 
 fn copy(process: &Attached) -> Result<Vec<u8>, NotAttached> {
@@ -98,8 +95,11 @@ fn copy(process: &Attached) -> Result<Vec<u8>, NotAttached> {
     Ok(copy)
 }
 
-/// Prints bytes. That nobody reads them is no error.
-fn print(bytes: &[u8]) -> io::Result<()> {
+/// Prints bytes on standard output. That nobody reads them is no error.
+///
+/// # Errors
+/// Those of standard output.
+pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

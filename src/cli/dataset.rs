@@ -14,7 +14,7 @@ use crate::profile::sum::{hex, identity};
 use crate::profile::{Process, Profile};
 use crate::symbolize::hash::FastHasher;
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::hash::Hasher;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -81,15 +81,13 @@ impl Dataset {
 fn write(profile: &Profile, folder: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Engines pass over what begins with a dot.
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(".unfinished-")
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
-    let copy: File = file.as_file().try_clone()?;
-    let mut rows = Rows::new(BufWriter::new(copy)).map_err(io::Error::other)?;
+    let mut rows = Rows::new(BufWriter::new(file.as_file())).map_err(io::Error::other)?;
     rows.add(profile).map_err(io::Error::other)?;
     rows.finish().map_err(io::Error::other)?.flush()?;
-    file.flush()?;
     file.persist(path)?;
     Ok(())
 }

@@ -8,11 +8,10 @@ use crate::harvest::HarvestError;
 use crate::output::Output;
 use crate::profile::Profile;
 use crate::report::collapsed::Style;
-use crate::shape::Kind;
+use crate::shape::{Format, Kind};
 use crate::side::Side;
 use crate::{export, inputs, side, summary, term};
 use clap::Args;
-use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -50,39 +49,32 @@ enum Form {
 impl Form {
     /// By --format, or the ending of the file's name.
     fn of(wanted: &ReportOptions) -> Result<Self, Failure> {
-        let output = wanted
-            .output
-            .as_deref()
-            .filter(|path| *path != Path::new("-"));
-        let extension = output.and_then(Path::extension).and_then(OsStr::to_str);
-        let extension = extension.map(str::to_ascii_lowercase);
-        let extension = extension.as_deref();
+        let output = wanted.output_file();
         if wanted.shape.format.is_none() {
-            match extension {
-                Some("txt") => return Ok(Self::Table),
-                Some("md" | "markdown") => return Ok(Self::Markdown),
-                None if output.is_none() => return Ok(Self::Table),
-                _ => {}
+            let Some(path) = output else {
+                return Ok(Self::Table);
+            };
+            if path
+                .extension()
+                .is_some_and(|ending| ending.eq_ignore_ascii_case("txt"))
+            {
+                return Ok(Self::Table);
             }
-        }
-        let is_csv = extension == Some("csv") || wanted.shape.format.is_some();
-        match wanted.shape.kind(wanted.output.as_deref()) {
-            Kind::Csv(_) if is_csv => Ok(Self::Csv),
-            Kind::Export(format, style) => Ok(match format.extension() {
-                "json" => Self::Json,
-                "md" => Self::Markdown,
-                _ => Self::Profile(format, style),
-            }),
-            Kind::Collapsed(style) => Ok(Self::Collapsed(style)),
-            Kind::Csv(_) => Err(Failure {
-                code: Code::Unusable,
-                error: anyhow::anyhow!(
+            if Format::of_name(path).is_none() {
+                return Err(Failure::unusable(format_args!(
                     "{}: the ending does not say which format: .csv, .json, .md, .txt, .folded, .skipheap, or \
                      another one of --format",
-                    term::path(output.unwrap_or(Path::new("")))
-                ),
-            }),
+                    term::path(path)
+                )));
+            }
         }
+        Ok(match wanted.shape.kind(output) {
+            Kind::Csv(_) => Self::Csv,
+            Kind::Collapsed(style) => Self::Collapsed(style),
+            Kind::Export(export::Format::Json, _) => Self::Json,
+            Kind::Export(export::Format::Markdown, _) => Self::Markdown,
+            Kind::Export(format, style) => Self::Profile(format, style),
+        })
     }
 }
 
@@ -92,18 +84,18 @@ impl Form {
 /// When a side cannot be read, or the difference not be written.
 pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
     let form = Form::of(wanted)?;
-    let output = wanted
-        .output
-        .as_deref()
-        .filter(|path| *path != Path::new("-"));
     inputs::spare(
         &[options.old.clone(), options.new.clone()],
-        output.as_slice(),
+        wanted.output_file().as_slice(),
     )
     .map_err(HarvestError::from)?;
     let (old, new) = side::both(&options.old, &options.new)?;
     for side in [&old, &new] {
-        for gap in side.harvest.iter().flat_map(summary::gaps) {
+        for gap in side
+            .harvest
+            .iter()
+            .flat_map(|harvest| summary::gaps(harvest, |_| true))
+        {
             // What is said of one recording begins with its path.
             let whose = match gap.starts_with(&side.name) {
                 true => String::new(),
@@ -157,27 +149,22 @@ pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Resu
 
 /// Both sides in one profile.
 fn joined(old: &Side, new: &Side) -> Result<Profile, Failure> {
-    let profile = |side: &Side| {
-        side.profile.as_ref().map(|profile| (profile.clone(), side.name.clone())).ok_or_else(|| Failure {
-            code: Code::Unusable,
-            error: anyhow::anyhow!(
-                "{}: a CSV has four frames of each stack, and this format needs all: compare profiles \
-                 (.skipheap) or recordings",
-                side.name
-            ),
-        })
+    let profile = |side: &Side| match &side.profile {
+        Some(profile) => Ok((profile.clone(), side.name.clone())),
+        None => Err(Failure::unusable(format_args!(
+            "{}: a CSV has four frames of each stack, and this format needs all: compare profiles (.skipheap) or \
+             recordings",
+            side.name
+        ))),
     };
     let ((old, name), (new, _)) = (profile(old)?, profile(new)?);
     let has_whole =
         |profile: &Profile| profile.processes.iter().all(|process| process.whole_stacks);
     if has_whole(&old) != has_whole(&new) {
-        return Err(Failure {
-            code: Code::Unusable,
-            error: anyhow::anyhow!(
-                "one side has whole stacks and the other four frames of each, so that no stack is the same; record \
-                 both with --stack-depth full"
-            ),
-        });
+        return Err(Failure::unusable(
+            "one side has whole stacks and the other four frames of each, so that no stack is the same; record \
+             both with --stack-depth full",
+        ));
     }
     Ok(profiles::compare(&old, &new, &name))
 }

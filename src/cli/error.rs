@@ -28,6 +28,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// An input or a command line that cannot be used, in a sentence.
+    pub(crate) fn unusable(what: impl fmt::Display) -> Self {
+        Self {
+            code: Code::Unusable,
+            error: anyhow::Error::msg(what.to_string()),
+        }
+    }
+
     /// For `map_err`: an error with what the tool was about to do.
     pub(crate) fn because<E>(code: Code, doing: impl fmt::Display) -> impl FnOnce(E) -> Self
     where

@@ -17,6 +17,7 @@ use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording};
 use crate::record::verified::Verified;
 use crate::report::collapsed::{Stacks, Value};
+use crate::report::left::Leaks;
 use crate::report::rows::{Row, Totals, rows, rows_by_origin, totals};
 use crate::report::suppressions::Suppression;
 use crate::report::timeline;
@@ -514,19 +515,21 @@ impl Harvest {
 
     /// Did the leak check find leaks that are not suppressed?
     pub(crate) fn has_leaks(&self) -> bool {
-        self.processes
-            .iter()
-            .filter_map(|process| process.live.as_ref())
-            .any(|live| live.left.unreachable && live.left.all.blocks > 0)
+        self.leak_checks().any(|leaks| leaks.all.blocks > 0)
     }
 
     /// Was there a leak check of any process?
     pub(crate) fn is_leak_checked(&self) -> bool {
-        let mut live = self
+        self.leak_checks().next().is_some()
+    }
+
+    /// What the leak checks found.
+    fn leak_checks(&self) -> impl Iterator<Item = &Leaks> {
+        let live = self
             .processes
             .iter()
             .filter_map(|process| process.live.as_ref());
-        live.any(|live| live.left.unreachable)
+        live.map(|live| &live.left).filter(|left| left.unreachable)
     }
 
     /// Writes the CSV of the last so many processes, which were read together.

@@ -77,8 +77,7 @@ pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
 /// # Errors
 /// When one is not there, is `output` itself, or is a folder without profiles.
 pub(crate) fn find(paths: &[PathBuf], output: Option<&Path>) -> Result<Inputs, LoadError> {
-    let output = output.and_then(|path| fs::metadata(path).ok());
-    let output = output.filter(fs::Metadata::is_file).map(|data| id(&data));
+    let output = output.and_then(id_of_file);
     let mut inputs = Inputs::default();
     let mut seen = HashSet::new();
     for path in paths {

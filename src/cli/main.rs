@@ -120,13 +120,9 @@ fn library() -> Result<u8, Failure> {
     print(&[path.as_os_str().as_bytes(), b"\n"].concat())
 }
 
-/// Prints on standard output. That nobody reads it is no error.
 fn print(bytes: &[u8]) -> Result<u8, Failure> {
-    match io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
-            Code::Failed,
-            "cannot print to standard output",
-        )(error)),
-        _ => Ok(0),
-    }
+    control::print(bytes).map(|()| 0).map_err(Failure::because(
+        Code::Failed,
+        "cannot print to standard output",
+    ))
 }

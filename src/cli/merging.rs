@@ -91,10 +91,7 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
     ))?;
     let merged = add_up(&inputs, options, wanted, has_no_sum)?;
     if merged.added == 0 {
-        return Err(Failure {
-            code: Code::Unusable,
-            error: anyhow::anyhow!("{}", merged.damaged_ones()),
-        });
+        return Err(Failure::unusable(merged.damaged_ones()));
     }
     if has_no_sum {
         // There is nobody to tell if that fails.

@@ -117,10 +117,7 @@ impl Output {
     pub(crate) fn nowhere() -> Self {
         Self {
             place: Place::Nowhere,
-            extension: "",
-            used: HashSet::new(),
-            spared: HashSet::new(),
-            claim: None,
+            ..Self::new(None)
         }
     }
 

@@ -33,12 +33,9 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
     }
     push(&harvest, wanted, &output);
     if wanted.shape.leak_exit_code.is_some() && !harvest.is_leak_checked() {
-        return Err(Failure {
-            code: Code::Unusable,
-            error: anyhow::anyhow!(
-                "--leak-exit-code: no leak check was made when this was recorded (--leak-check)"
-            ),
-        });
+        return Err(Failure::unusable(
+            "--leak-exit-code: no leak check was made when this was recorded (--leak-check)",
+        ));
     }
     Ok(status(0, &harvest, wanted))
 }
@@ -80,24 +77,20 @@ pub(crate) fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
 /// # Errors
 /// When the suppressions cannot be read, a folder with symbols is none, or it is not clear what is to be written where.
 pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failure> {
-    let misuse = |what: String| Failure {
-        code: Code::Unusable,
-        error: anyhow::anyhow!(what),
-    };
     wanted
         .shape
         .check_ending(wanted.output.as_deref())
-        .map_err(misuse)?;
+        .map_err(Failure::unusable)?;
     if wanted.shape.timeline.as_deref() == Some(Path::new("-")) {
-        return Err(misuse(
-            "--timeline takes the name of a file; /dev/stdout is standard output".into(),
+        return Err(Failure::unusable(
+            "--timeline takes the name of a file; /dev/stdout is standard output",
         ));
     }
     if let [output, timeline] = wanted.files()[..]
         && inputs::are_one(output, timeline)
     {
         let path = term::path(output);
-        return Err(misuse(format!(
+        return Err(Failure::unusable(format_args!(
             "{path}: the report and the timeline cannot be the same file"
         )));
     }
@@ -105,7 +98,9 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         // What is not there has no names: that would pass for a folder without the right files.
         if !folder.is_dir() {
             let path = term::path(folder);
-            return Err(misuse(format!("--symbols {path}: there is no such folder")));
+            return Err(Failure::unusable(format_args!(
+                "--symbols {path}: there is no such folder"
+            )));
         }
     }
     let suppressions = wanted.shape.suppressions().map_err(Failure::because(

@@ -59,10 +59,9 @@ pub(crate) fn run_once(
     options: &RunOptions,
     wanted: &ReportOptions,
 ) -> Result<Finished, Failure> {
-    let (program, arguments) = command.split_first().ok_or_else(|| Failure {
-        code: Code::Unusable,
-        error: anyhow::anyhow!("which program?"),
-    })?;
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Failure::unusable("which program?"))?;
     let prepared = Prepared::new(program, arguments, options, wanted)?;
     let (ending, session, places) = prepared.run()?;
     Ok(Finished {
@@ -112,7 +111,7 @@ impl Finished {
         let (recordings, _) = snapshots::apart(self.session.recordings().unwrap_or_default());
         let mut harvest = harvest(&recordings, output, wish)?;
         let running = still_running(&recordings);
-        harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.ending.killed);
+        harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.ending.killed());
         Ok((harvest, running))
     }
 }
@@ -181,7 +180,6 @@ impl<'a> Prepared<'a> {
             status: exit_status(status),
             signal: status.signal(),
             pid,
-            killed: status.signal().map(|_| pid),
             profiled: self.profiled,
             mode: self.settings.mode,
             target: self.target,
@@ -289,14 +287,17 @@ struct Ending {
     signal: Option<i32>,
     /// The program's process id.
     pid: u32,
-    /// The same, if a signal ended it: its status says so.
-    killed: Option<u32>,
     profiled: bool,
     mode: Mode,
     target: Target,
 }
 
 impl Ending {
+    /// The program's process id, if a signal ended it: its status says so.
+    fn killed(&self) -> Option<u32> {
+        self.signal.map(|_| self.pid)
+    }
+
     fn report(
         self,
         session: Session,
@@ -312,36 +313,25 @@ impl Ending {
         let running = still_running(&recordings);
         let mut harvested = harvested;
         if let Ok(harvest) = &mut harvested {
-            harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.killed);
+            harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.killed());
         }
         let code = match &harvested {
             Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
                 self.say_why_there_is_nothing();
                 match output.write_nothing(wish.kind) {
-                    Err(error) if self.status == 0 => {
-                        say(format_args!("cannot write the report: {error}"));
-                        Code::Failed as u8
-                    }
-                    _ => self.status,
+                    Err(error) => self.without_report(&HarvestError::Write(error)),
+                    Ok(()) => self.status,
                 }
             }
             Ok(harvest) => {
                 reporting::summarize(harvest, wanted, &output);
                 reporting::push(harvest, wanted, &output);
-                match self.killed {
+                match self.signal {
                     None => reporting::status(self.status, harvest, wanted),
                     Some(_) => self.status,
                 }
             }
-            Err(error) => {
-                say(format_args!("{error}"));
-                // The program's own failure is the more important one.
-                if self.status == 0 {
-                    Code::Failed as u8
-                } else {
-                    self.status
-                }
-            }
+            Err(error) => self.without_report(error),
         };
         let kept = snapshots::keep(snapshots, &output, wanted.quiet);
         if let Err(error) = &kept {
@@ -355,6 +345,16 @@ impl Ending {
             say_where_recordings_are(&session.keep(), &running);
         }
         Ok(code)
+    }
+
+    /// Says why there is no report. Returns the exit status.
+    fn without_report(&self, error: &HarvestError) -> u8 {
+        say(format_args!("{error}"));
+        // The program's own failure is the more important one.
+        match self.status {
+            0 => Code::Failed as u8,
+            status => status,
+        }
     }
 
     /// Nothing was recorded: not an error, but not to be passed over either.

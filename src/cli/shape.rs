@@ -76,7 +76,7 @@ pub(crate) enum Format {
 
 impl Format {
     /// The format that a file's name asks for, whatever the case.
-    fn of_name(path: &Path) -> Option<Self> {
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
         let extension = path.extension().unwrap_or_default();
         let is = |ending: &str| extension.eq_ignore_ascii_case(ending);
         if is("csv") {

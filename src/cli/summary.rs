@@ -6,7 +6,7 @@ use crate::load::Cuts;
 use crate::look::figure;
 use crate::paint::{TITLE, WARNING, painted};
 use crate::profile::build::CUT_OFF;
-use crate::record::loss::LOSSES;
+use crate::record::loss::{LOSSES, Loss};
 use crate::record::verified;
 use crate::report::collapsed::Value;
 use crate::report::rows::Row;
@@ -268,14 +268,17 @@ pub(crate) fn files(harvest: &Harvest) -> String {
     std::mem::take(text)
 }
 
-/// What the numbers do not include, of whatever is read: a line each.
-pub(crate) fn gaps(harvest: &Harvest) -> Vec<String> {
+/// The losses that there were, of the causes that `counts`: a line each.
+pub(crate) fn losses(harvest: &Harvest, counts: fn(Loss) -> bool) -> impl Iterator<Item = String> {
     let losses = harvest.losses.iter().zip(&LOSSES);
-    let losses = losses.map(|(&count, loss)| (count, loss.text));
-    let counted_ones = losses
-        .chain([(harvest.missing, CUT_OFF)])
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} {what}", grouped(count)));
+    losses
+        .filter(move |(count, loss)| **count > 0 && counts(loss.loss))
+        .map(|(count, loss)| format!("{} {}", grouped(*count), loss.text))
+}
+
+/// What the numbers do not include, of whatever is read: a line each; of losses those that `counts`.
+pub(crate) fn gaps(harvest: &Harvest, counts: fn(Loss) -> bool) -> Vec<String> {
+    let missing = (harvest.missing > 0).then(|| format!("{} {CUT_OFF}", grouped(harvest.missing)));
     let cut_off = harvest.cut_off.iter().map(|(path, end, missing)| {
         format!(
             "{}: cut off at offset {end}, {} missing: what stood there is in no report",
@@ -283,12 +286,15 @@ pub(crate) fn gaps(harvest: &Harvest) -> Vec<String> {
             counted(*missing, "byte", "bytes"),
         )
     });
-    counted_ones.chain(cut_off).collect()
+    losses(harvest, counts)
+        .chain(missing)
+        .chain(cut_off)
+        .collect()
 }
 
 /// Says what the numbers do not include. Nothing, on an ordinary run.
 fn warnings(text: &mut String, harvest: &Harvest) {
-    for gap in gaps(harvest) {
+    for gap in gaps(harvest, |_| true) {
         let said = format!("warning: {gap}");
         line(text, format_args!("{}", painted(WARNING, said)));
     }

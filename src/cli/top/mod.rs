@@ -81,7 +81,7 @@ pub(crate) fn top(options: &TopOptions) -> Result<u8, Failure> {
         return print(options);
     }
     if !io::stdout().is_terminal() {
-        return Err(refused(
+        return Err(Failure::unusable(
             "`top` draws on a terminal, which standard output is not: try --json",
         ));
     }
@@ -119,7 +119,7 @@ fn print(options: &TopOptions) -> Result<u8, Failure> {
             // Writing to a string cannot fail.
             let _ = write!(text, "\n{:>8}  {name}", process.pid);
         }
-        return Err(refused(&text));
+        return Err(Failure::unusable(&text));
     }
     let failed =
         |error: io::Error| Failure::because(Code::Failed, "cannot watch the process")(error);
@@ -137,17 +137,10 @@ fn candidates(options: &TopOptions) -> Result<Vec<Attached>, Failure> {
         None => profiled(),
     };
     match found.is_empty() {
-        true => Err(refused(
+        true => Err(Failure::unusable(
             "no process is being profiled, or none that you may look at",
         )),
         false => Ok(found),
-    }
-}
-
-fn refused(why: &str) -> Failure {
-    Failure {
-        code: Code::Unusable,
-        error: anyhow::Error::msg(why.to_owned()),
     }
 }
 

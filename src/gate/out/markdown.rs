@@ -44,8 +44,9 @@ pub(crate) fn write(report: &Report) -> String {
                 escaped(&report.numbers(finding))
             );
         }
-        if let Some(more) = findings.len().checked_sub(FINDINGS + 1) {
-            let _ = writeln!(out, "\nand {} more", more + 1);
+        let more = findings.len().saturating_sub(FINDINGS);
+        if more > 0 {
+            let _ = writeln!(out, "\nand {more} more");
         }
     }
     difference(&mut out, report);

@@ -57,8 +57,9 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
                 let rule = finding.rule.name();
                 line(out, format_args!("  {rule}: {}", report.sentence(finding)));
             }
-            if let Some(more) = findings.len().checked_sub(FINDINGS + 1) {
-                line(out, format_args!("  and {} more", more + 1));
+            let more = findings.len().saturating_sub(FINDINGS);
+            if more > 0 {
+                line(out, format_args!("  and {more} more"));
             }
         }
     }
