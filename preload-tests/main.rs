@@ -29,6 +29,7 @@
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
 //! | `torture/` | the matrix of RELIABILITY.md: each case is run plain and under the library |
+//! | `users.rs` | other users of the machine, and processes that give up their rights |
 //! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
@@ -82,5 +83,6 @@ mod tool;
 mod top;
 mod torture;
 mod trees;
+mod users;
 mod verify;
 mod wrappers;

@@ -4,10 +4,10 @@ use crate::args::ReportOptions;
 use crate::attach::{Attached, NotAttached, attach};
 use crate::error::{Code, Failure};
 use crate::load::EXTENSION;
+use crate::output::create;
 use crate::record::layout::STOPPED;
 use crate::record::settle::mark_snapshot;
 use crate::term;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(crate) fn snapshot(pid: u32, wanted: &ReportOptions) -> Result<u8, Failure> 
     }
     let path = match to {
         Some(path) => {
-            let written = File::create(path).and_then(|mut file| file.write_all(&copy));
+            let written = create(path).and_then(|mut file| file.write_all(&copy));
             written.map_err(failed(path))?;
             path.to_owned()
         }

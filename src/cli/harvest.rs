@@ -8,7 +8,7 @@ use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
 use crate::look;
 use crate::notes::Notes;
-use crate::output::{Output, naming};
+use crate::output::{Output, create, naming};
 use crate::profile::intern::Tables;
 use crate::profile::{Profile, build, file, tree};
 use crate::programs::{Program, Programs};
@@ -368,7 +368,7 @@ impl<'w> Reader<'w> {
     fn new(wish: &'w Wish) -> io::Result<Self> {
         let timeline = match &wish.timeline {
             Some(path) => {
-                let mut file = File::create(path).map_err(naming(path))?;
+                let mut file = create(path)?;
                 timeline::write_header(&mut file).map_err(naming(path))?;
                 Some((path.clone(), file))
             }

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{env, fs};
 
 /// The library, as the build script built it.
@@ -16,10 +16,61 @@ const ID: &str = env!("SKIPHEAP_LIBRARY_ID");
 /// Its file name, whatever the folder is.
 const FILE_NAME: &str = "libskipheap.so";
 
-/// The user's cache: a copy there serves all runs, and processes that outlive the tool.
-///
-/// `None` when the user has none. A run can also do with its own folder.
-pub(crate) fn cache_folder() -> Option<PathBuf> {
+/// Root's cache for programs of all users. What root profiles may give up its rights, or start programs of
+/// other users (`setpriv`, `su`), and these cannot enter root's home.
+const CACHE_OF_ALL: &str = "/var/cache";
+
+/// Who has to load the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Processes of this user.
+    Us,
+    /// Processes of every user.
+    All,
+}
+
+impl Readers {
+    /// Mode of a folder for them.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Us => 0o700,
+            Self::All => 0o755,
+        }
+    }
+}
+
+/// A folder in which the library could lie.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    readers: Readers,
+}
+
+impl Folder {
+    /// A folder of which it is known who can enter it.
+    pub(crate) fn new(path: impl Into<PathBuf>, readers: Readers) -> Self {
+        Self {
+            path: path.into(),
+            readers,
+        }
+    }
+}
+
+/// The folders in which a copy of the library serves all runs, and processes that outlive the tool: root's
+/// cache for all users, and the user's own cache. A run can also do with its own folder.
+pub(crate) fn cache_folders() -> impl Iterator<Item = Folder> {
+    let of_all = (geteuid().is_root() && Path::new(CACHE_OF_ALL).is_dir())
+        .then(|| Folder::new(below_cache(CACHE_OF_ALL.into()), Readers::All));
+    let own = cache_folder().map(|path| Folder::new(path, Readers::Us));
+    of_all.into_iter().chain(own)
+}
+
+fn below_cache(cache: PathBuf) -> PathBuf {
+    cache.join("skip-heapprof").join(ID)
+}
+
+/// The user's cache; `None` when the user has none.
+fn cache_folder() -> Option<PathBuf> {
     let absolute = |name| {
         let folder = PathBuf::from(env::var_os(name)?);
         folder.is_absolute().then_some(folder)
@@ -28,14 +79,20 @@ pub(crate) fn cache_folder() -> Option<PathBuf> {
     let home = || absolute("HOME").filter(|home| home.is_dir());
     absolute("XDG_CACHE_HOME")
         .or_else(|| Some(home()?.join(".cache")))
-        .map(|cache| cache.join("skip-heapprof").join(ID))
+        .map(below_cache)
+}
+
+/// Can every user enter the folder? `path` has no links in it.
+pub(crate) fn is_open_to_all(path: &Path) -> bool {
+    path.ancestors()
+        .all(|part| part.metadata().is_ok_and(|data| data.mode() & 0o001 != 0))
 }
 
 /// Places the library in the first of these folders that will do, and returns its path.
 ///
 /// # Errors
 /// What is wrong with the last of them.
-pub(crate) fn place_in_one_of(folders: impl IntoIterator<Item = PathBuf>) -> io::Result<PathBuf> {
+pub(crate) fn place_in_one_of(folders: impl IntoIterator<Item = Folder>) -> io::Result<PathBuf> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for folder in folders {
         match place(&folder) {
@@ -43,7 +100,7 @@ pub(crate) fn place_in_one_of(folders: impl IntoIterator<Item = PathBuf>) -> io:
             Err(error) => {
                 last = io::Error::new(
                     error.kind(),
-                    format!("{}: {error}", crate::term::path(&folder)),
+                    format!("{}: {error}", crate::term::path(&folder.path)),
                 );
             }
         }
@@ -51,27 +108,30 @@ pub(crate) fn place_in_one_of(folders: impl IntoIterator<Item = PathBuf>) -> io:
     Err(last)
 }
 
-/// Places the library in this folder, unless it is there already.
-fn place(folder: &Path) -> io::Result<PathBuf> {
-    let path = folder.join(FILE_NAME);
+/// Places the library in this folder, unless it is there already, and returns its path without links: the
+/// loader is given what was checked here, and no name that somebody could lead elsewhere afterwards.
+fn place(folder: &Folder) -> io::Result<PathBuf> {
+    let resolved = make(&folder.path, folder.readers.mode())?;
+    let path = resolved.join(FILE_NAME);
     if !is_usable_in_ld_preload(path.as_os_str()) {
         return Err(io::Error::other(
             "the loader cannot be given a path with such characters",
         ));
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    check_owners(folder)?;
-    if statvfs(folder)?.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+    if statvfs(&resolved)?
+        .f_flag
+        .contains(StatVfsMountFlags::NOEXEC)
+    {
         return Err(io::Error::other(
             "mounted noexec, so no library can be loaded from there",
         ));
     }
+    if folder.readers == Readers::All && !is_open_to_all(&resolved) {
+        return Err(io::Error::other("other users cannot enter it"));
+    }
     if !is_the_library(&path) {
         // Another tool may do the same at this moment: whole files replace each other.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(&resolved)?;
         file.write_all(LIBRARY)?;
         file.as_file()
             .set_permissions(fs::Permissions::from_mode(0o644))?;
@@ -80,10 +140,49 @@ fn place(folder: &Path) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Makes the folder and those above it, and returns its path without links. What is there already is
+/// checked before anything is made: nothing is created in the home of another user.
+fn make(folder: &Path, mode: u32) -> io::Result<PathBuf> {
+    let there = folder
+        .ancestors()
+        .find(|above| above.symlink_metadata().is_ok())
+        .ok_or(io::ErrorKind::NotFound)?;
+    let missing = folder.strip_prefix(there).map_err(io::Error::other)?;
+    check_owners(there)?;
+    let mut resolved = there.canonicalize()?;
+    check_owners(&resolved)?;
+    for name in missing.components() {
+        let Component::Normal(name) = name else {
+            return Err(io::Error::other("a path with `..` in it"));
+        };
+        resolved.push(name);
+        match fs::DirBuilder::new().mode(mode).create(&resolved) {
+            // The umask may have taken from it what others need.
+            Ok(()) => fs::set_permissions(&resolved, fs::Permissions::from_mode(mode))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // Somebody may have been faster.
+    if resolved.canonicalize()? != resolved {
+        return Err(io::Error::other("a link was put in its place"));
+    }
+    check_owners(&resolved)?;
+    if !is_ours_alone(&resolved.metadata()?) {
+        return Err(io::Error::other(
+            "belongs to or can be changed by other users",
+        ));
+    }
+    Ok(resolved)
+}
+
 /// Is it our library, and does nobody else have a hand on it?
 fn is_the_library(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|data| {
-        data.is_file() && is_ours_alone(&data) && data.len() == LIBRARY.len() as u64
+        data.is_file()
+            && is_ours_alone(&data)
+            && data.mode() & 0o444 == 0o444
+            && data.len() == LIBRARY.len() as u64
     }) && fs::read(path).is_ok_and(|content| content == LIBRARY)
 }
 
@@ -92,22 +191,21 @@ fn is_ours_alone(data: &fs::Metadata) -> bool {
 }
 
 /// Code will be loaded from here: nobody but we and root may be able to put another file in its
-/// place (root with somebody else's HOME, a cache that is open to all).
+/// place, or a link on the way to it (root with somebody else's HOME, a cache that is open to all).
+///
+/// Whoever owns `/` is trusted like root. In a user namespace that is the user who stands for all that have
+/// no number in it.
 fn check_owners(folder: &Path) -> io::Result<()> {
-    let folder = folder.canonicalize()?;
-    if !is_ours_alone(&folder.metadata()?) {
-        return Err(io::Error::other(
-            "belongs to or can be changed by other users",
-        ));
-    }
-    for above in folder.ancestors().skip(1) {
-        let data = above.metadata()?;
+    let trusted = [geteuid().as_raw(), 0, Path::new("/").metadata()?.uid()];
+    for part in folder.ancestors() {
+        let data = part.symlink_metadata()?;
         let is_sticky = data.mode() & 0o1000 != 0;
-        let trusted = data.uid() == geteuid().as_raw() || data.uid() == 0;
-        if !trusted || (data.mode() & 0o022 != 0 && !is_sticky) {
+        // Of a link only the owner says something.
+        let is_open = data.mode() & 0o022 != 0 && !is_sticky && !data.is_symlink();
+        if !trusted.contains(&data.uid()) || is_open {
             return Err(io::Error::other(format!(
                 "{} belongs to or can be changed by other users",
-                above.display()
+                crate::term::path(part)
             )));
         }
     }
@@ -141,10 +239,14 @@ mod tests {
         tempfile::tempdir().expect("a folder")
     }
 
+    fn ours(path: impl Into<PathBuf>) -> Folder {
+        Folder::new(path, Readers::Us)
+    }
+
     #[test]
     fn the_library_is_placed_once_and_mended() {
         let folder = folder();
-        let place = || place(&folder.path().join("a/b")).expect("placed");
+        let place = || place(&ours(folder.path().join("a/b"))).expect("placed");
         let path = place();
         assert_eq!(fs::read(&path).expect("the library"), LIBRARY);
         let first = fs::metadata(&path).expect("the library").ino();
@@ -174,7 +276,7 @@ mod tests {
         fs::write(&other, LIBRARY).expect("written");
         let link = folder.path().join(FILE_NAME);
         std::os::unix::fs::symlink(&other, &link).expect("a link");
-        place(folder.path()).expect("placed");
+        place(&ours(folder.path())).expect("placed");
         assert!(link.symlink_metadata().expect("the file").is_file());
     }
 
@@ -187,11 +289,42 @@ mod tests {
         let file = good.path().join("file");
         fs::write(&file, "no folder").expect("written");
         for bad in [open.path().to_owned(), below, odd, file.join("x")] {
-            assert!(place(&bad).is_err(), "{}", bad.display());
-            let path = place_in_one_of([bad, good.path().to_owned()]).expect("placed");
+            assert!(place(&ours(&bad)).is_err(), "{}", bad.display());
+            let path = place_in_one_of([bad.as_path(), good.path()].map(ours)).expect("placed");
             assert_eq!(path, good.path().join(FILE_NAME));
         }
-        assert!(place_in_one_of([open.path().to_owned()]).is_err());
+        assert!(place_in_one_of([ours(open.path())]).is_err());
+    }
+
+    #[test]
+    fn nothing_is_made_where_others_could_change_it() {
+        let open = folder();
+        fs::set_permissions(open.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
+        place(&ours(open.path().join("home/.cache/x"))).unwrap_err();
+        assert_eq!(fs::read_dir(open.path()).expect("the folder").count(), 0);
+    }
+
+    #[test]
+    fn the_loader_gets_the_path_that_was_checked() {
+        let folder = folder();
+        let (home, link) = (folder.path().join("home"), folder.path().join("link"));
+        fs::create_dir(&home).expect("made");
+        std::os::unix::fs::symlink(&home, &link).expect("a link");
+        let path = place(&ours(link.join("cache"))).expect("placed");
+        assert_eq!(path, home.join("cache").join(FILE_NAME));
+        assert!(place(&ours(link.join("none/../cache"))).is_err());
+    }
+
+    #[test]
+    fn a_folder_for_all_can_be_entered_by_all() {
+        let outer = folder();
+        let readable = |path: PathBuf| Folder::new(path, Readers::All);
+        fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o700)).expect("chmod");
+        place(&readable(outer.path().join("a"))).expect_err("the folder above is closed");
+        fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o711)).expect("chmod");
+        let path = place(&readable(outer.path().join("b"))).expect("placed");
+        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!((mode(&path), mode(&outer.path().join("b"))), (0o644, 0o755));
     }
 
     #[test]

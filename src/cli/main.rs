@@ -116,7 +116,7 @@ fn library() -> Result<u8, Failure> {
     let failed = |error| {
         Failure::because(Code::Failed, "cannot place the library in the user's cache")(error)
     };
-    let path = install::place_in_one_of(install::cache_folder()).map_err(failed)?;
+    let path = install::place_in_one_of(install::cache_folders()).map_err(failed)?;
     print(&[path.as_os_str().as_bytes(), b"\n"].concat())
 }
 

@@ -17,6 +17,10 @@ const FRESH: &str = "skip-alloc-log-";
 /// Longest part of a program's name in a file name.
 const LONGEST_NAME: usize = 64;
 
+/// Mode of the files that are made. They hold names, and some of them addresses and command lines, of the
+/// user's programs. A file that is there keeps its mode.
+const PRIVATE: u32 = 0o600;
+
 /// Where the CSV files of one run go.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -53,7 +57,11 @@ impl Claim {
         {
             return Ok(None);
         }
-        OpenOptions::new().create(true).append(true).open(path)?;
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(PRIVATE)
+            .open(path)?;
         if known.is_ok() {
             return Ok(None);
         }
@@ -174,7 +182,7 @@ impl Output {
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Option<PathBuf>> {
-        let (file, path) = match &self.place {
+        let (mut file, path) = match &self.place {
             Place::Nowhere => return Ok(None),
             Place::Stdout => {
                 let mut out = io::BufWriter::new(WhileRead(io::stdout().lock()));
@@ -183,7 +191,7 @@ impl Output {
                 return Ok(None);
             }
             Place::Named(path) => {
-                let file = File::create(path).map_err(naming(path))?;
+                let file = create(path)?;
                 // From here on it is a report, which may be an empty one.
                 if let Some(claim) = self.claim.take() {
                     claim.keep();
@@ -197,7 +205,7 @@ impl Output {
             }
         };
         self.used.insert(path.clone());
-        fill(file, &path, write)?;
+        fill(&mut file, &path, write)?;
         Ok(Some(path))
     }
 
@@ -242,13 +250,6 @@ impl Output {
                 .map_err(naming(folder))?;
             self.used.insert(folder.clone());
         }
-        let mut open = OpenOptions::new();
-        open.write(true);
-        if self.is_fresh() {
-            open.create_new(true).mode(0o600);
-        } else {
-            open.create(true).truncate(true);
-        }
         // A process that executes another program, or itself, leaves several recordings.
         for attempt in 1.. {
             let path = match &folder {
@@ -265,14 +266,37 @@ impl Output {
                 let error = io::Error::other("it is an input; name another file with -o");
                 return Err(naming(&path)(error));
             }
-            match open.open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(naming(&path)(error)),
-                Ok(file) => return fill(file, &path, write).map(|()| path),
-            }
+            return put(&path, write).map(|()| path);
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }
+}
+
+/// Creates a file that the user named, for the user alone, or empties what is there.
+///
+/// # Errors
+/// Those of the file, with its name.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(PRIVATE)
+        .open(path)
+        .map_err(naming(path))
+}
+
+/// Writes a file whose name the user did not choose: under a name that nobody could have prepared, and then
+/// in the place of whatever has that name. A link that somebody put there is replaced and not followed.
+fn put(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(naming(path))?;
+    fill(file.as_file_mut(), path, write)?;
+    let put = file.persist(path).map(drop);
+    put.map_err(|failed| naming(path)(failed.error))
 }
 
 /// Writes as long as somebody reads. That a reader such as `head` has enough is no error.
@@ -295,11 +319,11 @@ impl<W: Write> Write for WhileRead<W> {
 }
 
 fn fill(
-    mut file: File,
+    file: &mut File,
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut out = io::BufWriter::with_capacity(1 << 16, &mut file);
+    let mut out = io::BufWriter::with_capacity(1 << 16, file);
     write(&mut out)
         .and_then(|()| out.flush())
         .map_err(naming(path))
@@ -457,6 +481,32 @@ mod tests {
         assert_eq!(mode(&folder), 0o700);
         fs::remove_file(&main).expect("removed");
         fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_link_under_a_name_that_the_user_did_not_choose_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("precious"), "kept").expect("written");
+        std::os::unix::fs::symlink("precious", path("out.p.7.csv")).expect("a link");
+        let mut output = Output::new(Some(&path("out.csv")));
+        output.write_main(text("main")).expect("written");
+        let further = output.write_further(b"/p", Some(7), text("further"));
+        assert_eq!(further.expect("written"), path("out.p.7.csv"));
+        let read = |name: &str| fs::read_to_string(path(name)).expect("a file");
+        assert_eq!(
+            (read("precious"), read("out.p.7.csv")),
+            ("kept".into(), "further".into())
+        );
+        let mode = |name: &str| {
+            fs::symlink_metadata(path(name))
+                .expect("there")
+                .permissions()
+        };
+        for name in ["out.csv", "out.p.7.csv"] {
+            assert_eq!(mode(name).mode() & 0o7777, 0o600, "{name}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 3);
     }
 
     #[test]

@@ -5,16 +5,19 @@ use crate::ends;
 use crate::error::{Code, Failure};
 use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
+use crate::install::{self, Folder, Readers};
 use crate::output::{Claim, Output};
 use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
 use crate::session::{Running, Session, still_running};
 use crate::target::{self, Target};
-use crate::{install, notes, reporting, signals, snapshots, term};
+use crate::{notes, reporting, signals, snapshots, term};
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -254,9 +257,8 @@ impl Places {
                 "cannot place the library where the loader could load it",
             )(error)
         };
-        let usual = install::cache_folder()
-            .into_iter()
-            .chain([session.path().to_owned()]);
+        let own = Folder::new(session.path(), Readers::Us);
+        let usual = install::cache_folders().chain([own]);
         if let Ok(library) = install::place_in_one_of(usual) {
             return Ok(Self {
                 library,
@@ -264,8 +266,12 @@ impl Places {
             });
         }
         // TMPDIR and HOME have odd names or are mounted noexec.
-        let own = tempfile::tempdir_in("/tmp").map_err(failed)?;
-        let library = install::place_in_one_of([own.path().to_owned()]).map_err(failed)?;
+        let own = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in("/tmp")
+            .map_err(failed)?;
+        let folder = Folder::new(own.path(), Readers::Us);
+        let library = install::place_in_one_of([folder]).map_err(failed)?;
         Ok(Self {
             library,
             _own: Some(own),

@@ -16,8 +16,10 @@ use crate::reporting;
 use crate::shape::Kind;
 use crate::term;
 use std::fs::File;
+use std::fs::Permissions;
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What recordings begin with.
@@ -87,7 +89,10 @@ impl Side {
         read: impl FnOnce(&mut Output, &Wish) -> Result<Harvest, HarvestError>,
     ) -> Result<Self, HarvestError> {
         // By way of a file: that is where the sum of a tree of processes goes.
-        let folder = tempfile::tempdir().map_err(HarvestError::Write)?;
+        let folder = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(HarvestError::Write)?;
         let path = folder.path().join("all").with_extension(file::EXTENSION);
         let mut output = Output::new(Some(&path));
         let harvest = read(&mut output, &wish())?;

@@ -2,13 +2,15 @@
 //! processes of their own, and stay when the recordings go.
 
 use crate::load::{self, Head};
-use crate::output::{Output, name_of};
+use crate::output::{Output, name_of, naming};
 use crate::term;
-use std::collections::HashSet;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Snapshots that are listed.
@@ -33,16 +35,20 @@ pub(crate) fn keep(mut paths: Vec<PathBuf>, output: &Output, quiet: bool) -> io:
         Some(path) => path.to_owned(),
         None => std::env::temp_dir().join("skip-heap.csv"),
     };
-    let mut used = HashSet::new();
     let mut moved = Vec::new();
     for path in &paths {
         let Ok(head) = load::head(path) else { continue };
-        let to = (1..)
-            .map(|attempt| beside(&main, path, &head, attempt))
-            .find(|to| used.insert(to.clone()));
-        let Some(to) = to else { continue };
-        move_file(path, &to)?;
-        moved.push((head, to));
+        for attempt in 1.. {
+            let to = beside(&main, path, &head, attempt);
+            match move_file(path, &to) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(naming(&to)(error)),
+                Ok(()) => {
+                    moved.push((head, to));
+                    break;
+                }
+            }
+        }
     }
     if !quiet || output.is_fresh() {
         list(&moved);
@@ -63,15 +69,27 @@ fn beside(main: &Path, path: &Path, head: &Head, attempt: u32) -> PathBuf {
     main.with_file_name(name_of(stem, program, Some(head.pid), attempt, tail))
 }
 
+/// Moves a file to a name that nothing has yet, links included.
 fn move_file(from: &Path, to: &Path) -> io::Result<()> {
-    if fs::rename(from, to).is_ok() {
-        return Ok(());
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // Another file system, or one that cannot keep what is there.
+        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS) => copy_file(from, to),
+        Err(error) => Err(error.into()),
     }
-    // On another file system.
-    fs::copy(from, to).map_err(|error| {
-        let to = term::path(to);
-        io::Error::new(error.kind(), format!("{to}: {error}"))
-    })?;
+}
+
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
+    if let Err(error) = io::copy(&mut source, &mut copy) {
+        let _ = fs::remove_file(to);
+        return Err(error);
+    }
     fs::remove_file(from)
 }
 
@@ -146,5 +164,26 @@ mod tests {
             ]
         );
         assert_eq!(fs::read_dir(session.path()).expect("the folder").count(), 1);
+    }
+    #[test]
+    fn nothing_that_is_there_is_written_over_or_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("precious"), "kept").expect("written");
+        for (move_it, name) in [
+            (move_file as fn(&Path, &Path) -> io::Result<()>, "renamed"),
+            (copy_file, "copied"),
+        ] {
+            fs::write(path("from"), name).expect("written");
+            let link = path(&format!("{name}.link"));
+            std::os::unix::fs::symlink("precious", &link).expect("a link");
+            let error = move_it(&path("from"), &link).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            move_it(&path("from"), &path(name)).expect("moved");
+            assert_eq!(fs::read_to_string(path(name)).expect("there"), name);
+            assert!(!path("from").exists());
+        }
+        let kept = fs::read_to_string(path("precious")).expect("there");
+        assert_eq!(kept, "kept");
     }
 }
