@@ -74,6 +74,7 @@ mod record;
 mod reports;
 mod sampling;
 mod settings;
+mod skip_runtimes;
 mod stacks;
 mod support;
 mod symbols;

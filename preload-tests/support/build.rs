@@ -133,7 +133,7 @@ impl Source {
         let others = self
             .flags
             .iter()
-            .filter(|flag| flag.ends_with(".c") || flag.ends_with(".s"));
+            .filter(|flag| [".c", ".cpp", ".s"].iter().any(|end| flag.ends_with(end)));
         let others = others.map(|file| fixture_dir().join(file));
         for path in [source.to_owned()].into_iter().chain(headers).chain(others) {
             fs::read(&path)

@@ -50,10 +50,22 @@ unsafe extern "C" {
     static _r_debug: RDebug;
 }
 
+/// A relocation with an addend.
+#[repr(C)]
+struct Rela {
+    offset: usize,
+    info: usize,
+    addend: isize,
+}
+
 const DT_NULL: i64 = 0;
+const DT_PLTRELSZ: i64 = 2;
 const DT_STRTAB: i64 = 5;
 const DT_SYMTAB: i64 = 6;
+const DT_RELA: i64 = 7;
+const DT_RELASZ: i64 = 8;
 const DT_TEXTREL: i64 = 22;
+const DT_JMPREL: i64 = 23;
 const DT_FLAGS: i64 = 30;
 const DF_TEXTREL: usize = 4;
 const DT_GNU_HASH: i64 = 0x6fff_fef5;
@@ -183,6 +195,59 @@ fn dynamic_entries(map: &LinkMap) -> impl Iterator<Item = &'static Dyn> {
         next = next.wrapping_add(1);
         (entry.tag != DT_NULL).then_some(entry)
     })
+}
+
+/// The address of the plain function `name` that one object exports; the object need not be relocated
+/// yet.
+pub(crate) fn function_in(map: &LinkMap, name: &CStr) -> Option<usize> {
+    symbol_in(map, name)
+        .filter(|&(_, kind)| kind == STT_FUNC)
+        .map(|(address, _)| address)
+}
+
+/// The symbol whose address the loader writes to `slot`, by the object's relocations: its name.
+pub(crate) fn relocation_symbol(map: &LinkMap, slot: usize) -> Option<&'static CStr> {
+    let wanted = slot.wrapping_sub(map.l_addr);
+    let (mut strtab, mut symtab) = (0, 0);
+    let mut tables = [(0, 0); 2];
+    for entry in dynamic_entries(map) {
+        let value = entry.value;
+        let address = if value < map.l_addr {
+            value + map.l_addr
+        } else {
+            value
+        };
+        match entry.tag {
+            DT_STRTAB => strtab = address,
+            DT_SYMTAB => symtab = address,
+            DT_JMPREL => tables[0].0 = address,
+            DT_PLTRELSZ => tables[0].1 = value,
+            DT_RELA => tables[1].0 = address,
+            DT_RELASZ => tables[1].1 = value,
+            _ => {}
+        }
+    }
+    if strtab == 0 || symtab == 0 {
+        return None;
+    }
+    for (address, bytes) in tables.into_iter().filter(|table| table.0 != 0) {
+        let count = bytes / size_of::<Rela>();
+        // SAFETY: as in `symbol_in`: the object's own tables, which the loader reads in the same way.
+        let entries = unsafe { core::slice::from_raw_parts(address as *const Rela, count) };
+        let index = entries
+            .iter()
+            .find(|entry| entry.offset == wanted)
+            .map(|entry| entry.info >> 32)
+            .filter(|&index| index != 0);
+        if let Some(index) = index {
+            // SAFETY: the index is one of the symbol table's, whose names lie in the string table.
+            return Some(unsafe {
+                let symbol = &*(symtab as *const Sym).add(index);
+                CStr::from_ptr((strtab + symbol.name as usize) as *const c_char)
+            });
+        }
+    }
+    None
 }
 
 /// Address and type of the function `name` in one object.

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The name may be a glob. It ends at the last parenthesis that opens, so that a C++ name may come
-//! with its parameters. `EXPR` is a product of arguments, `arg0` to `arg5`, and numbers. Shared by
-//! the library (which hooks) and the tool (which checks before it starts the program).
+//! with its parameters. `EXPR` is a product of arguments, `arg0` to `arg5`, and numbers, to which numbers
+//! may be added (`arg0*arg1+16`). Shared by the library (which hooks) and the tool (which checks before
+//! it starts the program).
 
 use std::fmt;
 
@@ -20,13 +21,15 @@ pub(crate) enum Nested {
     All,
 }
 
-/// A size in bytes: the product of a number and of arguments.
+/// A size in bytes: the product of a number and of arguments, and another number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SizeOf {
     /// At most `i32::MAX`.
     pub(crate) factor: u32,
     /// Numbers of integer arguments, 0 to 5, rising.
     pub(crate) args: Vec<u8>,
+    /// What is added to the product. At most `i32::MAX`.
+    pub(crate) more: u32,
 }
 
 /// One specification.
@@ -132,8 +135,11 @@ fn parse_size(value: &str, mut at: usize) -> Result<SizeOf, Failure> {
     let mut size = SizeOf {
         factor: 1,
         args: Vec::new(),
+        more: 0,
     };
-    for factor in value.split('*') {
+    let mut terms = value.split('+');
+    let product = terms.next().unwrap_or("");
+    for factor in product.split('*') {
         let start = at + (factor.len() - factor.trim_start().len());
         at += factor.len() + 1;
         let factor = factor.trim();
@@ -145,19 +151,39 @@ fn parse_size(value: &str, mut at: usize) -> Result<SizeOf, Failure> {
             if size.args.len() > MOST_FACTORS {
                 return Err((start, "too many factors"));
             }
-        } else if !factor.is_empty() && factor.bytes().all(|digit| digit.is_ascii_digit()) {
-            size.factor = factor
-                .parse()
-                .ok()
-                .and_then(|number: u32| size.factor.checked_mul(number))
-                .filter(|&product| i32::try_from(product).is_ok())
-                .ok_or((start, "numbers end at 2147483647"))?;
         } else {
-            return Err((start, "expected arg0 to arg5 or a number"));
+            let expected = "expected arg0 to arg5 or a number";
+            size.factor = number(factor, expected, |number| size.factor.checked_mul(number))
+                .map_err(|what| (start, what))?;
         }
+    }
+    for term in terms {
+        let start = at + (term.len() - term.trim_start().len());
+        at += term.len() + 1;
+        let expected = "only numbers may be added";
+        size.more = number(term.trim(), expected, |number| {
+            size.more.checked_add(number)
+        })
+        .map_err(|what| (start, what))?;
     }
     size.args.sort_unstable();
     Ok(size)
+}
+
+/// What `combine` makes of the number that `text` is, if it is one.
+fn number(
+    text: &str,
+    expected: &'static str,
+    combine: impl Fn(u32) -> Option<u32>,
+) -> Result<u32, &'static str> {
+    if text.is_empty() || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(expected);
+    }
+    text.parse()
+        .ok()
+        .and_then(combine)
+        .filter(|&number| i32::try_from(number).is_ok())
+        .ok_or("numbers end at 2147483647")
 }
 
 #[cfg(test)]
@@ -195,6 +221,8 @@ mod tests {
         );
         assert_eq!(spec.nested, Nested::All);
         assert!(one("f(size=64)").size.args.is_empty());
+        let spec = one("f(size=arg1 * 8 + 16+ 8)");
+        assert_eq!((spec.size.factor, spec.size.more), (8, 24));
     }
 
     #[test]
@@ -230,6 +258,14 @@ mod tests {
             (
                 "a(size=arg0*)",
                 "hook \"a(size=arg0*)\": expected arg0 to arg5 or a number at column 13",
+            ),
+            (
+                "a(size=8*arg1+arg0)",
+                "hook \"a(size=8*arg1+arg0)\": only numbers may be added at column 15",
+            ),
+            (
+                "a(size=arg0+)",
+                "hook \"a(size=arg0+)\": only numbers may be added at column 13",
             ),
             (
                 "a(nested=all)",

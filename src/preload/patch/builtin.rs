@@ -2,6 +2,7 @@
 //!
 //! A size that an interposed function of the C library has is the size of its counterpart here.
 
+use super::obstack::{ALLOC, CLONE};
 use crate::record::hook_spec::{Nested, SizeOf};
 use crate::record::settings::AllocatorKind;
 
@@ -16,22 +17,23 @@ pub(crate) struct Set {
     pub(crate) functions: &'static [(&'static str, &'static str)],
 }
 
-/// All sets. Of the Skip runtime: `SKIP_Obstack_shallowClone` takes `(object)` in old runtimes and
-/// `(size, object)` in newer ones, of which some add a word to the size and others ignore it and
-/// look into the object's type, whose layout differs too. The symbol tells none of this, so its
-/// calls are counted with a size of 0, unless the user's own hook says better. A clone that calls
-/// `SKIP_Obstack_alloc` is one call, that of the clone.
+/// All sets. Which of the Skip runtime's functions count, and with which size
+/// [`CLONE`](super::obstack::CLONE) does, depends on the runtime: [`super::obstack::settle`]. A clone
+/// that calls `SKIP_Obstack_alloc` is one call, that of the clone.
 pub(crate) const SETS: [Set; 6] = [
     Set {
         kind: AllocatorKind::Obstack,
         title: "the Skip runtime's ObStack",
-        signs: &["SKIP_Obstack_alloc"],
+        signs: &["SKIP_Obstack_alloc", ALLOC],
         functions: &[
             ("SKIP_Obstack_alloc", "0"),
             ("SKIP_Obstack_calloc", "0"),
             ("SKIP_Obstack_alloc_pinned", "0"),
             ("SKIP_Obstack_calloc_pinned", "0"),
-            ("SKIP_Obstack_shallowClone", ""),
+            (CLONE, ""),
+            // skip::Obstack::alloc(unsigned long) and calloc(unsigned long).
+            (ALLOC, "1"),
+            ("_ZN4skip7Obstack6callocEm", "1"),
         ],
     },
     Set {
@@ -201,6 +203,7 @@ pub(crate) fn size(digits: &str) -> SizeOf {
     SizeOf {
         factor: u32::from(!args.is_empty()),
         args,
+        more: 0,
     }
 }
 

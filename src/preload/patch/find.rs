@@ -13,15 +13,20 @@ use crate::symbolize::object_file::ObjectFile;
 use crate::unwind::{Place, place_of};
 use core::ffi::CStr;
 
+/// One of these is exported by a library that has the Skip runtime.
+const OBSTACK_SIGNS: [&CStr; 2] = [c"SKIP_Obstack_alloc", c"_ZN4skip7Obstack5allocEm"];
+
 /// A loaded object.
 pub(crate) struct Object {
     pub(crate) place: Place,
+    /// Its entry in the loader's list.
+    pub(crate) entry: &'static LinkMap,
     /// Its dynamic section.
     pub(crate) dynamic: usize,
     /// Path for messages and for its debug files.
     pub(crate) path: Vec<u8>,
     pub(crate) is_executable: bool,
-    /// Exports the Skip runtime's allocator.
+    /// Exports an allocator of the Skip runtime.
     pub(crate) exports_obstack: bool,
     /// It is a library, and both `malloc` and `operator new` of the program are its.
     pub(crate) owns_new: bool,
@@ -56,7 +61,11 @@ pub(crate) fn owner_of_new() -> usize {
 
 /// What the loader's list has there; `None` for this library, and for what is no mapped file. `owner_of_new` as the function
 /// of this name says.
-pub(crate) fn object(entry: &LinkMap, is_executable: bool, owner_of_new: usize) -> Option<Object> {
+pub(crate) fn object(
+    entry: &'static LinkMap,
+    is_executable: bool,
+    owner_of_new: usize,
+) -> Option<Object> {
     if entry.l_ld == own_dynamic() || entry.l_ld.is_null() {
         return None;
     }
@@ -68,6 +77,7 @@ pub(crate) fn object(entry: &LinkMap, is_executable: bool, owner_of_new: usize) 
     };
     Some(Object {
         place: place_of(entry.l_ld as u64)?,
+        entry,
         dynamic: entry.l_ld as usize,
         path: if is_executable {
             settings().exe.get()
@@ -76,7 +86,7 @@ pub(crate) fn object(entry: &LinkMap, is_executable: bool, owner_of_new: usize) 
         }
         .to_vec(),
         is_executable,
-        exports_obstack: exports(entry, c"SKIP_Obstack_alloc"),
+        exports_obstack: OBSTACK_SIGNS.iter().any(|sign| exports(entry, sign)),
         owns_new: !is_executable && entry.l_ld as usize == owner_of_new,
         has_text_relocations: has_text_relocations(entry),
     })

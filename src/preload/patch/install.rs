@@ -4,6 +4,7 @@
 //! loader has just mapped the object.
 
 use super::find::Object;
+use super::leads::code_at;
 use super::memory;
 use super::plan::{self, Padding, Plan, Tail};
 use super::trampoline::{self, SHARED, SLOT};
@@ -231,14 +232,6 @@ impl Neighbours {
 fn padding_in(start: u64, end: u64) -> Option<u64> {
     let code = code_at(start, end.checked_sub(start)?)?;
     Some(plan::padding_len(code, start)).filter(|&len| len != 0)
-}
-
-/// The machine code of a range, if an executable segment holds all of it.
-fn code_at(start: u64, size: u64) -> Option<&'static [u8]> {
-    let end = start.checked_add(size).filter(|&end| end > start)?;
-    // SAFETY: the range lies in a mapped, readable segment. It is read while nobody writes.
-    is_code(start, end)
-        .then(|| unsafe { core::slice::from_raw_parts(start as *const u8, size as usize) })
 }
 
 type Planned = Option<(Plan, Vec<Tail>)>;

@@ -27,11 +27,14 @@
 //! Runs in cold sections but where said otherwise.
 
 mod builtin;
+mod clone_size;
 mod find;
 mod frames;
 mod hooked;
 mod install;
+mod leads;
 mod memory;
+mod obstack;
 mod plan;
 mod trampoline;
 mod wanted;
@@ -101,7 +104,7 @@ pub(crate) fn begin(process: &Process) {
     let found: Vec<Found> = objects
         .iter()
         .zip(found)
-        .map(|(object, found)| chosen(object, found))
+        .map(|(object, found)| chosen(&mut state, object, found))
         .collect();
     let alone = sys::threads() == 1;
     let more_may_come = !specs.is_empty() || s.allocators.has(AllocatorKind::Obstack, is_skip);
@@ -155,7 +158,8 @@ fn change(change: &Change, retired: &mut Retired) {
         let Some(object) = find::object(entry, false, 0) else {
             continue;
         };
-        let found = chosen(&object, search(&object, &specs, &builtin));
+        let found = search(&object, &specs, &builtin);
+        let found = chosen(&mut state, &object, found);
         if object.has_text_relocations && !found.targets.is_empty() {
             let label = object.label();
             state.note(format!(
@@ -190,11 +194,13 @@ fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> Found {
 }
 
 /// Leaves what is asked for.
-fn chosen(object: &Object, mut found: Found) -> Found {
+fn chosen(state: &mut Hooks, object: &Object, mut found: Found) -> Found {
     found.choose(object, settings().allocators, IS_SKIP.load(Relaxed));
     found
         .targets
         .retain(|target| !real::is_interposed(target.start));
+    let note = obstack::settle(object, &mut found.targets, Found::is_of_runtime);
+    note.into_iter().for_each(|line| state.note(line));
     found
 }
 

@@ -105,6 +105,13 @@ pub(crate) fn decode(code: &[u8], ip: u64) -> Result<Vec<Instruction>, Refusal> 
     Ok(all)
 }
 
+/// The instructions from one address on, up to the first that cannot be decoded.
+pub(crate) fn first_instructions(code: &[u8], ip: u64) -> impl Iterator<Item = Instruction> + '_ {
+    let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
+    core::iter::from_fn(move || decoder.can_decode().then(|| decoder.decode()))
+        .take_while(|instruction| !instruction.is_invalid())
+}
+
 /// The bytes that the padding takes with which `code` begins.
 pub(crate) fn padding_len(code: &[u8], ip: u64) -> u64 {
     Decoder::with_ip(64, code, ip, DecoderOptions::NONE)

@@ -17,7 +17,9 @@
 //! call returns, as shadow stacks want; but for a call among the displaced instructions
 //! ([`moved_call`]), which stays where it is if there are such stacks.
 
+use super::clone_size::Words;
 use super::plan::Plan;
+use super::wanted::Bytes;
 use crate::record::hook_spec::SizeOf;
 use crate::record::layout::SIZE_BITS;
 use iced_x86::{
@@ -76,11 +78,93 @@ impl Assembler {
         self.relative(mask);
         self.skip_if(0x75);
     }
+
+    /// Puts the size into rdi.
+    fn size_of(&mut self, size: &SizeOf, region: u64) {
+        let mut checked = [false; 6];
+        for &arg in &size.args {
+            if let (Some(done), Some(&register)) = (
+                checked.get_mut(usize::from(arg)),
+                REGISTERS.get(usize::from(arg)),
+            ) && !core::mem::replace(done, true)
+            {
+                self.skip_unless_size(register, region);
+            }
+        }
+        let mut args = size.args.iter().copied();
+        match args.next() {
+            // mov rdi, imm32
+            None => {
+                self.emit(&[0x48, 0xc7, 0xc7]);
+                self.emit(&size.factor.to_le_bytes());
+            }
+            // They are sorted, so the first is arg0 if any is.
+            Some(0) => {}
+            // mov rdi, register
+            Some(arg) => {
+                let register = REGISTERS.get(usize::from(arg)).copied().unwrap_or(RDI);
+                self.emit(&[
+                    0x48 | register >> 3 << 2,
+                    0x89,
+                    0xc0 | (register & 7) << 3 | RDI,
+                ]);
+            }
+        }
+        for arg in args {
+            match REGISTERS.get(usize::from(arg)) {
+                // imul rdi, [rsp]: rdi itself has changed by now.
+                Some(&RDI) | None => self.emit(&[0x48, 0x0f, 0xaf, 0x3c, 0x24]),
+                // imul rdi, register
+                Some(&register) => {
+                    self.emit(&[
+                        0x48 | register >> 3,
+                        0x0f,
+                        0xaf,
+                        0xc0 | RDI << 3 | register & 7,
+                    ]);
+                }
+            }
+            // Signed, which is right for factors below 2^48 and a product that was.
+            self.skip_if(0x70);
+        }
+        if !size.args.is_empty() && size.factor != 1 {
+            // imul rdi, rdi, imm32
+            self.emit(&[0x48, 0x69, 0xff]);
+            self.emit(&size.factor.to_le_bytes());
+            self.skip_if(0x70);
+        }
+        if size.more != 0 {
+            // add rdi, imm32
+            self.emit(&[0x48, 0x81, 0xc7]);
+            self.emit(&size.more.to_le_bytes());
+        }
+        let is_argument = size.args.len() == 1 && size.factor == 1 && size.more == 0;
+        if !is_argument && !size.args.is_empty() {
+            self.skip_unless_size(RDI, region);
+        }
+    }
+
+    /// Puts into rdi what the type of the object in rsi says: its user bytes and the words in front of
+    /// the object. The hooked function is about to read the same memory.
+    fn size_of_type(&mut self, words: Words, region: u64) {
+        // mov rdi, [rsi - 8]; mov rdi, [rdi + 8]
+        self.emit(&[0x48, 0x8b, 0x7e, 0xf8, 0x48, 0x8b, 0x7f, 0x08]);
+        match words {
+            // cmp byte ptr [rdi + 1], 1
+            Words::Kind => self.emit(&[0x80, 0x7f, 0x01, 0x01]),
+            // cmp word ptr [rdi + 4], 16
+            Words::Length => self.emit(&[0x66, 0x83, 0x7f, 0x04, 0x10]),
+        }
+        // mov rdi, [rdi + 8]; jne over the next; add rdi, 8; add rdi, 8
+        self.emit(&[0x48, 0x8b, 0x7f, 0x08, 0x75, 0x04]);
+        self.emit(&[0x48, 0x83, 0xc7, 0x08, 0x48, 0x83, 0xc7, 0x08]);
+        self.skip_unless_size(RDI, region);
+    }
 }
 
 /// What comes in front of the displaced instructions, for a trampoline at `slot` in a region at
 /// `region`. Its length depends on nothing but the size's form.
-pub(crate) fn head(size: &SizeOf, index: u16, region: u64, slot: u64) -> Vec<u8> {
+pub(crate) fn head(size: &Bytes, index: u16, region: u64, slot: u64) -> Vec<u8> {
     let mut a = Assembler {
         code: (u64::from(index) << SIZE_BITS).to_le_bytes().to_vec(),
         start: slot,
@@ -89,60 +173,9 @@ pub(crate) fn head(size: &SizeOf, index: u16, region: u64, slot: u64) -> Vec<u8>
     debug_assert_eq!(a.code.len(), INDEX);
     // push rdi
     a.emit(&[0x57]);
-    let mut checked = [false; 6];
-    for &arg in &size.args {
-        if let (Some(done), Some(&register)) = (
-            checked.get_mut(usize::from(arg)),
-            REGISTERS.get(usize::from(arg)),
-        ) && !core::mem::replace(done, true)
-        {
-            a.skip_unless_size(register, region);
-        }
-    }
-    let mut args = size.args.iter().copied();
-    match args.next() {
-        // mov rdi, imm32
-        None => {
-            a.emit(&[0x48, 0xc7, 0xc7]);
-            a.emit(&size.factor.to_le_bytes());
-        }
-        // They are sorted, so the first is arg0 if any is.
-        Some(0) => {}
-        // mov rdi, register
-        Some(arg) => {
-            let register = REGISTERS.get(usize::from(arg)).copied().unwrap_or(RDI);
-            a.emit(&[
-                0x48 | register >> 3 << 2,
-                0x89,
-                0xc0 | (register & 7) << 3 | RDI,
-            ]);
-        }
-    }
-    for arg in args {
-        match REGISTERS.get(usize::from(arg)) {
-            // imul rdi, [rsp]: rdi itself has changed by now.
-            Some(&RDI) | None => a.emit(&[0x48, 0x0f, 0xaf, 0x3c, 0x24]),
-            // imul rdi, register
-            Some(&register) => {
-                a.emit(&[
-                    0x48 | register >> 3,
-                    0x0f,
-                    0xaf,
-                    0xc0 | RDI << 3 | register & 7,
-                ]);
-            }
-        }
-        // Signed, which is right for factors below 2^48 and a product that was.
-        a.skip_if(0x70);
-    }
-    if !size.args.is_empty() && size.factor != 1 {
-        // imul rdi, rdi, imm32
-        a.emit(&[0x48, 0x69, 0xff]);
-        a.emit(&size.factor.to_le_bytes());
-        a.skip_if(0x70);
-    }
-    if size.args.len() > 1 || (!size.args.is_empty() && size.factor != 1) {
-        a.skip_unless_size(RDI, region);
+    match size {
+        Bytes::Of(size) => a.size_of(size, region),
+        Bytes::OfType(words) => a.size_of_type(*words, region),
     }
     // or rdi, [index]
     a.emit(&[0x48, 0x0b, 0x3d]);
@@ -295,9 +328,9 @@ mod tests {
             .collect()
     }
 
-    fn size(expression: &str) -> SizeOf {
+    fn size(expression: &str) -> Bytes {
         let spec = format!("f(size={expression})");
-        hook_spec::parse(&spec).next().unwrap().unwrap().size
+        Bytes::Of(hook_spec::parse(&spec).next().unwrap().unwrap().size)
     }
 
     #[test]
@@ -332,14 +365,27 @@ mod tests {
             "arg1*arg2",
             "8*arg4",
             "arg0*arg1*arg2*arg3*arg4*arg5",
+            "arg0+8",
+            "arg1*arg2*24+16",
+            "of its type, by kind",
+            "of its type, by length",
         ] {
-            let code = head(&size(expression), 10, 0x1000, 0x1010);
-            assert!(code.len() < 160, "{expression}: {}", code.len());
+            let size = match expression {
+                "of its type, by kind" => Bytes::OfType(Words::Kind),
+                "of its type, by length" => Bytes::OfType(Words::Length),
+                term => size(term),
+            };
+            let code = head(&size, 10, 0x1000, 0x1010);
+            assert!(code.len() < 170, "{expression}: {}", code.len());
             let code = decode(&code[8..], 0x1018).unwrap();
             let last = code.last().unwrap();
             assert_eq!(last.code(), Code::Pop_r64);
+            let over_one = |branch: &Instruction| branch.next_ip() + 4;
             for branch in code.iter().filter(|i| i.is_jcc_short_or_near()) {
-                assert_eq!(branch.near_branch64(), last.ip(), "{expression}");
+                let target = branch.near_branch64();
+                let is_of_type = matches!(size, Bytes::OfType(_));
+                let is_right = target == last.ip() || is_of_type && target == over_one(branch);
+                assert!(is_right, "{expression}");
             }
         }
     }

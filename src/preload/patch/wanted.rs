@@ -4,6 +4,7 @@
 //! Runs in cold sections.
 
 use super::builtin::{self, NESTED, OF_LIBRARY, OPERATORS, SETS};
+use super::clone_size::Words;
 use super::find::{Object, Symbol};
 use crate::record::filter::glob;
 use crate::record::hook_spec::{HookSpec, Nested, SizeOf};
@@ -19,9 +20,17 @@ pub(crate) struct Target {
     pub(crate) size: u64,
     pub(crate) name: Vec<u8>,
     pub(crate) is_indirect: bool,
-    pub(crate) bytes: SizeOf,
+    pub(crate) bytes: Bytes,
     pub(crate) nested: Nested,
     pub(crate) asked_by: AskedBy,
+}
+
+/// How many bytes a call asks for.
+pub(crate) enum Bytes {
+    /// A term of its arguments.
+    Of(SizeOf),
+    /// What the type of the Skip object says that is its second argument.
+    OfType(Words),
 }
 
 /// Who wants a function hooked.
@@ -110,7 +119,7 @@ impl Found {
             size: symbol.size,
             name: symbol.name.to_vec(),
             is_indirect: symbol.is_indirect,
-            bytes,
+            bytes: Bytes::Of(bytes),
             nested,
             asked_by,
         });
@@ -122,6 +131,12 @@ impl Found {
         self.targets
             .iter()
             .any(|target| target.asked_by == asked_by)
+    }
+
+    /// Is the target a function of the Skip runtime that nobody asked for by name?
+    pub(crate) fn is_of_runtime(target: &Target) -> bool {
+        matches!(target.asked_by, AskedBy::Set(number)
+            if SETS.get(number).is_some_and(|set| set.kind == AllocatorKind::Obstack))
     }
 
     /// Is the Skip runtime here?
