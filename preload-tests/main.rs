@@ -35,6 +35,7 @@
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
 //! | `fleet.rs` | `merge`: many runs as one profile; `--push` |
 //! | `symbols.rs` | names and lines from `--symbols` and debuginfod |
+//! | `manners.rs` | how the tool ends: signals, command lines that it refuses, what it leaves behind |
 //! | `outputs.rs` | inputs that are read once and spared, files that are written or not, endings, what is missing |
 //! | `profiles.rs`, `profile_summaries.rs` | `.skipheap` profiles: the same reports as of recordings |
 //! | `live_oracle/` | the live heap, compared figure by figure with an event log of the same run |
@@ -63,6 +64,7 @@ mod leaks;
 mod life;
 mod limits;
 mod live_oracle;
+mod manners;
 mod modules;
 mod oracle;
 mod outputs;

@@ -38,6 +38,17 @@ struct Terminal {
 
 impl Terminal {
     fn new(arguments: &[&str]) -> Self {
+        Self::prepared(arguments, || match controls_terminal() {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        })
+    }
+
+    /// The tool after `prepare` ran in its process.
+    fn prepared(
+        arguments: &[&str],
+        prepare: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let size = libc::winsize {
             ws_row: LINES,
             ws_col: COLUMNS,
@@ -67,16 +78,8 @@ impl Terminal {
             .stdin(end())
             .stdout(end())
             .stderr(end());
-        // SAFETY: both calls may be made between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::setsid();
-                match libc::ioctl(0, libc::TIOCSCTTY, 0) {
-                    0 => Ok(()),
-                    _ => Err(io::Error::last_os_error()),
-                }
-            });
-        }
+        // SAFETY: it makes system calls alone, which is allowed between fork and exec.
+        unsafe { command.pre_exec(prepare) };
         Self {
             tool: command.spawn().expect("the tool"),
             keyboard,
@@ -152,6 +155,15 @@ impl Terminal {
         assert!(!self.screen.screen().alternate_screen(), "{}", self.text());
         assert!(!self.screen.screen().hide_cursor(), "{}", self.text());
         status
+    }
+}
+
+/// Makes standard input the controlling terminal of a new session.
+fn controls_terminal() -> i32 {
+    // SAFETY: neither has memory effects.
+    unsafe {
+        libc::setsid();
+        libc::ioctl(0, libc::TIOCSCTTY, 0)
     }
 }
 
@@ -232,6 +244,70 @@ fn a_signal_gives_the_terminal_back() {
     // SAFETY: no memory effects; a child of ours that has not been waited for.
     unsafe { libc::kill(terminal.tool.id() as i32, libc::SIGTERM) };
     assert_eq!(terminal.end().signal(), Some(libc::SIGTERM));
+    stop(program);
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let program = watched(0, &[]);
+    let pid = program.pid().to_string();
+    let ended = |mut terminal: Terminal| {
+        terminal.until_first("most_bytes");
+        // The last end of the terminal that was open.
+        terminal.keyboard = File::open("/dev/null").expect("/dev/null");
+        let start = Instant::now();
+        loop {
+            if let Some(status) = terminal.tool.try_wait().expect("wait") {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it goes on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // Its own terminal tells it by a signal.
+    assert_eq!(ended(Terminal::new(&[&pid])).signal(), Some(libc::SIGHUP));
+    // nohup, or another process's terminal: only the reads say so.
+    let deaf = Terminal::prepared(&[&pid], || {
+        // SAFETY: no handler is set.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        controls_terminal();
+        Ok(())
+    });
+    assert_eq!(ended(deaf).code(), Some(125));
+    assert_eq!(
+        ended(Terminal::prepared(&[&pid], || Ok(()))).code(),
+        Some(125)
+    );
+    stop(program);
+}
+
+/// A terminal that takes nothing more, as over a connection that was lost: drawing waits for good.
+#[test]
+fn a_signal_ends_it_while_it_waits_for_the_terminal() {
+    let program = watched(2000, &LIVE);
+    let mut terminal = Terminal::new(&[&program.pid().to_string(), "--interval", "0.1"]);
+    terminal.until_first("most_bytes");
+    let call = format!("/proc/{}/syscall", terminal.tool.id());
+    let write = format!("{} ", libc::SYS_write);
+    let is_waiting = || fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&write));
+    let start = Instant::now();
+    while !is_waiting() {
+        // Each key has it draw the whole list anew.
+        let _ = terminal.keyboard.write_all(b"c\x1bOBb");
+        assert!(start.elapsed() < PATIENCE, "it never waits");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // SAFETY: no memory effects; a child of ours that has not been waited for.
+    unsafe { libc::kill(terminal.tool.id() as i32, libc::SIGTERM) };
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = terminal.tool.try_wait().expect("wait") {
+            break status;
+        }
+        assert!(start.elapsed() < PATIENCE, "it goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
     stop(program);
 }
 

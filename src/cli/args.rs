@@ -126,7 +126,11 @@ An option has the last word over its variable.
 
 Exit status: that of the program, or 128 + N when signal N killed it; 127 when the program was not
 found, 126 when it could not be executed, 125 when the profiler failed or the program cannot be
-profiled (it is then not run), 2 for a wrong command line or a recording that cannot be read.
+profiled (it is then not run), 2 for a wrong command line, a value of a variable that is not
+understood, or a recording that cannot be read.
+
+Signals to the tool are passed on to the program. Once that has ended, a signal hurries the report,
+and the third one gives it up.
 
 Examples:
   skip-heapprof jq -n '[range(1000)]'         a table of the largest sites, and all of them as a CSV

@@ -12,7 +12,7 @@ use crate::gate::limit::Limit;
 use crate::gate::out::{Ending, Report, text};
 use crate::gate::verdict::{Limits, judge};
 use crate::side::Side;
-use crate::term;
+use crate::{term, values};
 use clap::Args;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -120,6 +120,9 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         .map_err(Failure::because(Code::Unusable, "cannot write"))?;
     if let (true, Some(path)) = (options.update, &path) {
         prepare(path)?;
+    }
+    if !options.command.is_empty() {
+        values::check(&options.run)?;
     }
     let limits = options.limits().or(config.limits);
     let measured = measure(&options, wanted, &config, limits.repeat.unwrap_or(1));

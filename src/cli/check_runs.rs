@@ -11,8 +11,8 @@ use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
 use crate::session::Running;
 use crate::side::Side;
-use crate::summary;
 use crate::term::{self, printable};
+use crate::{signals, summary};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -70,7 +70,10 @@ pub(crate) fn of_program(
             _ => format!(" (run {run} of {repeat})"),
         };
         match run_once(command, options, wanted) {
-            Ok(finished) => measured.add_run(&finished, &of),
+            Ok(finished) => {
+                signals::end_if_asked();
+                measured.add_run(&finished, &of);
+            }
             Err(failure) => measured.unfit.push(format!("{:#}{of}", failure.error)),
         }
         if !measured.unfit.is_empty() {

@@ -12,12 +12,12 @@ use crate::export::parquet::Rows;
 use crate::output::naming;
 use crate::profile::sum::{hex, identity};
 use crate::profile::{Process, Profile};
+use crate::scratch;
 use crate::symbolize::hash::FastHasher;
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::hash::Hasher;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What Hive, Spark and DuckDB take for "not known".
@@ -81,10 +81,7 @@ impl Dataset {
 fn write(profile: &Profile, folder: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Engines pass over what begins with a dot.
-    let file = tempfile::Builder::new()
-        .prefix(".unfinished-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
+    let file = scratch::File::new_in(folder, (".unfinished-", ""), 0o666)?;
     let mut rows = Rows::new(BufWriter::new(file.as_file())).map_err(io::Error::other)?;
     rows.add(profile).map_err(io::Error::other)?;
     rows.finish().map_err(io::Error::other)?.flush()?;

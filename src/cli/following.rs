@@ -2,8 +2,8 @@
 //! block, and of which allocations at all.
 
 use crate::record::settings::{
-    COLUMNS, COLUMNS_VALUES, LEAK_CHECK, LIVE, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
-    STACK_DEPTH_VALUES, STOPPED, sample_bytes, stack_depth,
+    LEAK_CHECK, LIVE, SAMPLE, SAMPLE_VALUES, STACK_DEPTH, STACK_DEPTH_VALUES, STOPPED,
+    sample_bytes, stack_depth,
 };
 use clap::Args;
 use std::ffi::OsString;
@@ -108,31 +108,6 @@ pub(crate) fn additions(
     variables
 }
 
-/// What is wrong with the variables, which the library takes no more than the tool.
-pub(crate) fn complaints(value: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
-    let text = |name| value(name).unwrap_or_default();
-    let mut complaints = Vec::new();
-    if stack_depth(Some(text(STACK_DEPTH).as_bytes())).is_none() {
-        complaints.push(format!(
-            "{STACK_DEPTH} must be {STACK_DEPTH_VALUES}; taking the default, 4"
-        ));
-    }
-    if sample_bytes(Some(text(SAMPLE).as_bytes())).is_none() {
-        complaints.push(format!(
-            "{SAMPLE} must be {SAMPLE_VALUES}; recording every allocation"
-        ));
-    }
-    if !["", "seed", "all"]
-        .iter()
-        .any(|known| text(COLUMNS) == *known)
-    {
-        complaints.push(format!(
-            "{COLUMNS} must be {COLUMNS_VALUES}; taking the default, seed"
-        ));
-    }
-    complaints
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,13 +123,6 @@ mod tests {
         for bad in ["", "-1", "1/2"] {
             assert!(sample(bad).unwrap_err().contains("512K"), "{bad}");
         }
-        let said = complaints(|name| match name {
-            STACK_DEPTH => Some("0".into()),
-            COLUMNS => Some("some".into()),
-            _ => None,
-        });
-        assert_eq!(said.len(), 2);
-        assert!(said[0].contains("taking the default, 4"), "{said:?}");
     }
 
     #[test]

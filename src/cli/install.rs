@@ -1,5 +1,6 @@
 //! Puts the library that the tool carries where the loader can find it.
 
+use crate::scratch;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
@@ -131,8 +132,8 @@ fn place(folder: &Folder) -> io::Result<PathBuf> {
     }
     if !is_the_library(&path) {
         // Another tool may do the same at this moment: whole files replace each other.
-        let mut file = tempfile::NamedTempFile::new_in(&resolved)?;
-        file.write_all(LIBRARY)?;
+        let file = scratch::File::new_in(&resolved, (".tmp", ""), 0o600)?;
+        file.as_file().write_all(LIBRARY)?;
         file.as_file()
             .set_permissions(fs::Permissions::from_mode(0o644))?;
         file.persist(&path)?;

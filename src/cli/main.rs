@@ -55,6 +55,7 @@ mod progress;
 mod push;
 mod reporting;
 mod run;
+mod scratch;
 mod session;
 mod shape;
 mod sheet;
@@ -74,6 +75,7 @@ mod term;
 mod testing;
 mod top;
 mod tree;
+mod values;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -85,7 +87,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let wanted = cli.report.clone();
-    let done = match cli.verb() {
+    let verb = cli.verb();
+    match verb {
+        Verb::Run { .. } | Verb::Check(_) => signals::watch(true),
+        Verb::Completions { .. } | Verb::Man => {}
+        _ => signals::watch(false),
+    }
+    let done = match verb {
         Verb::Run { options, command } => run::run(&command, &options, &wanted),
         Verb::Report { recordings } => reporting::report(&recordings, &wanted),
         Verb::Check(options) => check::check(*options, &wanted),

@@ -1,16 +1,9 @@
 //! What the library has to say about its hooks on functions by name, over all processes of a run.
 
-use crate::args::RunOptions;
 use crate::record::hook_notes::{ABOUT_A_HOOK, taken_back};
-use crate::record::hook_spec;
-use crate::record::settings::{
-    ALLOCATORS, ALLOCATORS_VALUES, Allocators, HOOKS, VERIFY, VERIFY_VALUES, one_in,
-};
 use crate::record::verified;
 use crate::term::counted;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 /// The notes of all processes.
 #[derive(Debug, Default)]
@@ -47,41 +40,6 @@ impl Notes {
     }
 }
 
-/// What is wrong with the specifications and the list of allocators that the library will be told.
-pub(crate) fn complaints(options: &RunOptions) -> Vec<String> {
-    let value = |name| {
-        let given = options
-            .variables()
-            .into_iter()
-            .find(|given| given.0 == name);
-        given
-            .map(|given| given.1)
-            .or_else(|| std::env::var_os(name))
-    };
-    let hooks = value(HOOKS).unwrap_or_default();
-    let mut complaints: Vec<String> = hook_spec::parse(&hooks.to_string_lossy())
-        .filter_map(|spec| Some(spec.err()?.to_string()))
-        .collect();
-    if Allocators::parse(
-        value(ALLOCATORS)
-            .as_ref()
-            .map(|value: &OsString| value.as_bytes()),
-    )
-    .is_none()
-    {
-        complaints.push(format!(
-            "{ALLOCATORS} must be one of: {ALLOCATORS_VALUES}; taking the default, auto"
-        ));
-    }
-    let verify = value(VERIFY);
-    if one_in(verify.as_ref().map(|value: &OsString| value.as_bytes())).is_none() {
-        complaints.push(format!(
-            "{VERIFY} must be one of: {VERIFY_VALUES}; comparing none"
-        ));
-    }
-    complaints
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,19 +67,5 @@ mod tests {
         assert!(lines.contains(&"hooked take in x.so".to_owned()));
         assert!(!lines.iter().any(|line| line.contains("take\": no")));
         assert!(lines.iter().any(|line| line.contains("took\": no")));
-    }
-
-    #[test]
-    fn what_the_library_would_not_understand_is_said_before_the_run() {
-        let options = |hook: &str, allocators: &str| RunOptions {
-            hook: vec![hook.to_owned()],
-            allocators: Some(allocators.into()),
-            ..RunOptions::default()
-        };
-        assert!(complaints(&options("f(size=arg0)", "malloc,obstack")).is_empty());
-        assert_eq!(
-            complaints(&options("f(size=arg9);g(size=1)", "heap")).len(),
-            2
-        );
     }
 }

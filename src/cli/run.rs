@@ -8,16 +8,14 @@ use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::install::{self, Folder, Readers};
 use crate::output::{Claim, Output};
 use crate::record::filter::is_profiled;
-use crate::record::settings::{Mode, PROFILE, PROFILE_VALUES, PROGRAMS, SESSION};
+use crate::record::settings::{Mode, PROFILE, PROGRAMS, SESSION};
 use crate::session::{Running, Session, still_running};
 use crate::target::{self, Target};
-use crate::{notes, reporting, signals, snapshots, term};
+use crate::{reporting, scratch, session, signals, snapshots, term, values};
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -136,6 +134,7 @@ impl<'a> Prepared<'a> {
         options: &RunOptions,
         wanted: &ReportOptions,
     ) -> Result<Self, Failure> {
+        values::check(options)?;
         let settings = Settings::new(options, wanted);
         let target = target::find(program).map_err(refused)?;
         let profiled = settings.profiles(&target);
@@ -178,7 +177,6 @@ impl<'a> Prepared<'a> {
                 format_args!("cannot run {}", term::path(&self.target.path)),
             )(error)
         })?;
-        signals::let_go();
         let ending = Ending {
             status: exit_status(status),
             signal: status.signal(),
@@ -209,24 +207,11 @@ impl Settings {
         };
         let profile = value(PROFILE);
         let programs = value(PROGRAMS);
-        for complaint in following::complaints(value) {
-            say(format_args!("{complaint}"));
-        }
         let mut needs = wanted.needs();
         needs.whole_stacks |= wanted.push.is_wanted();
         let additions = following::additions(needs, value);
         variables.extend(additions);
         let mode = Mode::parse(profile.as_deref().map(OsStr::as_bytes));
-        if mode.is_none() {
-            say(format_args!(
-                "{PROFILE} must be one of: {PROFILE_VALUES}; taking the default, 1"
-            ));
-            // Said once, not by every process.
-            variables.push((PROFILE, "1".into()));
-        }
-        for complaint in notes::complaints(options) {
-            say(format_args!("{complaint}"));
-        }
         Self {
             variables,
             mode: mode.unwrap_or(Mode::Programs),
@@ -246,7 +231,7 @@ impl Settings {
 struct Places {
     library: PathBuf,
     /// Made for the library when neither the cache nor the session's folder would do.
-    _own: Option<tempfile::TempDir>,
+    _own: Option<scratch::Folder>,
 }
 
 impl Places {
@@ -266,10 +251,7 @@ impl Places {
             });
         }
         // TMPDIR and HOME have odd names or are mounted noexec.
-        let own = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in("/tmp")
-            .map_err(failed)?;
+        let own = scratch::Folder::new_in("/tmp".as_ref(), session::PREFIX).map_err(failed)?;
         let folder = Folder::new(own.path(), Readers::Us);
         let library = install::place_in_one_of([folder]).map_err(failed)?;
         Ok(Self {

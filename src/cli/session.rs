@@ -2,20 +2,17 @@
 
 use crate::load;
 use crate::record::reader::Recording;
-use crate::sys;
-use std::fs::Permissions;
+use crate::{scratch, sys};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
-use tempfile::TempDir;
 
 /// What the names of session folders begin with.
-const PREFIX: &str = "skip-heapprof-";
+pub(crate) const PREFIX: &str = "skip-heapprof-";
 
 /// A folder for us alone, removed with everything in it when dropped.
 pub(crate) struct Session {
-    folder: TempDir,
+    folder: scratch::Folder,
 }
 
 /// A recorded process that has not ended.
@@ -42,10 +39,7 @@ impl Session {
         {
             parent = shared_memory.to_owned();
         }
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(parent)?;
+        let folder = scratch::Folder::new_in(&parent, PREFIX)?;
         Ok(Self { folder })
     }
 
@@ -96,6 +90,7 @@ mod tests {
     use super::*;
     use crate::record::layout::{Header, STATE_RUNNING};
     use crate::testing::recording;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn the_folder_is_ours_alone_and_goes_with_the_session() {

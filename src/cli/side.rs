@@ -12,14 +12,11 @@ use crate::profile::{Profile, file};
 use crate::report::collapsed::Style;
 use crate::report::collapsed::Value;
 use crate::report::rows::Row;
-use crate::reporting;
 use crate::shape::Kind;
-use crate::term;
+use crate::{reporting, scratch, session, term};
 use std::fs::File;
-use std::fs::Permissions;
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What recordings begin with.
@@ -89,10 +86,8 @@ impl Side {
         read: impl FnOnce(&mut Output, &Wish) -> Result<Harvest, HarvestError>,
     ) -> Result<Self, HarvestError> {
         // By way of a file: that is where the sum of a tree of processes goes.
-        let folder = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(HarvestError::Write)?;
+        let folder = scratch::Folder::new_in(&std::env::temp_dir(), session::PREFIX);
+        let folder = folder.map_err(HarvestError::Write)?;
         let path = folder.path().join("all").with_extension(file::EXTENSION);
         let mut output = Output::new(Some(&path));
         let harvest = read(&mut output, &wish())?;

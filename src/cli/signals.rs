@@ -1,91 +1,208 @@
-//! Waits for the program and passes on the signals that reach the tool alone.
+//! What signals do to the tool.
+//!
+//! They are blocked in every thread, and one thread takes them with `sigwait`: no handler is ever
+//! installed, so that a child between fork and exec has the dispositions that the tool was started
+//! with, and loses none.
+//!
+//! While a program runs, signals that were sent to the tool are passed on to it. Once it has ended,
+//! its report is being made: signals hurry the report, and the third one gives it up. At any other
+//! time a signal that asks a process to end ends the tool, without its temporary files and folders.
 
-use crate::sys;
-use rustix::process::{Pid, Signal, kill_process};
+use crate::{scratch, sys};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::*;
-use signal_hook::iterator::SignalsInfo;
-use signal_hook::iterator::exfiltrator::origin::WithOrigin;
-use signal_hook::low_level::siginfo::{Cause, Origin};
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-/// Signals that others send to a program to be understood by it. Those that stop and continue a
-/// process act on the tool itself: whoever waits for it, a shell, wants to see it stopped.
-const PASSED_ON: [i32; 9] = [
-    SIGHUP,
-    SIGINT,
-    SIGQUIT,
-    SIGTERM,
-    SIGUSR1,
-    SIGUSR2,
-    SIGALRM,
-    SIGWINCH,
-    libc::SIGPWR,
-];
+/// Signals that ask a process to end.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// Signals that others send to a program to be understood by it, besides those of [`ENDING`]. Those
+/// that stop and continue a process act on the tool itself: whoever waits for it, a shell, wants to
+/// see it stopped.
+const FOR_PROGRAMS: [i32; 5] = [SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, libc::SIGPWR];
+
+/// The signal of a run that gives up its report, counted from the first one that asked it to end.
+const GIVES_UP: u32 = 3;
+
+/// How long the main thread may take to leave in its own way, as `top` does.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the tool is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Something that any signal may end.
+    Working,
+    /// It waits for a program.
+    Running(Pid),
+    /// It reports on a program that has ended.
+    Reporting,
+}
+
+/// What the watching thread and the main thread share.
+struct State {
+    phase: Phase,
+    /// Signals since the run began that asked it to end. Those that the program got count once.
+    seen: u32,
+}
+
+static STATE: Mutex<State> = Mutex::new(State {
+    phase: Phase::Working,
+    seen: 0,
+});
+/// The last signal that asked the tool, or the program that it ran, to end.
+static ASKED: AtomicI32 = AtomicI32::new(0);
+/// The report is to be made quickly.
+static HURRIED: AtomicBool = AtomicBool::new(false);
+/// The main thread looks at [`asked_to_end`] and leaves by itself.
+static POLITE: AtomicBool = AtomicBool::new(false);
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has one thread take the signals that ask a process to end, and those that are passed on to
+/// programs if the tool `runs_programs`. Called before any other thread is started: threads inherit
+/// that the signals are blocked.
+///
+/// Signals that are ignored from the start (nohup, a background job) stay so, here and in programs.
+pub(crate) fn watch(runs_programs: bool) {
+    let others = if runs_programs {
+        &FOR_PROGRAMS[..]
+    } else {
+        &[]
+    };
+    let signals = [&ENDING, others].concat();
+    let signals: Vec<i32> = signals
+        .into_iter()
+        .filter(|&signal| !sys::is_ignored(signal))
+        .collect();
+    sys::hold(&signals);
+    let taken = signals.clone();
+    let take = move || {
+        loop {
+            if let Some(signal) = sys::wait_for(&taken) {
+                on_signal(signal.number, signal.is_sent);
+            }
+        }
+    };
+    let started = thread::Builder::new().name("signals".into()).spawn(take);
+    if started.is_err() {
+        // Without a thread the signals do what they do by default.
+        sys::deliver(&signals);
+    }
+}
+
+fn on_signal(signal: i32, is_sent: bool) {
+    let mut state = state();
+    let asks_to_end = ENDING.contains(&signal);
+    if asks_to_end {
+        ASKED.store(signal, Relaxed);
+    }
+    match state.phase {
+        Phase::Running(pid) => {
+            if asks_to_end {
+                state.seen = 1;
+            }
+            if is_for_the_program(signal, is_sent) {
+                pass_on(pid, signal);
+            }
+        }
+        Phase::Reporting if asks_to_end => {
+            state.seen += 1;
+            HURRIED.store(true, Relaxed);
+            if state.seen >= GIVES_UP {
+                end_by(signal);
+            }
+        }
+        Phase::Reporting => {}
+        Phase::Working => {
+            drop(state);
+            if POLITE.load(Relaxed) {
+                thread::sleep(PATIENCE);
+            }
+            end_by(signal);
+        }
+    }
+}
+
+/// Returns whether the signal reached the tool alone.
+///
+/// The terminal sends its signals (Ctrl-C, Ctrl-\, hang-up, a new size) to the whole foreground
+/// group, the program included. One that a process sent may have come to the tool alone or to the
+/// group; nothing tells which, and one too many is better than one too few. A timer's (a caller
+/// that set `alarm` before it executed the tool) comes to the tool alone.
+fn is_for_the_program(signal: i32, is_sent: bool) -> bool {
+    signal == SIGALRM || is_sent
+}
+
+fn pass_on(pid: Pid, signal: i32) {
+    if let Some(signal) = Signal::from_named_raw(signal) {
+        // It fails when the program runs as another user; there is nobody to tell.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Ends the tool by a signal, without its temporary files and folders.
+pub(crate) fn end_by(signal: i32) -> ! {
+    scratch::remove_all();
+    sys::end_by(signal)
+}
+
+/// The signal that asks the tool to end, if one has come. The caller leaves within
+/// [`PATIENCE`], or is ended.
+pub(crate) fn asked_to_end() -> Option<i32> {
+    POLITE.store(true, Relaxed);
+    match ASKED.load(Relaxed) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+/// Returns whether the user has asked for the report to be made quickly.
+pub(crate) fn is_hurried() -> bool {
+    HURRIED.load(Relaxed)
+}
+
+/// Ends the tool if a signal asked for that while a program ran, which has ended.
+pub(crate) fn end_if_asked() {
+    match ASKED.load(Relaxed) {
+        0 => state().phase = Phase::Working,
+        signal => end_by(signal),
+    }
+}
 
 /// Starts the program and waits for its end. Returns its process id and its status.
 ///
 /// # Errors
 /// When it cannot be started; that it ends badly is not an error.
 pub(crate) fn run_to_end(command: &mut Command) -> io::Result<(u32, ExitStatus)> {
-    let mut handled = handled();
-    handled.push(SIGCHLD);
     sys::pass_on(command);
-    // The handlers come after the fork: a child that had them could lose a signal before its exec.
-    // What comes in between waits for them.
-    sys::hold(&handled);
-    let started = command.spawn();
-    let listening = SignalsInfo::<WithOrigin>::new(&handled);
-    sys::deliver(&handled);
-    let (mut child, mut signals) = (started?, listening?);
+    // Held over the start, so that a signal waits until there is somebody to pass it on to.
+    let mut held = state();
+    let mut child = command.spawn()?;
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = id.ok_or_else(|| io::Error::other("no process id"))?;
+    (held.phase, held.seen) = (Phase::Running(pid), 0);
+    drop(held);
+    // Until the child is reaped its id is its own; it is not reaped while a signal is passed on.
     loop {
-        // This thread alone reaps the child, so its id is still its own when a signal is sent.
-        if let Some(status) = child.try_wait()? {
-            return Ok((child.id(), status));
+        match waitid(
+            WaitId::Pid(pid),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        ) {
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => break,
         }
-        for origin in signals.wait() {
-            if is_for_the_program(&origin) {
-                pass_on(&child, origin.signal);
-            }
-        }
     }
-}
-
-/// The signals that are not ignored from the start (nohup, a background job): those that are stay
-/// so, here and in the program.
-fn handled() -> Vec<i32> {
-    PASSED_ON
-        .into_iter()
-        .filter(|&signal| !sys::is_ignored(signal))
-        .collect()
-}
-
-/// Ends the passing on: a signal may now end the tool. For after [`run_to_end`]; the handlers
-/// would go on catching signals for nobody.
-pub(crate) fn let_go() {
-    sys::reset(&handled());
-}
-
-/// Did the signal reach the tool alone?
-///
-/// The terminal sends its signals (Ctrl-C, Ctrl-\, hang-up, a new size) to the whole foreground
-/// group, the program included. One that a process sent may have come to the tool alone or to the
-/// group; nothing tells which, and one too many is better than one too few. A timer's (a caller
-/// that set `alarm` before it executed the tool) comes to the tool alone.
-fn is_for_the_program(origin: &Origin) -> bool {
-    match origin.signal {
-        SIGCHLD => false,
-        SIGALRM => true,
-        _ => matches!(origin.cause, Cause::Sent(_)),
-    }
-}
-
-fn pass_on(child: &Child, signal: i32) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
-        // It fails when the program runs as another user; there is nobody to tell.
-        let _ = kill_process(pid, signal);
-    }
+    let mut held = state();
+    held.phase = Phase::Reporting;
+    Ok((child.id(), child.wait()?))
 }
 
 #[cfg(test)]
@@ -102,12 +219,6 @@ mod tests {
     fn the_status_is_that_of_the_program() {
         assert_eq!(sh("exit 7").code(), Some(7));
         assert_eq!(sh("kill -KILL $$").signal(), Some(SIGKILL));
-        // A signal that a process sends to the tool comes to the program. Sent more than once: the
-        // other threads of the test, unlike the tool, take signals before we listen. (They do
-        // nothing, as the handlers of the runs above are still there.)
-        let script = "trap 'exit 9' USR1; i=0; \
-                      while [ $i -lt 200 ]; do kill -USR1 $PPID; sleep 0.05; i=$((i + 1)); done";
-        assert_eq!(sh(script).code(), Some(9));
     }
 
     #[test]

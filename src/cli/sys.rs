@@ -48,11 +48,45 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 }
 
 /// Lets these signals do what they do by default.
-pub(crate) fn reset(signals: &[i32]) {
+fn reset(signals: &[i32]) {
     for &signal in signals {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// Ends the process by a signal, as if nobody had blocked it.
+pub(crate) fn end_by(signal: i32) -> ! {
+    reset(&[signal]);
+    deliver(&[signal]);
+    // SAFETY: the signal has its default disposition, so that no code of ours runs.
+    unsafe { libc::raise(signal) };
+    // The first process of a namespace does not end by a signal.
+    std::process::exit(128 + signal)
+}
+
+/// A signal that was taken by [`wait_for`].
+pub(crate) struct Taken {
+    /// Its number.
+    pub(crate) number: i32,
+    /// A process sent it, and not the terminal, a timer or the kernel.
+    pub(crate) is_sent: bool,
+}
+
+/// Waits for one of these signals, which are blocked in all threads.
+pub(crate) fn wait_for(signals: &[i32]) -> Option<Taken> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let set = set_of(signals);
+    // SAFETY: both are ours and valid when zeroed; the call fills the second one or fails.
+    let (number, info) = unsafe {
+        let number = libc::sigwaitinfo(set.as_ptr(), info.as_mut_ptr());
+        (number, info.assume_init())
+    };
+    let sent = [libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL];
+    (number > 0).then(|| Taken {
+        number,
+        is_sent: sent.contains(&info.si_code),
+    })
 }
 
 /// Holds these signals back until [`deliver`]; they stay pending.
@@ -65,17 +99,25 @@ pub(crate) fn deliver(signals: &[i32]) {
     change_mask(libc::SIG_UNBLOCK, signals);
 }
 
-/// Changes the calling thread's mask and returns the one before.
-fn change_mask(how: i32, signals: &[i32]) -> libc::sigset_t {
+fn set_of(signals: &[i32]) -> MaybeUninit<libc::sigset_t> {
     let mut set = MaybeUninit::zeroed();
-    let mut before = MaybeUninit::zeroed();
-    // SAFETY: both sets are ours, large enough, and valid when zeroed; numbers that are no signals
-    // are refused.
+    // SAFETY: the set is large enough, and valid when zeroed; numbers that are no signals are
+    // refused.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         for &signal in signals {
             libc::sigaddset(set.as_mut_ptr(), signal);
         }
+    }
+    set
+}
+
+/// Changes the calling thread's mask and returns the one before.
+fn change_mask(how: i32, signals: &[i32]) -> libc::sigset_t {
+    let set = set_of(signals);
+    let mut before = MaybeUninit::zeroed();
+    // SAFETY: both sets are ours, large enough, and valid when zeroed.
+    unsafe {
         libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr());
         before.assume_init()
     }

@@ -77,6 +77,30 @@ pub(crate) fn glob(pattern: &[u8], name: &[u8]) -> bool {
         .is_some_and(|rest| rest.iter().all(|&c| c == b'*'))
 }
 
+/// What is wrong with a glob, if anything. Brackets stand for themselves, as in `operator new[]`;
+/// one without its other half was meant to be something else.
+pub(crate) fn glob_error(pattern: &[u8]) -> Option<String> {
+    let mut open = 0_usize;
+    let mut is_balanced = true;
+    for &c in pattern {
+        match c {
+            b'[' => open += 1,
+            b']' if open == 0 => is_balanced = false,
+            b']' => open -= 1,
+            _ => {}
+        }
+    }
+    let text = String::from_utf8_lossy(pattern);
+    let text = text.escape_debug();
+    match pattern {
+        [] => Some("a glob is empty".to_owned()),
+        _ if open > 0 || !is_balanced => Some(format!(
+            "the glob \"{text}\" has a bracket without its other half"
+        )),
+        _ => None,
+    }
+}
+
 fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|&c| c == b'/').next().unwrap_or(path)
 }

@@ -5,17 +5,16 @@ use super::state::{Next, State};
 use super::view;
 use super::watch::Watch;
 use crate::attach::Attached;
+use crate::signals;
 use crate::term::printable;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::{flag, low_level};
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// How long a signal may wait.
@@ -24,7 +23,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The terminal in our hands.
 pub(crate) struct Screen {
     terminal: DefaultTerminal,
-    signal: Arc<AtomicUsize>,
 }
 
 impl Screen {
@@ -33,30 +31,34 @@ impl Screen {
     /// # Errors
     /// When there is none that can.
     pub(crate) fn new() -> io::Result<Self> {
-        let signal = Arc::new(AtomicUsize::new(0));
-        for number in [SIGHUP, SIGINT, SIGTERM] {
-            flag::register_usize(number, Arc::clone(&signal), number as usize)?;
-        }
+        // From here on a signal waits until the terminal is given back.
+        let _ = signals::asked_to_end();
         let terminal = ratatui::try_init()?;
-        Ok(Self { terminal, signal })
+        Ok(Self { terminal })
     }
 
     /// Gives the terminal back. A signal that came meanwhile then does what it does.
-    pub(crate) fn end(self) {
-        // Shows the cursor again.
-        drop(self.terminal);
-        ratatui::restore();
-        if let number @ 1.. = self.signal.load(Relaxed) {
-            let _ = low_level::emulate_default_handler(number as i32);
+    pub(crate) fn end(mut self) {
+        // A terminal that is gone takes nothing back, and there is nobody to tell.
+        let _ = self.terminal.show_cursor();
+        let _ = ratatui::try_restore();
+        // It would complain on the terminal, and panic where that is gone.
+        std::mem::forget(self.terminal);
+        if let Some(signal) = signals::asked_to_end() {
+            signals::end_by(signal);
         }
     }
 
     /// Waits for a key or another reason to draw, until `deadline`; `None` when a signal asks to leave.
+    ///
+    /// # Errors
+    /// Those of the terminal, and that it is gone.
     fn wait(&self, deadline: Instant) -> io::Result<Option<Woken>> {
         loop {
-            if self.signal.load(Relaxed) != 0 {
+            if signals::asked_to_end().is_some() {
                 return Ok(None);
             }
+            check_terminal()?;
             let left = deadline.saturating_duration_since(Instant::now());
             if event::poll(left.min(PATIENCE))? {
                 match event::read()? {
@@ -142,6 +144,25 @@ impl Screen {
             }
         }
     }
+}
+
+/// Finds out whether the terminal is still there. Of one that hung up, reads return at once and for
+/// ever.
+fn check_terminal() -> io::Result<()> {
+    for stream in [io::stdin().as_fd(), io::stdout().as_fd()] {
+        if !stream.is_terminal() {
+            continue;
+        }
+        let mut ends = [PollFd::from_borrowed_fd(stream, PollFlags::empty())];
+        poll(&mut ends, Some(&Timespec::default()))?;
+        if ends[0]
+            .revents()
+            .intersects(PollFlags::HUP | PollFlags::ERR)
+        {
+            return Err(io::Error::other("the terminal is gone"));
+        }
+    }
+    Ok(())
 }
 
 enum Woken {

@@ -1,0 +1,262 @@
+//! How the tool ends: by signals, by a terminal that goes away, by a command line that it does not
+//! understand; and what it leaves behind.
+
+use crate::support::{Outcome, Report, Run, Running, Source, recordings, tool};
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For what must not happen.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// A pipe with a name: who writes to it waits for a reader.
+fn pipe(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    let name = CString::new(path.as_os_str().as_bytes()).expect("a path");
+    // SAFETY: the path ends with NUL and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    path
+}
+
+/// Waits until the main thread of a process waits for the other end of a pipe.
+fn wait_until_it_opens_a_pipe(tool: &Running) {
+    let start = Instant::now();
+    let call = format!("/proc/{}/syscall", tool.pid());
+    let openat = format!("{} ", libc::SYS_openat);
+    let is_waiting = || fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&openat));
+    // A file that is there is opened at once: seen twice, it is the pipe.
+    while !(is_waiting() && {
+        sleep(MOMENT);
+        is_waiting()
+    }) {
+        assert!(start.elapsed() < PATIENCE && !tool.has_ended());
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// What lies in the folder for temporary files.
+fn left(tmp: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(tmp).expect("the folder");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
+}
+
+fn recording(folder: &Path) -> PathBuf {
+    let run = Run::preloaded(Source::c("pattern").build())
+        .env("SKIP_HEAP_KEEP", "1")
+        .succeed();
+    let path = folder.join("a.skipheap-rec");
+    fs::copy(&recordings(&run.tmp())[0], &path).expect("copied");
+    path
+}
+
+#[test]
+fn a_signal_ends_every_command_and_nothing_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let recording = recording(folder.path());
+    let profile = folder.path().join("a.skipheap");
+    Run::plain(tool())
+        .args(&["report", "-q", "-o"])
+        .args(&[&profile, &recording])
+        .succeed();
+    for (number, (command, ending)) in [
+        ("report", "csv"),
+        ("report", "html"),
+        ("report", "skipheap"),
+        ("report", "pb.gz"),
+        ("diff", "csv"),
+        ("merge", "skipheap"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let signal = [libc::SIGTERM, libc::SIGHUP][number % 2];
+        {
+            let pipe = pipe(folder.path(), &format!("{number}.{ending}"));
+            let inputs: &[&PathBuf] = match command {
+                "diff" => &[&recording, &profile],
+                "merge" => &[&profile, &profile],
+                _ => &[&recording],
+            };
+            let running = Run::plain(tool()).arg(command).arg("-o").arg(pipe);
+            let running = running.args(inputs).start();
+            wait_until_it_opens_a_pipe(&running);
+            running.signal(signal);
+            let outcome = running.finish();
+            assert_eq!(
+                outcome.status.signal(),
+                Some(signal),
+                "{command}: {outcome:?}"
+            );
+            assert_eq!(left(&outcome.tmp()), [PathBuf::new(); 0], "{command}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_a_check_once_its_program_has_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let baseline = folder.path().join("baseline.csv");
+    let check = |how: &str, options: &[&str]| {
+        Run::plain(tool())
+            .args(&["check", "--baseline"])
+            .arg(&baseline)
+            .args(options)
+            .args(&["--repeat", "3", "--"])
+            .arg(Source::c("life").build())
+            .arg(how)
+    };
+    let ended = |running: Running| {
+        let outcome = running.finish();
+        assert_eq!(outcome.status.signal(), Some(libc::SIGTERM), "{outcome:?}");
+        assert_eq!(left(&outcome.tmp()), [PathBuf::new(); 0]);
+        assert!(!baseline.exists());
+    };
+    let mut running = check("pause", &["--update"]).start();
+    running.wait_for_output("ready\n");
+    running.signal(libc::SIGTERM);
+    ended(running);
+}
+
+/// A run whose report waits for a reader.
+struct Reporting {
+    tool: Running,
+    pipe: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Reporting {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = pipe(folder.path(), "out.csv");
+        let mut tool = Run::plain(tool())
+            .arg("-o")
+            .arg(&pipe)
+            .arg(Source::c("life").build())
+            .arg("pause")
+            .start();
+        tool.wait_for_output("ready\n");
+        tool.signal(libc::SIGTERM);
+        wait_until_it_opens_a_pipe(&tool);
+        Self {
+            tool,
+            pipe,
+            _folder: folder,
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_hurries_the_report_and_a_third_gives_it_up() {
+    let run = Reporting::start();
+    run.tool.signal(libc::SIGTERM);
+    sleep(MOMENT);
+    assert!(!run.tool.has_ended());
+    let text = fs::read_to_string(&run.pipe).expect("the report");
+    let outcome = run.tool.finish();
+    assert_eq!(
+        outcome.status.code(),
+        Some(128 + libc::SIGTERM),
+        "{outcome:?}"
+    );
+    let report = Report::parse(text.clone());
+    assert_eq!(report.calls_by("work"), 1000, "{text}");
+
+    let run = Reporting::start();
+    for _ in 0..2 {
+        run.tool.signal(libc::SIGTERM);
+        sleep(MOMENT);
+    }
+    let outcome = run.tool.finish();
+    assert_eq!(outcome.status.signal(), Some(libc::SIGTERM), "{outcome:?}");
+    assert_eq!(left(&outcome.tmp()), [PathBuf::new(); 0]);
+}
+
+/// `timeout` sends its signal to the tool, and then to the tool's group.
+#[test]
+fn a_time_limit_does_not_lose_the_report() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let csv = folder.path().join("out.csv");
+        let mut running = Run::plain(tool())
+            .arg("-o")
+            .arg(&csv)
+            .arg(Source::c("life").build())
+            .arg("pause")
+            .start();
+        running.wait_for_output("ready\n");
+        running.signal(libc::SIGTERM);
+        running.signal_group(libc::SIGTERM);
+        let outcome = running.finish();
+        assert_eq!(
+            outcome.status.code(),
+            Some(128 + libc::SIGTERM),
+            "{outcome:?}"
+        );
+        assert_eq!(Report::read(&csv).calls_by("work"), 1000);
+    }
+}
+
+/// What the tool says to a command line that it refuses before the program runs.
+fn refused(run: Run, program: &Path) -> String {
+    let Outcome {
+        status,
+        stderr,
+        stdout,
+        ..
+    } = run.arg(program).arg("return").finish();
+    assert_eq!(status.code(), Some(2), "{stderr}");
+    assert_eq!(stdout, "");
+    stderr
+}
+
+#[test]
+fn a_setting_that_is_not_understood_is_an_error_before_anything_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (trace, csv) = (folder.path().join("ran"), folder.path().join("out.csv"));
+    let program = folder.path().join("program");
+    crate::support::script(
+        &program,
+        &format!("#!/bin/sh\ntouch '{}'\n", trace.display()),
+    );
+    for (option, variable, value) in [
+        ("--hook", "SKIP_HEAP_HOOKS", "foo"),
+        ("--hook", "SKIP_HEAP_HOOKS", "f(size=arg0);g(size=arg9)"),
+        ("--hook", "SKIP_HEAP_HOOKS", "f[(size=arg0)"),
+        ("--trim", "SKIP_HEAP_TRIM", "["),
+        ("--trim", "SKIP_HEAP_TRIM", "a,b]"),
+        ("--programs", "SKIP_HEAP_PROGRAMS", "["),
+        ("--programs", "SKIP_HEAP_PROGRAMS", "!"),
+        ("--allocators", "SKIP_HEAP_ALLOCATORS", "heap"),
+        ("--verify", "SKIP_HEAP_VERIFY", "often"),
+        ("--stack-depth", "SKIP_HEAP_STACK_DEPTH", "0"),
+        ("--sample", "SKIP_HEAP_SAMPLE", "some"),
+        ("--profile", "SKIP_HEAP_PROFILE", "9"),
+        ("", "SKIP_HEAP_COLUMNS", "some"),
+        ("", "SKIP_HEAP_LIVE", "yes"),
+        ("", "SKIP_HEAP_LEAK_CHECK", "yes"),
+    ] {
+        let tool = || Run::plain(tool());
+        let check = || tool().args(&["check", "--update", "--baseline"]).arg(&csv);
+        let mut runs = vec![
+            (variable, tool().env(variable, value).arg("-o").arg(&csv)),
+            (variable, check().env(variable, value).arg("--")),
+        ];
+        if !option.is_empty() {
+            runs.push((option, tool().args(&[option, value]).arg("-o").arg(&csv)));
+            runs.push((option, check().args(&[option, value]).arg("--")));
+        }
+        for (name, run) in runs {
+            let said = refused(run, &program);
+            assert!(said.contains(name), "{name} {value}: {said}");
+            assert!(!trace.exists() && !csv.exists(), "{name} {value}");
+        }
+    }
+}
