@@ -1,6 +1,6 @@
 //! Environment variables, which programs are profiled, and what is printed.
 
-use crate::support::{Outcome, Run, Source, copied, script};
+use crate::support::{Outcome, Report, Run, Source, copied, script};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,52 @@ fn standard_error_has_the_three_lines_and_standard_output_is_untouched() {
             path.display()
         )
     );
+}
+
+/// What is missing from the counts, and what was asked for, is said all the same.
+#[test]
+fn quiet_leaves_out_the_three_lines_and_nothing_else() {
+    let outcome = pattern().env("SKIP_HEAP_QUIET", "1").succeed();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+    let left: Vec<_> = fs::read_dir(outcome.tmp())
+        .expect("TMPDIR")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(Report::read(&left[0]).calls(), 1023);
+    let outcome = pattern()
+        .env("SKIP_HEAP_QUIET", "1")
+        .env("SKIP_HEAP_SAMPLE", "64")
+        .succeed();
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("estimated from a sample"));
+    let outcome = pattern()
+        .env("SKIP_HEAP_QUIET", "1")
+        .limit(libc::RLIMIT_FSIZE, 300_000)
+        .env("TMPDIR", "/nowhere/at/all")
+        .env("SKIP_HEAP_PROFILE", "yes")
+        .succeed();
+    assert!(outcome.stderr.contains("SKIP_HEAP_PROFILE"), "{outcome:?}");
+}
+
+/// The folder is that of the moment when the program started.
+#[test]
+fn a_relative_tmpdir_stays_where_it_was_when_the_program_changes_its_folder() {
+    for keep in ["0", "1"] {
+        let run = Run::preloaded("/bin/sh");
+        let outcome = run
+            .args(&[
+                "-c",
+                "cd \"$TMPDIR\" && mkdir here && TMPDIR=here exec perl -e 'chdir \"/\" or die'",
+            ])
+            .env("SKIP_HEAP_KEEP", keep)
+            .succeed();
+        let here = outcome.tmp().join("here");
+        let report = outcome.report_paths().pop().expect("the report of perl");
+        assert_eq!(report.parent(), Some(here.as_path()), "{outcome:?}");
+        let left = fs::read_dir(&here).expect("the folder").count();
+        assert_eq!(left, if keep == "1" { 2 } else { 1 });
+    }
 }
 
 #[test]

@@ -186,6 +186,21 @@ fn a_signal_to_the_tool_reaches_the_program() {
     }
 }
 
+/// The runtime of gcc's AddressSanitizer ends a program that it finds behind another library.
+#[test]
+fn a_program_with_addresssanitizer_says_what_to_set_and_is_counted_then() {
+    let program = Source::c("pattern").flags(&["-fsanitize=address"]).build();
+    let refused = skip_heapprof().arg(&program).finish();
+    assert_eq!(refused.status.code(), Some(125), "{refused:?}");
+    let wanted = "ASAN_OPTIONS=verify_asan_link_order=0";
+    assert!(refused.stderr.contains(wanted), "{refused:?}");
+    let (_, report) = with_o(|run| {
+        run.env("ASAN_OPTIONS", "detect_leaks=0:verify_asan_link_order=0")
+            .arg(&program)
+    });
+    assert_eq!(report.calls_by("leaf"), 1022, "{}", report.text);
+}
+
 #[test]
 fn control_c_ends_the_program_and_the_tool_reports() {
     for signal in [libc::SIGINT, libc::SIGQUIT] {

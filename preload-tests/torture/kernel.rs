@@ -273,6 +273,49 @@ fn processes_that_are_all_number_one_write_reports_of_their_own() {
     }
 }
 
+/// The library is in /etc/ld.so.preload, and the settings name what only root may read and write: a program
+/// that is set-user-id root obeys none of them, where one that is not does.
+#[test]
+fn in_a_secure_process_nothing_is_read_or_written() {
+    let elsewhere = Elsewhere::new();
+    let folder = elsewhere.0.path();
+    fs::write(folder.join("secret"), "a line of a secret\n").expect("a file");
+    let script = format!(
+        "export SKIP_HEAP_PROFILE=0; cd {0} && chmod 755 . library.so program && chmod 600 secret && mkdir -m 700 locked etc && \
+         mkdir -m 777 open && cp program secure && chmod 4755 secure && \
+         cp /etc/passwd /etc/group /etc/ld.so.cache etc && chmod 755 etc && \
+         echo {0}/library.so >etc/ld.so.preload && mount --bind etc /etc || exit 1
+         run() {{ setpriv --reuid 65534 --regid 65534 --clear-groups env -u SKIP_HEAP_PROFILE TMPDIR=$1 SKIP_HEAP_SESSION=$2 \
+           SKIP_HEAP_PROGRAMS='secure,program' SKIP_HEAP_LEAK_CHECK=1 SKIP_HEAP_KEEP=1 \
+           SKIP_HEAP_SUPPRESSIONS={0}/secret SKIP_HEAP_HOOKS='bad hook' {0}/$3 plain; echo status $?; }}
+         run {0}/locked '' secure; run {0}/locked {0}/locked secure
+         echo the other >&2; run {0}/open '' program",
+        folder.display()
+    );
+    let outcome = Run::plain("/usr/bin/unshare")
+        .args(&["-m", "sh", "-c", &script])
+        .finish();
+    if outcome.stderr.contains("not permitted") {
+        eprintln!("namespaces are not permitted here: {outcome:?}");
+        return;
+    }
+    assert_eq!(
+        outcome.stdout.matches("status 3\n").count(),
+        3,
+        "{outcome:?}"
+    );
+    let (secure, other) = outcome.stderr.split_once("the other\n").expect("both");
+    assert!(!secure.contains("heap profiler"), "{outcome:?}");
+    assert!(other.contains("heap profiler: enabled!"), "{outcome:?}");
+    assert!(other.contains("wrote allocation log to"), "{outcome:?}");
+    assert!(
+        !outcome.stderr.contains("a line of a secret"),
+        "{outcome:?}"
+    );
+    let made = fs::read_dir(folder.join("locked")).expect("the folder");
+    assert_eq!(made.count(), 0, "{outcome:?}");
+}
+
 /// What lies in the folder under names that begin like ours is not followed, opened or removed.
 #[test]
 fn links_laid_in_wait_lead_nowhere() {

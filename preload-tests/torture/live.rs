@@ -33,6 +33,39 @@ fn an_allocator_that_does_not_say_how_large_its_blocks_are() {
     outcomes[1].report().assert_is("pattern.csv");
 }
 
+/// The allocators of the sanitizers: one crashes when it is asked for the size of no block, others report what
+/// they are not asked for as defined.
+#[test]
+fn programs_of_the_sanitizers() {
+    let builds = [
+        ("gcc", "leak"),
+        ("gcc", "thread"),
+        ("gcc", "undefined"),
+        ("gcc", "address"),
+        ("clang", "leak"),
+        ("clang", "address"),
+        ("clang", "memory"),
+    ];
+    for (compiler, sanitizer) in builds {
+        let flag = format!("-fsanitize={sanitizer}");
+        let program = Source::c("pattern").compiler(compiler).flags(&[flag]);
+        let outcomes = same_under_all(
+            |run| {
+                run.env("LSAN_OPTIONS", "detect_leaks=0")
+                    .env("ASAN_OPTIONS", "detect_leaks=0:verify_asan_link_order=0")
+            },
+            &program.build(),
+        );
+        for outcome in outcomes {
+            assert!(
+                outcome.status.success(),
+                "{compiler} {sanitizer}: {outcome:?}"
+            );
+            assert_eq!(outcome.reports().len(), 1, "{outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn programs_that_forbid_themselves_to_read_the_clock() {
     let program = Source::c("torture_clock").build();

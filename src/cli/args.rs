@@ -111,6 +111,7 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_HOOKS     as --hook, several separated by `;`
   SKIP_HEAP_ALLOCATORS  as --allocators
   SKIP_HEAP_KEEP      1: as --keep
+  SKIP_HEAP_QUIET     1: no lines on standard error but losses and what was asked for
   SKIP_HEAP_VERIFY    as --verify
   SKIP_HEAP_STACK_DEPTH  as --stack-depth
   SKIP_HEAP_LIVE      1: as --live

@@ -103,7 +103,7 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
         false => rows::rows(&[&recording], &mut symbolizer),
     };
     let rows = rows.map_err(|error| complain(&error.to_string()))?;
-    log::line(&[b"Dumping log of size ", rows.len().to_string().as_bytes()]);
+    log::seed_line(&[b"Dumping log of size ", rows.len().to_string().as_bytes()]);
     let mut path = [0; PATH_LEN];
     let fd =
         create_in_tmp(&mut path, &[b"/skip-alloc-log-", b"", b""], b".csv").map_err(|error| {
@@ -128,7 +128,7 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
         sys::take_pending(libc::SIGXFSZ);
     }
     result.map_err(|error| complain(&format!("cannot write {}: {error}", path.escape_ascii())))?;
-    log::line(&[b"heap profiler: wrote allocation log to ", path]);
+    log::seed_line(&[b"heap profiler: wrote allocation log to ", path]);
     exit_lines::estimate(&recording, &rows);
     exit_lines::leaks(&recording, &mut symbolizer, &mut places);
     for missing in &LOSSES {

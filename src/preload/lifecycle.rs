@@ -79,6 +79,11 @@ fn wake() -> bool {
     {
         return false;
     }
+    if sys::is_secure() {
+        // Whoever set the variables and owns the folders that they name has fewer rights than this process.
+        MODE.store(OFF, Release);
+        return false;
+    }
     // What is hooked is told by what is interposed.
     real::look_up();
     let recording = thread::cold_section(|| {
@@ -234,7 +239,7 @@ fn constructor() {
             if let Some(process) = process::process() {
                 exit_report::write_predecessor(process);
             }
-            log::line(&[b"heap profiler: enabled!"]);
+            log::seed_line(&[b"heap profiler: enabled!"]);
             for complaint in patch::complaints() {
                 log::line(&[b"heap profiler: ", complaint.as_bytes()]);
             }

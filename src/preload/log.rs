@@ -8,6 +8,7 @@
 //! Runs in cold sections with all signals blocked: a closed pipe raises SIGPIPE, which is taken
 //! back before the mask is restored. Must not allocate or panic.
 
+use crate::settings::settings;
 use crate::sys;
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
@@ -24,6 +25,13 @@ pub(crate) fn remember_stderr() {
     DEVICE.store(device, Relaxed);
     INODE.store(inode, Relaxed);
     COPY.store(sys::high_copy(2), Relaxed);
+}
+
+/// As [`line`], one of the three lines of the original profiler, which `SKIP_HEAP_QUIET` leaves out.
+pub(crate) fn seed_line(parts: &[&[u8]]) {
+    if !settings().quiet {
+        line(parts);
+    }
 }
 
 /// Writes one line, or nothing when standard error is gone. `\n` is added.

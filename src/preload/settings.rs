@@ -65,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) bad_allocators: bool,
     /// `SKIP_HEAP_KEEP`.
     pub(crate) keep: bool,
+    /// `SKIP_HEAP_QUIET`.
+    pub(crate) quiet: bool,
     /// One stack in how many is verified, `SKIP_HEAP_VERIFY`; 0: none.
     pub(crate) verify: u32,
     /// Its value is none that we know.
@@ -109,6 +111,7 @@ static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     allocators: Allocators::Auto,
     bad_allocators: false,
     keep: false,
+    quiet: false,
     verify: 0,
     bad_verify: false,
     bad_profile: false,
@@ -170,6 +173,26 @@ fn variable(name: &str) -> Option<&'static [u8]> {
     None
 }
 
+/// Keeps a path for the whole run. A relative one is that of the working directory of now, which the
+/// program may change before the path is used. False when it is too long, or the folder is unknown.
+fn set_path(text: &mut Text<PATH_LEN>, path: &[u8]) -> bool {
+    if path.is_empty() || path.starts_with(b"/") {
+        return text.set(path);
+    }
+    let mut buffer = [0; PATH_LEN];
+    let folder = sys::working_folder(&mut buffer).len();
+    let parts: [&[u8]; 2] = [b"/", path];
+    let mut len = folder;
+    for &byte in parts.iter().copied().flatten() {
+        let Some(place) = buffer.get_mut(len) else {
+            return false;
+        };
+        *place = byte;
+        len += 1;
+    }
+    folder != 0 && text.set(buffer.get(..len).unwrap_or(&[]))
+}
+
 /// Reads the environment; true when this program is to be profiled.
 ///
 /// # Safety
@@ -194,8 +217,8 @@ pub(crate) unsafe fn read() -> bool {
         return false;
     }
     s.session.set(variable(settings::SESSION).unwrap_or(b""));
-    let tmp = variable("TMPDIR").filter(|dir| !dir.is_empty() && s.tmp.set(dir));
-    if tmp.is_none() {
+    let tmp = variable("TMPDIR").unwrap_or(b"");
+    if tmp.is_empty() || !set_path(&mut s.tmp, tmp) {
         s.tmp.set(b"/tmp");
     }
     s.trim.set(variable(settings::TRIM).unwrap_or(b""));
@@ -207,6 +230,7 @@ pub(crate) unsafe fn read() -> bool {
     s.bad_verify = verify.is_none();
     s.verify = verify.unwrap_or(0);
     s.keep = variable(settings::KEEP) == Some(b"1");
+    s.quiet = variable(settings::QUIET) == Some(b"1");
     let depth = settings::stack_depth(variable(settings::STACK_DEPTH));
     s.bad_stack_depth = depth.is_none();
     s.stack_depth = depth.unwrap_or(4);
@@ -216,8 +240,10 @@ pub(crate) unsafe fn read() -> bool {
     s.leak_check = variable(settings::LEAK_CHECK) == Some(b"1");
     s.live = s.leak_check || variable(settings::LIVE) == Some(b"1");
     s.stopped = variable(settings::STOPPED) == Some(b"1");
-    s.suppressions
-        .set(variable(settings::SUPPRESSIONS).unwrap_or(b""));
+    set_path(
+        &mut s.suppressions,
+        variable(settings::SUPPRESSIONS).unwrap_or(b""),
+    );
     let columns = variable(settings::COLUMNS).unwrap_or(b"");
     s.all_columns = columns == b"all";
     s.bad_columns = !matches!(columns, b"" | b"seed" | b"all");

@@ -622,6 +622,24 @@ pub(crate) fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
         .unwrap_or(&[])
 }
 
+/// The working directory; empty when it is not known or cannot be reached from the root.
+pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
+    // SAFETY: the kernel writes no more than the buffer holds.
+    let len = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    // The length counts the NUL.
+    buffer
+        .get(..usize::try_from(len - 1).unwrap_or(0))
+        .filter(|folder| folder.starts_with(b"/"))
+        .unwrap_or(&[])
+}
+
+/// Does the process run in secure mode: with rights that whoever started it does not have
+/// (set-user-id, set-group-id, file capabilities)?
+pub(crate) fn is_secure() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// Reads the start of the file `path` (NUL-terminated) into `buffer`; the part that was filled.
 pub(crate) fn read_file<'b>(path: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
     debug_assert!(path.contains(&0));

@@ -14,6 +14,8 @@ pub(crate) const TRIM: &str = "SKIP_HEAP_TRIM";
 pub(crate) const SESSION: &str = "SKIP_HEAP_SESSION";
 /// `1`: keep the recording beside the CSV.
 pub(crate) const KEEP: &str = "SKIP_HEAP_KEEP";
+/// `1`: leave out the lines of the original profiler on standard error.
+pub(crate) const QUIET: &str = "SKIP_HEAP_QUIET";
 
 /// `1/N`: compare one stack in N with a second unwinder; see [`one_in`].
 pub(crate) const VERIFY: &str = "SKIP_HEAP_VERIFY";

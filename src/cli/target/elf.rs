@@ -1,7 +1,7 @@
 //! What kind of program an ELF file is, from its headers alone.
 
 use object::elf::{self, ELFCLASS32, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_DYNAMIC};
-use object::read::elf::{FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, Sym};
 use object::{Endianness, ReadCache};
 use std::ffi::OsString;
 use std::fs::File;
@@ -82,6 +82,30 @@ pub(super) fn kind(path: &Path) -> io::Result<Kind> {
         return Ok(Kind::LoaderItself);
     }
     Ok(if is_go { Kind::StaticGo } else { Kind::Static })
+}
+
+/// The runtime of AddressSanitizer that a program is linked with as a library and that refuses to start
+/// behind a preloaded one; `None` where there is none, or the program has options for it of its own.
+pub(super) fn address_sanitizer(path: &Path) -> Option<String> {
+    let cache = ReadCache::new(File::open(path).ok()?);
+    let header = FileHeader64::<Endianness>::parse(&cache).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, &cache).ok()?;
+    let symbols = sections.symbols(endian, &cache, elf::SHT_DYNSYM).ok()?;
+    let has_options = symbols.iter().any(|symbol| {
+        symbol.st_shndx(endian) != elf::SHN_UNDEF
+            && symbol.name(endian, symbols.strings()) == Ok(b"__asan_default_options")
+    });
+    let (dynamic, strings) = sections.dynamic(endian, &cache).ok()??;
+    let strings = sections.strings(endian, &cache, strings).ok()?;
+    let needed = dynamic.iter().filter_map(|entry| {
+        let is_needed = entry.d_tag(endian) == elf::DT_NEEDED;
+        is_needed.then(|| entry.string(endian, strings).ok())?
+    });
+    let mut runtimes = needed
+        .map(String::from_utf8_lossy)
+        .filter(|name| name.starts_with("libasan.so") || name.starts_with("libclang_rt.asan"));
+    runtimes.next().filter(|_| !has_options).map(Into::into)
 }
 
 /// Is it glibc's loader, by its name? `ld.so PROGRAM` obeys LD_PRELOAD as PROGRAM does.

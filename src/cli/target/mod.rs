@@ -91,7 +91,10 @@ impl Target {
             Ok(Kind::Machine(machine)) => {
                 Err(self.explain(Refusal::Machine(self.exe.clone(), machine)))
             }
-            Ok(Kind::Loader(loader)) => self.check_loader(loader),
+            Ok(Kind::Loader(loader)) => {
+                self.check_loader(loader)?;
+                self.check_sanitizer()
+            }
         }
     }
 
@@ -105,6 +108,17 @@ impl Target {
             return Err(self.explain(Refusal::NoLoader(self.exe.clone(), loader)));
         }
         Ok(())
+    }
+
+    /// A runtime of AddressSanitizer that looks for preloaded libraries must have been told not to.
+    fn check_sanitizer(&self) -> Result<(), Refusal> {
+        let options = std::env::var_os("ASAN_OPTIONS").unwrap_or_default();
+        match elf::address_sanitizer(&self.exe) {
+            Some(runtime) if checks_link_order(options.as_bytes()) => {
+                Err(self.explain(Refusal::AddressSanitizer(self.exe.clone(), runtime)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn can_be_read(&self) -> bool {
@@ -125,6 +139,16 @@ impl Target {
             why: Box::new(why),
         }
     }
+}
+
+/// Returns whether AddressSanitizer looks for libraries in front of it, by the value of ASAN_OPTIONS. The last
+/// word counts.
+fn checks_link_order(options: &[u8]) -> bool {
+    options
+        .split(|c| b" ,:\n\t\r".contains(c))
+        .filter_map(|option| option.strip_prefix(b"verify_asan_link_order="))
+        .next_back()
+        .is_none_or(|value| !matches!(value, b"0" | b"no" | b"false"))
 }
 
 /// The first bytes of a file; none of one that cannot be read, which may yet be a program.

@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     NoLoader(PathBuf, PathBuf),
     /// The loader ignores LD_PRELOAD for it.
     Privileged(PathBuf, &'static str),
+    /// The runtime of AddressSanitizer that it is linked with would end it.
+    AddressSanitizer(PathBuf, String),
     /// It holds for the interpreter of a script.
     Interpreter {
         /// The script.
@@ -60,7 +62,8 @@ impl Refusal {
             | Self::Bits32(_)
             | Self::Machine(..)
             | Self::Musl(_)
-            | Self::Privileged(..) => Code::Failed,
+            | Self::Privileged(..)
+            | Self::AddressSanitizer(..) => Code::Failed,
             Self::Interpreter { why, .. } => why.code(),
         }
     }
@@ -129,6 +132,13 @@ impl fmt::Display for Refusal {
                 f,
                 "{}: cannot be profiled: {gain}, and the loader ignores LD_PRELOAD where a program \
                  gains privileges; run the tool as the user that the program becomes",
+                path.display()
+            ),
+            Self::AddressSanitizer(path, runtime) => write!(
+                f,
+                "{}: cannot be profiled as it is: it is built with AddressSanitizer, whose runtime \
+                 ({runtime}) refuses to start behind a preloaded library; set \
+                 ASAN_OPTIONS=verify_asan_link_order=0, with which it starts and is counted exactly",
                 path.display()
             ),
             Self::Interpreter { script, why } => {

@@ -229,3 +229,22 @@ fn a_program_of_go_is_told_from_other_static_ones() {
     assert!(said.contains("a static Go program"), "{said}");
     assert_eq!(code, Code::Failed);
 }
+
+#[test]
+fn the_last_word_of_the_options_says_whether_the_sanitizer_looks_for_preloaded_libraries() {
+    for options in [
+        "",
+        "verify_asan_link_order=1",
+        "verify_asan_link_order=0:verify_asan_link_order=1",
+        "no_verify_asan_link_order=0",
+    ] {
+        assert!(checks_link_order(options.as_bytes()), "{options}");
+    }
+    for options in [
+        "verify_asan_link_order=0",
+        "detect_leaks=0:verify_asan_link_order=false",
+        "verify_asan_link_order=1,verify_asan_link_order=no halt_on_error=1",
+    ] {
+        assert!(!checks_link_order(options.as_bytes()), "{options}");
+    }
+}

@@ -8,10 +8,9 @@
 //!
 //! May run at any moment.
 
-use crate::{elf, hooks, real};
+use crate::{elf, hooks, real, thread};
 use core::ffi::c_void;
-use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Index of `reallocarray` among the functions.
 const REALLOCARRAY: usize = 3;
@@ -32,6 +31,9 @@ static STATE: AtomicU32 = AtomicU32::new(NOT_BEGUN);
 /// Bit i: blocks of function i (see [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)) are not those of malloc's
 /// library, which would look in front of them for what is not there.
 static FOREIGN: AtomicU32 = AtomicU32::new(0);
+
+/// The allocator has been asked for the size of a block before. Kept across fork.
+static WAS_ASKED: AtomicBool = AtomicBool::new(false);
 
 /// The size of a chunk by the second word of its head; `None` of one that is a mapping of its own, which has two words in
 /// front of the block that are not the program's.
@@ -57,11 +59,7 @@ pub(super) fn begin(is_glibc: bool) {
         }
     }
     FOREIGN.store(foreign, Relaxed);
-    if !is_glibc {
-        // tcmalloc allocates when it is asked for the first time, which is not to be the program's doing.
-        // SAFETY: null has no usable bytes.
-        unsafe { real::malloc_usable_size(ptr::null_mut()) };
-    }
+    WAS_ASKED.store(is_glibc, Relaxed);
     let state = if is_glibc && foreign == 0 {
         TRIALS
     } else {
@@ -97,6 +95,23 @@ unsafe fn by_header(block: *const c_void) -> Option<u64> {
     Some(size_of_chunk(word)?.wrapping_sub(OVERHEAD))
 }
 
+/// Asks a foreign allocator for the first time. tcmalloc allocates then, which is not to be counted as
+/// the program's doing. (Asking about anything but a block that it gave, null too, is no way out:
+/// LeakSanitizer's allocator crashes.)
+#[cold]
+fn ask_first(block: *mut c_void) -> u64 {
+    // SAFETY: the caller of `usable` owns the block, which this allocator gave.
+    let ask = || unsafe { real::malloc_usable_size(block) as u64 };
+    match thread::cold_section(ask) {
+        Some(usable) => {
+            WAS_ASKED.store(true, Relaxed);
+            usable
+        }
+        // No section can be entered any more.
+        None => ask(),
+    }
+}
+
 /// Usable bytes of the block, as the allocator says; 0 where it must not be asked. `function` has given it (its index in
 /// [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)).
 ///
@@ -106,8 +121,12 @@ pub(super) unsafe fn usable(block: *mut c_void, function: u64) -> u64 {
     if FOREIGN.load(Relaxed) >> function & 1 != 0 {
         return 0;
     }
-    // SAFETY: as the caller promises.
-    let usable = unsafe { real::malloc_usable_size(block) } as u64;
+    let usable = if WAS_ASKED.load(Relaxed) {
+        // SAFETY: the caller's own block, given by the allocator whose function this is.
+        unsafe { real::malloc_usable_size(block) as u64 }
+    } else {
+        ask_first(block)
+    };
     let state = STATE.load(Relaxed);
     if state > KNOWN && !block.is_null() {
         // SAFETY: as the caller promises; in this state the allocator is glibc's.
