@@ -1,7 +1,7 @@
 //! The budget of instructions for one allocation, counted by callgrind: repeatable on any machine,
 //! so that the hot path cannot rot unseen.
 
-use crate::support::{Source, instructions, library};
+use crate::support::{Outcome, Source, instructions, library};
 use std::path::Path;
 
 /// Most instructions that the library may add to an allocation, four frames recorded.
@@ -47,9 +47,9 @@ enum How {
     With(Variables),
 }
 
-/// Instructions of a run of the fixture.
-fn of_a_run(program: &Path, pairs: u64, how: How) -> u64 {
-    let (outcome, total) = instructions(|mut run| {
+/// A run of the fixture, and its instructions.
+fn counted(program: &Path, pairs: u64, how: How) -> (Outcome, u64) {
+    instructions(|mut run| {
         run = run.arg(program).arg(pairs.to_string());
         if how != How::Plain {
             run = run.env("LD_PRELOAD", library());
@@ -63,7 +63,12 @@ fn of_a_run(program: &Path, pairs: u64, how: How) -> u64 {
             }
         }
         run
-    });
+    })
+}
+
+/// Instructions of a run of the fixture.
+fn of_a_run(program: &Path, pairs: u64, how: How) -> u64 {
+    let (outcome, total) = counted(program, pairs, how);
     if how == How::Profiled {
         let report = outcome.reports();
         assert_eq!(report.len(), 1, "{outcome:?}");
@@ -91,6 +96,48 @@ fn an_allocation_stays_within_the_budget() {
         assert!(
             added <= BUDGET,
             "{flag}: {added} instructions, budget {BUDGET}"
+        );
+    }
+}
+
+/// Stacks of fewer than four frames end with their root, which the hot path must find as it finds
+/// any other frame: the fixture's flags, and the frames from the innermost on.
+const SHALLOW: [(&[&str], &[&str]); 4] = [
+    (&["-O2"], &["worker", "start_thread"]),
+    (&["-nostartfiles", "-DOWN_START=1"], &["_start"]),
+    (&["-nostartfiles", "-DOWN_START=2"], &["pairs", "_start"]),
+    (&["-DCONSTRUCTOR"], &["construct"]),
+];
+
+#[test]
+fn short_stacks_stay_within_the_budget() {
+    for (flags, names) in SHALLOW {
+        let program = Source::c("shallow").flags(flags).build();
+        let plain = of_a_run(&program, MANY, How::Plain) - of_a_run(&program, FEW, How::Plain);
+        let with = |pairs| {
+            let (outcome, total) = counted(&program, pairs, How::With(&[]));
+            let report = outcome.reports().remove(0);
+            let rows = report.rows.iter().filter(|row| row.size == 48);
+            let of_pairs: Vec<_> = rows.filter(|row| row.calls == pairs).collect();
+            assert_eq!(of_pairs.len(), 1, "{flags:?}: {}", report.text);
+            let row = of_pairs[0];
+            assert_eq!(
+                row.frames[..names.len()],
+                *names,
+                "{flags:?}: {}",
+                report.text
+            );
+            // Behind the root there is nothing.
+            let own_start = names.contains(&"_start");
+            assert!(!own_start || row.frames[names.len()..].iter().all(|name| name == "-"));
+            total
+        };
+        let added = (with(MANY) - with(FEW) - plain) / (MANY - FEW);
+        println!("{names:?}: {added} instructions added");
+        assert!(added > 10, "the library did not run: {added}");
+        assert!(
+            added <= BUDGET,
+            "{names:?}: {added} instructions, budget {BUDGET}"
         );
     }
 }

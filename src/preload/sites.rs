@@ -299,7 +299,11 @@ mod tests {
             *random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
             (*random >> 33) % below
         };
-        let ids = [0; 4].map(|_: u32| 256 + next(u64::from(frames)) as u32);
+        let mut ids = [0; 4].map(|_: u32| 256 + next(u64::from(frames)) as u32);
+        for i in 1..4 {
+            // Twice in a row, an id is that of a root.
+            ids[i] += u32::from(ids[i] == ids[i - 1]) * frames;
+        }
         (ids, next(3) * 8)
     }
 
@@ -314,6 +318,30 @@ mod tests {
         assert!(model.len() > 50_000 && model.values().any(|&count| count > 3));
         assert_eq!(table.used, model.len());
         assert_eq!(testing::site_counts(&process.recording), model);
+        let (mean, longest) = probes(&table);
+        assert!(mean < 2.2 && longest < 120, "{mean} {longest}");
+    }
+
+    /// Mean and longest number of words of the index that a search for a site reads.
+    fn probes(table: &Table) -> (f64, usize) {
+        let (mut sum, mut longest) = (0, 0);
+        for at in 0..=table.mask {
+            // SAFETY: within the index, whose words are addresses of records or 0.
+            unsafe {
+                let record = (*table.index.add(at) >> 16) as *const u64;
+                if !record.is_null() {
+                    let frames = Frames {
+                        first: *record,
+                        second: *record.add(1),
+                    };
+                    let home = home(hash(table.key(frames), *record.add(2)));
+                    let read = (at.wrapping_sub(home) & table.mask) + 1;
+                    sum += read;
+                    longest = longest.max(read);
+                }
+            }
+        }
+        (sum as f64 / table.used as f64, longest)
     }
 
     #[test]

@@ -111,7 +111,10 @@ fn disagree_with_ourselves(process: &Process, recorded: &[u32], careful: &[u32])
 fn ids(frames: Frames) -> Vec<u32> {
     let Frames { first, second } = frames;
     let ids = [first, first >> 32, second, second >> 32].map(|id| id as u32);
-    ids.into_iter().take_while(|&id| id != 0).collect()
+    let mut ids: Vec<u32> = ids.into_iter().take_while(|&id| id != 0).collect();
+    // A root is repeated to the end.
+    ids.dedup();
+    ids
 }
 
 /// What came of a comparison.

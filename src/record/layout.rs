@@ -3,7 +3,7 @@
 /// First eight bytes of a recording.
 pub(crate) const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub(crate) const FORMAT_VERSION: u32 = 4;
+pub(crate) const FORMAT_VERSION: u32 = 5;
 /// Bytes of the header, and offset of the first chunk.
 pub(crate) const HEADER_LEN: u64 = 4096;
 /// First four bytes of a chunk, "SKCH".
@@ -194,9 +194,11 @@ pub(crate) const STOPPED: u32 = 1;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct SiteRecord {
-    /// Frame ids, innermost first; 0 where the stack was shorter. With [`WHOLE_STACKS`] instead:
-    /// the hash of the stack in the first two, the innermost [`StackNode`]'s id in the third (0:
-    /// no stack), and the stack's length, wrappers included, in the fourth.
+    /// Frame ids, innermost first. Of a stack of fewer frames the root's id is repeated; two ids in
+    /// a row are never the same otherwise. 0 where the stack ended without a root. With
+    /// [`WHOLE_STACKS`] instead: the hash of the stack in the first two, the innermost
+    /// [`StackNode`]'s id in the third (0: no stack), and the stack's length, wrappers included, in
+    /// the fourth.
     pub(crate) frames: [u32; 4],
     /// Size of each allocation in bytes in the low 48 bits, the index of the allocation function
     /// (see [`FUNCTION_NAMES`]) above.

@@ -3,7 +3,7 @@
 //! One definition for both sides. This folder depends on nothing but `core` and `std` basics, and
 //! knows neither the library nor the tool.
 //!
-//! # Format, version 4
+//! # Format, version 5
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.

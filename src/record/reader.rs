@@ -218,6 +218,17 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
         .map_or(0, u64::from_le_bytes)
 }
 
+/// The frames of a stack, of which a record repeats the root.
+fn without_repeated_root(mut frames: [u32; 4]) -> [u32; 4] {
+    let repeated = frames
+        .array_windows()
+        .position(|[inner, outer]| inner == outer);
+    if let Some(root) = repeated {
+        frames.iter_mut().skip(root + 1).for_each(|id| *id = 0);
+    }
+    frames
+}
+
 impl<'a> Recording<'a> {
     /// Bytes of the recording that can hold anything, read from the start of its file; all of a
     /// recording that is not one. Use it to leave the unwritten tail of the file alone.
@@ -625,7 +636,7 @@ impl<'a> Recording<'a> {
         }
         let words = [0, 4, 8, 12].map(|at| u32_at(record, at));
         let (frames, node) = match self.flags & WHOLE_STACKS {
-            0 => (words, 0),
+            0 => (without_repeated_root(words), 0),
             _ => (self.innermost(words[2]), words[2]),
         };
         Some(Site {

@@ -130,9 +130,7 @@ impl Walk {
                 return pack(self.ids);
             }
             if let Err(marker) = self.climb.step(rule) {
-                if let Some(slot) = self.ids.get_mut(self.taken) {
-                    *slot = u64::from(marker);
-                }
+                self.end(rule, u64::from(marker));
                 return pack(self.ids);
             }
         }
@@ -140,6 +138,22 @@ impl Walk {
             *slot = u64::from(CUT_TOO_DEEP);
         }
         pack(self.ids)
+    }
+
+    /// Notes how a stack of fewer than four frames ends: `marker` says where it was cut. Behind a
+    /// root, its own id fills the rest, as [`crate::hot`] sees it, which finds a root's caller in the
+    /// root again.
+    fn end(&mut self, rule: Rule, marker: u64) {
+        let (taken, rest) = self.ids.split_at_mut(self.taken.min(4));
+        if marker != 0 {
+            if let Some(slot) = rest.first_mut() {
+                *slot = marker;
+            }
+        } else if rule.kind() == Some(Special::End)
+            && let Some(&root) = taken.last()
+        {
+            rest.fill(root);
+        }
     }
 
     /// Counts the frame; false when it was the last one that is wanted.

@@ -36,7 +36,8 @@ const EXACT: u64 = 1 << 63;
 /// paid for at each allocation.
 pub(crate) const LONGEST_WALK: u32 = 256;
 
-/// Four frame ids, innermost first, in two words: the record's layout.
+/// Four frame ids, innermost first, in two words: the record's layout, in which the root of a
+/// shorter stack is repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Frames {
     pub(crate) first: u64,

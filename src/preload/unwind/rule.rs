@@ -19,9 +19,10 @@
 /// not plain.
 ///
 /// The hot path relies on this: of a Special, bits 0-19 are 0, so that a step by it stays where it
-/// is and finds the same frame again; of a TRANSPARENT rule the frame id is 0. Neither occurs in
-/// the frames of a site (which never has the same frame twice in a row), so a walk that went over
-/// one finds no site and is done again the longer way, without a test at each frame.
+/// is and finds the same frame again; of a TRANSPARENT rule the frame id is 0. A site has the same
+/// frame twice in a row only where that is the root of the stack ([`Special::End`]), and never a 0
+/// in front of a frame. So a walk that went over anything but plain steps and a root finds no site
+/// and is done again the longer way, without a test at each frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule(pub(crate) u64);
 

@@ -100,6 +100,10 @@ pub(crate) unsafe fn walk(entry: *const u64, bp: u64, hi: u64) -> Frames {
             None => careful::rule_for(regs.ra),
         };
         if rule.is_special() && !rule.is_transparent() {
+            if regs.ra == 0 {
+                // Some start routines push a return address of zero as the end of the stack.
+                return pack(ids);
+            }
             return careful::go_on(regs, hi, ids, taken, last);
         }
         if regs.ra != last {

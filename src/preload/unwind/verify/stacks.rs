@@ -204,6 +204,15 @@ fn first_four(walked: &Walked) -> Frames {
             }
         }
     }
+    // The root is repeated.
+    let is_whole = walked
+        .rules
+        .last()
+        .is_some_and(|rule| rule.kind() == Some(Special::End));
+    if is_whole && taken > 0 && taken < 4 && ids[taken] == 0 {
+        let root = ids[taken - 1];
+        ids[taken..].fill(root);
+    }
     walk::pack(ids)
 }
 
