@@ -20,6 +20,7 @@
 //! | `tool.rs` | the command-line tool |
 //! | `ci.rs` | `check` in the GitHub Action, the GitLab template and the examples |
 //! | `gate/` | `diff` and `check` on real programs |
+//! | `sums.rs` | totals, peak, timeline, rows and leaks are sums of the same allocations |
 //! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `leaks.rs` | the leak check, and that it finds what valgrind finds |
 //! | `sampling.rs` | estimates from samples |
@@ -78,6 +79,7 @@ mod sampling;
 mod settings;
 mod skip_runtimes;
 mod stacks;
+mod sums;
 mod support;
 mod symbols;
 mod terminal;

@@ -22,9 +22,9 @@
 //! tested: a walk over anything but plain steps ends in frames that no site has
 //! ([`crate::unwind`]'s rule says why).
 //!
-//! There are two of it, from one text: [`record`] for the interposed functions, which is reached
-//! after the real one has returned, and [`record_at_entry`] for functions hooked by name
-//! ([`crate::patch`]), which is reached before and has to leave every register as it was.
+//! One text makes them all: [`record`] for the interposed functions, which is reached after the real
+//! one has returned, [`record_at_entry`] for functions hooked by name ([`crate::patch`]), which is
+//! reached before and has to leave every register as it was, and both where blocks are followed.
 //!
 //! May run at any moment, also in a signal handler that interrupted it: it writes one count, in one
 //! instruction.
@@ -39,20 +39,34 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
+use crate::record::layout::{LiveRecord, NESTED_THREAD, SiteRecord};
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
-    OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_STACK_HI, OFFSET_STACK_HI_16, OFFSET_STACK_LEN,
-    OFFSET_STACK_LO,
+    OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_STACK_HI, OFFSET_STACK_HI_16,
+    OFFSET_STACK_LEN, OFFSET_STACK_LO,
 };
 use crate::unwind::Rule;
 use crate::{deep, live, sample};
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Where the hooks of allocation functions go on when memory was given: [`record`], or another
 /// function of the same contract where more than the count of four frames is wanted. Set before the
 /// first allocation is recorded.
 pub(crate) static RECORD: AtomicPtr<c_void> = AtomicPtr::new(record as *mut c_void);
+
+/// The path that trampolines take to record the call of a function hooked by name
+/// ([`crate::patch`]).
+pub(crate) fn at_entry() -> unsafe extern "C" fn() {
+    if sample::is_on() {
+        sample::record_at_entry
+    } else if live::is_on() {
+        record_at_entry_and_sum_up
+    } else {
+        record_at_entry
+    }
+}
 
 /// Chooses the path, before the first allocation is recorded.
 pub(crate) fn begin() {
@@ -268,7 +282,7 @@ macro_rules! count {
 
 /// A naked function's body: the lines given, with the operands that [`path!`] names.
 macro_rules! body {
-    ($($line:expr),+; $($operand:ident = $symbol:path),* $(,)?) => {
+    ($($line:expr),+; $($operand:ident = $kind:tt $value:expr),* $(,)?) => {
         core::arch::naked_asm!(
             ".cfi_startproc",
             $($line,)+
@@ -287,7 +301,7 @@ macro_rules! body {
             control = sym crate::control::PAGE,
             word = const crate::control::WORD,
             rest = sym crate::thread::record_rest,
-            $($operand = sym $symbol,)*
+            $($operand = $kind $value,)*
         )
     };
 }
@@ -314,7 +328,7 @@ pub(crate) unsafe extern "C" fn record_and_follow() {
             "ret\n",
             "jmp {rest}\n"
         );
-        born = crate::live::born_here,
+        born = sym crate::live::born_here,
     )
 }
 
@@ -354,22 +368,10 @@ macro_rules! leave {
     };
 }
 
-/// Records a call of rdi bytes (with the function's index above) that is about to be made, and
-/// leaves every register but rdi and the flags as it was.
-///
-/// Every register, not only those of arguments: the compiler knows which ones a function of the
-/// same file leaves alone, and keeps values in them across the call (GCC's `-fipa-ra`). The upper
-/// parts of the vector registers are left alone here and in [`crate::thread::record_rest`], and
-/// saved by cold sections, which call into the C library.
-///
-/// The stated unwind rules lead straight to the caller of the hooked function: the trampoline has
-/// none, and no frame of its own.
-///
-/// # Safety
-/// To be called by a trampoline that has pushed one word since the hooked function was entered.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record_at_entry() {
-    body!(
+/// The body of [`record_at_entry`]; `$count` as in [`path!`].
+#[rustfmt::skip]
+macro_rules! at_entry {
+    ($count:expr; $($operands:tt)*) => { body!(
         ".cfi_def_cfa_offset 24",
         push!("rsi"),
         push!("rdx"),
@@ -384,7 +386,7 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
         "movups xmmword ptr [rsp + 16], xmm1",
         path!(
             "104",
-            count!(),
+            $count,
             leave!(),
             // Fourteen more vector registers, and two words to align the stack.
             concat!(
@@ -431,5 +433,45 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
                 leave!(),
             )
         );
+        $($operands)*
+    ) };
+}
+
+/// Records a call of rdi bytes (with the function's index above) that is about to be made, and
+/// leaves every register but rdi and the flags as it was.
+///
+/// Every register, not only those of arguments: the compiler knows which ones a function of the
+/// same file leaves alone, and keeps values in them across the call (GCC's `-fipa-ra`). The upper
+/// parts of the vector registers are left alone here and in [`crate::thread::record_rest`], and
+/// saved by cold sections, which call into the C library.
+///
+/// The stated unwind rules lead straight to the caller of the hooked function: the trampoline has
+/// none, and no frame of its own.
+///
+/// # Safety
+/// To be called by a trampoline that has pushed one word since the hooked function was entered.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record_at_entry() {
+    at_entry!(count!();)
+}
+
+/// As [`record_at_entry`], and counts the call for the thread too, unless it is nested: where the
+/// live heap is recorded, the timeline says how many allocations there were.
+///
+/// # Safety
+/// As [`record_at_entry`].
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record_at_entry_and_sum_up() {
+    at_entry!(
+        concat!(
+            "cmp dword ptr [r11 + {site_thread}], -1\n",
+            "je 83f\n",
+            "inc qword ptr [rcx + {hooked_calls}]\n",
+            "83:\n",
+            count!(),
+        );
+        site_thread = const size_of::<SiteRecord>() + offset_of!(LiveRecord, thread),
+        hooked_calls = const OFFSET_HOOKED_CALLS,
     )
 }
+const _: () = assert!(NESTED_THREAD == u32::MAX);

@@ -193,8 +193,6 @@ proptest! {
                 module: frame.module,
                 address: frame.address,
                 exact: frame.flags == FRAME_EXACT,
-                hooked: false,
-                callee: 0,
             };
             prop_assert_eq!(read.frame(id).unwrap(), expected);
             prop_assert!(id >= FIRST_FRAME_ID);

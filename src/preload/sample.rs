@@ -12,7 +12,7 @@
 use crate::record::layout::SIZE_BITS;
 use crate::record::sampled::probability;
 use crate::settings::settings;
-use crate::thread::{OFFSET_CLOCK, OFFSET_COUNTDOWN, record_rest};
+use crate::thread::{OFFSET_CLOCK, OFFSET_COUNTDOWN, OFFSET_HOOKED_CALLS, record_rest};
 use crate::{arch, sys};
 use core::hint::black_box;
 
@@ -69,6 +69,60 @@ pub(crate) unsafe extern "C" fn record() {
         countdown = const OFFSET_COUNTDOWN,
         clock = const OFFSET_CLOCK,
         rest = sym record_rest,
+        control = sym crate::control::PAGE,
+        word = const crate::control::WORD,
+    )
+}
+
+/// In place of [`crate::hot::record_at_entry`]: leaves every register but rdi and the flags as it
+/// was, and returns to the trampoline at once, unless the call is to be recorded.
+///
+/// # Safety
+/// As that.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record_at_entry() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_def_cfa_offset 24",
+        "cmp dword ptr [rip + {control} + {word}], 0",
+        "jne 4f",
+        "push rcx",
+        ".cfi_adjust_cfa_offset 8",
+        "push rdx",
+        ".cfi_adjust_cfa_offset 8",
+        "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
+        "mov rcx, qword ptr fs:[rcx]",
+        "cmp rcx, 1",
+        "jbe 3f",
+        "mov rdx, rdi",
+        "shl rdx, {function_bits}",
+        "shr rdx, {function_bits}",
+        // One of no bytes counts as one of one byte.
+        "cmp rdx, 1",
+        "adc rdx, 0",
+        // The carry says that the difference is not below zero.
+        "neg rdx",
+        "add rdx, qword ptr [rcx + {countdown}]",
+        "jnc 3f",
+        "mov qword ptr [rcx + {countdown}], rdx",
+        "inc qword ptr [rcx + {hooked_calls}]",
+        "pop rdx",
+        ".cfi_adjust_cfa_offset -8",
+        "pop rcx",
+        ".cfi_adjust_cfa_offset -8",
+        "ret",
+        ".cfi_adjust_cfa_offset 16",
+        "3: pop rdx",
+        ".cfi_adjust_cfa_offset -8",
+        "pop rcx",
+        ".cfi_adjust_cfa_offset -8",
+        "jmp {exact}",
+        "4: ret",
+        ".cfi_endproc",
+        function_bits = const u64::BITS - SIZE_BITS,
+        countdown = const OFFSET_COUNTDOWN,
+        hooked_calls = const OFFSET_HOOKED_CALLS,
+        exact = sym crate::hot::record_at_entry,
         control = sym crate::control::PAGE,
         word = const crate::control::WORD,
     )

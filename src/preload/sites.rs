@@ -11,9 +11,13 @@
 //! search that ends without a site.
 
 use crate::deep;
+use crate::patch;
 use crate::process::Process;
 use crate::record::PAGE;
-use crate::record::layout::{ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, SiteRecord};
+use crate::record::layout::{
+    ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, NESTED_EPOCH, NESTED_THREAD,
+    SiteRecord,
+};
 use crate::recording::{Full, LARGEST_CHUNK};
 use crate::settings::settings;
 use crate::sys;
@@ -184,7 +188,12 @@ impl Table {
             key.add(2).write_volatile(size);
             if live {
                 let behind: *mut LiveRecord = record.add(1).cast();
+                let is_nested = patch::is_nested(&process.recording, frames, size);
+                let thread = if is_nested { NESTED_THREAD } else { thread };
                 (&raw mut (*behind).thread).write_volatile(thread);
+                if is_nested {
+                    (&raw mut (*behind).epoch).write_volatile(NESTED_EPOCH);
+                }
             }
             core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
         }

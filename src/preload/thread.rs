@@ -315,6 +315,8 @@ pub(crate) const OFFSET_STACK_HI_16: usize = offset_of!(Thread, stack_hi_16);
 pub(crate) const OFFSET_COUNTDOWN: usize =
     offset_of!(Thread, sampler) + offset_of!(Sampler, countdown);
 pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OFFSET_CLOCK;
+pub(crate) const OFFSET_HOOKED_CALLS: usize =
+    offset_of!(Thread, live) + LiveThread::OFFSET_HOOKED_CALLS;
 pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
 pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 

@@ -228,7 +228,8 @@ pub(crate) struct LiveRecord {
     /// that time, which may be below zero.
     pub(crate) at_peak: i64,
     /// Number of the peak that `at_peak` belongs to. Where it is not [`Header::epoch`], nothing has
-    /// changed here since the highest peak, and the share in it is that of now.
+    /// changed here since the highest peak, and the share in it is that of now. [`NESTED_EPOCH`] of
+    /// a site whose calls are nested.
     pub(crate) epoch: u64,
     /// Calls of realloc that made a larger block of one (counted at the site of the new size).
     pub(crate) grown: u64,
@@ -236,8 +237,8 @@ pub(crate) struct LiveRecord {
     pub(crate) copied: u64,
     /// Usable bytes less requested bytes, summed up over all allocations.
     pub(crate) slack: u64,
-    /// Number of the thread that counts here, as in [`ChunkHeader::thread`]. In the first two cache lines, as all that most
-    /// frees look at.
+    /// Number of the thread that counts here, as in [`ChunkHeader::thread`]; [`NESTED_THREAD`] of a
+    /// site whose calls are nested. In the first two cache lines, as all that most frees look at.
     pub(crate) thread: u32,
     /// Blocks freed by age in allocations of the thread that allocated them: bucket 0 is age 0 (before
     /// its next allocation), bucket k from 2^(k-1) to 2^k - 1, the last one all above.
@@ -246,6 +247,12 @@ pub(crate) struct LiveRecord {
     /// twice as far, the last one all above.
     pub(crate) times: [u32; TIMES],
 }
+
+/// [`LiveRecord::epoch`] of a site whose calls are nested ([`crate::record::nested`]): its blocks
+/// are followed, and count nowhere.
+pub(crate) const NESTED_EPOCH: u64 = u64::MAX;
+/// [`LiveRecord::thread`] of such a site: no thread has this number.
+pub(crate) const NESTED_THREAD: u32 = u32::MAX;
 
 /// Bytes of a site's record where [`LIVE`] holds; else those of [`SiteRecord`].
 pub(crate) const LIVE_SITE_LEN: usize = size_of::<SiteRecord>() + size_of::<LiveRecord>();
@@ -272,7 +279,8 @@ pub(crate) const MOST_FRAMES: u32 = 1024;
 pub(crate) struct TimelinePoint {
     /// Nanoseconds since 1970.
     pub(crate) ns: u64,
-    /// Allocations recorded so far by all threads.
+    /// Allocations recorded so far by all threads, nested calls left out. Of a sample, all that were
+    /// made, nested ones included: no stack says which they are.
     pub(crate) allocations: u64,
     /// Live bytes.
     pub(crate) live_bytes: u64,

@@ -48,6 +48,7 @@ pub(crate) mod hook_notes;
 pub(crate) mod hook_spec;
 pub(crate) mod layout;
 pub(crate) mod loss;
+pub(crate) mod nested;
 pub(crate) mod reader;
 pub(crate) mod sampled;
 pub(crate) mod settings;

@@ -3,6 +3,7 @@
 
 use super::PAGE;
 use super::layout::*;
+use super::nested;
 use std::fmt;
 
 /// Why bytes are not a recording that can be read.
@@ -76,10 +77,6 @@ pub(crate) struct Frame {
     pub(crate) address: u64,
     /// The address is of an interrupted instruction, not of a return address.
     pub(crate) exact: bool,
-    /// The address lies in a hooked function.
-    pub(crate) hooked: bool,
-    /// Index of the hooked function that the call before the address calls, 0 for none.
-    pub(crate) callee: u16,
 }
 
 /// One site of one thread.
@@ -389,11 +386,8 @@ impl<'a> Recording<'a> {
             .fold(0, |sum, site| sum.saturating_add(site.count))
     }
 
-    /// Was the call made from inside a hooked function, whose own call counts?
-    ///
-    /// So says a frame that lies in one. A hooked function may also have passed the call on by a
-    /// jump, which leaves no frame: then the call instruction at the innermost frame names another
-    /// hooked function than the one that was reached.
+    /// Returns whether the call was made from inside a hooked function, whose own call counts
+    /// ([`nested`]).
     fn is_nested(&self, site: &Site) -> bool {
         let counts_always = self
             .function(site.function)
@@ -401,31 +395,24 @@ impl<'a> Recording<'a> {
         if self.functions.is_empty() || counts_always {
             return false;
         }
-        let frame = |&id: &u32| {
-            (id >= FIRST_FRAME_ID)
-                .then(|| self.frame(id).ok())
-                .flatten()
-        };
-        let passed_on = site
-            .frames
-            .first()
-            .and_then(frame)
-            .is_some_and(|frame| frame.callee != 0 && frame.callee != site.function);
-        if passed_on {
-            return true;
-        }
-        // A signal handler is not called by what it interrupted.
-        let in_hooked = |frames: &[u32]| {
-            frames
-                .iter()
-                .map_while(frame)
-                .take_while(|frame| !frame.exact)
-                .any(|frame| frame.hooked)
-        };
+        let flags = |&id: &u32| self.frame_flags(id);
         match site.node {
-            0 => in_hooked(&site.frames),
-            _ => self.stack(site).is_ok_and(|frames| in_hooked(&frames)),
+            0 => nested::is_nested(site.function, site.frames.iter().map_while(flags)),
+            _ => self.stack(site).is_ok_and(|frames| {
+                nested::is_nested(site.function, frames.iter().map_while(flags))
+            }),
         }
+    }
+
+    /// The flags of the frame with this id; `None` where there is no such frame.
+    fn frame_flags(&self, id: u32) -> Option<u32> {
+        if id < FIRST_FRAME_ID {
+            return None;
+        }
+        let offset = id as usize * size_of::<FrameRecord>();
+        self.chunk_end(CHUNK_FRAMES, offset, size_of::<FrameRecord>())?;
+        let flags = std::mem::offset_of!(FrameRecord, flags);
+        Some(u32_at(self.bytes, offset + flags))
     }
 
     fn header_u32(&self, offset: usize) -> u32 {
@@ -554,8 +541,6 @@ impl<'a> Recording<'a> {
         Ok(Frame {
             module: u32_at(self.bytes, offset),
             exact: flags & FRAME_EXACT != 0,
-            hooked: flags & FRAME_HOOKED != 0,
-            callee: (flags >> FRAME_CALLEE_SHIFT) as u16,
             address: u64_at(self.bytes, offset + 8),
         })
     }

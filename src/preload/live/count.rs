@@ -34,20 +34,35 @@ pub(super) fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
     record.wrapping_add(1).cast()
 }
 
-/// Where a site's share in a peak is kept before the first change after it.
+/// Keeps a site's share in a peak before the first change after it. Returns false, and keeps
+/// nothing, where the site's calls are nested and count nowhere.
 ///
 /// # Safety
 /// The calling thread counts in the record.
 #[inline(always)]
-pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) {
+pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) -> bool {
     let live = behind(record);
     // SAFETY: as the caller promises.
     unsafe {
         if (*live).epoch != epoch {
+            if (*live).epoch == NESTED_EPOCH {
+                return false;
+            }
             (*live).at_peak = (*record).count.wrapping_sub((*live).frees) as i64;
             (*live).epoch = epoch;
         }
     }
+    true
+}
+
+/// Returns whether the calls of a site are nested: its blocks are followed, and count nowhere.
+///
+/// # Safety
+/// The record is one of this process's recording.
+#[inline(always)]
+unsafe fn is_nested(record: *mut SiteRecord) -> bool {
+    // SAFETY: the record is mapped, as the caller promises, and its thread never changes.
+    unsafe { (*behind(record)).thread == NESTED_THREAD }
 }
 
 /// What a shadow keeps of a block of this site, but for the number of the allocation. `None` where the record is not
@@ -75,25 +90,23 @@ pub(super) unsafe fn born(
     // SAFETY: as the caller promises; see the top of the file for signal handlers.
     unsafe {
         let size = (*record).size;
+        if is_nested(record) {
+            return born_nested(thread, process, record, block);
+        }
+        pass(thread, size);
         if !is_followed(size) {
             arch::increment_count(record);
             return block;
         }
-        pass(thread, size);
         keep_share(record, process.total.epoch());
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
-        let (table, usable) = if size >> SIZE_BITS == CUSTOM_FUNCTION {
-            // Nothing is known of how the program lays out its blocks.
-            (&CUSTOM, 0)
-        } else {
-            let usable = chunk::usable(block, size >> SIZE_BITS);
-            arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
-                behind(record),
-                usable.saturating_sub(bytes),
-            );
-            (&BLOCKS, usable)
-        };
+        let (table, usable) = table_of(size, block);
+        // (Nothing is usable of a block where that is not known.)
+        arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
+            behind(record),
+            usable.saturating_sub(bytes),
+        );
         let live = thread.live();
         grown::count(&mut *live, block, record);
         let number = clock::number_of((*live).clock);
@@ -120,6 +133,65 @@ pub(super) unsafe fn born(
         arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, sample::weight(bytes));
         arch::increment_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
         after_birth(thread, process, block, number)
+    }
+}
+
+/// The table that a block of a function belongs in, and its usable bytes, as far as they are known.
+///
+/// # Safety
+/// The block is the caller's, and the function, which stands above `size`, has given it.
+#[inline(always)]
+unsafe fn table_of(size: u64, block: *mut c_void) -> (&'static Shadow, u64) {
+    match size >> SIZE_BITS {
+        // Nothing is known of how the program lays out its blocks.
+        CUSTOM_FUNCTION => (&CUSTOM, 0),
+        // SAFETY: as the caller promises.
+        function => (&BLOCKS, unsafe { chunk::usable(block, function) }),
+    }
+}
+
+/// Counts a nested call in its site's record, which readers leave out, and follows its block, which
+/// it hands through: the leak check looks into it, and its free is not that of an unknown block.
+///
+/// # Safety
+/// As [`born`], of a site whose calls are nested.
+#[inline(never)]
+unsafe fn born_nested(
+    thread: &Thread,
+    process: &Process,
+    record: *mut SiteRecord,
+    block: *mut c_void,
+) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe {
+        arch::increment_count(record);
+        let size = (*record).size;
+        if sample::is_on() {
+            // No stack is walked for those that are not taken, so nested ones are among them.
+            pass(thread, size);
+        }
+        if !is_followed(size) {
+            return block;
+        }
+        let live = thread.live();
+        grown::count(&mut *live, block, record);
+        let base = process.recording.base();
+        let Some(site) = entry_of(base, record) else {
+            return block;
+        };
+        let (table, usable) = table_of(size, block);
+        let entry = table.put(
+            block as usize,
+            usable,
+            site | clock::number_of((*live).clock),
+        );
+        if process.recording.base() != base {
+            return born_before_fork(table, block);
+        }
+        if let Some(entry) = entry.filter(|&entry| entry != 0) {
+            count_free(Taken { entry, base });
+        }
+        block
     }
 }
 
@@ -169,15 +241,20 @@ pub(super) unsafe fn after_birth(
     }
 }
 
-/// Lets the thread's clock go on by one allocation.
+/// Lets the thread's clock go on by one allocation, or counts a call of a hooked function.
 ///
 /// # Safety
 /// The state is the calling thread's.
 #[inline(always)]
 pub(crate) unsafe fn pass(thread: &Thread, size: u64) {
-    if is_followed(size) {
-        // SAFETY: as the caller promises.
-        unsafe { arch::increment_at::<{ LiveThread::OFFSET_CLOCK }, _>(thread.live()) };
+    let live = thread.live();
+    // SAFETY: as the caller promises.
+    unsafe {
+        if is_followed(size) {
+            arch::increment_at::<{ LiveThread::OFFSET_CLOCK }, _>(live);
+        } else {
+            arch::increment_at::<{ LiveThread::OFFSET_HOOKED_CALLS }, _>(live);
+        }
     }
 }
 
@@ -302,6 +379,9 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
     unsafe {
         let size = (*record).size & ((1 << SIZE_BITS) - 1);
+        if is_nested(record) {
+            return Some(size);
+        }
         match thread {
             Some(thread) => freed_by(thread, process, record, number, size),
             None => thread::with_orphan(process, |thread| {
@@ -312,13 +392,14 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     }
 }
 
-/// The offset of the record that an entry names, and the size of its blocks.
-pub(super) fn site_of(process: &Process, entry: u64) -> (u64, u64) {
+/// The offset of the record that an entry names, `None` where its calls are nested; and the size of
+/// its blocks.
+pub(super) fn site_of(process: &Process, entry: u64) -> (Option<u64>, u64) {
     let base = process.recording.base();
     let record = record_of(Taken::new(entry, base));
     // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
-    let size = unsafe { (*record).size };
-    let offset = record as u64 - base as u64;
+    let (size, is_nested) = unsafe { ((*record).size, is_nested(record)) };
+    let offset = (!is_nested).then_some(record as u64 - base as u64);
     (offset, size & ((1 << SIZE_BITS) - 1))
 }
 

@@ -63,6 +63,9 @@ pub(crate) struct LiveThread {
     grown: Grown,
     /// Frees of blocks that were not followed.
     unknown_frees: u64,
+    /// Calls of functions hooked by name, nested ones left out. They are no part of the clock, by
+    /// which blocks age.
+    hooked_calls: u64,
 }
 
 /// Sums over all threads.
@@ -77,6 +80,8 @@ pub(crate) struct Sums {
 impl LiveThread {
     /// Where the thread's clock lies, and what else is counted in single instructions.
     pub(crate) const OFFSET_CLOCK: usize = offset_of!(Self, clock);
+    /// Where calls of hooked functions are counted, in single instructions too.
+    pub(crate) const OFFSET_HOOKED_CALLS: usize = offset_of!(Self, hooked_calls);
     const OFFSET_BYTES: usize = offset_of!(Self, bytes);
     const OFFSET_BLOCKS: usize = offset_of!(Self, blocks);
     const OFFSET_UNKNOWN_FREES: usize = offset_of!(Self, unknown_frees);
@@ -110,6 +115,7 @@ impl LiveThread {
         // SAFETY: as the caller promises; words are read whole.
         unsafe {
             sums.allocations += (&raw const (*thread).clock).read_volatile();
+            sums.allocations += (&raw const (*thread).hooked_calls).read_volatile();
             sums.bytes += (&raw const (*thread).bytes).read_volatile();
             sums.blocks += (&raw const (*thread).blocks).read_volatile();
             sums.unknown_frees += (&raw const (*thread).unknown_frees).read_volatile();

@@ -11,7 +11,7 @@ use super::{LiveThread, chunk, clock, grown};
 use crate::process::{self, Process};
 use crate::record::layout::*;
 use crate::thread::{self, Thread};
-use crate::{arch, real};
+use crate::{arch, real, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
@@ -50,10 +50,10 @@ pub(crate) unsafe fn born(
             && let base = process.recording.base()
             && let Some(site) = entry_of(base, record)
             && !place.is_taken()
+            && keep_share(record, process.total.epoch())
         {
             let live = thread.live();
             arch::increment_at::<{ LiveThread::OFFSET_CLOCK }, _>(live);
-            keep_share(record, process.total.epoch());
             arch::increment_count(record);
             let bytes = size & ((1 << SIZE_BITS) - 1);
             arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
@@ -129,7 +129,9 @@ pub(super) unsafe fn take(block: *mut c_void) -> Taken {
 pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     // SAFETY: as the caller promises. There is a process, for there is a state of a thread.
     unsafe {
+        // (A sampled block stands for more bytes than it has.)
         if taken.is_known()
+            && !sample::is_on()
             && let Some(thread) = thread::own_or_parents()
             && let process = process::existing()
             && let Some(death) = death(process, thread, taken)
@@ -162,8 +164,8 @@ struct Death {
 /// which nothing has been counted.
 ///
 /// # Safety
-/// The block is known, and was taken from the table of this process; the state is the calling thread's or that of its
-/// parent's in a child of fork.
+/// The block is known, was taken from the table of this process and is none of a sample; the state is the calling
+/// thread's or that of its parent's in a child of fork.
 #[inline(always)]
 unsafe fn death(process: &Process, thread: &Thread, taken: Taken) -> Option<Death> {
     // SAFETY: as the caller promises. The parent's state has no number, and so no record.

@@ -140,6 +140,12 @@ impl Hooks {
         trampoline::unwinding_at(code, *slot, originals, address)
     }
 
+    /// Returns whether nested calls of the function with this index count too.
+    pub(super) fn counts_always(&self, index: u16) -> bool {
+        let is_it = |function: &Function| function.index == index && function.all;
+        self.functions.iter().any(is_it)
+    }
+
     pub(super) fn has_entries(&self) -> bool {
         !self.entries.is_empty()
     }

@@ -308,7 +308,7 @@ fn bypasses(all: &[Hooked], drafts: &[Option<Draft>]) -> FastMap<u64, u64> {
 /// The region's bytes. Drops the drafts whose displaced code cannot be moved.
 fn assemble(all: &mut [Hooked], drafts: &mut [Option<Draft>], base: u64) -> Vec<u8> {
     loop {
-        let mut image = trampoline::shared(hot::record_at_entry as *const () as u64).to_vec();
+        let mut image = trampoline::shared(hot::at_entry() as *const () as u64).to_vec();
         let known = bypasses(all, drafts);
         let mut failed = false;
         for (hooked, slot) in all.iter_mut().zip(drafts.iter_mut()) {

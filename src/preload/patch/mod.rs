@@ -34,6 +34,7 @@ mod hooked;
 mod install;
 mod leads;
 mod memory;
+mod nested;
 mod obstack;
 mod plan;
 mod trampoline;
@@ -41,6 +42,7 @@ mod wanted;
 mod watch;
 
 pub(crate) use frames::Flags;
+pub(crate) use nested::is_nested;
 pub(crate) use trampoline::Unwinding;
 pub(crate) use watch::loader_changed;
 

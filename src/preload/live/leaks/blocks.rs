@@ -13,7 +13,8 @@ struct Block {
     start: usize,
     /// Bytes, and [`MARKED`].
     len: u64,
-    /// Offset of its site's record in the recording.
+    /// Offset of its site's record in the recording; 0 where its calls are nested, which no report
+    /// shows.
     site: u64,
 }
 
@@ -49,6 +50,7 @@ impl Blocks {
         BLOCKS.each(|start, entry| {
             if let Some(slot) = blocks.get_mut(taken) {
                 let (site, len) = site_of(process, entry);
+                let site = site.unwrap_or(0);
                 *slot = Block { start, len, site };
                 taken += 1;
             }
@@ -114,6 +116,7 @@ impl Blocks {
         unmarked
             .chunk_by(|a, b| a.site == b.site)
             .filter_map(|same| Some((same.first()?.site, same.len() as u64)))
+            .filter(|&(site, _)| site != 0)
     }
 }
 
