@@ -17,16 +17,32 @@ const ALLOCATION: [&str; 9] = [
 ];
 
 /// What may be replaced besides, to follow the life of a process and of blocks.
-const LIFE: [&str; 9] = [
+const LIFE: [&str; 25] = [
     "_Exit",
     "_exit",
+    "chroot",
     "dlclose",
     "free",
     "free_aligned_sized",
     "free_sized",
+    "mount",
     "prctl",
     "quick_exit",
+    "setegid",
+    "seteuid",
+    "setfsgid",
+    "setfsuid",
+    "setgid",
+    "setgroups",
+    "setns",
+    "setregid",
+    "setresgid",
+    "setresuid",
+    "setreuid",
+    "setuid",
     "syscall",
+    "umount2",
+    "unshare",
 ];
 
 /// The functions of `include/skipheap.h`.

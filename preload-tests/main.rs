@@ -27,6 +27,7 @@
 //! | `top.rs` | the full-screen view of a running process |
 //! | `terminal.rs` | what is printed for people: width, colours, order, the call tree |
 //! | `trees.rs` | the tool with several processes, and recordings that are kept |
+//! | `daemons.rs` | processes that still run when the command has ended |
 //! | `jit.rs` | code that is made at run time, and its names |
 //! | `large_trees.rs` | hundreds of processes, programs that are left out or cannot be followed |
 //! | `torture/` | the matrix of RELIABILITY.md: each case is run plain and under the library |
@@ -52,6 +53,7 @@ mod calls;
 mod ci;
 mod control;
 mod csv;
+mod daemons;
 mod exports;
 mod fleet;
 mod formats;

@@ -1,7 +1,7 @@
 //! Other users of the machine: what they prepared is not loaded, followed or believed, and what is not theirs
 //! they cannot read or replace. These tests need root, and pass where they do not have it.
 
-use crate::support::{Report, Run, Source, tool};
+use crate::support::{Outcome, Report, Run, Source, tool};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -175,4 +175,237 @@ fn links_under_names_that_nobody_chose_are_not_followed() {
         .expect("the report");
     assert!(life.symlink_metadata().expect("there").is_file());
     assert_eq!(Report::read(&life).calls_by("work"), 1000);
+}
+
+/// Runs a command as [`STRANGER`], outside of any session.
+fn as_stranger(script: &str, arguments: &[&Path]) -> Outcome {
+    let user = STRANGER.to_string();
+    let mut run = Run::plain("/usr/bin/setpriv")
+        .args(&["--reuid", &user, "--regid", &user, "--clear-groups"])
+        .args(&["sh", "-c", script]);
+    for argument in arguments {
+        run = run.arg(argument);
+    }
+    run.finish()
+}
+
+#[test]
+fn a_child_that_gives_up_rights_before_its_first_allocation_is_counted() {
+    if !is_root() {
+        return;
+    }
+    let folder = open_folder();
+    let program = Source::c("rights").build();
+    for how in [
+        "setuid",
+        "setreuid",
+        "setresuid",
+        "seteuid",
+        "setgroups",
+        "chroot",
+        "syscall-setuid",
+        "syscall-chroot",
+        "unshare",
+    ] {
+        let csv = folder.path().join("out.csv");
+        let outcome = skip_heapprof()
+            .args(&["--merge", "-o"])
+            .arg(&csv)
+            .arg(&program)
+            .arg(how)
+            .arg(folder.path())
+            .finish();
+        // Some machines do not let root do all of it.
+        if outcome.status.code() == Some(77) {
+            continue;
+        }
+        assert_eq!(outcome.status.code(), Some(0), "{how}: {outcome:?}");
+        let calls = Report::read(&csv).calls_by("unit");
+        assert_eq!(calls, 7, "{how}: {outcome:?}");
+        assert!(!outcome.stderr.contains("warning"), "{how}: {outcome:?}");
+    }
+}
+
+#[test]
+fn programs_of_other_users_are_recorded() {
+    if !is_root() {
+        return;
+    }
+    let folder = open_folder();
+    let program = folder.path().join("pattern");
+    fs::copy(Source::c("pattern").build(), &program).expect("a copy that all can read");
+    let own = program.to_string_lossy().into_owned();
+    let setpriv = [
+        "setpriv",
+        "--reuid",
+        "61002",
+        "--regid",
+        "61002",
+        "--clear-groups",
+    ];
+    let su = ["su", "-s", "/bin/sh", "nobody", "-c"];
+    let runuser = ["/usr/sbin/runuser", "-u", "nobody", "--"];
+    // A folder for temporary files that others cannot enter, too.
+    for mode in [0o755, 0o700] {
+        for command in [&setpriv[..], &su, &runuser] {
+            let tmp = folder.path().join("tmp");
+            fs::create_dir(&tmp).expect("made");
+            fs::set_permissions(&tmp, Permissions::from_mode(mode)).expect("chmod");
+            let csv = folder.path().join("out.csv");
+            let outcome = skip_heapprof()
+                .env("TMPDIR", &tmp)
+                .args(&["--programs", "pattern", "-o"])
+                .arg(&csv)
+                .args(command)
+                .arg(&own)
+                .succeed();
+            Report::read(&csv).assert_is("pattern.csv");
+            assert!(!outcome.stderr.contains("ld.so"), "{outcome:?}");
+            assert!(!outcome.stderr.contains("warning"), "{outcome:?}");
+            let left = fs::read_dir(&tmp).expect("the folder").count();
+            assert_eq!(left, 0, "{outcome:?}");
+            fs::remove_dir(&tmp).expect("removed");
+        }
+    }
+}
+
+/// A stranger who knows every path: what only processes of the session know, too.
+#[test]
+fn strangers_can_neither_list_read_change_nor_remove_recordings() {
+    if !is_root() {
+        return;
+    }
+    let folder = open_folder();
+    let life = folder.path().join("life");
+    fs::copy(Source::c("life").build(), &life).expect("a copy that all can read");
+    // One process of root and one of another user, which both wait.
+    let script = "\"$0\" pause & setpriv --reuid 61003 --regid 61003 --clear-groups \"$0\" pause & \
+                  echo \"$SKIP_HEAP_SESSION $SKIP_HEAP_SESSION_OTHERS\"; wait";
+    let mut running = skip_heapprof()
+        .args(&[
+            "--programs",
+            "life",
+            "-q",
+            "-o",
+            "/dev/null",
+            "sh",
+            "-c",
+            script,
+        ])
+        .arg(&life)
+        .start();
+    running.wait_for_output("ready\nready");
+    let stdout = fs::read_to_string(running.tmp().with_file_name("stdout")).expect("the paths");
+    let (session, others) = stdout
+        .lines()
+        .find_map(|line| line.split_once(' '))
+        .expect("two folders");
+    let (session, others) = (Path::new(session), Path::new(others));
+    let recording = |folder: &Path| {
+        let entries = fs::read_dir(folder).expect("root may list it");
+        let mut paths = entries.map(|entry| entry.expect("an entry").path());
+        paths.next().expect("a recording")
+    };
+    let (of_root, of_user) = (recording(session), recording(others));
+    assert_eq!(mode(&of_user), 0o600);
+    assert_eq!(of_user.metadata().expect("there").uid(), 61_003);
+    for attack in [
+        "ls \"$0\"",
+        "ls \"$1\"",
+        "cat \"$2\"",
+        "cat \"$3\"",
+        "echo x >>\"$2\"",
+        "echo x >>\"$3\"",
+        "rm -f \"$3\"",
+        "mv \"$3\" \"$1/x\"",
+        "echo x >\"$0/1-abcdef.skipheap-rec\"",
+        "mv \"$1\" \"$1-gone\"",
+        "rmdir \"$(dirname \"$1\")\"",
+        // Without the name that only the session knows, there is no way in.
+        "ls \"$(dirname \"$1\")\"",
+        "echo x >\"$(dirname \"$1\")/1-abcdef.skipheap-rec\"",
+    ] {
+        let tried = as_stranger(attack, &[session, others, &of_root, &of_user]);
+        assert!(!tried.status.success(), "{attack}: {tried:?}");
+        assert_eq!(tried.stdout, "", "{attack}");
+    }
+    // The environment of a process of root's, in which the name is, is root's alone.
+    let children = format!("/proc/{0}/task/{0}/children", running.pid());
+    let pid = fs::read_to_string(children).expect("the children");
+    let environment = format!("/proc/{}/environ", pid.trim());
+    let tried = as_stranger("cat \"$0\"", &[Path::new(&environment)]);
+    assert!(
+        !tried.status.success() && tried.stdout.is_empty(),
+        "{tried:?}"
+    );
+    running.signal_group(libc::SIGKILL);
+}
+
+/// A program of another user's in the session knows the folder for its recordings, and puts there what is none.
+#[test]
+fn what_others_put_into_their_folder_is_not_followed_or_waited_for() {
+    if !is_root() {
+        return;
+    }
+    let folder = open_folder();
+    let (secret, csv) = (folder.path().join("secret"), folder.path().join("out.csv"));
+    fs::write(&secret, "SKIPHEAP of root").expect("written");
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("chmod");
+    let script = "\"$0\"; cd \"$SKIP_HEAP_SESSION_OTHERS\" && \
+                  exec setpriv --reuid 61004 --regid 61004 --clear-groups sh -c \
+                  'ln -s \"$0\" 1-aaaaaa.skipheap-rec; mkfifo 2-aaaaaa.skipheap-rec; \
+                  ln -s /dev/zero 3-aaaaaa.skipheap-rec; ln \"$0\" 4-aaaaaa.skipheap-rec; exit 0' \"$1\"";
+    let outcome = skip_heapprof()
+        .args(&["--programs", "pattern", "-o"])
+        .arg(&csv)
+        .args(&["sh", "-c", script])
+        .arg(Source::c("pattern").build())
+        .arg(&secret)
+        .succeed();
+    Report::read(&csv).assert_is("pattern.csv");
+    let refused = outcome.stderr.matches("not a regular file").count();
+    assert!(refused >= 2, "{outcome:?}");
+    assert_eq!(
+        fs::read_to_string(&secret).expect("there"),
+        "SKIPHEAP of root"
+    );
+    assert_eq!(fs::read_dir(outcome.tmp()).expect("the folder").count(), 0);
+}
+
+/// In a mount namespace in which the folders for temporary files are others.
+#[test]
+fn a_process_that_cannot_reach_the_session_is_named() {
+    if !is_root() {
+        return;
+    }
+    let folder = open_folder();
+    let csv = folder.path().join("out.csv");
+    let script =
+        "mount -t tmpfs none /tmp && mount -t tmpfs none /var/tmp && exec /usr/bin/perl -e 1";
+    let outcome = skip_heapprof()
+        .args(&["--programs", "perl", "-o"])
+        .arg(&csv)
+        .args(&[
+            "unshare",
+            "-m",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+        ])
+        .arg(Source::c("pattern").build())
+        .finish();
+    if outcome.stderr.contains("unshare failed") {
+        return;
+    }
+    assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
+    for part in [
+        "nothing was recorded: 1 process made no recording in ",
+        "/perl ",
+        "No such file or directory",
+    ] {
+        assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
+    }
+    assert!(!outcome.stderr.contains("ld.so"), "{outcome:?}");
 }

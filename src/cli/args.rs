@@ -122,6 +122,7 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_COLUMNS   as --columns
   SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
+  SKIP_HEAP_SESSION_OTHERS  set by the tool under root: the folder for those of other users
   TMPDIR              where recordings and CSV files go, in place of /tmp
 An option has the last word over its variable.
 
@@ -308,6 +309,12 @@ pub(crate) struct RunOptions {
     /// allocators that are linked into the program.
     #[arg(long, value_name = "NAMES")]
     pub(crate) allocators: Option<OsString>,
+    /// Wait for all processes of the run, daemons too, and not for PROGRAM only.
+    ///
+    /// Without it, recordings of processes that still run are left for `skip-heapprof report`. A signal to
+    /// the tool ends the waiting, and what there is then is reported.
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Keep the recordings and say where they are (SKIP_HEAP_KEEP).
     ///
     /// `skip-heapprof report` turns them into the same CSV files again.
@@ -356,6 +363,7 @@ impl RunOptions {
             profile: self.profile.or(outer.profile),
             hook: [outer.hook, self.hook].concat(),
             allocators: self.allocators.or(outer.allocators),
+            wait: self.wait || outer.wait,
             keep: self.keep || outer.keep,
             verify: self.verify.or(outer.verify),
             following: self.following.or(outer.following),
@@ -392,7 +400,7 @@ impl RunOptions {
 
     /// Was any of them given?
     pub(crate) fn is_any(&self) -> bool {
-        !self.variables().is_empty()
+        self.wait || !self.variables().is_empty()
     }
 }
 

@@ -7,9 +7,9 @@ use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
 use crate::profile::{Process, Profile};
 use crate::record::loss::Loss;
+use crate::remaining::Running;
 use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
-use crate::session::Running;
 use crate::side::Side;
 use crate::term::{self, printable};
 use crate::{signals, summary};
@@ -112,10 +112,11 @@ impl Measured {
                     .push(format!("the program failed with exit status {status}{of}"));
             }
         }
-        let mut running = Vec::new();
+        let (mut running, mut unreached) = (Vec::new(), None);
         let side = Side::of(|output, wish| {
             let (harvest, still_running) = finished.harvest(output, wish)?;
             running = still_running;
+            unreached = harvest.unreached.clone();
             Ok(harvest)
         });
         match side {
@@ -134,7 +135,9 @@ impl Measured {
             }
             Err(error) => self.unfit.push(format!("{error}{of}")),
         }
-        for Running { pid, exe } in running {
+        self.unfit
+            .extend(unreached.map(|text| format!("{text}{of}")));
+        for Running { pid, exe, .. } in running {
             let exe = printable(&exe);
             self.unfit.push(format!(
                 "process {pid} ({exe}) still runs, so that its allocations are not all there{of}"

@@ -6,7 +6,7 @@
 
 use crate::harvest::Harvest;
 use crate::load::Head;
-use crate::session::Running;
+use crate::remaining::Running;
 use crate::term::{counted, grouped, printable};
 use std::collections::HashSet;
 
@@ -38,7 +38,11 @@ pub(crate) fn text(harvest: &Harvest) -> Option<String> {
     let name = |&pid: &u32| {
         // The program that ran last under this id.
         let process = harvest.processes.iter().rfind(|process| process.pid == pid);
-        let program = process.map_or("?".into(), |process| printable(&process.program));
+        // Of one without allocations there is no more than its head.
+        let head = || harvest.heads.iter().rfind(|head| head.pid == pid);
+        let program = process.map(|process| &process.program);
+        let program = program.or_else(|| head().map(|head| &head.program));
+        let program = program.map_or("?".into(), |program| printable(program));
         format!("{program} {pid}")
     };
     let mut names: Vec<String> = unseen.iter().take(NAMED).map(name).collect();
@@ -87,6 +91,7 @@ mod tests {
         let running = [Running {
             pid: 5,
             exe: String::new(),
+            is_recorded: true,
         }];
         assert_eq!(unseen(&heads, &running, Some(3)), [2, 4]);
         assert_eq!(unseen(&heads, &[], None), [2, 3, 4, 5]);

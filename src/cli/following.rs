@@ -7,7 +7,6 @@ use crate::record::settings::{
 };
 use clap::Args;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 /// What the library is told of it.
 #[derive(Args, Debug, Default, Clone)]

@@ -61,6 +61,8 @@ pub(crate) struct Harvest {
     pub(crate) heads: Vec<Head>,
     /// Processes whose end nobody saw; for who ran them to say.
     pub(crate) unseen_ends: Vec<u32>,
+    /// What is to be said of processes that could make no recording.
+    pub(crate) unreached: Option<String>,
     /// The CSV of all of them, if that was wanted.
     pub(crate) merged_csv: Option<PathBuf>,
     /// Sums over all processes; the same site in two processes is one.

@@ -1,16 +1,18 @@
 //! Reads recordings from files: by read, not by mapping, so that a file that shrinks meanwhile is
 //! an error and not a fault.
 
+use crate::others::is_drop_folder;
 use crate::profile::file::FileError;
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
 use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
 use crate::report::csv;
+use crate::session::others_of;
 use crate::symbolize::hash::FastMap;
 use crate::term;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{error, fmt, fs};
 
@@ -214,17 +216,29 @@ pub(crate) fn read_on(file: &File, bytes: &mut Vec<u8>, end: u64) -> io::Result<
     }
 }
 
-/// Opens a regular file; reading from anything else might never end.
-fn open(path: &Path) -> Result<File, LoadError> {
+/// Opens a regular file; reading from anything else might never end. In a folder to which other users add files it is
+/// no link, and has no other name: what is read there belongs to who added it.
+pub(crate) fn open(path: &Path) -> Result<File, LoadError> {
     let data = fs::metadata(path).map_err(LoadError::at(path))?;
-    if !data.is_file() {
-        let error = io::Error::other("not a regular file");
-        return Err(LoadError::at(path)(error));
+    let is_from_others = path.parent().is_some_and(is_drop_folder);
+    let mut flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    if is_from_others {
+        flags |= libc::O_NOFOLLOW;
     }
-    File::open(path).map_err(LoadError::at(path))
+    let is_fit = |data: &fs::Metadata| data.is_file() && (!is_from_others || data.nlink() == 1);
+    let refused = || LoadError::at(path)(io::Error::other("not a regular file"));
+    if !is_fit(&data) {
+        return Err(refused());
+    }
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(flags).open(path);
+    let file = file.map_err(LoadError::at(path))?;
+    // It may have been replaced meanwhile.
+    let opened = file.metadata().map_err(LoadError::at(path))?;
+    is_fit(&opened).then_some(file).ok_or_else(refused)
 }
 
-/// The recordings in a folder, in no order.
+/// The recordings in a folder, in no order, with those that other users left for the same session.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -238,6 +252,9 @@ pub(crate) fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
         {
             found.push(path);
         }
+    }
+    if let Some(others) = others_of(folder) {
+        found.extend(in_folder(&others)?);
     }
     Ok(found)
 }

@@ -2,6 +2,7 @@
 
 use crate::export::Format;
 use crate::inputs::{self, Id};
+use crate::scratch;
 use crate::shape::Kind;
 use crate::sheet::Read;
 use std::collections::HashSet;
@@ -182,7 +183,7 @@ impl Output {
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Option<PathBuf>> {
-        let (mut file, path) = match &self.place {
+        let (file, path) = match &self.place {
             Place::Nowhere => return Ok(None),
             Place::Stdout => {
                 let mut out = io::BufWriter::new(WhileRead(io::stdout().lock()));
@@ -205,7 +206,7 @@ impl Output {
             }
         };
         self.used.insert(path.clone());
-        fill(&mut file, &path, write)?;
+        fill(&file, &path, write)?;
         Ok(Some(path))
     }
 
@@ -293,10 +294,10 @@ fn put(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io:
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(naming(path))?;
-    fill(file.as_file_mut(), path, write)?;
-    let put = file.persist(path).map(drop);
-    put.map_err(|failed| naming(path)(failed.error))
+    let file =
+        scratch::File::new_in(folder, (".skip-heapprof-", ""), PRIVATE).map_err(naming(path))?;
+    fill(file.as_file(), path, write)?;
+    file.persist(path).map_err(naming(path))
 }
 
 /// Writes as long as somebody reads. That a reader such as `head` has enough is no error.
@@ -319,7 +320,7 @@ impl<W: Write> Write for WhileRead<W> {
 }
 
 fn fill(
-    file: &mut File,
+    file: &File,
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -343,12 +344,11 @@ pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
 /// A new file that nobody else can have prepared.
 fn fresh(extension: &str) -> io::Result<(File, PathBuf)> {
     let folder = std::env::temp_dir();
-    let file = tempfile::Builder::new()
-        .prefix(FRESH)
-        .suffix(&format!(".{extension}"))
-        .tempfile_in(&folder)
-        .map_err(naming(&folder))?;
-    file.keep().map_err(|kept| kept.error)
+    let names = (FRESH, format!(".{extension}"));
+    let file =
+        scratch::File::new_in(&folder, (names.0, &names.1), PRIVATE).map_err(naming(&folder))?;
+    let open = file.as_file().try_clone()?;
+    Ok((open, file.keep()?))
 }
 
 /// `out.csv` with the program and the process id before the ending, which may be one of several parts.

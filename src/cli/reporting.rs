@@ -5,7 +5,7 @@ use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
-use crate::{inputs, paint, push, snapshots, summary, term, tree};
+use crate::{inputs, paint, push, session, snapshots, summary, term, tree};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -32,12 +32,30 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
         _ => summarize(&harvest, wanted, &output),
     }
     push(&harvest, wanted, &output);
+    // What was only shown can be wanted again.
+    if output.main().is_some() && harvest.unreadable.is_empty() {
+        remove_those_left(paths, wanted.quiet);
+    }
     if wanted.shape.leak_exit_code.is_some() && !harvest.is_leak_checked() {
         return Err(Failure::unusable(
             "--leak-exit-code: no leak check was made when this was recorded (--leak-check)",
         ));
     }
     Ok(status(0, &harvest, wanted))
+}
+
+/// Removes the folders of sessions that the tool left behind for processes that still ran, where these have ended.
+fn remove_those_left(paths: &[PathBuf], quiet: bool) {
+    for folder in paths.iter().filter(|path| path.is_dir()) {
+        if session::remove_if_over(folder) && !quiet {
+            let folder = term::path(folder);
+            // There is nobody to tell if that fails.
+            let _ = writeln!(
+                io::stderr(),
+                "skip-heapprof: all processes have ended: {folder} was removed"
+            );
+        }
+    }
 }
 
 /// Where the report goes.

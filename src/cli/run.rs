@@ -8,10 +8,11 @@ use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::install::{self, Folder, Readers};
 use crate::output::{Claim, Output};
 use crate::record::filter::is_profiled;
-use crate::record::settings::{Mode, PROFILE, PROGRAMS, SESSION};
-use crate::session::{Running, Session, still_running};
+use crate::record::settings::{Mode, PROFILE, PROGRAMS};
+use crate::remaining::Running;
+use crate::session::Session;
 use crate::target::{self, Target};
-use crate::{reporting, scratch, session, signals, snapshots, term, values};
+use crate::{remaining, reporting, scratch, session, signals, snapshots, term, values};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -109,9 +110,11 @@ impl Finished {
         output: &mut Output,
         wish: &Wish,
     ) -> Result<(Harvest, Vec<Running>), HarvestError> {
+        let before = self.ending.running(&self.session);
         let (recordings, _) = snapshots::apart(self.session.recordings().unwrap_or_default());
         let mut harvest = harvest(&recordings, output, wish)?;
-        let running = still_running(&recordings);
+        let running = self.ending.and_running(before, &self.session);
+        harvest.unreached = self.session.unreached();
         harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.ending.killed());
         Ok((harvest, running))
     }
@@ -124,6 +127,8 @@ struct Prepared<'a> {
     settings: Settings,
     target: Target,
     profiled: bool,
+    /// Wait for the end of all processes, and not of this one only.
+    wait: bool,
 }
 
 impl<'a> Prepared<'a> {
@@ -147,6 +152,7 @@ impl<'a> Prepared<'a> {
             settings,
             target,
             profiled,
+            wait: options.wait,
         })
     }
 
@@ -161,12 +167,12 @@ impl<'a> Prepared<'a> {
         command
             .arg0(self.program)
             .args(self.arguments)
-            .env(SESSION, session.path())
             .env(
                 "LD_PRELOAD",
                 install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
             )
             .envs(self.settings.variables);
+        session.tell(&mut command);
         let (pid, status) = signals::run_to_end(&mut command).map_err(|error| {
             let code = match error.kind() {
                 io::ErrorKind::NotFound => Code::NotFound,
@@ -177,6 +183,11 @@ impl<'a> Prepared<'a> {
                 format_args!("cannot run {}", term::path(&self.target.path)),
             )(error)
         })?;
+        match self.wait {
+            true => remaining::wait_for_all(&session.place()),
+            false if self.settings.mode != Mode::Off => remaining::wait_a_moment(&session.place()),
+            false => {}
+        }
         let ending = Ending {
             status: exit_status(status),
             signal: status.signal(),
@@ -286,6 +297,26 @@ impl Ending {
         self.signal.map(|_| self.pid)
     }
 
+    /// The processes that still run, but where nothing is recorded of any.
+    fn running(&self, session: &Session) -> Vec<Running> {
+        match self.mode {
+            Mode::Off => Vec::new(),
+            _ => remaining::processes(&session.place()),
+        }
+    }
+
+    /// Those that ran `before` the recordings were read, and those that run now: what they did in between is not
+    /// in the report either.
+    fn and_running(&self, mut before: Vec<Running>, session: &Session) -> Vec<Running> {
+        for process in self.running(session) {
+            match before.iter_mut().find(|known| known.pid == process.pid) {
+                Some(known) => *known = process,
+                None => before.push(process),
+            }
+        }
+        before
+    }
+
     fn report(
         self,
         session: Session,
@@ -295,17 +326,20 @@ impl Ending {
         options: &RunOptions,
         wanted: &ReportOptions,
     ) -> Result<u8, Failure> {
+        let before = self.running(&session);
         let (recordings, snapshots) = snapshots::apart(session.recordings().unwrap_or_default());
-        let harvested = harvest(&recordings, &mut output, wish);
-        // After the harvest: what a process does after this moment is not in the report either.
-        let running = still_running(&recordings);
-        let mut harvested = harvested;
+        let mut harvested = harvest(&recordings, &mut output, wish);
+        let running = self.and_running(before, &session);
         if let Ok(harvest) = &mut harvested {
+            harvest.unreached = session.unreached();
             harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.killed());
         }
         let code = match &harvested {
             Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
-                self.say_why_there_is_nothing();
+                match &harvest.unreached {
+                    Some(why) => say(format_args!("nothing was recorded: {why}")),
+                    None => self.say_why_there_is_nothing(),
+                }
                 match output.write_nothing(wish.kind) {
                     Err(error) => self.without_report(&HarvestError::Write(error)),
                     Ok(()) => self.status,
@@ -330,7 +364,8 @@ impl Ending {
             places.keep();
         }
         if in_use || options.keep || harvested.is_err() || kept.is_err() {
-            say_where_recordings_are(&session.keep(), &running);
+            let is_left = in_use && !options.keep;
+            say_where_recordings_are(&session.keep(is_left), &running, is_left);
         }
         Ok(code)
     }
@@ -365,17 +400,27 @@ impl Ending {
     }
 }
 
-fn say_where_recordings_are(folder: &Path, running: &[Running]) {
+fn say_where_recordings_are(folder: &Path, running: &[Running], is_left: bool) {
     for process in running {
         let exe = crate::term::printable(&process.exe);
+        let what = match process.is_recorded {
+            true => "goes on recording",
+            false => "what it starts is recorded",
+        };
         say(format_args!(
-            "process {} ({exe}) still runs and goes on recording",
+            "process {} ({exe}) still runs and {what}",
             process.pid
         ));
     }
+    let path = term::path(folder);
+    let again = match is_left {
+        false => "reports them again",
+        true => {
+            "reports them, and removes them when all processes have ended (--wait waits for that)"
+        }
+    };
     say(format_args!(
-        "the recordings are kept in {}; `skip-heapprof report` of that folder reports them again",
-        term::path(folder)
+        "the recordings are kept in {path}; `skip-heapprof report {path}` {again}"
     ));
 }
 

@@ -1,27 +1,42 @@
-//! The folder in which all processes of a run leave their recordings.
+//! The folders in which all processes of a run leave their recordings.
 
-use crate::load;
-use crate::record::reader::Recording;
-use crate::{scratch, sys};
-use std::os::unix::ffi::OsStrExt;
+use crate::others::{self, Others};
+use crate::record::settings::{OTHERS, SESSION};
+use crate::unreached::{self, Listener};
+use crate::{load, remaining, scratch, sys};
+use rustix::process::geteuid;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 /// What the names of session folders begin with.
 pub(crate) const PREFIX: &str = "skip-heapprof-";
 
-/// A folder for us alone, removed with everything in it when dropped.
+/// In a session's folder that was left behind because processes still ran: the folder's path, as they know it.
+const LEFT: &str = ".left-running";
+/// In a session's folder that was left behind: the path of the folder for recordings of other users.
+const OTHERS_FILE: &str = ".others";
+
+/// A folder for us alone, and one for other users where there can be such, removed with everything in them when
+/// dropped.
 pub(crate) struct Session {
     folder: scratch::Folder,
+    others: Option<Others>,
+    listener: Option<Listener>,
 }
 
-/// A recorded process that has not ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Running {
-    /// Its process id.
-    pub(crate) pid: u32,
-    /// Path of its executable.
-    pub(crate) exe: String,
+/// What the processes of a session are told by.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The folder, as their environment has it.
+    pub(crate) path: PathBuf,
+    /// Where their recordings are.
+    pub(crate) folders: Vec<PathBuf>,
+    /// None of them started before this, in clock ticks since the machine did; `None`: not known.
+    pub(crate) began: Option<u64>,
 }
 
 impl Session {
@@ -40,11 +55,40 @@ impl Session {
             parent = shared_memory.to_owned();
         }
         let folder = scratch::Folder::new_in(&parent, PREFIX)?;
-        Ok(Self { folder })
+        let others = Others::new(PREFIX);
+        let path = others.as_ref().map(|others| others.path().as_os_str());
+        // Without it nobody says what is missing, but nothing more is.
+        let listener = Listener::new(folder.path(), path.unwrap_or_default().as_bytes());
+        Ok(Self {
+            folder,
+            others,
+            listener: listener.ok(),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Tells a program of the session, and it those that it starts.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        command.env(SESSION, self.path());
+        match &self.others {
+            Some(others) => command.env(OTHERS, others.path()),
+            // Of a session that this one runs in.
+            None => command.env_remove(OTHERS),
+        };
+    }
+
+    /// What its processes are told by.
+    pub(crate) fn place(&self) -> Place {
+        let others = self.others.as_ref().map(Others::path);
+        let folders = [self.path()].into_iter().chain(others);
+        Place {
+            path: self.path().to_owned(),
+            folders: folders.map(Path::to_owned).collect(),
+            began: remaining::own_start(),
+        }
     }
 
     /// All recordings that are there by now.
@@ -52,43 +96,84 @@ impl Session {
     /// # Errors
     /// When the folder cannot be read: the program may have removed it.
     pub(crate) fn recordings(&self) -> io::Result<Vec<PathBuf>> {
-        load::in_folder(self.path())
+        let mut found = load::in_folder(self.path())?;
+        if let Some(others) = &self.others {
+            found.extend(load::in_folder(others.path())?);
+        }
+        Ok(found)
     }
 
-    /// Leaves the folder where it is.
-    pub(crate) fn keep(self) -> PathBuf {
-        self.folder.keep()
+    /// What is to be said of processes that have no recording.
+    pub(crate) fn unreached(&self) -> Option<String> {
+        let unreached = self.listener.as_ref()?.take();
+        unreached::text(&unreached, self.path())
+    }
+
+    /// Leaves the folder where it is, for processes that are still `running` or for the user.
+    pub(crate) fn keep(self, running: bool) -> PathBuf {
+        let folder = self.folder.keep();
+        // Where that cannot be noted, the recordings are there all the same.
+        if running {
+            let _ = fs::write(folder.join(LEFT), folder.as_os_str().as_bytes());
+        }
+        if let Some(others) = self.others {
+            let has_any = load::in_folder(others.path()).is_ok_and(|found| !found.is_empty());
+            if running || has_any {
+                let _ = fs::write(
+                    folder.join(OTHERS_FILE),
+                    others.path().as_os_str().as_bytes(),
+                );
+                others.keep();
+            }
+        }
+        folder
     }
 }
 
-/// Processes of these recordings that are still there and still record.
-pub(crate) fn still_running(recordings: &[PathBuf]) -> Vec<Running> {
-    recordings.iter().filter_map(|path| running(path)).collect()
+/// Where recordings of other users are that belong to the session in this folder.
+pub(crate) fn others_of(folder: &Path) -> Option<PathBuf> {
+    note(folder, OTHERS_FILE).filter(|path| others::is_drop_folder(path))
 }
 
-fn running(path: &Path) -> Option<Running> {
-    let bytes = load::bytes(path).ok()?;
-    let recording = Recording::parse(&bytes).ok()?;
-    if recording.finished() {
-        return None;
+/// Removes the folder of a session that was left behind for processes that still ran, when they have all ended.
+pub(crate) fn remove_if_over(folder: &Path) -> bool {
+    let Some(path) = note(folder, LEFT) else {
+        return false;
+    };
+    let others = others_of(folder);
+    let place = Place {
+        path,
+        folders: [folder.to_owned()]
+            .into_iter()
+            .chain(others.clone())
+            .collect(),
+        began: None,
+    };
+    if !remaining::processes(&place).is_empty() {
+        return false;
     }
-    // The id alone says little: it may be another process's by now, or the process may have
-    // executed another program. The process that records has the file mapped.
-    let maps = fs::read(format!("/proc/{}/maps", recording.pid())).ok()?;
-    let needle = path.as_os_str().as_bytes();
-    let is_mapped = maps
-        .split(|&byte| byte == b'\n')
-        .any(|line| line.ends_with(needle));
-    is_mapped.then(|| Running {
-        pid: recording.pid(),
-        exe: String::from_utf8_lossy(recording.exe()).into_owned(),
-    })
+    if let Some(outer) = others.as_deref().and_then(Path::parent) {
+        let _ = fs::remove_dir_all(outer);
+    }
+    fs::remove_dir_all(folder).is_ok()
+}
+
+/// A path that the tool of this user has written into the folder of a session.
+fn note(folder: &Path, name: &str) -> Option<PathBuf> {
+    let file = folder.join(name);
+    let is_ours = |data: fs::Metadata| {
+        data.uid() == geteuid().as_raw() && data.mode() & 0o022 == 0 && !data.is_symlink()
+    };
+    let is_trusted = folder.metadata().is_ok_and(is_ours)
+        && file.symlink_metadata().is_ok_and(is_ours)
+        && file.is_file();
+    let path = fs::read(file).ok().filter(|_| is_trusted)?;
+    Some(PathBuf::from(OsString::from_vec(path)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::layout::{Header, STATE_RUNNING};
     use crate::testing::recording;
     use std::os::unix::fs::PermissionsExt;
 
@@ -109,19 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn a_process_runs_while_it_has_the_recording_mapped() {
+    fn a_process_belongs_to_the_session_while_it_has_the_recording_mapped() {
         let session = Session::new().expect("a session");
         let path = session.path().join("1-x.skipheap-rec");
-        let mut bytes = recording(std::process::id(), 1, &[(8, 1)]);
-        fs::write(&path, &bytes).expect("written");
-        let recordings = [path.clone()];
-        assert_eq!(still_running(&recordings), [], "finished");
-        let state = std::mem::offset_of!(Header, state);
-        bytes[state..state + 4].copy_from_slice(&STATE_RUNNING.to_le_bytes());
-        fs::write(&path, &bytes).expect("written");
-        assert_eq!(still_running(&recordings), [], "not mapped");
+        fs::write(&path, recording(1, 1, &[(8, 1)])).expect("written");
+        let place = session.place();
+        assert_eq!(remaining::processes(&place), [], "not mapped");
         // The loader maps files too; so does this.
-        let mut other = std::process::Command::new("/usr/bin/python3");
+        let mut other = Command::new("/usr/bin/python3");
         let script = "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 0); \
                       print('ready', flush=True); sys.stdin.read()";
         let mut child = other
@@ -133,12 +213,38 @@ mod tests {
             .expect("python3");
         let mut ready = [0; 6];
         io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut ready).expect("ready");
-        let pid = std::mem::offset_of!(Header, pid);
-        bytes[pid..pid + 4].copy_from_slice(&child.id().to_le_bytes());
-        fs::write(&path, &bytes).expect("written in place");
-        assert_eq!(still_running(&recordings).len(), 1);
+        let found = remaining::processes(&place);
+        assert_eq!((found.len(), found[0].pid), (1, child.id()));
+        assert!(found[0].exe.contains("python3") && found[0].is_recorded);
+        let folder = session.keep(true);
+        assert!(!remove_if_over(&folder) && folder.exists());
         drop(child.stdin.take());
         child.wait().expect("the end");
-        assert_eq!(still_running(&recordings), []);
+        assert!(remove_if_over(&folder) && !folder.exists());
+    }
+
+    #[test]
+    fn a_process_belongs_to_the_session_of_its_environment() {
+        let session = Session::new().expect("a session");
+        let mut command = Command::new("/bin/cat");
+        session.tell(&mut command);
+        command
+            .env("LD_PRELOAD", "/none/libskipheap.so")
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null());
+        let mut child = command.spawn().expect("cat");
+        let found = remaining::processes(&session.place());
+        assert_eq!((found.len(), found[0].pid), (1, child.id()));
+        assert!(!found[0].is_recorded);
+        drop(child.stdin.take());
+        child.wait().expect("the end");
+        assert_eq!(remaining::processes(&session.place()), []);
+    }
+
+    #[test]
+    fn a_folder_that_was_kept_for_the_user_stays() {
+        let folder = Session::new().expect("a session").keep(false);
+        assert!(!remove_if_over(&folder) && folder.exists());
+        fs::remove_dir_all(folder).expect("removed");
     }
 }

@@ -2,12 +2,13 @@
 //! processes of their own, and stay when the recordings go.
 
 use crate::load::{self, Head};
+use crate::others::is_drop_folder;
 use crate::output::{Output, name_of, naming};
 use crate::term;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
@@ -71,6 +72,10 @@ fn beside(main: &Path, path: &Path, head: &Head, attempt: u32) -> PathBuf {
 
 /// Moves a file to a name that nothing has yet, links included.
 fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    if from.parent().is_some_and(is_drop_folder) {
+        // Its owner is another user, who could still change it.
+        return copy_file(from, to);
+    }
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         // Another file system, or one that cannot keep what is there.
@@ -80,7 +85,7 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
+    let mut source = load::open(from).map_err(io::Error::other)?;
     let mut copy = OpenOptions::new()
         .write(true)
         .create_new(true)

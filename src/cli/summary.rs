@@ -316,6 +316,10 @@ fn warnings(text: &mut String, harvest: &Harvest) {
     for note in harvest.notes.lines(harvest.processes.len()) {
         line(text, format_args!("note: {}", printable(&note)));
     }
+    if let Some(missing) = &harvest.unreached {
+        let said = format!("warning: {missing}");
+        line(text, format_args!("{}", painted(WARNING, said)));
+    }
     if let Some(note) = ends::text(harvest) {
         line(text, format_args!("note: {note}"));
     }

@@ -350,9 +350,79 @@ watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. Tw
 /// ([`crate::confined`]).
 prctl, "cmp edi, 26\n je {set}\n cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
 const _: () = assert!(libc::PR_SET_TSC == 26);
-watched! { /// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
-/// ([`crate::confined`]).
-syscall, "cmp rdi, {at}", libc::SYS_seccomp, crate::confined::set_by_syscall, crate::real::SYSCALL }
+/// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
+/// ([`crate::confined`]), and those that give up rights are announced ([`crate::rights`]).
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn syscall() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "endbr64",
+        "lea r11, [rdi - {first}]",
+        "cmp r11, 63",
+        "ja 2f",
+        "movabs r10, {numbers}",
+        "bt r10, r11",
+        "jc 3f",
+        "jmp qword ptr [rip + {next}]",
+        "2: cmp rdi, {seccomp}",
+        "je {set}",
+        "cmp rdi, {unshare}",
+        "je 3f",
+        "cmp rdi, {setns}",
+        "je 3f",
+        "cmp rdi, {landlock}",
+        "je 3f",
+        "jmp qword ptr [rip + {next}]",
+        "3: push rdi\n push rsi\n push rdx\n push rcx\n push r8\n push r9\n push rax",
+        ".cfi_adjust_cfa_offset 56",
+        "call {before}",
+        "pop rax\n pop r9\n pop r8\n pop rcx\n pop rdx\n pop rsi\n pop rdi",
+        ".cfi_adjust_cfa_offset -56",
+        "jmp qword ptr [rip + {next}]",
+        ".cfi_endproc",
+        first = const crate::rights::FIRST_NUMBER,
+        numbers = const crate::rights::NUMBERS,
+        seccomp = const libc::SYS_seccomp,
+        unshare = const libc::SYS_unshare,
+        setns = const libc::SYS_setns,
+        landlock = const libc::SYS_landlock_restrict_self,
+        set = sym crate::confined::set_by_syscall,
+        before = sym crate::rights::before_syscall,
+        next = sym crate::real::SYSCALL,
+    )
+}
+
+/// Declares exported functions of which [`crate::rights`] learns before they run: the next definition, by a jump, with
+/// all arguments.
+macro_rules! announced {
+    ($($(#[$doc:meta])* $name:ident, $symbol:literal;)*) => { $(
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As the C function of this name.
+        #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn $name() {
+            static FUNCTION: $crate::rights::Function = $crate::rights::Function::new($symbol);
+            core::arch::naked_asm!(
+                ".cfi_startproc",
+                "endbr64",
+                "push rdi\n push rsi\n push rdx\n push rcx\n push r8\n push r9\n push rax",
+                ".cfi_adjust_cfa_offset 56",
+                "lea rdi, [rip + {function}]",
+                "call {before}",
+                "pop rax\n pop r9\n pop r8\n pop rcx\n pop rdx\n pop rsi\n pop rdi",
+                ".cfi_adjust_cfa_offset -56",
+                "jmp qword ptr [rip + {function}]",
+                ".cfi_endproc",
+                function = sym FUNCTION,
+                before = sym $crate::rights::before,
+            )
+        }
+    )* };
+}
+pub(crate) use announced;
 
 /// Bytes that hold the vector registers as XSAVE lays them out, in its standard form.
 pub(crate) const VECTORS_LEN: usize = 2752;

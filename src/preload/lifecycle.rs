@@ -62,6 +62,16 @@ pub(crate) fn begun() -> Option<&'static Process> {
     Some(process)
 }
 
+/// Begins to record in a child of fork that has not done so yet. May run at any moment.
+#[cold]
+pub(crate) fn begin_in_child() {
+    let is_waiting = MODE.load(Acquire) == RECORDING
+        && process::process().is_some_and(|process| !process.is_ready());
+    if is_waiting {
+        begun();
+    }
+}
+
 /// Was it decided that this program is left alone?
 pub(crate) fn is_off() -> bool {
     MODE.load(Relaxed) == OFF

@@ -99,7 +99,8 @@ pub(crate) static PRCTL: AtomicPtr<c_void> = AtomicPtr::new(arch::first_prctl as
 /// The next `syscall`, which takes as many arguments as its first says.
 pub(crate) static SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(arch::first_syscall as *mut c_void);
 
-extern "C" fn not_supported() -> c_long {
+/// Answers as a kernel without the call would.
+pub(crate) extern "C" fn not_supported() -> c_long {
     sys::set_errno(libc::ENOSYS);
     -1
 }

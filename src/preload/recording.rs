@@ -13,7 +13,7 @@ use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::loss::Loss;
 use crate::settings::{PATH_LEN, settings};
-use crate::{confined, control, sys};
+use crate::{confined, control, reach, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::offset_of;
@@ -119,6 +119,7 @@ impl Recording {
         }
         if self.base.load(Relaxed).is_null() {
             // Nothing survives a kill now, but the report at exit can still be written.
+            reach::say_unreachable();
             capacity = (sys::soft_limit(libc::RLIMIT_AS) / 16).min(CAPACITY / 4) / PAGE * PAGE;
             let base = sys::map_private(capacity as usize);
             if base.is_null() {
@@ -149,7 +150,7 @@ impl Recording {
         let fd = if session.is_empty() {
             self.create_alone(path, pid)
         } else {
-            create_unique(path, &[session, b"/", pid, b"-"], SUFFIX)
+            reach::create(path, pid)
         };
         let fd = fd.ok()?;
         // SAFETY: `fd` is ours; a fresh shared mapping of it disturbs nothing.
@@ -181,6 +182,7 @@ impl Recording {
         let populated = sys::populate(base.cast(), HEADER_LEN as usize);
         if populated.is_ok() {
             control::share(fd);
+            reach::drop_anchor(fd);
         }
         sys::close(fd);
         if populated.is_err() {

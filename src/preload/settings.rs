@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) exe: Text<PATH_LEN>,
     /// Folder of the tool's session; empty without the tool.
     pub(crate) session: Text<PATH_LEN>,
+    /// Folder for recordings of processes that cannot enter that; empty without one.
+    pub(crate) others: Text<PATH_LEN>,
     /// Folder for temporary files, `TMPDIR` or else `/tmp`.
     pub(crate) tmp: Text<PATH_LEN>,
     /// Globs of `SKIP_HEAP_TRIM`.
@@ -104,6 +106,7 @@ unsafe impl Sync for Shared {}
 static SETTINGS: Shared = Shared(UnsafeCell::new(Settings {
     exe: Text::new(),
     session: Text::new(),
+    others: Text::new(),
     tmp: Text::new(),
     trim: Text::new(),
     hooks: Text::new(),
@@ -217,6 +220,7 @@ pub(crate) unsafe fn read() -> bool {
         return false;
     }
     s.session.set(variable(settings::SESSION).unwrap_or(b""));
+    s.others.set(variable(settings::OTHERS).unwrap_or(b""));
     let tmp = variable("TMPDIR").unwrap_or(b"");
     if tmp.is_empty() || !set_path(&mut s.tmp, tmp) {
         s.tmp.set(b"/tmp");

@@ -589,6 +589,52 @@ pub(crate) fn read_start(fd: c_int, buffer: &mut [u8]) -> &[u8] {
         .unwrap_or(&[])
 }
 
+/// Maps the first page of the file `fd`, so that it can be neither read nor written; null when that cannot be
+/// done.
+pub(crate) fn map_without_access(fd: c_int) -> *mut u8 {
+    let (len, none) = (crate::record::PAGE as usize, libc::PROT_NONE);
+    // SAFETY: a fresh mapping, where the kernel likes, disturbs nothing.
+    let page = unsafe { libc::mmap(ptr::null_mut(), len, none, libc::MAP_SHARED, fd, 0) };
+    if page == libc::MAP_FAILED {
+        ptr::null_mut()
+    } else {
+        page.cast()
+    }
+}
+
+/// Sends `message` to who listens at the abstract socket whose name is `parts`. Waits for nobody; that it
+/// does not arrive has no consequences.
+pub(crate) fn tell(parts: &[&[u8]], message: &[u8]) {
+    // SAFETY: zeros are a valid address.
+    let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    // An abstract name begins with a NUL.
+    let mut len = 1;
+    for &byte in parts.iter().copied().flatten() {
+        let Some(slot) = address.sun_path.get_mut(len) else {
+            return;
+        };
+        *slot = byte as core::ffi::c_char;
+        len += 1;
+    }
+    let len = core::mem::offset_of!(libc::sockaddr_un, sun_path) + len;
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: the address and the message are as long as said; the descriptor is ours. Not by the functions
+    // of the C library, which others interpose.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) as c_int;
+        if fd < 0 {
+            return;
+        }
+        if libc::syscall(libc::SYS_connect, fd, &raw const address, len) == 0 {
+            let to = ptr::null::<libc::sockaddr>();
+            let (start, flags) = (message.as_ptr(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+            libc::syscall(libc::SYS_sendto, fd, start, message.len(), flags, to, 0);
+        }
+        close(fd);
+    }
+}
+
 /// Closes a descriptor that we own.
 pub(crate) fn close(fd: c_int) {
     // SAFETY: the caller owns it.

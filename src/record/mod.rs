@@ -51,6 +51,7 @@ pub(crate) mod loss;
 pub(crate) mod nested;
 pub(crate) mod reader;
 pub(crate) mod sampled;
+pub(crate) mod session;
 pub(crate) mod settings;
 pub(crate) mod settle;
 pub(crate) mod verified;

@@ -12,6 +12,9 @@ pub(crate) const TRIM: &str = "SKIP_HEAP_TRIM";
 /// Folder in which the library leaves its recordings for the tool, set by the tool: the library
 /// then prints nothing and writes no CSV.
 pub(crate) const SESSION: &str = "SKIP_HEAP_SESSION";
+/// Folder for recordings of processes that cannot enter that of [`SESSION`], set by the tool where it runs
+/// as root. Who does not know its name cannot find it.
+pub(crate) const OTHERS: &str = "SKIP_HEAP_SESSION_OTHERS";
 /// `1`: keep the recording beside the CSV.
 pub(crate) const KEEP: &str = "SKIP_HEAP_KEEP";
 /// `1`: leave out the lines of the original profiler on standard error.

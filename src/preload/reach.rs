@@ -1,0 +1,69 @@
+//! The file of a recording in the tool's session: in the session's folder; where this process cannot enter
+//! that, in the folder that the tool has for other users; and where it reaches neither, a word to the
+//! tool, which says so in its summary.
+//!
+//! Runs in cold sections.
+
+use crate::record::session::{SOCKET_PREFIX, key_of, name_of};
+use crate::recording::{SUFFIX, create_unique, decimal};
+use crate::settings::{PATH_LEN, settings};
+use crate::sys;
+use core::ffi::c_int;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
+
+/// Why the last file could not be made.
+static ERROR: AtomicI32 = AtomicI32::new(0);
+
+/// A page of the recording of this process or, in a child of fork that has none yet, of the process that it
+/// comes from. It cannot be read or written. By it the tool sees that a process belongs to its
+/// session, whatever it has made of its environment.
+static ANCHOR: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+
+/// Creates the file of the recording of the process `pid`; its path is left in `path`. Error: an error
+/// number.
+pub(crate) fn create(path: &mut [u8; PATH_LEN], pid: &[u8]) -> Result<c_int, c_int> {
+    let create =
+        |path: &mut [u8; PATH_LEN], folder| create_unique(path, &[folder, b"/", pid, b"-"], SUFFIX);
+    let (session, others) = (settings().session.get(), settings().others.get());
+    let created = create(path, session).or_else(|error| match others {
+        b"" => Err(error),
+        _ => create(path, others).map_err(|_| error),
+    });
+    ERROR.store(created.err().unwrap_or(0), Relaxed);
+    created
+}
+
+/// Maps the page by which the tool knows processes of its session, in place of that of the parent.
+pub(crate) fn drop_anchor(fd: c_int) {
+    if settings().session.get().is_empty() {
+        return;
+    }
+    let page = sys::map_without_access(fd);
+    if !page.is_null() {
+        let before = ANCHOR.swap(page, AcqRel);
+        if !before.is_null() {
+            // SAFETY: this process's own mapping of one page, which nobody can use.
+            unsafe { sys::unmap(before, crate::record::PAGE as usize) };
+        }
+    }
+}
+
+/// Tells the tool, if there is one, that this process makes no recording in a file.
+pub(crate) fn say_unreachable() {
+    let (session, others) = (settings().session.get(), settings().others.get());
+    if session.is_empty() {
+        return;
+    }
+    let mut digits = [0; 10];
+    let error = decimal(&mut digits, ERROR.load(Relaxed).unsigned_abs());
+    let (mut message, mut len) = ([0; PATH_LEN + 64], 0);
+    for part in [key_of(others), b" ", error, b" ", settings().exe.get()] {
+        if let Some(room) = message.get_mut(len..len + part.len()) {
+            room.copy_from_slice(part);
+            len += part.len();
+        }
+    }
+    let message = message.get(..len).unwrap_or(&[]);
+    sys::tell(&[SOCKET_PREFIX, name_of(session)], message);
+}
