@@ -260,3 +260,150 @@ fn a_setting_that_is_not_understood_is_an_error_before_anything_runs() {
         }
     }
 }
+
+/// The tool where no file may be longer than 512 bytes, as on a disk that is nearly full.
+fn without_room(arguments: &[&str]) -> Run {
+    let line = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
+    Run::plain("/bin/sh")
+        .args(&["-c", line])
+        .arg(tool())
+        .args(arguments)
+}
+
+#[test]
+fn an_error_leaves_the_file_that_was_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let profile = folder.path().join("a.skipheap");
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    Run::plain(tool())
+        .args(&["-q", "--live", "-o"])
+        .arg(&profile)
+        .args(&[
+            "/usr/bin/jq",
+            "-n",
+            "[range(99)]|map(tostring)|join(\".\")|test(\"1\")",
+        ])
+        .succeed();
+    let results = folder.path().join("results");
+    fs::create_dir(&results).expect("a folder");
+    let kept = |run: Run, path: &Path, name: &str| {
+        fs::write(path, "old").expect("written");
+        let outcome = run.finish();
+        assert!(
+            outcome.stderr.contains("File too large"),
+            "{name}: {outcome:?}"
+        );
+        assert_eq!(fs::read_to_string(path).expect("there"), "old", "{name}");
+        assert_eq!(left(&results).len(), 1, "{name}");
+        fs::remove_file(path).expect("removed");
+    };
+    for ending in [
+        "csv",
+        "html",
+        "json",
+        "md",
+        "folded",
+        "skipheap",
+        "pb.gz",
+        "svg",
+        "parquet",
+        "dhat.json",
+        "speedscope.json",
+        "firefox.json",
+    ] {
+        let path = results.join("out").with_extension(ending);
+        let arguments = ["report", "-q", "-o", &text(&path), &text(&profile)];
+        kept(without_room(&arguments), &path, ending);
+        let full = Run::plain(tool()).args(&["report", "-q", "-o", "/dev/full"]);
+        let format = ending.trim_end_matches(".json").trim_end_matches(".gz");
+        let format = match format {
+            "pb" => "pprof",
+            "md" => "markdown",
+            "folded" => "collapsed",
+            other => other,
+        };
+        let said = full.args(&["--format", format]).arg(&profile).finish();
+        assert!(
+            said.stderr.contains("/dev/full: No space left on device"),
+            "{ending}: {said:?}"
+        );
+    }
+    let path = results.join("timeline.csv");
+    let arguments = [
+        "report",
+        "-q",
+        "-o",
+        "/dev/null",
+        "--timeline",
+        &text(&path),
+        &text(&profile),
+    ];
+    kept(without_room(&arguments), &path, "timeline");
+    let path = results.join("baseline.csv");
+    let arguments = [
+        "check",
+        "--update",
+        "--baseline",
+        &text(&path),
+        &text(&profile),
+    ];
+    kept(without_room(&arguments), &path, "baseline");
+    let path = results.join("diff.csv");
+    let arguments = ["diff", "-o", &text(&path), &text(&profile), &text(&profile)];
+    kept(without_room(&arguments), &path, "diff");
+    let path = results.join("merged.skipheap");
+    let arguments = [
+        "merge",
+        "-o",
+        &text(&path),
+        &text(&profile),
+        &text(&profile),
+    ];
+    kept(without_room(&arguments), &path, "merge");
+}
+
+#[test]
+fn a_tool_that_is_killed_leaves_no_empty_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("old.csv"), "old").expect("written");
+    for name in ["new.csv", "old.csv"] {
+        let mut running = Run::plain(tool())
+            .args(&["--timeline".as_ref(), path("timeline.csv").as_os_str()])
+            .args(&["-o".as_ref(), path(name).as_os_str()])
+            .arg(Source::c("life").build())
+            .arg("pause")
+            .start();
+        running.wait_for_output("ready\n");
+        running.signal(libc::SIGKILL);
+        while !running.has_ended() {
+            sleep(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(left(folder.path()), [path("old.csv")]);
+    assert_eq!(fs::read_to_string(path("old.csv")).expect("there"), "old");
+}
+
+#[test]
+fn a_snapshot_over_the_recording_itself_is_refused() {
+    let mut running = Run::preloaded(Source::c("life").build())
+        .arg("pause")
+        .start();
+    running.wait_for_output("ready\n");
+    let recording = recordings(&running.tmp()).remove(0);
+    let link = running.tmp().join("link.skipheap-rec");
+    std::os::unix::fs::symlink(&recording, &link).expect("a link");
+    for path in [&recording, &link] {
+        let outcome = Run::plain(tool())
+            .args(&["snapshot", &running.pid().to_string(), "-o"])
+            .arg(path)
+            .finish();
+        assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
+        assert!(outcome.stderr.contains("which goes on"), "{outcome:?}");
+    }
+    let again = Run::plain(tool())
+        .args(&["report", "-q", "-o", "-"])
+        .arg(&recording)
+        .succeed();
+    assert_eq!(Report::parse(again.stdout).calls_by("work"), 1000);
+}

@@ -12,7 +12,7 @@ use crate::gate::limit::Limit;
 use crate::gate::out::{Ending, Report, text};
 use crate::gate::verdict::{Limits, judge};
 use crate::side::Side;
-use crate::{term, values};
+use crate::{term, values, whole};
 use clap::Args;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -272,7 +272,7 @@ fn prepare(path: &Path) -> Result<(), Failure> {
 fn update(path: &Path, measured: &Measured) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     baseline::write(&measured.runs, &mut bytes)
-        .and_then(|()| fs::write(path, bytes))
+        .and_then(|()| whole::write_named(path, |out| out.write_all(&bytes)))
         .map_err(unwritable(path))
 }
 

@@ -1,13 +1,13 @@
 //! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
 
 use crate::gate::out::{Report, annotations, gitlab, junit, markdown};
-use crate::output::{Claim, naming};
+use crate::output::naming;
 use crate::symbolize::demangle::printable;
-use crate::term;
+use crate::{term, whole};
 use clap::Args;
 use std::env;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A file to which GitHub has jobs append Markdown.
@@ -44,13 +44,14 @@ impl Files {
     /// more.
     pub(crate) fn write(&self, report: &Report) -> io::Result<()> {
         if let Some(path) = &self.markdown {
-            fs::write(path, markdown::write(report)).map_err(naming(path))?;
+            let text = markdown::write(report);
+            whole::write_named(path, |out| out.write_all(text.as_bytes()))?;
         }
         if let Some(path) = &self.junit {
-            to_file(path, |out| junit::write(report, out))?;
+            whole::write_named(path, |out| junit::write(report, out))?;
         }
         if let Some(path) = &self.gitlab {
-            to_file(path, |out| gitlab::write(report, out))?;
+            whole::write_named(path, |out| gitlab::write(report, out))?;
         }
         if let Some(path) = env::var_os(SUMMARY).filter(|path| !path.is_empty()) {
             let path = Path::new(&path);
@@ -93,7 +94,7 @@ impl Files {
 /// # Errors
 /// The one that writing would meet, with the file's name.
 pub(crate) fn writable(path: &Path) -> io::Result<()> {
-    Claim::of(path).map(drop).map_err(naming(path))
+    whole::check(path).map_err(naming(path))
 }
 
 /// The folder that paths in a review begin at.
@@ -104,14 +105,6 @@ pub(crate) fn root() -> PathBuf {
         .map(PathBuf::from)
         .find(|path| path.is_dir())
         .unwrap_or_else(here)
-}
-
-fn to_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let file = File::create(path).map_err(naming(path))?;
-    let mut out = BufWriter::new(file);
-    write(&mut out)
-        .and_then(|()| out.flush())
-        .map_err(naming(path))
 }
 
 fn append(path: &Path, text: &str) -> io::Result<()> {
@@ -134,6 +127,7 @@ pub(crate) fn shell_word(word: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::gate::out::testing;
+    use std::fs;
 
     #[test]
     fn files_are_written_and_errors_name_them() {

@@ -4,10 +4,9 @@ use crate::args::ReportOptions;
 use crate::attach::{Attached, NotAttached, attach};
 use crate::error::{Code, Failure};
 use crate::load::EXTENSION;
-use crate::output::create;
 use crate::record::layout::STOPPED;
 use crate::record::settle::mark_snapshot;
-use crate::term;
+use crate::{inputs, scratch, term, whole};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -55,19 +54,18 @@ pub(crate) fn snapshot(pid: u32, wanted: &ReportOptions) -> Result<u8, Failure> 
     }
     let path = match to {
         Some(path) => {
-            let written = create(path).and_then(|mut file| file.write_all(&copy));
+            spare(&process, path)?;
+            let written = whole::write_named(path, |out| out.write_all(&copy));
             written.map_err(failed(path))?;
             path.to_owned()
         }
         None => {
             let folder = std::env::temp_dir();
-            let written = tempfile::Builder::new()
-                .prefix(&format!("skip-heap-{pid}-"))
-                .suffix(&format!(".{EXTENSION}"))
-                .tempfile_in(&folder)
-                .and_then(|mut file| file.write_all(&copy).map(|()| file))
-                .and_then(|file| file.keep().map_err(|kept| kept.error));
-            written.map_err(failed(&folder))?.1
+            let names = (&*format!("skip-heap-{pid}-"), &*format!(".{EXTENSION}"));
+            let written = scratch::File::new_in(&folder, names, 0o600)
+                .and_then(|file| file.as_file().write_all(&copy).map(|()| file))
+                .and_then(scratch::File::keep);
+            written.map_err(failed(&folder))?
         }
     };
     if !wanted.quiet || to.is_none() {
@@ -75,6 +73,22 @@ pub(crate) fn snapshot(pid: u32, wanted: &ReportOptions) -> Result<u8, Failure> 
         print(&line).map_err(failed(Path::new("-")))?;
     }
     Ok(0)
+}
+
+/// Makes sure that the recording itself, which goes on, is not written over.
+fn spare(process: &Attached, to: &Path) -> Result<(), Failure> {
+    let own = process.file.metadata().map_err(Failure::because(
+        Code::Unusable,
+        "cannot look at the recording",
+    ))?;
+    if inputs::id_of_file(to) == Some(inputs::id(&own)) {
+        return Err(Failure::unusable(format_args!(
+            "{}: that is the recording of process {}, which goes on; name another file with -o",
+            term::path(to),
+            process.pid
+        )));
+    }
+    Ok(())
 }
 
 /// Is nothing else wanted than a recording, which is all that a snapshot can be?

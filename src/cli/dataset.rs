@@ -85,8 +85,7 @@ fn write(profile: &Profile, folder: &Path, path: &Path) -> io::Result<()> {
     let mut rows = Rows::new(BufWriter::new(file.as_file())).map_err(io::Error::other)?;
     rows.add(profile).map_err(io::Error::other)?;
     rows.finish().map_err(io::Error::other)?.flush()?;
-    file.persist(path)?;
-    Ok(())
+    file.persist(path).map_err(|failed| failed.0)
 }
 
 /// The folder of a process below that of the dataset.

@@ -8,7 +8,7 @@ use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Cuts, Head, LoadError};
 use crate::look;
 use crate::notes::Notes;
-use crate::output::{Output, create, naming};
+use crate::output::Output;
 use crate::profile::intern::Tables;
 use crate::profile::{Profile, build, file, tree};
 use crate::programs::{Program, Programs};
@@ -27,9 +27,9 @@ use crate::sum::without_origins;
 use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
-use crate::term;
+use crate::whole::Whole;
+use crate::{signals, term};
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
@@ -102,6 +102,8 @@ pub(crate) struct Harvest {
     pub(crate) profile: Option<Profile>,
     /// What there is to say of files with names.
     pub(crate) remarks: Vec<String>,
+    /// A signal asked for the report at once, and names are missing.
+    pub(crate) is_hurried: bool,
 }
 
 /// What the reports are to be.
@@ -233,6 +235,7 @@ pub(crate) fn harvest(
     let progress = Progress::new(wish.quiet);
     progress.begin("finding names", heads.len() + profiles.len());
     for head in &heads {
+        reader.hurry_if_asked();
         match reader.read(head, &mut harvest) {
             Ok(Some(read)) => all.add(read, 1, &mut harvest)?,
             Ok(None) => {}
@@ -252,10 +255,14 @@ pub(crate) fn harvest(
         progress.step();
     }
     progress.begin("writing the report", 1);
+    harvest.is_hurried = reader.is_hurried;
     all.finish(&mut harvest)?;
     drop(progress);
     harvest.heads = heads;
-    harvest.timeline = reader.timeline.map(|(path, _)| path);
+    if let Some(file) = reader.timeline {
+        file.finish().map_err(HarvestError::Write)?;
+        harvest.timeline = wish.timeline.clone();
+    }
     harvest.remarks = reader
         .symbols
         .map_or(Vec::new(), |symbols| symbols.remarks());
@@ -362,17 +369,19 @@ struct Reader<'w> {
     symbolizer: Symbolizer,
     places: Places,
     /// The file of the timeline and its path.
-    timeline: Option<(PathBuf, File)>,
+    timeline: Option<Whole>,
     symbols: Option<SymbolFiles>,
+    /// Names that are not known yet are left out.
+    is_hurried: bool,
 }
 
 impl<'w> Reader<'w> {
     fn new(wish: &'w Wish) -> io::Result<Self> {
         let timeline = match &wish.timeline {
             Some(path) => {
-                let mut file = create(path)?;
-                timeline::write_header(&mut file).map_err(naming(path))?;
-                Some((path.clone(), file))
+                let file = Whole::named(path)?;
+                file.fill(|out| timeline::write_header(out))?;
+                Some(file)
             }
             None => None,
         };
@@ -382,7 +391,18 @@ impl<'w> Reader<'w> {
             places: Places::default(),
             timeline,
             symbols: wish.symbol_files(),
+            is_hurried: false,
         })
+    }
+
+    /// Leaves out names that are not known yet when a signal has asked for the report.
+    fn hurry_if_asked(&mut self) {
+        if signals::is_hurried() && !self.is_hurried {
+            self.is_hurried = true;
+            self.symbolizer.hurry();
+            self.places.hurry();
+            self.symbols = None;
+        }
     }
 
     /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
@@ -400,8 +420,8 @@ impl<'w> Reader<'w> {
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
         let live = live::read(&recording, &self.wish.suppressions, symbolizer, places)
             .map_err(LoadError::at(&head.path))?;
-        if let Some((path, file)) = &mut self.timeline {
-            let written = timeline::write(&recording, file).map_err(naming(path));
+        if let Some(file) = &self.timeline {
+            let written = file.fill(|out| timeline::write(&recording, out));
             written.map_err(HarvestError::Write)?;
         }
         harvest.count(&recording, head);
@@ -431,9 +451,9 @@ impl<'w> Reader<'w> {
         if self.wish.needs_live() && !has_live {
             return Err(HarvestError::NotFollowed(path.to_owned()));
         }
-        if let (Some((path, file)), Some(profile)) = (&mut self.timeline, &read.profile) {
-            let written = from_profile::write_timelines(profile, file);
-            written.map_err(naming(path)).map_err(HarvestError::Write)?;
+        if let (Some(file), Some(profile)) = (&self.timeline, &read.profile) {
+            let written = file.fill(|out| from_profile::write_timelines(profile, out));
+            written.map_err(HarvestError::Write)?;
         }
         Ok(read)
     }

@@ -112,7 +112,7 @@ pub(crate) fn find(paths: &[PathBuf], output: Option<&Path>) -> Result<Inputs, L
     Ok(inputs)
 }
 
-fn id(data: &fs::Metadata) -> Id {
+pub(crate) fn id(data: &fs::Metadata) -> Id {
     (data.dev(), data.ino())
 }
 

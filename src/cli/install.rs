@@ -136,7 +136,7 @@ fn place(folder: &Folder) -> io::Result<PathBuf> {
         file.as_file().write_all(LIBRARY)?;
         file.as_file()
             .set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.persist(&path)?;
+        file.persist(&path).map_err(|failed| failed.0)?;
     }
     Ok(path)
 }

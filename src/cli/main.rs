@@ -79,6 +79,7 @@ mod top;
 mod tree;
 mod unreached;
 mod values;
+mod whole;
 
 use args::{Cli, Verb};
 use clap::Parser;

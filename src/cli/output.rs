@@ -2,25 +2,21 @@
 
 use crate::export::Format;
 use crate::inputs::{self, Id};
-use crate::scratch;
 use crate::shape::Kind;
 use crate::sheet::Read;
+use crate::{scratch, whole};
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// What the names of fresh files begin with, as those of the library.
 const FRESH: &str = "skip-alloc-log-";
 /// Longest part of a program's name in a file name.
 const LONGEST_NAME: usize = 64;
-
-/// Mode of the files that are made. They hold names, and some of them addresses and command lines, of the
-/// user's programs. A file that is there keeps its mode.
-const PRIVATE: u32 = 0o600;
 
 /// Where the CSV files of one run go.
 #[derive(Debug)]
@@ -31,64 +27,6 @@ pub(crate) struct Output {
     used: HashSet<PathBuf>,
     /// Files that are read, and not written over.
     spared: HashSet<Id>,
-    /// The named file, from when it is made until there is something to write.
-    claim: Option<Claim>,
-}
-
-/// A file that was made to find out whether that is possible. Unless something is written to it, it goes again: an empty
-/// file would look like a report.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    path: PathBuf,
-    /// `None` once it is to stay.
-    id: Option<Id>,
-}
-
-impl Claim {
-    /// Finds out whether a file can be written, and leaves what it holds. `None` where it was there.
-    ///
-    /// # Errors
-    /// The one that writing would meet.
-    pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
-        let known = path.metadata();
-        // Opening a pipe would wait for its reader.
-        if known
-            .as_ref()
-            .is_ok_and(|data| !data.is_file() && !data.is_dir())
-        {
-            return Ok(None);
-        }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(PRIVATE)
-            .open(path)?;
-        if known.is_ok() {
-            return Ok(None);
-        }
-        // Of a link what it leads to, wherever the program may go.
-        let path = path.canonicalize()?;
-        Ok(Some(Self {
-            id: inputs::id_of_file(&path),
-            path,
-        }))
-    }
-
-    /// Leaves the file.
-    fn keep(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let is_empty = self.path.metadata().is_ok_and(|data| data.len() == 0);
-        // The program may have put another file there.
-        let is_ours = self.id.is_some() && inputs::id_of_file(&self.path) == self.id;
-        if is_ours && is_empty {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -118,7 +56,6 @@ impl Output {
             extension: "csv",
             used: HashSet::new(),
             spared: HashSet::new(),
-            claim: None,
         }
     }
 
@@ -168,11 +105,11 @@ impl Output {
     ///
     /// # Errors
     /// The one that writing would meet.
-    pub(crate) fn check(&mut self) -> io::Result<()> {
-        if let Place::Named(path) = &self.place {
-            self.claim = Claim::of(path)?;
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match &self.place {
+            Place::Named(path) => whole::check(path),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes the main CSV, and returns its path; `None` for standard output.
@@ -183,30 +120,23 @@ impl Output {
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Option<PathBuf>> {
-        let (file, path) = match &self.place {
+        let path = match &self.place {
             Place::Nowhere => return Ok(None),
             Place::Stdout => {
-                let mut out = io::BufWriter::new(WhileRead(io::stdout().lock()));
-                write(&mut out)?;
-                out.flush()?;
+                whole::through(WhileRead(io::stdout().lock()), write)?;
                 return Ok(None);
             }
             Place::Named(path) => {
-                let file = create(path)?;
-                // From here on it is a report, which may be an empty one.
-                if let Some(claim) = self.claim.take() {
-                    claim.keep();
-                }
-                (file, path.clone())
+                whole::write_named(path, write)?;
+                path.clone()
             }
             Place::Fresh | Place::Made(_) => {
-                let (file, path) = fresh(self.extension)?;
+                let path = write_fresh(self.extension, write)?;
                 self.place = Place::Made(path.clone());
-                (file, path)
+                path
             }
         };
         self.used.insert(path.clone());
-        fill(&file, &path, write)?;
         Ok(Some(path))
     }
 
@@ -267,37 +197,10 @@ impl Output {
                 let error = io::Error::other("it is an input; name another file with -o");
                 return Err(naming(&path)(error));
             }
-            return put(&path, write).map(|()| path);
+            return whole::write_unnamed(&path, write).map(|()| path);
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }
-}
-
-/// Creates a file that the user named, for the user alone, or empties what is there.
-///
-/// # Errors
-/// Those of the file, with its name.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(PRIVATE)
-        .open(path)
-        .map_err(naming(path))
-}
-
-/// Writes a file whose name the user did not choose: under a name that nobody could have prepared, and then
-/// in the place of whatever has that name. A link that somebody put there is replaced and not followed.
-fn put(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let file =
-        scratch::File::new_in(folder, (".skip-heapprof-", ""), PRIVATE).map_err(naming(path))?;
-    fill(file.as_file(), path, write)?;
-    file.persist(path).map_err(naming(path))
 }
 
 /// Writes as long as somebody reads. That a reader such as `head` has enough is no error.
@@ -319,17 +222,6 @@ impl<W: Write> Write for WhileRead<W> {
     }
 }
 
-fn fill(
-    file: &File,
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut out = io::BufWriter::with_capacity(1 << 16, file);
-    write(&mut out)
-        .and_then(|()| out.flush())
-        .map_err(naming(path))
-}
-
 /// For `map_err`: std's errors do not say which file.
 pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     let path = path.to_owned();
@@ -341,14 +233,17 @@ pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     }
 }
 
-/// A new file that nobody else can have prepared.
-fn fresh(extension: &str) -> io::Result<(File, PathBuf)> {
+/// Writes a new file that nobody else can have prepared, and returns its path.
+fn write_fresh(
+    extension: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let folder = std::env::temp_dir();
-    let names = (FRESH, format!(".{extension}"));
-    let file =
-        scratch::File::new_in(&folder, (names.0, &names.1), PRIVATE).map_err(naming(&folder))?;
-    let open = file.as_file().try_clone()?;
-    Ok((open, file.keep()?))
+    let names = (FRESH, &*format!(".{extension}"));
+    let file = scratch::File::new_in(&folder, names, 0o600).map_err(naming(&folder))?;
+    whole::through(file.as_file(), write)
+        .and_then(|()| file.keep())
+        .map_err(naming(&folder))
 }
 
 /// `out.csv` with the program and the process id before the ending, which may be one of several parts.
@@ -406,6 +301,7 @@ fn file_name_of(program: &[u8]) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt;
 
     fn text(text: &'static str) -> impl FnOnce(&mut dyn Write) -> io::Result<()> {

@@ -6,13 +6,13 @@ use crate::error::{Code, Failure};
 use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::install::{self, Folder, Readers};
-use crate::output::{Claim, Output};
+use crate::output::Output;
 use crate::record::filter::is_profiled;
 use crate::record::settings::{Mode, PROFILE, PROGRAMS};
 use crate::remaining::Running;
 use crate::session::Session;
 use crate::target::{self, Target};
-use crate::{remaining, reporting, scratch, session, signals, snapshots, term, values};
+use crate::{remaining, reporting, scratch, session, signals, snapshots, term, values, whole};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -35,19 +35,17 @@ pub(crate) fn run(
     };
     let wish = reporting::wish(wanted, true)?;
     let prepared = Prepared::new(program, arguments, options, wanted)?;
-    let mut output = reporting::output(wanted);
+    let output = reporting::output(wanted);
     output.check().map_err(Failure::because(
         Code::Failed,
         format_args!("cannot write the report to {}", display(wanted)),
     ))?;
-    // Held to the end: without a timeline there is to be no file either.
-    let _claim = match &wanted.shape.timeline {
-        Some(path) => Claim::of(path).map_err(Failure::because(
+    if let Some(path) = &wanted.shape.timeline {
+        whole::check(path).map_err(Failure::because(
             Code::Failed,
             format_args!("cannot write the timeline to {}", term::path(path)),
-        ))?,
-        None => None,
-    };
+        ))?;
+    }
     let (ending, session, places) = prepared.run()?;
     ending.report(session, places, output, &wish, options, wanted)
 }
@@ -363,7 +361,13 @@ impl Ending {
         if in_use {
             places.keep();
         }
-        if in_use || options.keep || harvested.is_err() || kept.is_err() {
+        let is_hurried = harvested.as_ref().is_ok_and(|harvest| harvest.is_hurried);
+        if is_hurried {
+            say(format_args!(
+                "a signal asked for the report at once: some functions are given by address alone"
+            ));
+        }
+        if in_use || options.keep || is_hurried || harvested.is_err() || kept.is_err() {
             let is_left = in_use && !options.keep;
             say_where_recordings_are(&session.keep(is_left), &running, is_left);
         }

@@ -121,13 +121,29 @@ impl File {
         kept.map(|kept| kept.1).map_err(|failed| failed.error)
     }
 
+    /// The file once more, from its start.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub(crate) fn reopen(&self) -> io::Result<fs::File> {
+        self.file.reopen()
+    }
+
     /// Renames the file, in place of another of that name.
     ///
     /// # Errors
-    /// Those of the renaming; the file is then removed.
-    pub(crate) fn persist(self, path: &Path) -> io::Result<()> {
-        let persisted = self.file.persist(path);
-        persisted.map(drop).map_err(|failed| failed.error)
+    /// Those of the renaming, and the file.
+    pub(crate) fn persist(self, path: &Path) -> Result<(), (io::Error, Self)> {
+        match self.file.persist(path) {
+            Ok(_) => Ok(()),
+            Err(failed) => Err((
+                failed.error,
+                Self {
+                    file: failed.file,
+                    _registered: self._registered,
+                },
+            )),
+        }
     }
 }
 
@@ -153,7 +169,9 @@ mod tests {
         file.as_file().write_all(b"text").expect("written");
         assert!(known(&path));
         let to = place.path().join("named");
-        file.persist(&to).expect("renamed");
+        file.persist(&to)
+            .map_err(|failed| failed.0)
+            .expect("renamed");
         assert!(!known(&path) && !path.exists());
         assert_eq!(fs::read(&to).expect("there"), b"text");
         let file = File::new_in(place.path(), ("d-", ""), 0o600).expect("a file");

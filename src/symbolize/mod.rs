@@ -57,6 +57,8 @@ pub(crate) struct Symbolizer {
     /// By path; `None` for those that cannot be read.
     jit_dumps: FastMap<Vec<u8>, Option<CodeMap>>,
     unknown: Rc<str>,
+    /// No further files are opened.
+    is_hurried: bool,
 }
 
 impl Symbolizer {
@@ -67,7 +69,13 @@ impl Symbolizer {
             perf_maps: FastMap::default(),
             jit_dumps: FastMap::default(),
             unknown: UNKNOWN.into(),
+            is_hurried: false,
         }
+    }
+
+    /// From here on no further files are opened: functions of other modules have no names.
+    pub(crate) fn hurry(&mut self) {
+        self.is_hurried = true;
     }
 
     /// The name of the function that contains an address: never empty.
@@ -106,7 +114,10 @@ impl Symbolizer {
             .position(|(build_id, _)| build_id == module.build_id);
         let index = known.unwrap_or(builds.len());
         if known.is_none() {
-            let file = ObjectFile::open(module.path, module.build_id);
+            let file = match self.is_hurried {
+                true => None,
+                false => ObjectFile::open(module.path, module.build_id),
+            };
             let names = ModuleNames::new(module.path, file);
             builds.push((module.build_id.to_vec(), names));
         }

@@ -32,9 +32,16 @@ pub(crate) struct Places {
     modules: FastMap<Vec<u8>, FastMap<Vec<u8>, ModulePlaces>>,
     functions: FastMap<Vec<u8>, Rc<str>>,
     files: FastMap<String, Rc<str>>,
+    /// No further files are opened.
+    is_hurried: bool,
 }
 
 impl Places {
+    /// From here on no further files are opened: other addresses have no places.
+    pub(crate) fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
     /// Looks these addresses (SVMA; for a return address one less) of a module up, at once.
     pub(crate) fn prepare(&mut self, module: &Module<'_>, mut lookups: Vec<u64>) {
         let builds = self.modules.entry(module.path.to_vec()).or_default();
@@ -43,6 +50,9 @@ impl Places {
         lookups.sort_unstable();
         lookups.dedup();
         let (functions, files) = (&mut self.functions, &mut self.files);
+        if self.is_hurried {
+            return;
+        }
         locate(
             module.path,
             module.build_id,
