@@ -6,7 +6,7 @@ use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
 use crate::gate::budget::Budget;
-use crate::gate::config::{Config, Written};
+use crate::gate::config::{Config, REPEATS, Written};
 use crate::gate::evidence::Evidence;
 use crate::gate::limit::Limit;
 use crate::gate::out::{Ending, Report, text};
@@ -15,7 +15,7 @@ use crate::side::Side;
 use crate::{term, values, whole};
 use clap::Args;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -33,7 +33,7 @@ pub(crate) struct CheckOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Run the program N times: what varies between the runs is no regression.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
     pub(crate) repeat: Option<u32>,
     /// By how much the bytes of all sites together, and of each, may grow: 1%, 64KiB, off [default: 1%].
     #[arg(long, value_name = "LIMIT")]
@@ -70,6 +70,19 @@ impl CheckOptions {
             repeat: self.repeat,
         }
     }
+}
+
+/// Says which limits the configuration switches off, since whoever reads the verdict may not know the
+/// file.
+fn switched_off(config: &Config) -> Option<String> {
+    let limits = config.limits.switched_off();
+    let path = config.path.as_deref().filter(|_| !limits.is_empty())?;
+    let are = if limits.len() == 1 { "is" } else { "are" };
+    Some(format!(
+        "{} {are} switched off by {}",
+        limits.join(", "),
+        term::path(path)
+    ))
 }
 
 /// Part of the baseline's bytes that the run has too, in percent, below which it is another program.
@@ -151,6 +164,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         report.verdict = judge(judged, &Limits::new(limits), &budgets);
         report.unfit.append(&mut report.verdict.unfit);
         report.verdict.notes.extend(measured.notes.clone());
+        report.verdict.notes.extend(switched_off(&config));
         if report.verdict.shrank {
             report.unfit.extend(measured.doubts.clone());
         }
@@ -164,8 +178,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
     }
     // Before files, which may fail and are not the result.
     let said = text::write(&report, term::width(), wanted.quiet);
-    // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(said.as_bytes());
+    term::say(&said);
     updated?;
     options
         .files

@@ -56,11 +56,10 @@ impl Files {
         if let Some(path) = env::var_os(SUMMARY).filter(|path| !path.is_empty()) {
             let path = Path::new(&path);
             if let Err(error) = append(path, &markdown::write(report)) {
-                let _ = writeln!(
-                    io::stderr(),
-                    "skip-heapprof: cannot add to {SUMMARY}, {}: {error}",
+                term::say(&format!(
+                    "skip-heapprof: cannot add to {SUMMARY}, {}: {error}\n",
                     term::path(path)
-                );
+                ));
             }
         }
         if self.annotations || env::var_os(ACTIONS).is_some_and(|value| value == "true") {

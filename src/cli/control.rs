@@ -27,11 +27,9 @@ pub(crate) fn set_stopped(pid: u32, stopped: bool, wanted: &ReportOptions) -> Re
         } else {
             "records"
         };
-        // There is nobody to tell if that fails.
-        let _ = writeln!(
-            io::stderr(),
-            "skip-heapprof: {name} ({pid}) {what} from now on"
-        );
+        term::say(&format!(
+            "skip-heapprof: {name} ({pid}) {what} from now on\n"
+        ));
     }
     Ok(0)
 }

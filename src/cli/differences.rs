@@ -101,8 +101,7 @@ pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Resu
                 true => String::new(),
                 false => format!("{}: ", side.name),
             };
-            // There is nobody to tell if that fails.
-            let _ = writeln!(io::stderr(), "warning: {whose}{gap}");
+            term::say(&format!("warning: {whose}{gap}\n"));
         }
     }
     let both = match form {

@@ -9,6 +9,7 @@ use crate::load::{self, Cuts, Head, LoadError};
 use crate::look;
 use crate::notes::Notes;
 use crate::output::Output;
+use crate::owner::Acting;
 use crate::profile::intern::Tables;
 use crate::profile::{Profile, build, file, tree};
 use crate::programs::{Program, Programs};
@@ -407,7 +408,7 @@ impl<'w> Reader<'w> {
 
     /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
     fn read(&mut self, head: &Head, harvest: &mut Harvest) -> Result<Option<Read>, HarvestError> {
-        let bytes = load::bytes(&head.path)?;
+        let (bytes, owner) = load::bytes_and_owner(&head.path)?;
         let recording = load::parse(&bytes, &head.path)?;
         let is_first = harvest.processes.is_empty();
         if recording.forked() && !is_first && recording.sites().next().is_none() {
@@ -416,7 +417,11 @@ impl<'w> Reader<'w> {
         if self.wish.needs_live() && !recording.follows_blocks() {
             return Err(HarvestError::NotFollowed(head.path.clone()));
         }
-        let read = self.names(&recording).map_err(LoadError::at(&head.path))?;
+        let acting = owner.act().map_err(LoadError::at(&head.path))?;
+        let read = self
+            .names(&recording, acting)
+            .map_err(LoadError::at(&head.path))?;
+        let _acting = owner.act().map_err(LoadError::at(&head.path))?;
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
         let live = live::read(&recording, &self.wish.suppressions, symbolizer, places)
             .map_err(LoadError::at(&head.path))?;
@@ -458,12 +463,15 @@ impl<'w> Reader<'w> {
         Ok(read)
     }
 
-    fn names(&mut self, recording: &Recording<'_>) -> Result<Read, FormatError> {
+    /// Finds the names of a recording's frames. Files that the recording names are opened with the
+    /// rights of its owner, those that the user names with the user's.
+    fn names(&mut self, recording: &Recording<'_>, acting: Acting) -> Result<Read, FormatError> {
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
         let is_export = matches!(self.wish.kind, Kind::Export(..));
         if is_export || self.wish.keeps_profile || self.symbols.is_some() {
             let mut tables = Tables::default();
             build::add(&mut tables, recording, symbolizer, places)?;
+            drop(acting);
             let profile = match &mut self.symbols {
                 Some(symbols) => symbols.add_to(tables.profile),
                 None => tables.profile,

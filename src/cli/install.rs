@@ -290,7 +290,7 @@ mod tests {
         let file = good.path().join("file");
         fs::write(&file, "no folder").expect("written");
         for bad in [open.path().to_owned(), below, odd, file.join("x")] {
-            assert!(place(&ours(&bad)).is_err(), "{}", bad.display());
+            assert!(place(&ours(&bad)).is_err(), "{bad:?}");
             let path = place_in_one_of([bad.as_path(), good.path()].map(ours)).expect("placed");
             assert_eq!(path, good.path().join(FILE_NAME));
         }

@@ -2,6 +2,7 @@
 //! an error and not a fault.
 
 use crate::others::is_drop_folder;
+use crate::owner::Owner;
 use crate::profile::file::FileError;
 use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
 use crate::record::reader::{FormatError, Recording};
@@ -10,8 +11,11 @@ use crate::report::csv;
 use crate::session::others_of;
 use crate::symbolize::hash::FastMap;
 use crate::term;
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{error, fmt, fs};
@@ -169,6 +173,16 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     copy_of(&open(path)?).map_err(LoadError::at(path))
 }
 
+/// Reads a recording as [`bytes`] does, and whose it is.
+///
+/// # Errors
+/// When the file cannot be read. What it holds is not checked.
+pub(crate) fn bytes_and_owner(path: &Path) -> Result<(Vec<u8>, Owner), LoadError> {
+    let file = open(path)?;
+    let owner = Owner::of(&file).map_err(LoadError::at(path))?;
+    Ok((copy_of(&file).map_err(LoadError::at(path))?, owner))
+}
+
 /// As [`bytes`], of an open file.
 ///
 /// # Errors
@@ -191,29 +205,84 @@ fn written(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads what comes behind `bytes`, up to `end` or to the end of the file.
+/// Reads what follows `bytes` in the file, up to the offset `end` or to the end of the file. Holes
+/// are zeros that take no memory.
+///
+/// # Errors
+/// Those of the file; also when it claims to hold far more than it does.
 pub(crate) fn read_on(file: &File, bytes: &mut Vec<u8>, end: u64) -> io::Result<()> {
-    /// What a file claims is not believed in one go.
-    const STEP: u64 = 1 << 26;
-    loop {
-        let start = bytes.len();
-        let step = end.saturating_sub(start as u64).min(STEP) as usize;
-        bytes.resize(start + step, 0);
-        let mut filled = start;
-        while filled < bytes.len() {
-            match file.read_at(&mut bytes[filled..], filled as u64) {
-                Ok(0) => break,
+    /// Larger steps get fresh memory, of which the kernel provides what is written to.
+    const SMALL_STEP: usize = 1 << 26;
+    let data = file.metadata()?;
+    let end = end.min(data.len());
+    check_claim(end, data.blocks().saturating_mul(512))?;
+    let (start, end) = (bytes.len(), usize::try_from(end).map_err(io::Error::other)?);
+    if end <= start {
+        return Ok(());
+    }
+    if end - start <= SMALL_STEP {
+        bytes.resize(end, 0);
+    } else {
+        Vec::<u8>::new()
+            .try_reserve_exact(end)
+            .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let mut grown = vec![0; end];
+        grown[..start].copy_from_slice(bytes);
+        *bytes = grown;
+    }
+    let mut at = start;
+    while at < end {
+        let data = data_from(file, at, end)?;
+        let mut filled = data.start;
+        while filled < data.end {
+            match file.read_at(&mut bytes[filled..data.end], filled as u64) {
+                // The file has become shorter.
+                Ok(0) => {
+                    bytes.truncate(filled);
+                    return Ok(());
+                }
                 Ok(n) => filled += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        let is_all = filled < bytes.len() || step == 0;
-        bytes.truncate(filled);
-        if is_all {
-            return Ok(());
-        }
+        at = data.end;
     }
+    Ok(())
+}
+
+/// The next range of a file that is no hole, from `at` on and before `end`; empty, at `end`, when
+/// there is none. Where the file system does not say, all is data.
+fn data_from(file: &File, at: usize, end: usize) -> io::Result<Range<usize>> {
+    let find = |from| match rustix::fs::seek(file, from) {
+        Ok(found) => Ok(usize::try_from(found).map_or(end, |found| found.min(end))),
+        Err(Errno::NXIO) => Ok(end),
+        Err(error) => Err(error),
+    };
+    let found = find(SeekFrom::Data(at as u64))
+        .and_then(|start| Ok(start..find(SeekFrom::Hole(start as u64))?));
+    match found {
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(at..end),
+        // Data that was added between the two questions is read the next time.
+        Ok(range) if range.end <= range.start => Ok(end..end),
+        other => Ok(other?),
+    }
+}
+
+/// Refuses a file that claims to hold much more than its disk space says: reports look through all
+/// that is claimed, and a hole of terabytes costs nobody anything to make.
+fn check_claim(claimed: u64, stored: u64) -> io::Result<()> {
+    /// What is always believed: the library reserves room ahead.
+    const ALWAYS: u64 = 64 << 20;
+    /// Bytes claimed for each that is stored. Of the library's files nearly all is stored.
+    const MOST_RATIO: u64 = 64;
+    if claimed <= ALWAYS.max(stored.saturating_mul(MOST_RATIO)) {
+        return Ok(());
+    }
+    let what = format!(
+        "damaged recording: it claims to hold {claimed} bytes, of which {stored} are stored"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
 /// Opens a regular file; reading from anything else might never end. In a folder to which other users add files it is
@@ -322,6 +391,31 @@ mod tests {
         let head = head(&path).expect("read");
         assert_eq!((head.pid, head.start_ns), (7, 3));
         assert_eq!(in_folder(folder.path()).expect("the folder"), [path]);
+    }
+
+    #[test]
+    fn holes_take_no_memory_and_too_large_ones_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("1-a.skipheap-rec");
+        let mut start = recording(7, 3, &[(16, 2)]);
+        let claim = |bytes: &mut [u8], claimed: u64| {
+            let cursor = std::mem::offset_of!(Header, cursor);
+            bytes[cursor..cursor + 8].copy_from_slice(&claimed.to_le_bytes());
+            fs::write(&path, &*bytes).expect("written");
+            let file = fs::OpenOptions::new().write(true).open(&path);
+            let file = file.expect("the file");
+            file.set_len(claimed).expect("a hole");
+            file
+        };
+        // The library reserves ahead.
+        let file = claim(&mut start, 48 << 20);
+        file.write_all_at(b"end", (48 << 20) - 3).expect("written");
+        let read = bytes(&path).expect("read");
+        assert_eq!(read.len(), 48 << 20);
+        assert!(read.starts_with(&start) && read.ends_with(b"\0end"));
+        claim(&mut start, 5 << 30);
+        let said = bytes(&path).unwrap_err().to_string();
+        assert!(said.contains("damaged recording: it claims"), "{said}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod error;
 mod following;
 mod from_profile;
 mod harvest;
+mod input_file;
 mod inputs;
 mod install;
 #[cfg(test)]
@@ -50,6 +51,7 @@ mod names;
 mod notes;
 mod others;
 mod output;
+mod owner;
 mod paint;
 mod programs;
 mod progress;
@@ -84,7 +86,6 @@ mod whole;
 use args::{Cli, Verb};
 use clap::Parser;
 use error::{Code, Failure};
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -116,8 +117,7 @@ fn main() -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(Failure { code, error }) => {
-            // Nobody to tell if that fails.
-            let _ = writeln!(io::stderr(), "skip-heapprof: {error:#}");
+            term::say(&format!("skip-heapprof: {error:#}\n"));
             ExitCode::from(code as u8)
         }
     }

@@ -18,7 +18,6 @@ use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use crate::{export, reporting, shape, term};
 use clap::{Args, ValueEnum};
-use std::io::{self, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -94,8 +93,7 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
         return Err(Failure::unusable(merged.damaged_ones()));
     }
     if has_no_sum {
-        // There is nobody to tell if that fails.
-        let _ = io::stderr().write_all(merged.said(&inputs, wanted.quiet).as_bytes());
+        term::say(&merged.said(&inputs, wanted.quiet));
         return Ok(0);
     }
     if wish.kind.needs_live() && !merged.profile.has_live() {
@@ -106,8 +104,7 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
     let harvest = harvest::harvest_profile(merged.profile, &mut output, &wish)?;
     reporting::summarize(&harvest, wanted, &output);
     reporting::push(&harvest, wanted, &output);
-    // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(said.as_bytes());
+    term::say(&said);
     Ok(0)
 }
 
@@ -310,7 +307,8 @@ impl Reader {
         let (symbolizer, places) = self
             .names
             .get_or_insert_with(|| (Symbolizer::new(), Places::default()));
-        let bytes = load::bytes(path)?;
+        let (bytes, owner) = load::bytes_and_owner(path)?;
+        let _acting = owner.act().map_err(LoadError::at(path))?;
         let recording = load::parse(&bytes, path)?;
         let mut tables = Tables::default();
         build::add(&mut tables, &recording, symbolizer, places).map_err(LoadError::at(path))?;

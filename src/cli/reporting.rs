@@ -6,7 +6,7 @@ use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
 use crate::{inputs, paint, push, session, snapshots, summary, term, tree};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 /// Writes CSV and summary of these recordings, or of those in these folders.
@@ -49,11 +49,9 @@ fn remove_those_left(paths: &[PathBuf], quiet: bool) {
     for folder in paths.iter().filter(|path| path.is_dir()) {
         if session::remove_if_over(folder) && !quiet {
             let folder = term::path(folder);
-            // There is nobody to tell if that fails.
-            let _ = writeln!(
-                io::stderr(),
-                "skip-heapprof: all processes have ended: {folder} was removed"
-            );
+            term::say(&format!(
+                "skip-heapprof: all processes have ended: {folder} was removed\n"
+            ));
         }
     }
 }
@@ -168,8 +166,7 @@ pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Outp
 /// Prints the summary on standard error, unless that is not wanted, with this in place of the sites.
 fn tell(harvest: &Harvest, wanted: &ReportOptions, output: &Output, tree: Option<String>) {
     for remark in &harvest.remarks {
-        // There is nobody to tell if that fails.
-        let _ = writeln!(io::stderr(), "skip-heapprof: {remark}");
+        term::say(&format!("skip-heapprof: {remark}\n"));
     }
     let text = if !wanted.quiet {
         summary::text(harvest, term::width(), tree.as_deref())

@@ -15,7 +15,7 @@ use crate::target::{self, Target};
 use crate::{remaining, reporting, scratch, session, signals, snapshots, term, values, whole};
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -428,9 +428,9 @@ fn say_where_recordings_are(folder: &Path, running: &[Running], is_left: bool) {
     ));
 }
 
-/// A line on standard error; there is nobody to tell if that fails.
+/// Writes a line to standard error.
 fn say(what: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "skip-heapprof: {what}");
+    term::say(&format!("skip-heapprof: {what}\n"));
 }
 
 fn refused(why: target::Refusal) -> Failure {

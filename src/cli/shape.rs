@@ -5,12 +5,12 @@ use crate::following::Needs;
 use crate::record::settings::{COLUMNS, SUPPRESSIONS};
 use crate::report::collapsed::{Style, Value};
 use crate::report::suppressions::{self, Suppression};
-use crate::term;
+use crate::{input_file, term};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::{env, fs, io};
+use std::{env, io};
 
 /// For `run` and `report`.
 #[derive(Args, Debug, Default, Clone)]
@@ -289,7 +289,7 @@ impl Shape {
             return Ok(Vec::new());
         };
         let read = || {
-            let text = fs::read_to_string(&path)?;
+            let text = input_file::text(&path)?;
             suppressions::parse(&text)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         };
@@ -302,6 +302,7 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn out(name: &str) -> Option<&Path> {
         Some(Path::new(name))

@@ -13,8 +13,7 @@ use crate::report::collapsed::Style;
 use crate::report::collapsed::Value;
 use crate::report::rows::Row;
 use crate::shape::Kind;
-use crate::{reporting, scratch, session, term};
-use std::fs::File;
+use crate::{input_file, reporting, scratch, session, term};
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -53,7 +52,7 @@ impl Side {
         if path.is_dir() || file::is_profile(path) || is_recording(path).map_err(unreadable)? {
             return Self::of_recordings(path);
         }
-        let file = File::open(path).map_err(unreadable)?;
+        let file = input_file::open(path).map_err(unreadable)?;
         let sheet = csv::read(BufReader::new(file))
             .map_err(Failure::because(Code::Unusable, term::path(path)))?;
         Ok(Self {
@@ -132,10 +131,11 @@ fn refuse_devices(path: &Path) -> io::Result<()> {
 }
 
 fn is_recording(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Of a pipe nothing is to be read here that is not there afterwards.
+    if !path.metadata()?.is_file() {
         return Ok(false);
     }
+    let mut file = input_file::open(path)?;
     let mut first = Vec::new();
     file.by_ref()
         .take(RECORDING.len() as u64)

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -110,8 +110,7 @@ fn list(moved: &[(Head, PathBuf)]) {
         let folder = term::path(last.parent().unwrap_or(Path::new("/")));
         text += &format!("and {more} more in {folder}\n");
     }
-    // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(text.as_bytes());
+    term::say(&text);
 }
 
 #[cfg(test)]

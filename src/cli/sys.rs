@@ -1,7 +1,9 @@
-//! Signal dispositions and masks: what the tool got from its parent, and how the program gets the
-//! same although std and the tool change some of it for themselves.
+//! What std and the crates have no safe way to.
 //!
-//! The only unsafe code of the tool: std and the crates have no safe way to these calls.
+//! Signal dispositions and masks: what the tool got from its parent, and how the program gets the
+//! same although std and the tool change some of it for themselves. The rights of a thread to files.
+//!
+//! The only unsafe code of the tool.
 
 #![allow(unsafe_code)]
 
@@ -146,6 +148,45 @@ pub(crate) fn pass_on(command: &mut Command) {
     };
     // SAFETY: the closure runs between fork and exec and makes only async-signal-safe calls.
     unsafe { command.pre_exec(restore) };
+}
+
+/// A user's rights to files, as a thread has them.
+pub(crate) struct FileRights {
+    /// The user.
+    pub(crate) uid: u32,
+    /// The group.
+    pub(crate) gid: u32,
+    /// Supplementary groups.
+    pub(crate) groups: Vec<u32>,
+}
+
+impl FileRights {
+    /// Gives the calling thread these rights, and no other thread. The kernel takes the capabilities
+    /// that override rights to files from a thread whose user for files is not root, and gives them
+    /// back with root (capabilities(7), "Effect of user ID changes on capabilities").
+    ///
+    /// # Errors
+    /// When the kernel refuses one of them; some may have changed by then.
+    pub(crate) fn take(&self) -> std::io::Result<()> {
+        // While the user for files is root, groups can be changed. A user that does not exist changes
+        // nothing and returns the one before.
+        // SAFETY: the calls have no preconditions. The raw call changes the groups of this thread
+        // alone, where the C library's would change those of all; the list is as long as said.
+        unsafe {
+            let changed =
+                libc::syscall(libc::SYS_setgroups, self.groups.len(), self.groups.as_ptr());
+            if changed != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            libc::setfsgid(self.gid);
+            libc::setfsuid(self.uid);
+            let (uid, gid) = (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX));
+            match (uid.cast_unsigned(), gid.cast_unsigned()) == (self.uid, self.gid) {
+                true => Ok(()),
+                false => Err(std::io::ErrorKind::PermissionDenied.into()),
+            }
+        }
+    }
 }
 
 /// Does a folder lie in a file system in which a mapped page needs new room for each change?

@@ -3,21 +3,21 @@
 use super::config::WrittenBudget;
 use super::evidence::{Site, Sum};
 use super::spellings::spellings;
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{GlobBuilder, GlobSet};
 
 /// A budget that can be asked.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// As it is written.
     pub(crate) written: WrittenBudget,
-    matcher: GlobMatcher,
+    matcher: GlobSet,
 }
 
 impl Budget {
     /// Compiles the glob. In names nothing separates: `*` stands for any text.
     ///
     /// # Errors
-    /// When it is no glob.
+    /// When it is no glob, or larger than what can be matched in a few megabytes.
     pub(crate) fn new(written: WrittenBudget) -> Result<Self, globset::Error> {
         let build = |glob: &str| {
             GlobBuilder::new(glob)
@@ -28,10 +28,9 @@ impl Budget {
         // An empty class is none: it is part of a name, as in `operator[]`.
         let glob = build(&written.glob)
             .or_else(|error| build(&written.glob.replace("[]", "\\[\\]")).map_err(|_| error))?;
-        Ok(Self {
-            matcher: glob.compile_matcher(),
-            written,
-        })
+        // A set of one: a single matcher panics where the glob is too large to compile.
+        let matcher = GlobSet::builder().add(glob).build()?;
+        Ok(Self { matcher, written })
     }
 
     /// Is a site's memory that of these functions: does one of its four names match, as it is, without
@@ -86,6 +85,17 @@ mod tests {
         assert!(covers("mal?oc", "x"));
         assert!(!covers("parser::*", "my_parser::a"));
         assert!(!covers("parser", "parser::a"));
+    }
+
+    #[test]
+    fn a_glob_that_is_too_large_is_refused() {
+        let many = (0..400_000).map(|i| format!("f{i}*g")).collect::<Vec<_>>();
+        let written = WrittenBudget {
+            glob: format!("{{{}}}", many.join(",")),
+            line: 1,
+            amounts: Amounts::default(),
+        };
+        assert!(Budget::new(written).is_err());
     }
 
     #[test]

@@ -9,15 +9,19 @@
 //! ```
 
 use super::limit::{Amount, Limit};
-use crate::term;
+use crate::{input_file, term};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 use toml::Spanned;
 
 /// Its name in the current folder.
 pub(crate) const NAME: &str = "skipheap.toml";
+
+/// How often a program may be run. More runs than this are a slip of the pen.
+pub(crate) const REPEATS: RangeInclusive<u32> = 1..=1000;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,6 +50,20 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// The names of the limits that are switched off.
+    pub(crate) fn switched_off(&self) -> Vec<&'static str> {
+        [
+            ("max-growth", self.max_growth),
+            ("max-calls-growth", self.max_calls_growth),
+            ("max-new-site", self.max_new_site),
+            ("max-new-calls", self.max_new_calls),
+        ]
+        .into_iter()
+        .filter(|(_, limit)| *limit == Some(Limit::Off))
+        .map(|(name, _)| name)
+        .collect()
+    }
+
     /// These, and those of `other` where they are silent.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
@@ -101,7 +119,7 @@ impl Config {
     /// When it cannot be read or has a mistake: the file, the line, what is wrong.
     pub(crate) fn read(path: Option<&Path>) -> io::Result<Self> {
         let default = Path::new(NAME);
-        let read = fs::read_to_string(path.unwrap_or(default));
+        let read = input_file::text(path.unwrap_or(default));
         let text = match (read, path) {
             (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self::default());
@@ -154,8 +172,11 @@ fn parse(text: &str) -> Result<Config, String> {
             amounts,
         });
     }
-    if file.limits.repeat == Some(0) {
-        return Err("repeat must be 1 at least".to_owned());
+    if let Some(repeat) = file.limits.repeat
+        && !REPEATS.contains(&repeat)
+    {
+        let (least, most) = (REPEATS.start(), REPEATS.end());
+        return Err(format!("repeat is {repeat}; it must be {least} to {most}"));
     }
     budgets.sort_by_key(|budget| budget.line);
     Ok(Config {
@@ -214,7 +235,14 @@ mod tests {
                 "line 2: the budget of `a` sets nothing",
             ),
             ("[budgets\n", "line 1: "),
-            ("[limits]\nrepeat = 0\n", "repeat must be"),
+            (
+                "[limits]\nrepeat = 0\n",
+                "repeat is 0; it must be 1 to 1000",
+            ),
+            (
+                "[limits]\nrepeat = 4000000000\n",
+                "repeat is 4000000000; it must be",
+            ),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.starts_with(expected), "{text}: {said}");

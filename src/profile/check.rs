@@ -2,6 +2,10 @@
 
 use super::{NONE, Profile};
 
+/// Most frames of a stack, inlined ones included. The library records 1,024 that are not inlined, and
+/// no program is known in which one of them stands for 64.
+const DEEPEST: u32 = 1 << 16;
+
 /// What is wrong with a profile.
 pub(crate) type Fault = &'static str;
 
@@ -64,6 +68,7 @@ impl Profile {
             }),
             "a stack refers to a frame that is not there, or to a caller behind it",
         )?;
+        self.check_depths()?;
         ensure(
             self.sites.iter().all(|site| {
                 is_in_or_none(site.node, self.nodes.len())
@@ -74,12 +79,27 @@ impl Profile {
             "a site refers to a stack, a thread, a process or a text that is not there",
         )
     }
+
+    /// Checks that no stack is deeper than [`DEEPEST`]: reports write each stack out, so that a file
+    /// of a few kilobytes could stand for gigabytes. Callers come before those they called.
+    fn check_depths(&self) -> Result<(), Fault> {
+        let mut depths: Vec<u32> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let above = depths.get(node.parent as usize).map_or(0, |depth| *depth);
+            if above >= DEEPEST {
+                return Err("a stack is deeper than any that is recorded");
+            }
+            depths.push(above + 1);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::small;
     use super::*;
+    use crate::profile::Node;
 
     #[test]
     fn what_points_nowhere_is_found() {
@@ -96,6 +116,19 @@ mod tests {
             ("process", |p| p.sites[0].process = 1),
             ("command", |p| p.processes[0].command = vec![999]),
         ];
+        let deep = |p: &mut Profile| {
+            let nodes = (0..=DEEPEST).map(|i| Node {
+                parent: i.checked_sub(1).unwrap_or(NONE),
+                frame: 0,
+            });
+            p.nodes = nodes.collect();
+        };
+        let mut profile = small();
+        deep(&mut profile);
+        assert_eq!(
+            profile.check(),
+            Err("a stack is deeper than any that is recorded")
+        );
         for (what, damage) in damages {
             let mut profile = small();
             damage(&mut profile);

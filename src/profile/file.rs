@@ -22,8 +22,13 @@ pub(crate) const EXTENSION: &str = "skipheap";
 pub(crate) const MAGIC: [u8; 8] = *b"SKIPPROF";
 /// Raised whenever a profile changes in any way.
 const VERSION: u32 = 2;
-/// Most bytes that are unpacked: a small file can claim to hold more than any memory.
+/// Most bytes that are unpacked, however large the file is.
 const MOST_BYTES: u64 = 4 << 30;
+/// Most bytes that are unpacked for each byte of the file. Profiles of real programs unpack to 3 to 12
+/// times their size, merged ones of a thousand similar runs to 40 times.
+const MOST_RATIO: u64 = 256;
+/// Bytes that any profile may unpack to: the ratio of the smallest says little.
+const ALWAYS_ALLOWED: u64 = 16 << 20;
 /// Of zstd: higher ones take longer and save little.
 const LEVEL: i32 = 3;
 
@@ -36,8 +41,8 @@ pub(crate) enum FileError {
     NotAProfile,
     /// It was written by another version.
     Version(u32),
-    /// It holds more than is believed.
-    TooLarge,
+    /// It unpacks to more than this number of bytes, which is more than a file of its size can hold.
+    TooLarge(u64),
     /// So many bytes stand behind it.
     Followed(u64),
     /// It was damaged or made up.
@@ -54,9 +59,9 @@ impl fmt::Display for FileError {
                 "a profile of format version {version}, and this version of skip-heapprof reads {VERSION}: \
                  report it with the version that wrote it"
             ),
-            Self::TooLarge => write!(
+            Self::TooLarge(most) => write!(
                 f,
-                "a damaged profile: it unpacks to more than {MOST_BYTES} bytes"
+                "a damaged profile: it unpacks to more than {most} bytes, the most that a file of its size can hold"
             ),
             Self::Followed(bytes) => write!(
                 f,
@@ -111,14 +116,16 @@ pub(crate) fn is_profile(path: &Path) -> bool {
 /// # Errors
 /// When it cannot be read, or is none.
 pub(crate) fn read(path: &Path) -> Result<Profile, FileError> {
-    read_from(BufReader::new(File::open(path)?))
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    read_from(BufReader::new(file), size)
 }
 
-/// As [`read`], from an open file.
+/// Reads a profile of `size` bytes, as [`read`] does.
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn read_from(mut file: impl io::BufRead) -> Result<Profile, FileError> {
+pub(crate) fn read_from(mut file: impl io::BufRead, size: u64) -> Result<Profile, FileError> {
     let mut head = [0; MAGIC.len() + 4];
     match file.read_exact(&mut head) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -136,15 +143,18 @@ pub(crate) fn read_from(mut file: impl io::BufRead) -> Result<Profile, FileError
     if version != VERSION {
         return Err(FileError::Version(version));
     }
+    let most = size
+        .saturating_mul(MOST_RATIO)
+        .clamp(ALWAYS_ALLOWED, MOST_BYTES);
     let mut bytes = Vec::new();
     let mut unpacked = zstd::Decoder::with_buffer(file)?.single_frame();
     unpacked
         .by_ref()
-        .take(MOST_BYTES)
+        .take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| FileError::Damaged(error.to_string()))?;
-    if bytes.len() as u64 == MOST_BYTES {
-        return Err(FileError::TooLarge);
+    if bytes.len() as u64 > most {
+        return Err(FileError::TooLarge(most));
     }
     let behind = io::copy(&mut unpacked.finish(), &mut io::sink())?;
     if behind > 0 {
@@ -173,11 +183,29 @@ mod tests {
         bytes
     }
 
+    fn unpacked(bytes: &[u8]) -> Result<Profile, FileError> {
+        read_from(bytes, bytes.len() as u64)
+    }
+
+    #[test]
+    fn a_small_file_that_unpacks_to_gigabytes_is_refused() {
+        let mut bomb = packed(&small())[..MAGIC.len() + 4].to_vec();
+        let zeros = io::repeat(0).take(1 << 30);
+        zstd::stream::copy_encode(zeros, &mut bomb, 19).expect("packed");
+        let said = unpacked(&bomb).unwrap_err().to_string();
+        let most = ALWAYS_ALLOWED.max(MOST_RATIO * bomb.len() as u64);
+        assert!(
+            said.contains(&format!("more than {most} bytes")),
+            "{said}, of {} bytes",
+            bomb.len()
+        );
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let profile = small();
         let bytes = packed(&profile);
-        assert_eq!(read_from(&bytes[..]).expect("read"), profile);
+        assert_eq!(unpacked(&bytes[..]).expect("read"), profile);
     }
 
     #[test]
@@ -187,12 +215,12 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x15;
             // zstd's header has bits that say how to unpack, and not what.
-            let read = read_from(&damaged[..]);
+            let read = unpacked(&damaged[..]);
             assert!(
                 read.is_err() || read.is_ok_and(|read| read == small()),
                 "byte {at}"
             );
-            assert!(read_from(&bytes[..at]).is_err(), "cut at {at}");
+            assert!(unpacked(&bytes[..at]).is_err(), "cut at {at}");
         }
     }
 
@@ -201,16 +229,16 @@ mod tests {
         let mut bytes = packed(&small());
         let len = bytes.len();
         bytes.extend_from_within(..);
-        let said = read_from(&bytes[..]).unwrap_err().to_string();
+        let said = unpacked(&bytes[..]).unwrap_err().to_string();
         assert!(said.starts_with(&format!("{len} bytes behind")), "{said}");
         let buffered = BufReader::with_capacity(100, &bytes[..=len]);
-        let said = read_from(buffered).unwrap_err().to_string();
+        let said = read_from(buffered, len as u64).unwrap_err().to_string();
         assert!(said.starts_with("1 bytes behind"), "{said}");
         let mut inside = postcard::to_stdvec(&small()).expect("encoded");
         inside.push(0);
         let mut file = bytes[..MAGIC.len() + 4].to_vec();
         zstd::stream::copy_encode(&inside[..], &mut file, LEVEL).expect("packed");
-        let said = read_from(&file[..]).unwrap_err().to_string();
+        let said = unpacked(&file[..]).unwrap_err().to_string();
         assert!(said.contains("1 bytes that belong to nothing"), "{said}");
     }
 
@@ -218,11 +246,9 @@ mod tests {
     fn other_versions_are_named() {
         let mut bytes = packed(&small());
         bytes[8] = 99;
-        let said = read_from(&bytes[..]).unwrap_err().to_string();
+        let said = unpacked(&bytes[..]).unwrap_err().to_string();
         assert!(said.contains("version 99"), "{said}");
-        let said = read_from(&b"pc0,pc1,pc2,pc3\n"[..])
-            .unwrap_err()
-            .to_string();
+        let said = unpacked(b"pc0,pc1,pc2,pc3\n").unwrap_err().to_string();
         assert!(said.contains("not a profile"), "{said}");
     }
 
@@ -230,7 +256,7 @@ mod tests {
     fn indices_that_point_nowhere_are_damage() {
         let mut profile = small();
         profile.sites[0].node = 1000;
-        let said = read_from(&packed(&profile)[..]).unwrap_err().to_string();
+        let said = unpacked(&packed(&profile)).unwrap_err().to_string();
         assert!(said.contains("a site refers to"), "{said}");
     }
 }

@@ -94,8 +94,9 @@ fn without_clone_suffixes(mut symbol: &[u8]) -> &[u8] {
     }
 }
 
-/// Text that is safe in a terminal and a file: what is no UTF-8 and what controls a terminal is
-/// written as `\xNN`, and an overlong name ends with an ellipsis.
+/// Text that is safe in a terminal and a file: bytes that are not UTF-8, characters that control a
+/// terminal and characters that cannot be seen are written as `\xNN`, and an overlong name ends with
+/// an ellipsis.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let (bytes, cut) = match bytes.get(..LONGEST) {
         Some(start) if bytes.len() > LONGEST => (start, true),
@@ -104,9 +105,7 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            // Also the marks that turn the direction of writing around.
-            let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}') {
+            if c.is_control() || is_invisible(c) {
                 let mut utf8 = [0; 4];
                 for byte in c.encode_utf8(&mut utf8).bytes() {
                     let _ = write!(text, "\\x{byte:02x}");
@@ -125,10 +124,50 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns whether a character has no width and no ink of its own, so that two texts which differ in
+/// it look the same: the property `Default_Ignorable_Code_Point` of Unicode 16
+/// (<https://www.unicode.org/Public/16.0.0/ucd/DerivedCoreProperties.txt>), the separators of lines
+/// and paragraphs, and the interlinear annotation marks.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn characters_that_cannot_be_seen_are_escaped() {
+        for (text, expected) in [
+            ("a\u{200b}b", "a\\xe2\\x80\\x8bb"),
+            ("\u{feff}a", "\\xef\\xbb\\xbfa"),
+            ("a\u{2060}", "a\\xe2\\x81\\xa0"),
+            ("a\u{e0041}", "a\\xf3\\xa0\\x81\\x81"),
+            ("naïve 漢字", "naïve 漢字"),
+        ] {
+            assert_eq!(printable(text.as_bytes()), expected);
+        }
+    }
 
     #[test]
     fn names_are_as_their_authors_wrote_them() {

@@ -14,7 +14,10 @@ use object::read::elf::{
     CompressionHeader, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym,
 };
 use object::read::{CompressedData, CompressionFormat};
+use ruzstd::decoding::StreamingDecoder;
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::io::Read;
 use std::ops::Range;
 
 /// An ELF file.
@@ -22,7 +25,17 @@ pub(crate) struct Elf<'d> {
     data: &'d [u8],
     segments: &'d [ProgramHeader64<Le>],
     sections: SectionTable<'d, FileHeader64<Le>>,
+    /// Bytes that compressed sections may still unpack to.
+    may_still_unpack: Cell<u64>,
 }
+
+/// Most bytes that the compressed sections of a file may unpack to, all together.
+const MOST_UNPACKED: u64 = 2 << 30;
+/// Most bytes that a section may unpack to for each byte of it. Debug information of real programs
+/// unpacks to 2 to 12 times its size; deflate can say 1,032 times, zstd any number.
+const MOST_RATIO: u64 = 64;
+/// Bytes that any section may unpack to: the ratio of a small one says little.
+const ALWAYS_ALLOWED: u64 = 1 << 20;
 
 /// How a function symbol is seen from outside its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +90,7 @@ impl<'d> Elf<'d> {
             data,
             segments,
             sections,
+            may_still_unpack: Cell::new(MOST_UNPACKED),
         })
     }
 
@@ -94,21 +108,41 @@ impl<'d> Elf<'d> {
             let Some((header, at, len)) = section.compression(Le, self.data).ok()? else {
                 return section.data(Le, self.data).ok().map(Cow::Borrowed);
             };
-            let format = match header.ch_type(Le) {
-                ELFCOMPRESS_ZLIB => CompressionFormat::Zlib,
-                ELFCOMPRESS_ZSTD => CompressionFormat::Zstandard,
-                _ => return None,
-            };
             let start = usize::try_from(at).ok()?;
             let end = start.checked_add(usize::try_from(len).ok()?)?;
-            let packed = CompressedData {
-                format,
-                data: self.data.get(start..end)?,
-                uncompressed_size: header.ch_size(Le),
-            };
-            packed.decompress().ok()
+            let data = self.data.get(start..end)?;
+            let size = header.ch_size(Le);
+            if !self.may_unpack(data.len(), size) {
+                return None;
+            }
+            match header.ch_type(Le) {
+                ELFCOMPRESS_ZLIB => {
+                    let packed = CompressedData {
+                        format: CompressionFormat::Zlib,
+                        data,
+                        uncompressed_size: size,
+                    };
+                    packed.decompress().ok()
+                }
+                ELFCOMPRESS_ZSTD => unpack_zstd(data, size).map(Cow::Owned),
+                _ => None,
+            }
         };
         unpack().unwrap_or_default()
+    }
+
+    /// Returns whether a section of `packed` bytes is allowed to unpack to `size` bytes, and counts
+    /// it towards what the file may unpack to in all.
+    fn may_unpack(&self, packed: usize, size: u64) -> bool {
+        let most = (packed as u64)
+            .saturating_mul(MOST_RATIO)
+            .max(ALWAYS_ALLOWED);
+        let left = self.may_still_unpack.get();
+        let allowed = size <= most.min(left);
+        if allowed {
+            self.may_still_unpack.set(left - size);
+        }
+        allowed
     }
 
     /// The build id; empty when there is none.
@@ -205,6 +239,18 @@ impl<'d> Elf<'d> {
                     .filter(|bytes| !bytes.is_empty())
             })
     }
+}
+
+/// Unpacks zstd frames that hold `size` bytes together; `None` when they hold less or more.
+fn unpack_zstd(mut packed: &[u8], size: u64) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    while !packed.is_empty() {
+        let left = size.checked_sub(unpacked.len() as u64)?;
+        let frame = StreamingDecoder::new(&mut packed).ok()?;
+        // One byte more than there may be tells a frame that holds too much.
+        frame.take(left + 1).read_to_end(&mut unpacked).ok()?;
+    }
+    (unpacked.len() as u64 == size).then_some(unpacked)
 }
 
 impl SymbolTable<'_> {

@@ -9,18 +9,27 @@ use std::io::Cursor;
 /// Most bytes that a packed symbol table may unpack to. The largest programs' tables take some tens
 /// of megabytes.
 const LARGEST_UNPACKED: usize = 256 << 20;
+/// Most bytes that are unpacked for each packed byte. Symbol tables of real programs unpack to 3 to 8
+/// times their size.
+const MOST_RATIO: usize = 100;
+/// Bytes that any file may unpack to: the ratio of a small one says little.
+const ALWAYS_ALLOWED: usize = 1 << 20;
 
 /// What is packed in an xz file; `None` when it is damaged, too large or uses filters other than
 /// LZMA2.
 pub(crate) fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     let mut at = StreamHeader::LEN;
     let header = StreamHeader::read(packed)?;
+    let most = packed
+        .len()
+        .saturating_mul(MOST_RATIO)
+        .clamp(ALWAYS_ALLOWED, LARGEST_UNPACKED);
     let mut unpacked = Vec::new();
     // A block whose header has no length is the index, which ends the blocks.
     while *packed.get(at)? != 0 {
         let data = at.checked_add(block_header(packed.get(at..)?)?)?;
         let (len, size) = lzma2_extent(packed.get(data..)?)?;
-        if size > LARGEST_UNPACKED.checked_sub(unpacked.len())? {
+        if size > most.checked_sub(unpacked.len())? {
             return None;
         }
         let end = data.checked_add(len)?;

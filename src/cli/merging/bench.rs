@@ -6,6 +6,7 @@ use super::tests::merged;
 use super::*;
 use crate::profile::sum::testing::Fleet;
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ const LIVE: &str = "MERGE_BENCH_LIVE";
 fn write(folder: &Path, fleet: Fleet, runs: std::ops::Range<u32>) {
     for run in runs {
         let path = folder.join(format!("{run:05}.skipheap"));
-        let mut out = io::BufWriter::new(fs::File::create(path).expect("created"));
+        let mut out = std::io::BufWriter::new(fs::File::create(path).expect("created"));
         file::write(&fleet.run(run), &mut out).expect("written");
         out.flush().expect("written");
     }

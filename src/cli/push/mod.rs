@@ -15,7 +15,6 @@ use crate::report::collapsed::Style;
 use crate::term;
 use clap::Args;
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use target::Target;
 
@@ -105,8 +104,7 @@ pub(crate) fn push(profile: &Profile, wanted: &ReportOptions, kept: &str) {
             ),
         };
     }
-    // There is nobody to tell if that fails.
-    let _ = io::stderr().write_all(text.as_bytes());
+    term::say(&text);
 }
 
 /// Sends the profile to one server.

@@ -4,6 +4,7 @@ use super::*;
 use crate::profile::testing::small;
 use flate2::read::GzDecoder;
 use prost::Message;
+use std::io::Write;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread::JoinHandle;

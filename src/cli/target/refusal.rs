@@ -1,8 +1,9 @@
 //! Why a program is not run, in words that say what to do about it.
 
 use crate::error::Code;
+use crate::term;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 /// Why a program is not run.
@@ -79,60 +80,60 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotFound { program, searched } => {
                 let where_ = if *searched { " on PATH" } else { "" };
-                write!(f, "{}: not found{where_}", program.display())
+                write!(f, "{}: not found{where_}", term::path(Path::new(program)))
             }
             Self::NotExecutable(path) => write!(
                 f,
                 "{}: cannot be executed: no permission (is it a program, and is `chmod +x` missing?)",
-                path.display()
+                term::path(path)
             ),
-            Self::Folder(path) => write!(f, "{}: a folder, not a program", path.display()),
+            Self::Folder(path) => write!(f, "{}: a folder, not a program", term::path(path)),
             Self::NotAProgram(path) => write!(
                 f,
                 "{}: cannot be executed: neither an ELF program nor a script",
-                path.display()
+                term::path(path)
             ),
-            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", term::path(path)),
             Self::Static(path) => write!(
                 f,
                 "{}: cannot be profiled: it is statically linked, so it brings its own malloc and no \
                  loader that could preload the profiler; link it dynamically to profile it",
-                path.display()
+                term::path(path)
             ),
             Self::Go(path) => write!(
                 f,
                 "{}: cannot be profiled: it is a static Go program, and the heap of Go is seen by its own \
                  profiler alone (runtime/pprof); with cgo, what its C code allocates is recorded",
-                path.display()
+                term::path(path)
             ),
             Self::Bits32(path) => write!(
                 f,
                 "{}: cannot be profiled: it is a 32-bit program, and the profiler a 64-bit one",
-                path.display()
+                term::path(path)
             ),
             Self::Machine(path, machine) => write!(
                 f,
                 "{}: cannot be profiled: it is a program for another architecture ({machine}), and \
                  the profiler one for {}",
-                path.display(),
+                term::path(path),
                 std::env::consts::ARCH
             ),
             Self::Musl(path) => write!(
                 f,
                 "{}: cannot be profiled: its C library is musl, and the profiler needs glibc",
-                path.display()
+                term::path(path)
             ),
             Self::NoLoader(path, loader) => write!(
                 f,
                 "{}: cannot be executed: its loader {} is not found",
-                path.display(),
-                loader.display()
+                term::path(path),
+                term::path(loader)
             ),
             Self::Privileged(path, gain) => write!(
                 f,
                 "{}: cannot be profiled: {gain}, and the loader ignores LD_PRELOAD where a program \
                  gains privileges; run the tool as the user that the program becomes",
-                path.display()
+                term::path(path)
             ),
             Self::AddressSanitizer(path, runtime) => write!(
                 f,
@@ -142,7 +143,7 @@ impl fmt::Display for Refusal {
                 path.display()
             ),
             Self::Interpreter { script, why } => {
-                write!(f, "{}: interpreter {why}", script.display())
+                write!(f, "{}: interpreter {why}", term::path(script))
             }
         }
     }

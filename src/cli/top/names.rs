@@ -5,6 +5,7 @@
 //! what passes.
 
 use super::processor_time;
+use crate::owner::Owner;
 use crate::record::layout::FIRST_FRAME_ID;
 use crate::record::reader::{Frame, Recording};
 use crate::symbolize::Symbolizer;
@@ -22,6 +23,7 @@ pub(crate) const NO_NAME: u32 = 0;
 
 /// Names by number, and numbers by frame.
 pub(crate) struct Names {
+    owner: Option<Owner>,
     symbolizer: Symbolizer,
     by_frame: FastMap<u32, u32>,
     numbers: FastMap<Rc<str>, u32>,
@@ -31,9 +33,10 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Knows none.
-    pub(crate) fn new() -> Self {
+    /// Knows no name yet. Object files are opened with the rights of the recording's owner.
+    pub(crate) fn new(owner: Option<Owner>) -> Self {
         Self {
+            owner,
             symbolizer: Symbolizer::new(),
             by_frame: FastMap::default(),
             numbers: FastMap::default(),
@@ -72,9 +75,13 @@ impl Names {
         &self.names
     }
 
-    /// Looks up these frames. Those that the recording does not have yet stay unknown.
+    /// Looks up these frames. Those that the recording does not have yet stay unknown, and so do all
+    /// when the owner's rights cannot be had.
     pub(crate) fn look_up(&mut self, recording: &Recording<'_>, ids: impl Iterator<Item = u32>) {
         let began = processor_time();
+        let Ok(_acting) = self.owner.map(Owner::act).transpose() else {
+            return;
+        };
         let mut frames: Vec<(u32, Frame)> = Vec::new();
         let mut seen: FastMap<u32, ()> = FastMap::default();
         for id in ids {

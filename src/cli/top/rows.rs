@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_changed_is_added() {
-        let (mut rows, mut names) = (Rows::default(), Names::new());
+        let (mut rows, mut names) = (Rows::default(), Names::new(None));
         update(&mut rows, &mut names, &[(8, 3), (16, 1)]);
         assert!(rows.all().is_empty(), "they may not be complete");
         update(&mut rows, &mut names, &[(8, 4), (16, 1), (8, 10)]);

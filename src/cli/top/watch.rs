@@ -5,6 +5,7 @@ use super::names::Names;
 use super::processor_time;
 use super::rows::{Row, Rows};
 use crate::attach::Attached;
+use crate::owner::Owner;
 use crate::record::layout::{Header, STOPPED};
 use crate::record::reader::{LiveTotals, Recording};
 use std::collections::VecDeque;
@@ -87,7 +88,7 @@ impl Watch {
             exe: exe_of(process.pid),
             pid: process.pid,
             program: process.program,
-            names: Names::new(),
+            names: Names::new(Owner::of(&process.file).ok()),
             rows: Rows::default(),
             totals: Totals::default(),
             live: None,
