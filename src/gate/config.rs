@@ -12,9 +12,9 @@ use super::limit::{Amount, Limit};
 use crate::{input_file, term};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 use toml::Spanned;
 
 /// Its name in the current folder.
@@ -124,15 +124,13 @@ impl Config {
             (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Self::default());
             }
-            (read, _) => read.map_err(crate::output::naming(path.unwrap_or(default)))?,
+            (read, _) => {
+                read.map_err(|error| named(path.unwrap_or(default), error.kind(), &error))?
+            }
         };
         let path = path.unwrap_or(default);
-        let mut config = parse(&text).map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{}: {error}", term::path(path)),
-            )
-        })?;
+        let mut config =
+            parse(&text).map_err(|error| named(path, io::ErrorKind::InvalidData, &error))?;
         config.path = Some(path.to_owned());
         Ok(config)
     }
@@ -144,13 +142,22 @@ impl Config {
     }
 }
 
+/// An error with the name of the file in front.
+fn named(path: &Path, kind: io::ErrorKind, error: &dyn fmt::Display) -> io::Error {
+    io::Error::new(kind, format!("{}: {error}", term::path(path)))
+}
+
 /// The line that an offset is in, from 1.
 fn line_of(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().iter().take(offset);
     before.filter(|&&byte| byte == b'\n').count() + 1
 }
 
-fn parse(text: &str) -> Result<Config, String> {
+/// Reads the text of a configuration.
+///
+/// # Errors
+/// The line and what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<Config, String> {
     let file: File = toml::from_str(text).map_err(|error| {
         let line = line_of(text, error.span().map_or(0, |span| span.start));
         let message = error.message().replace('\n', " ");

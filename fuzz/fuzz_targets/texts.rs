@@ -1,0 +1,45 @@
+//! Any bytes as the texts that people and other programs write: reports in CSV, suppressions,
+//! configurations with their globs.
+
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../../src/gate/config.rs"]
+mod config;
+#[path = "../../src/diff/csv.rs"]
+mod csv_reader;
+#[path = "../../src/cli/input_file.rs"]
+mod input_file;
+#[path = "../../src/gate/limit.rs"]
+mod limit;
+#[path = "../../src/record/mod.rs"]
+mod record;
+#[path = "../../src/report/mod.rs"]
+mod report;
+#[path = "../../src/symbolize/mod.rs"]
+mod symbolize;
+#[path = "../../src/cli/term.rs"]
+mod term;
+
+use libfuzzer_sys::fuzz_target;
+use report::csv::HEADER;
+
+fuzz_target!(|data: &[u8]| {
+    let mut file = HEADER.join(",").into_bytes();
+    file.push(b'\n');
+    file.extend_from_slice(data);
+    for bytes in [data, &file] {
+        if let Ok(sheet) = csv_reader::read(bytes) {
+            assert_eq!(sheet.rows.len(), sheet.lines.len());
+        }
+    }
+    let text = String::from_utf8_lossy(data);
+    let harmless = term::harmless(&text);
+    assert_eq!(term::harmless(&harmless), harmless);
+    if let Ok(suppressions) = report::suppressions::parse(&text) {
+        for suppression in suppressions {
+            let _ = suppression.matches("operator new(unsigned long)");
+        }
+    }
+    let _ = config::parse(&text);
+});
