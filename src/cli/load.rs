@@ -164,16 +164,13 @@ pub(crate) fn parse<'b>(bytes: &'b [u8], path: &Path) -> Result<Recording<'b>, L
     })
 }
 
-/// Reads all of a recording that was written, not the hole behind it. Of a process that still runs
-/// what is returned is consistent.
-///
-/// # Errors
-/// When the file cannot be read. What it holds is not checked.
+/// Reads a recording as [`copy_of`] does.
+#[cfg(test)]
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
-    copy_of(&open(path)?).map_err(LoadError::at(path))
+    bytes_and_owner(path).map(|(bytes, _)| bytes)
 }
 
-/// Reads a recording as [`bytes`] does, and whose it is.
+/// Reads a recording as [`copy_of`] does, and whose file it is.
 ///
 /// # Errors
 /// When the file cannot be read. What it holds is not checked.
@@ -183,10 +180,11 @@ pub(crate) fn bytes_and_owner(path: &Path) -> Result<(Vec<u8>, Owner), LoadError
     Ok((copy_of(&file).map_err(LoadError::at(path))?, owner))
 }
 
-/// As [`bytes`], of an open file.
+/// Reads all of a recording that was written, not the hole behind it. Of a process that still runs
+/// what is returned is consistent.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read. What it holds is not checked.
 pub(crate) fn copy_of(file: &File) -> io::Result<Vec<u8>> {
     let bytes = written(file, u64::MAX)?;
     let is_growing = Recording::parse(&bytes).is_ok_and(|recording| recording.is_running());
