@@ -67,6 +67,11 @@ fn a_daemon_that_has_not_allocated_yet_is_named_and_recorded() {
         let running = still_running(&outcome);
         assert_eq!(running.len(), 1, "{outcome:?}");
         assert!(outcome.stderr.contains("daemon_waits"), "{outcome:?}");
+        // Its parent has ended as it wanted to.
+        assert!(
+            !outcome.stderr.contains("did not come to an end"),
+            "{outcome:?}"
+        );
         let kept = kept_folder(&outcome);
         // While it runs the folder stays, whatever is reported.
         report_of(&kept, &csv);

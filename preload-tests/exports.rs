@@ -17,10 +17,11 @@ const ALLOCATION: [&str; 9] = [
 ];
 
 /// What may be replaced besides, to follow the life of a process and of blocks.
-const LIFE: [&str; 25] = [
+const LIFE: [&str; 26] = [
     "_Exit",
     "_exit",
     "chroot",
+    "daemon",
     "dlclose",
     "free",
     "free_aligned_sized",

@@ -77,6 +77,30 @@ fn root_loads_no_code_by_way_of_another_users_folders() {
     }
 }
 
+/// A session of root's does not lie where another user can put something else in its place.
+#[test]
+fn the_session_does_not_lie_in_another_users_folder() {
+    if !is_root() {
+        return;
+    }
+    let folder = open_folder();
+    let tmp = folder_of(STRANGER, folder.path(), "tmp");
+    let link = folder.path().join("link");
+    symlink(&tmp, &link).expect("a link");
+    for tmpdir in [&tmp, &link] {
+        let outcome = skip_heapprof()
+            .env("TMPDIR", tmpdir)
+            .args(&["--programs", "none", "-o", "/dev/null", "sh", "-c"])
+            .arg("echo \"$SKIP_HEAP_SESSION\"; ls \"$TMPDIR\"")
+            .succeed();
+        assert!(
+            outcome.stdout.starts_with("/tmp/skip-heapprof-"),
+            "{outcome:?}"
+        );
+        assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_umask_of_zero_opens_nothing() {
     let folder = open_folder();
@@ -110,6 +134,36 @@ fn a_umask_of_zero_opens_nothing() {
         }
     }
     assert!(looked_at >= 2, "the session and a recording");
+    // A folder that is left for a daemon goes with it all the same.
+    let daemon = format!(
+        "umask 0; exec {} -o /dev/null {}",
+        tool().display(),
+        Source::c("daemon_waits").build().display()
+    );
+    let outcome = Run::plain("/bin/sh").args(&["-c", &daemon]).succeed();
+    let said = outcome.stderr.split_once("the recordings are kept in ");
+    let kept = said
+        .and_then(|(_, rest)| rest.split(';').next())
+        .expect("a folder");
+    let start = std::time::Instant::now();
+    while Path::new(kept).exists() {
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(60),
+            "{outcome:?}"
+        );
+        let again = folder.path().join("again.csv");
+        skip_heapprof()
+            .args(&["report", "-q", "-o"])
+            .arg(again)
+            .arg(kept)
+            .succeed();
+    }
+    for entry in fs::read_dir(folder.path()).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        if path.to_string_lossy().contains("again.") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
     // Further processes, and a file of another kind.
     let script = format!(
         r#"umask 0; exec {} -q -o {}/p.skipheap sh -c '"$1"; "$2" return; exit 0' "$@""#,
@@ -279,8 +333,8 @@ fn strangers_can_neither_list_read_change_nor_remove_recordings() {
     let life = folder.path().join("life");
     fs::copy(Source::c("life").build(), &life).expect("a copy that all can read");
     // One process of root and one of another user, which both wait.
-    let script = "\"$0\" pause & setpriv --reuid 61003 --regid 61003 --clear-groups \"$0\" pause & \
-                  echo \"$SKIP_HEAP_SESSION $SKIP_HEAP_SESSION_OTHERS\"; wait";
+    let script = "echo \"$SKIP_HEAP_SESSION $SKIP_HEAP_SESSION_OTHERS\"; \"$0\" pause & \
+                  setpriv --reuid 61003 --regid 61003 --clear-groups \"$0\" pause & wait";
     let mut running = skip_heapprof()
         .args(&[
             "--programs",

@@ -196,7 +196,7 @@ fn is_ours_alone(data: &fs::Metadata) -> bool {
 ///
 /// Whoever owns `/` is trusted like root. In a user namespace that is the user who stands for all that have
 /// no number in it.
-fn check_owners(folder: &Path) -> io::Result<()> {
+pub(crate) fn check_owners(folder: &Path) -> io::Result<()> {
     let trusted = [geteuid().as_raw(), 0, Path::new("/").metadata()?.uid()];
     for part in folder.ancestors() {
         let data = part.symlink_metadata()?;

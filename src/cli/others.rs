@@ -6,7 +6,7 @@
 //! session, which the kernel shows to root and to the user of each process alone. Who knows it can add
 //! files there, but neither see, nor change, nor remove those of others.
 
-use crate::install::is_open_to_all;
+use crate::install::{check_owners, is_open_to_all};
 use crate::{scratch, sys};
 use rustix::process::geteuid;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -41,8 +41,7 @@ impl Others {
 
     fn new_in(folder: &Path, prefix: &str) -> io::Result<Self> {
         let folder = folder.canonicalize()?;
-        let is_stable = |data: &fs::Metadata| data.mode() & 0o022 == 0 || data.mode() & 0o1000 != 0;
-        let is_fit = folder.metadata().is_ok_and(|data| is_stable(&data))
+        let is_fit = check_owners(&folder).is_ok()
             && is_open_to_all(&folder)
             && !sys::is_copy_on_write(&folder);
         if !is_fit {

@@ -1,11 +1,14 @@
 //! The folders in which all processes of a run leave their recordings.
 
+use crate::install::check_owners;
 use crate::others::{self, Others};
+use crate::output::create;
 use crate::record::settings::{OTHERS, SESSION};
 use crate::unreached::{self, Listener};
 use crate::{load, remaining, scratch, sys};
 use rustix::process::geteuid;
 use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -40,13 +43,22 @@ pub(crate) struct Place {
 }
 
 impl Session {
-    /// Makes the folder, in TMPDIR or /tmp; in /dev/shm where recordings must not lie in those.
+    /// Makes the folder, in TMPDIR or /tmp; in /dev/shm where recordings must not lie in those. Where others could
+    /// put something else in its place (root with another user's TMPDIR), it lies in /tmp.
     ///
     /// # Errors
     /// Those of the folder, with its path.
     pub(crate) fn new() -> io::Result<Self> {
+        let is_safe = |folder: &Path| {
+            let resolved = folder.canonicalize();
+            check_owners(folder).is_ok() && resolved.is_ok_and(|path| check_owners(&path).is_ok())
+        };
         // The program may change its working directory.
         let mut parent = std::path::absolute(env::temp_dir())?;
+        let usual = Path::new("/tmp");
+        if parent.is_dir() && !is_safe(&parent) && is_safe(usual) {
+            parent = usual.to_owned();
+        }
         let shared_memory = Path::new("/dev/shm");
         if sys::is_copy_on_write(&parent)
             && shared_memory.is_dir()
@@ -114,15 +126,12 @@ impl Session {
         let folder = self.folder.keep();
         // Where that cannot be noted, the recordings are there all the same.
         if running {
-            let _ = fs::write(folder.join(LEFT), folder.as_os_str().as_bytes());
+            let _ = write_note(&folder, LEFT, &folder);
         }
         if let Some(others) = self.others {
             let has_any = load::in_folder(others.path()).is_ok_and(|found| !found.is_empty());
             if running || has_any {
-                let _ = fs::write(
-                    folder.join(OTHERS_FILE),
-                    others.path().as_os_str().as_bytes(),
-                );
+                let _ = write_note(&folder, OTHERS_FILE, others.path());
                 others.keep();
             }
         }
@@ -156,6 +165,11 @@ pub(crate) fn remove_if_over(folder: &Path) -> bool {
         let _ = fs::remove_dir_all(outer);
     }
     fs::remove_dir_all(folder).is_ok()
+}
+
+/// Writes a path into the folder of a session, for [`note`] to read.
+fn write_note(folder: &Path, name: &str, path: &Path) -> io::Result<()> {
+    create(&folder.join(name))?.write_all(path.as_os_str().as_bytes())
 }
 
 /// A path that the tool of this user has written into the folder of a session.

@@ -4,13 +4,14 @@
 //!
 //! Runs in cold sections.
 
+use crate::record::layout::{Header, STATE_FINISHED, STATE_RUNNING};
 use crate::record::session::{SOCKET_PREFIX, key_of, name_of};
 use crate::recording::{SUFFIX, create_unique, decimal};
 use crate::settings::{PATH_LEN, settings};
 use crate::sys;
 use core::ffi::c_int;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
 
 /// Why the last file could not be made.
 static ERROR: AtomicI32 = AtomicI32::new(0);
@@ -47,6 +48,26 @@ pub(crate) fn drop_anchor(fd: c_int) {
             unsafe { sys::unmap(before, crate::record::PAGE as usize) };
         }
     }
+}
+
+/// Marks the recording of the process `parent`, from which this one was forked, as that of one that has ended, if this one
+/// has none of its own yet. Where blocks are followed there is more to be done at an end.
+pub(crate) fn finish_parents(parent: u32) {
+    let page = ANCHOR.load(Acquire);
+    let len = crate::record::PAGE as usize;
+    if page.is_null() || settings().live || !sys::set_access(page, len, true) {
+        return;
+    }
+    let header: *mut Header = page.cast();
+    // SAFETY: the page is that of the header, mapped, readable and writable from here to the end; nobody
+    // else in this process knows it. The process that wrote it has ended.
+    unsafe {
+        if (*header).pid == parent && (*header).state == STATE_RUNNING {
+            (&raw mut (*header).end_ns).write_volatile(sys::now_ns());
+            AtomicU32::from_ptr(&raw mut (*header).state).store(STATE_FINISHED, Release);
+        }
+    }
+    sys::set_access(page, len, false);
 }
 
 /// Tells the tool, if there is one, that this process makes no recording in a file.

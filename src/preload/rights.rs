@@ -6,8 +6,8 @@
 //! May run at any moment. What is called for that many threads can have no effect of ours in between:
 //! only a process without a recording, which is a child of fork, does anything.
 
-use crate::{elf, lifecycle, real, sys};
-use core::ffi::{CStr, c_void};
+use crate::{confined, elf, lifecycle, reach, real, sys};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -27,19 +27,51 @@ impl Function {
     }
 }
 
-/// Runs before the function. Finds its next definition the first time: few programs call these.
+impl Function {
+    /// Finds the next definition the first time: few programs call these.
+    fn look_up(&self) {
+        if self.next.load(Relaxed).is_null() {
+            let found = elf::next_definition(self.name);
+            let found = match found.is_null() {
+                true => real::not_supported as *mut c_void,
+                false => found,
+            };
+            self.next.store(found, Relaxed);
+        }
+    }
+}
+
+/// Runs before the function.
 pub(crate) extern "C" fn before(function: &Function) {
     let errno = sys::errno();
-    if function.next.load(Relaxed).is_null() {
-        let found = elf::next_definition(function.name);
-        let found = match found.is_null() {
-            true => real::not_supported as *mut c_void,
-            false => found,
-        };
-        function.next.store(found, Relaxed);
-    }
+    function.look_up();
     lifecycle::begin_in_child();
     sys::set_errno(errno);
+}
+
+/// `daemon` of BSD. Its caller ends inside of the C library, where nothing of ours runs, so that the daemon, its child,
+/// notes that end.
+///
+/// # Safety
+/// As the C function.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn daemon(nochdir: c_int, noclose: c_int) -> c_int {
+    static FUNCTION: Function = Function::new(c"daemon");
+    FUNCTION.look_up();
+    let is_confined = confined::is_confined();
+    let caller = if is_confined { 0 } else { sys::pid() };
+    // SAFETY: the slot holds the next definition of the C function, or one that takes no arguments and fails.
+    let result = unsafe {
+        let next: unsafe extern "C" fn(c_int, c_int) -> c_int =
+            core::mem::transmute(FUNCTION.next.load(Relaxed));
+        next(nochdir, noclose)
+    };
+    let errno = sys::errno();
+    if !is_confined && sys::pid() != caller {
+        reach::finish_parents(caller);
+    }
+    sys::set_errno(errno);
+    result
 }
 
 /// Runs before a system call that [`crate::arch::syscall`] has found to be one of this kind.

@@ -602,6 +602,13 @@ pub(crate) fn map_without_access(fd: c_int) -> *mut u8 {
     }
 }
 
+/// Lets a mapping be read and written, or neither; false when that cannot be done.
+pub(crate) fn set_access(start: *mut u8, len: usize, access: bool) -> bool {
+    let protection = if access { READ_WRITE } else { libc::PROT_NONE };
+    // SAFETY: changes what may be done with the caller's own mapping.
+    unsafe { libc::mprotect(start.cast(), len, protection) == 0 }
+}
+
 /// Sends `message` to who listens at the abstract socket whose name is `parts`. Waits for nobody; that it
 /// does not arrive has no consequences.
 pub(crate) fn tell(parts: &[&[u8]], message: &[u8]) {
