@@ -146,11 +146,11 @@ fn a_stack_that_is_cut_short_is_found_and_shown() {
     let line = example(&outcome);
     assert!(line.contains("recorded unusual_frame+0x"), "{line}");
     assert!(
-        line.contains(" <- cut 1 <- end <- end; libgcc's unwinder saw unusual_frame+0x"),
+        line.contains(" <- cut 2 <- end <- end; libgcc's unwinder saw unusual_frame+0x"),
         "{line}"
     );
-    // Farther than we: main and what called it.
-    assert_eq!(line.matches("unusual_frame+0x").count(), 3, "{line}");
+    // Farther than we: the function that has jumped there, main and what called it.
+    assert_eq!(line.matches("unusual_frame+0x").count(), 4, "{line}");
     assert!(line.contains("libc"), "{line}");
     // The same in the summary of the tool.
     let outcome = Run::plain(tool())
@@ -183,9 +183,12 @@ fn without_it_nothing_is_said_and_a_wrong_value_is_explained() {
     let outcome = Run::plain(tool())
         .args(&["--verify", "often"])
         .arg(&program)
-        .succeed();
+        .finish();
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
     assert!(
-        outcome.stderr.contains("SKIP_HEAP_VERIFY must be one of"),
+        outcome
+            .stderr
+            .contains("--verify \"often\": must be 0 (off), or 1/N"),
         "{outcome:?}"
     );
 }

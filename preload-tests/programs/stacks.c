@@ -99,9 +99,11 @@ FUNCTION void deep_and_equal(int depth) {
     NO_TAIL_CALL();
 }
 
-/* A frame pointer that points nowhere while malloc runs, in code without unwind information. */
+/* A frame pointer that points nowhere while malloc runs, in code without unwind information that
+   does not show where it returns to. */
 __asm__(".text\n.globl no_information\n.type no_information, @function\nno_information:\n"
-        "push %rbp\nmov $0x123456789, %rbp\nmov $72, %edi\ncall malloc@PLT\npop %rbp\nret\n"
+        "push %rbp\nmov $0x123456789, %rbp\nmov $72, %edi\ncall malloc@PLT\npop %rbp\n"
+        "pop %rcx\njmp *%rcx\n"
         ".size no_information, .-no_information\n");
 void *no_information(void);
 FUNCTION void around_no_information(void) {

@@ -7,6 +7,7 @@
 mod bad_input;
 mod ends;
 mod forks;
+mod frames;
 mod host;
 mod kernel;
 mod life;

@@ -4,7 +4,7 @@
 use crate::others::is_drop_folder;
 use crate::owner::Owner;
 use crate::profile::file::FileError;
-use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, HEADER_LEN};
+use crate::record::layout::{CUT_NO_UNWIND_INFO, HEADER_LEN, LAST_CUT};
 use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
 use crate::report::csv;
@@ -327,13 +327,13 @@ pub(crate) fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Allocations whose stacks were cut, by the reason: from [`CUT_NO_UNWIND_INFO`] to
-/// [`CUT_TOO_DEEP`].
-pub(crate) type Cuts = [u64; (CUT_TOO_DEEP - CUT_NO_UNWIND_INFO + 1) as usize];
+/// [`LAST_CUT`].
+pub(crate) type Cuts = [u64; (LAST_CUT - CUT_NO_UNWIND_INFO + 1) as usize];
 
 /// Counts the allocations whose stacks were cut.
 pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
     let mut cuts = Cuts::default();
-    let reasons = CUT_NO_UNWIND_INFO..=CUT_TOO_DEEP;
+    let reasons = CUT_NO_UNWIND_INFO..=LAST_CUT;
     // The marker stands at the root, which is not among the innermost frames of a long stack.
     let mut cut_stacks: FastMap<u32, u32> = FastMap::default();
     for (id, node) in recording.stack_nodes() {
@@ -356,7 +356,7 @@ pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::layout::{Header, SiteRecord, WHOLE_STACKS};
+    use crate::record::layout::{CUT_TOO_DEEP, Header, SiteRecord, WHOLE_STACKS};
     use crate::report::testing::Builder;
     use crate::testing::recording;
 
@@ -374,7 +374,10 @@ mod tests {
         let sites: Vec<SiteRecord> = stacks.iter().zip([2, 3, 4]).map(site).collect();
         builder.sites(1, &sites);
         let bytes = builder.finish(0);
-        assert_eq!(cuts(&Recording::parse(&bytes).expect("parsed")), [2, 0, 4]);
+        assert_eq!(
+            cuts(&Recording::parse(&bytes).expect("parsed")),
+            [2, 0, 4, 0, 0]
+        );
     }
 
     #[test]

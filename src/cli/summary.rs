@@ -27,6 +27,8 @@ const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
     "at code without unwind information",
     "at stack memory that cannot be followed",
     "by deep recursion",
+    "at code without unwind information, where the frame pointer could not be proved",
+    "at unwind information of a kind that is not followed",
 ];
 
 /// The whole summary, in lines of at most `width` columns but for paths. With `tree`, that

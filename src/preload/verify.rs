@@ -124,7 +124,8 @@ enum Outcome {
     Different,
     /// We stopped, and said so in the record, where libgcc went on.
     OursShorter,
-    /// libgcc stopped, at code without unwind information, where we went on.
+    /// libgcc stopped at code without unwind information, as that of a JIT, and we went on along
+    /// frame pointers. (Where it stopped at code that has some, we are [`Outcome::Different`].)
     TheirsShorter,
 }
 

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::load;
 use crate::record::layout::{
-    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNREADABLE, FIRST_FRAME_ID, MOST_FRAMES, StackNode,
+    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
+    FIRST_FRAME_ID, LAST_CUT, MOST_FRAMES, StackNode,
 };
 use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording, Site as Recorded};
@@ -20,10 +21,12 @@ use crate::symbolize::places::Places;
 use rustix::system::uname;
 
 /// Reasons why a stack is cut, from [`CUT_NO_UNWIND_INFO`] on, as they stand at its root.
-pub(crate) const CUTS: [(u32, &str); 3] = [
+pub(crate) const CUTS: [(u32, &str); LAST_CUT as usize] = [
     (CUT_NO_UNWIND_INFO, "[no unwind information]"),
     (CUT_UNREADABLE, "[unreadable stack]"),
     (CUT_TOO_DEEP, "[too deep]"),
+    (CUT_UNPROVED, "[frame pointer not proved]"),
+    (CUT_UNSUPPORTED, "[unwind information not followed]"),
 ];
 
 /// A loss that no counter of the recording can tell: an incomplete copy of it was read. What stands behind the

@@ -333,13 +333,21 @@ pub(crate) struct LeakRecord {
     pub(crate) blocks: u64,
 }
 
-/// In place of a frame id, where the stack goes on but was not followed: at code without usable
-/// unwind information.
+/// In place of a frame id, where the stack goes on but was not followed: at code without unwind
+/// information.
 pub(crate) const CUT_NO_UNWIND_INFO: u32 = 1;
 /// As above: at stack memory that cannot be read, or a frame that does not lead towards the root.
 pub(crate) const CUT_UNREADABLE: u32 = 2;
 /// As above: after the longest walk, because recursion or allocation wrappers took it all.
 pub(crate) const CUT_TOO_DEEP: u32 = 3;
+/// As above: at code without unwind information, where the frame pointer leads to a frame that is
+/// not known to be the caller's.
+pub(crate) const CUT_UNPROVED: u32 = 4;
+/// As above: at unwind information of a kind that is not followed, or that needs a register whose
+/// value is not known.
+pub(crate) const CUT_UNSUPPORTED: u32 = 5;
+/// The last of these reasons.
+pub(crate) const LAST_CUT: u32 = CUT_UNSUPPORTED;
 /// Frame ids below this name no frame: 0 is the end of the stack, the others are cuts. (As file
 /// offsets they lie in the header.)
 pub(crate) const FIRST_FRAME_ID: u32 = (HEADER_LEN / 16) as u32;

@@ -8,7 +8,8 @@ use super::figures::{Figures, Rate};
 use super::frames::FrameNames;
 use super::interner::Interner;
 use crate::record::layout::{
-    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNREADABLE, FIRST_FRAME_ID, MOST_FRAMES, StackNode,
+    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
+    FIRST_FRAME_ID, MOST_FRAMES, StackNode,
 };
 use crate::record::reader::{FormatError, Recording, Site};
 use crate::symbolize::Symbolizer;
@@ -360,6 +361,8 @@ impl Adding<'_, '_, '_> {
             CUT_NO_UNWIND_INFO => Some("[no unwind information]"),
             CUT_UNREADABLE => Some("[unreadable stack]"),
             CUT_TOO_DEEP => Some("[too deep]"),
+            CUT_UNPROVED => Some("[frame pointer not proved]"),
+            CUT_UNSUPPORTED => Some("[unwind information not followed]"),
             _ if id < FIRST_FRAME_ID => Some("[cut]"),
             _ => None,
         };

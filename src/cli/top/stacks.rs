@@ -2,7 +2,9 @@
 
 use super::names::{NO_NAME, Names};
 use super::rows::Rows;
-use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNREADABLE};
+use crate::record::layout::{
+    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
+};
 use crate::record::reader::Recording;
 use crate::symbolize::hash::FastMap;
 use std::cmp::Reverse;
@@ -68,6 +70,8 @@ fn name_of(id: u32, names: &Names) -> String {
         CUT_NO_UNWIND_INFO => "… (no unwind information)".to_owned(),
         CUT_UNREADABLE => "… (the stack cannot be followed)".to_owned(),
         CUT_TOO_DEEP => "… (too deep)".to_owned(),
+        CUT_UNPROVED => "… (frame pointer not proved)".to_owned(),
+        CUT_UNSUPPORTED => "… (unwind information not followed)".to_owned(),
         _ => match names.number(id) {
             None | Some(NO_NAME) => "?".to_owned(),
             Some(number) => names.name(number).to_string(),

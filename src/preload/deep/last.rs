@@ -13,7 +13,7 @@ use super::{MOST, Stack};
 use crate::record::layout::CUT_TOO_DEEP;
 use crate::stack::Bounds;
 use crate::sys;
-use crate::unwind::{Regs, Rule, Special};
+use crate::unwind::{self, Regs, Rule, Special};
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// A word of the stack, as a walk found it.
@@ -396,9 +396,12 @@ impl Last {
         let (cfa_at, bp_at) = match seen.rule.kind() {
             Some(Special::End | Special::Cut) => return (words, false),
             _ if sp == NOWHERE => return (words, true),
-            Some(Special::Deref(offset)) => (Some(seen.bp.wrapping_add_signed(offset)), seen.bp),
-            Some(Special::LateBp(_)) => (None, sp.wrapping_sub(16)),
-            Some(Special::Guess) => (None, seen.bp),
+            Some(Special::Deref(offset)) => {
+                (Some(seen.bp.wrapping_add_signed(offset)), Some(seen.bp))
+            }
+            Some(Special::LateBp(_)) => (None, Some(sp.wrapping_sub(16))),
+            Some(Special::Guess | Special::FramePointer) => (None, Some(seen.bp)),
+            Some(Special::Row) => (None, unwind::saved_bp(seen.ra, sp)),
             // Nothing is used again of a stack with a signal frame.
             _ => return (words, true),
         };
@@ -410,7 +413,7 @@ impl Last {
                 self.keep_word(count, cfa_at, sp);
                 count += 1;
             }
-            if let Some(bp) = bp {
+            if let (Some(bp), Some(bp_at)) = (bp, bp_at) {
                 self.keep_word(count, bp_at, bp);
                 count += 1;
             }

@@ -6,7 +6,7 @@
 
 use super::last::{Found, Last, NEVER, NO_ROOM, Seen};
 use super::{MOST, Stack};
-use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP};
+use crate::record::layout::{CUT_TOO_DEEP, CUT_UNSUPPORTED};
 use crate::unwind::{self, Climb, Regs, Rule, Special};
 
 /// Walks the thread's own stack.
@@ -60,8 +60,9 @@ pub(super) unsafe fn own(last: *mut Last, entry: *const u64, bp: u64) -> Stack {
                     Ok(caller) => regs = caller,
                     Err(marker) => break marker,
                 }
-            } else if let Err(stuck) = unwind::step(&mut regs, rule, hi) {
-                break stuck.marker();
+            } else if unwind::step(&mut regs, rule, hi).is_err() {
+                usable = NEVER;
+                break elsewhere(last, regs, rule, entry, hi, &mut taken);
             }
         };
         from_root(last, marker, taken, usable)
@@ -108,6 +109,29 @@ unsafe fn take_over(
         }
     }
     (regs, taken)
+}
+
+/// Takes what lies behind a frame whose caller is not on the thread's own stack, or nowhere; what
+/// stands at the root.
+///
+/// # Safety
+/// As [`own`]; `taken` frames were taken.
+#[cold]
+#[inline(never)]
+unsafe fn elsewhere(
+    last: *mut Last,
+    regs: Regs,
+    rule: Rule,
+    entry: *const u64,
+    hi: u64,
+    taken: &mut usize,
+) -> u32 {
+    let mut climb = Climb::on_own_stack(regs, entry, hi);
+    match climb.step(rule) {
+        // SAFETY: as the caller promises.
+        Ok(()) => unsafe { to_the_root(last, climb, taken) },
+        Err(marker) => marker,
+    }
 }
 
 /// What of a rule is kept with a frame.
@@ -159,15 +183,19 @@ unsafe fn special(
     };
     // SAFETY: in place of what was taken last.
     unsafe { (*last).take(taken - 1, seen) };
-    let mut climb = Climb::on_own_stack(regs, entry as u64, hi);
+    let mut climb = Climb::on_own_stack(regs, entry, hi);
     let (to, is_usable) = match rule.kind() {
-        None => {
-            // SAFETY: as the caller promises.
-            let done = unsafe { unwind::step(&mut regs, rule, hi) };
-            (done.map(|()| regs).map_err(unwind::Stuck::marker), true)
-        }
+        // SAFETY: as the caller promises.
+        None => match unsafe { unwind::step(&mut regs, rule, hi) } {
+            Ok(()) => (Ok(regs), true),
+            Err(_) => {
+                // SAFETY: as the caller promises.
+                let marker = unsafe { elsewhere(last, regs, rule, entry, hi, &mut taken) };
+                (Err(marker), false)
+            }
+        },
         Some(Special::End) => (Err(0), true),
-        Some(Special::Cut) => (Err(CUT_NO_UNWIND_INFO), true),
+        Some(Special::Cut) => (Err(CUT_UNSUPPORTED), true),
         Some(Special::Signal) => {
             // What was interrupted may be on another stack.
             let marker = match climb.step(rule) {
@@ -181,13 +209,23 @@ unsafe fn special(
             let reads_from = match kind {
                 Special::Deref(offset) => bp.min(bp.wrapping_add_signed(offset)),
                 Special::LateBp(offset) => bp.wrapping_add_signed(offset).wrapping_sub(16),
+                Special::Row if unwind::is_from_sp(ra) => sp,
+                // Which words a row has read is not known.
+                Special::Row => 0,
                 _ => bp,
             };
-            let to = climb.step(rule).map(|()| climb.regs());
-            // Words are only compared where every later walk finds them readable: above its own rsp. And what was
-            // not found says nothing about which words decided that.
-            let is_usable = to.is_ok() && reads_from >= sp;
-            (to, is_usable)
+            match climb.step(rule).map(|()| climb.regs()) {
+                // Words are only compared where every later walk finds them readable: above its own
+                // rsp.
+                Ok(caller) if sp < caller.sp && caller.sp <= hi => (Ok(caller), reads_from >= sp),
+                Ok(_) => {
+                    // SAFETY: as the caller promises.
+                    let marker = unsafe { to_the_root(last, climb, &mut taken) };
+                    (Err(marker), false)
+                }
+                // What was not found says nothing about which words decided that.
+                Err(marker) => (Err(marker), false),
+            }
         }
     };
     Step {

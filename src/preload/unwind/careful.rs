@@ -1,5 +1,6 @@
-//! The walk where it is not plain: the root of the stack, signal frames, realigned frames, code
-//! without unwind information, and stacks that are not the thread's own.
+//! The walk where it is not plain: the root of the stack, signal frames, frames that need more
+//! registers than rsp and rbp, code without unwind information, changes of the stack, and stacks that
+//! are not the thread's own.
 //!
 //! On the thread's own stack the bounds are known. Elsewhere (coroutines, alternate signal stacks)
 //! each further page is first asked about ([`sys::is_readable`]), so that a wrong frame pointer
@@ -8,11 +9,17 @@
 //!
 //! May run at any moment; deriving a rule opens a cold section of its own.
 
+use super::call::{self, is_readable};
+use super::guess::Guess;
+use super::registers::{self, COUNT, RA, RBP, RSP, Registers};
+use super::row::{Fault, Saved};
 use super::rule::{Rule, Special};
 use super::walk::{Regs, pack};
-use super::{EXACT, Frames, LONGEST_WALK, modules, registry, table};
-use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNREADABLE};
-use crate::{confined, process, stack, sys, thread};
+use super::{EXACT, Frames, LONGEST_WALK, registry, row_table, table};
+use crate::record::layout::{
+    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED, MOST_FRAMES,
+};
+use crate::{process, stack, thread};
 
 const PAGE: u64 = 4096;
 
@@ -77,14 +84,27 @@ impl Memory {
         // stack, in whole words.
         Some(unsafe { *(address as *const u64) })
     }
+
+    /// Reads a word at any address.
+    fn read_anywhere(&mut self, address: u64) -> Option<u64> {
+        self.read(address).or_else(|| call::word_at(address))
+    }
 }
 
-/// Goes on from where the hot path stopped, on the thread's own stack.
+/// Goes on from where the hot path stopped, on the thread's own stack. `entry` is that of the
+/// recorded call.
 #[cold]
 #[inline(never)]
-pub(crate) fn go_on(regs: Regs, hi: u64, ids: [u64; 4], taken: usize, last: u64) -> Frames {
+pub(crate) fn go_on(
+    regs: Regs,
+    entry: *const u64,
+    hi: u64,
+    ids: [u64; 4],
+    taken: usize,
+    last: u64,
+) -> Frames {
     Walk {
-        climb: Climb::on_own_stack(regs, regs.sp, hi),
+        climb: Climb::on_own_stack(regs, entry, hi),
         ids,
         taken,
         last,
@@ -167,21 +187,41 @@ impl Walk {
 }
 
 /// The way up a stack, of any kind of steps.
+///
+/// rsp and rbp are followed, and the other registers only once a frame needs one: the climb begins
+/// anew then, with all registers of the recorded call.
 pub(crate) struct Climb {
-    regs: Regs,
+    regs: Registers,
     memory: Memory,
-    /// `regs.ra` was interrupted by a signal: it is not a return address.
+    /// The return address was interrupted by a signal: it is the address of an instruction.
     exact: bool,
+    start: Start,
+}
+
+/// Where all registers are known.
+#[derive(Clone, Copy)]
+enum Start {
+    /// In the recorded call, whose return address lies there.
+    Call(*const u64),
+    /// In the code that a signal interrupted, of which this is the kernel's frame.
+    Signal(u64),
+    /// They are known here, as far as that can be.
+    Here,
 }
 
 impl Climb {
-    /// On the thread's own stack, which is readable from `lo` to its end `hi`.
-    pub(crate) fn on_own_stack(regs: Regs, lo: u64, hi: u64) -> Self {
-        let memory = Memory { lo, hi, own: true };
+    /// On the thread's own stack, which ends at `hi`. `entry` points at the return address of the
+    /// recorded call.
+    pub(crate) fn on_own_stack(regs: Regs, entry: *const u64, hi: u64) -> Self {
         Self {
-            regs,
-            memory,
+            regs: Registers::of_frame(regs.ra, regs.sp, regs.bp),
+            memory: Memory {
+                lo: entry as u64,
+                hi,
+                own: true,
+            },
             exact: false,
+            start: Start::Call(entry),
         }
     }
 
@@ -190,29 +230,31 @@ impl Climb {
     /// # Safety
     /// `entry` points at the return address of a call that has not returned.
     pub(crate) unsafe fn anywhere(entry: *const u64, bp: u64) -> Self {
-        let memory = Memory::around(entry as u64);
         // SAFETY: `entry` is readable, as the caller promises.
         let ra = unsafe { *entry };
-        let sp = entry as u64 + 8;
-        let regs = Regs { ra, sp, bp };
         Self {
-            regs,
-            memory,
+            regs: Registers::of_frame(ra, entry as u64 + 8, bp),
+            memory: Memory::around(entry as u64),
             exact: false,
+            start: Start::Call(entry),
         }
     }
 
     /// The registers of the frame that it has come to.
     pub(crate) fn regs(&self) -> Regs {
-        self.regs
+        Regs {
+            ra: self.regs.ra(),
+            sp: self.regs.sp(),
+            bp: self.regs.bp(),
+        }
     }
 
     /// The key of the frame's rule.
     fn key(&self) -> u64 {
         if self.exact {
-            self.regs.ra | EXACT
+            self.regs.ra() | EXACT
         } else {
-            self.regs.ra
+            self.regs.ra()
         }
     }
 
@@ -223,21 +265,29 @@ impl Climb {
 
     /// Moves to the caller. Error: what to write in place of the next frame.
     pub(crate) fn step(&mut self, rule: Rule) -> Result<(), u32> {
-        self.exact = false;
         match rule.kind() {
+            None | Some(Special::LateBp(_) | Special::Deref(_))
+                if matches!(self.start, Start::Here) && self.has_row() =>
+            {
+                self.by_row()
+            }
             None => self.plain(rule),
             Some(Special::End) => Err(0),
-            Some(Special::Cut) => Err(CUT_NO_UNWIND_INFO),
-            Some(Special::Guess) => self.guess(),
+            Some(Special::Cut) => Err(CUT_UNSUPPORTED),
+            Some(Special::Row) => self.by_row(),
+            Some(Special::Guess) => self.along_frame_pointer(false),
+            Some(Special::FramePointer) => self.along_frame_pointer(true),
             Some(Special::Signal) => self.signal(),
             Some(Special::LateBp(offset)) => {
-                let cfa = self.regs.bp.wrapping_add_signed(offset);
+                let cfa = self.regs.bp().wrapping_add_signed(offset);
+                self.look_at(cfa)?;
                 let bp = self.read(cfa.wrapping_sub(16))?;
                 self.arrive(cfa, bp)
             }
             Some(Special::Deref(offset)) => {
-                let cfa = self.read(self.regs.bp.wrapping_add_signed(offset))?;
-                let bp = self.read(self.regs.bp)?;
+                let cfa = self.read(self.regs.bp().wrapping_add_signed(offset))?;
+                let bp = self.read(self.regs.bp())?;
+                self.look_at(cfa)?;
                 self.arrive(cfa, bp)
             }
         }
@@ -247,53 +297,155 @@ impl Climb {
         self.memory.read(address).ok_or(CUT_UNREADABLE)
     }
 
-    fn arrive(&mut self, cfa: u64, bp: u64) -> Result<(), u32> {
-        if cfa <= self.regs.sp {
+    /// Prepares for the frame that ends at `cfa`, if that is on another stack: unwind information may
+    /// lead there, as it does from a stack that a function has changed to and back.
+    fn look_at(&mut self, cfa: u64) -> Result<(), u32> {
+        let is_outward = cfa > self.regs.sp() && (!self.memory.own || cfa <= self.memory.hi);
+        if is_outward {
+            return Ok(());
+        }
+        let lo = cfa.wrapping_sub(16);
+        if !cfa.is_multiple_of(8) || !is_readable(lo) || !is_readable(cfa - 8) {
             return Err(CUT_UNREADABLE);
         }
+        self.memory = Memory::around(lo);
+        // A wild frame pointer leads nowhere.
+        let ra = self.read(cfa - 8)?;
+        if call::is_before(ra) {
+            Ok(())
+        } else {
+            Err(CUT_UNREADABLE)
+        }
+    }
+
+    fn arrive(&mut self, cfa: u64, bp: u64) -> Result<(), u32> {
         let ra = self.read(cfa.wrapping_sub(8))?;
-        self.regs = Regs { ra, sp: cfa, bp };
+        self.regs = Registers::of_frame(ra, cfa, bp);
+        self.exact = false;
         // Some start routines push a return address of zero as the end of the stack.
         if ra == 0 { Err(0) } else { Ok(()) }
     }
 
     fn plain(&mut self, rule: Rule) -> Result<(), u32> {
         let base = if rule.is_bp_based() {
-            self.regs.bp
+            self.regs.bp()
         } else {
-            self.regs.sp
+            self.regs.sp()
         };
         let cfa = base.wrapping_add(rule.offset());
-        if cfa <= self.regs.sp {
-            return Err(CUT_UNREADABLE);
-        }
+        self.look_at(cfa)?;
         let bp = if rule.saves_bp() {
             self.read(cfa.wrapping_sub(rule.saved_bp_below_cfa()))?
         } else {
-            self.regs.bp
+            self.regs.bp()
         };
         self.arrive(cfa, bp)
     }
 
-    /// Without unwind information only a chain of frame pointers is left. It is followed where it
-    /// proves itself: on the thread's own stack, to an address just behind a call instruction of
-    /// known code.
-    fn guess(&mut self) -> Result<(), u32> {
+    fn has_row(&self) -> bool {
+        row_table::of(self.key()).is_some()
+    }
+
+    /// Steps by the row of the frame, with all registers.
+    #[inline(never)]
+    fn by_row(&mut self) -> Result<(), u32> {
+        let row = row_table::of(self.key()).ok_or(CUT_UNSUPPORTED)?;
+        let memory = &mut self.memory;
+        let caller = match row.caller(&self.regs, &mut |at| memory.read_anywhere(at)) {
+            Err(Fault::UnknownRegister) if !matches!(self.start, Start::Here) => {
+                self.begin_anew()?;
+                return self.by_row();
+            }
+            Err(Fault::NoCaller) => return Err(0),
+            Err(Fault::Unreadable) => return Err(CUT_UNREADABLE),
+            Err(Fault::UnknownRegister | Fault::Unsupported) => return Err(CUT_UNSUPPORTED),
+            Ok(caller) => caller,
+        };
+        // It may be kept in a register that was not followed.
+        let lacks_bp = caller.get(RBP).is_none() && row.saved[RBP as usize] != Saved::Undefined;
+        if lacks_bp && !matches!(self.start, Start::Here) {
+            self.begin_anew()?;
+            return self.by_row();
+        }
+        let sp = caller.sp();
+        let is_outward = sp > self.regs.sp() && (!self.memory.own || sp <= self.memory.hi);
+        if !is_outward {
+            if !is_readable(sp.wrapping_sub(8)) || !call::is_before(caller.ra()) {
+                return Err(CUT_UNREADABLE);
+            }
+            self.memory = Memory::around(sp.wrapping_sub(8));
+        }
+        self.regs = caller;
+        self.exact = false;
+        if caller.ra() == 0 { Err(0) } else { Ok(()) }
+    }
+
+    /// Comes to the same frame with all registers that are known there.
+    #[cold]
+    #[inline(never)]
+    fn begin_anew(&mut self) -> Result<(), u32> {
+        let mut climb = match self.start {
+            Start::Call(entry) => {
+                let regs = registers::of_call(entry).ok_or(CUT_UNSUPPORTED)?;
+                Self {
+                    regs,
+                    memory: Memory::around(entry as u64),
+                    exact: false,
+                    start: Start::Here,
+                }
+            }
+            Start::Signal(frame) => {
+                let mut climb = Self {
+                    regs: Registers::of_frame(self.regs.ra(), frame, 0),
+                    memory: Memory::around(frame),
+                    exact: false,
+                    start: Start::Here,
+                };
+                climb.signal()?;
+                climb.start = Start::Here;
+                climb
+            }
+            Start::Here => return Err(CUT_UNSUPPORTED),
+        };
+        for _ in 0..MOST_FRAMES {
+            if climb.regs.sp() == self.regs.sp() && climb.key() == self.key() {
+                *self = climb;
+                return Ok(());
+            }
+            climb.step(climb.rule())?;
+        }
+        Err(CUT_TOO_DEEP)
+    }
+
+    /// Without unwind information only a chain of frame pointers is left. It is followed where the
+    /// code says that it keeps one (`is_kept`), or where it proves itself ([`super::guess`]).
+    fn along_frame_pointer(&mut self, is_kept: bool) -> Result<(), u32> {
         const NO_INFO: u32 = CUT_NO_UNWIND_INFO;
-        let frame = self.regs.bp;
-        if frame < self.regs.sp {
+        let (address, sp, frame) = (self.regs.ra(), self.regs.sp(), self.regs.bp());
+        if frame < sp || !frame.is_multiple_of(8) {
+            return Err(NO_INFO);
+        }
+        // What no call returns to was put there by hand.
+        if !self.exact && !call::is_before(address) {
             return Err(NO_INFO);
         }
         let caller = self.memory.read(frame.wrapping_add(8)).ok_or(NO_INFO)?;
         let bp = self.memory.read(frame).ok_or(NO_INFO)?;
-        if !follows_a_call(caller) {
+        if !call::is_before(caller) {
             return Err(NO_INFO);
         }
-        self.regs = Regs {
-            ra: caller,
-            sp: frame + 16,
-            bp,
+        let guess = Guess {
+            address,
+            sp,
+            bp: frame,
+            caller,
         };
+        let memory = &mut self.memory;
+        if !is_kept && !guess.is_proved(&mut |at| memory.read(at)) {
+            return Err(CUT_UNPROVED);
+        }
+        self.regs = Registers::of_frame(caller, frame + 16, bp);
+        self.exact = false;
         Ok(())
     }
 
@@ -301,27 +453,35 @@ impl Climb {
     /// the ucontext, whose registers lie where the ABI fixed them. The interrupted code may have
     /// been on another stack.
     fn signal(&mut self) -> Result<(), u32> {
-        const RBP: u64 = 120;
-        const RSP: u64 = 160;
-        const RIP: u64 = 168;
-        let frame = self.regs.sp;
-        let bp = self.read(frame + RBP)?;
-        let sp = self.read(frame + RSP)?;
-        let ra = self.read(frame + RIP)?;
-        if sp == 0 || ra == 0 || !sp.is_multiple_of(8) || !is_readable(sp) {
+        /// Where r8 lies, and behind it the others in this order, by DWARF number.
+        const FIRST: u64 = 40;
+        const ORDER: [u8; COUNT] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, RBP, 3, 1, 0, 2, RSP, RA];
+        let frame = self.regs.sp();
+        let mut regs = Registers::NONE;
+        for (at, number) in (frame + FIRST..).step_by(8).zip(ORDER) {
+            regs.set(number, self.read(at)?);
+        }
+        let sp = regs.sp();
+        if sp == 0 || regs.ra() == 0 || !sp.is_multiple_of(8) || !is_readable(sp) {
             return Err(CUT_UNREADABLE);
         }
         self.memory = Memory::around(sp);
-        self.regs = Regs { ra, sp, bp };
+        self.regs = regs;
         self.exact = true;
+        self.start = Start::Signal(frame);
         Ok(())
     }
 }
 
 /// One step by any rule, on the stack that `regs` are on or up to `hi`: the registers, and whether
-/// they are those of an interrupted instruction.
+/// they are those of an interrupted instruction. `exact`: whether the given ones are.
 #[cfg(test)]
-pub(crate) fn step_for_tests(regs: Regs, rule: Rule, hi: Option<u64>) -> Result<(Regs, bool), u32> {
+pub(crate) fn step_for_tests(
+    regs: Regs,
+    exact: bool,
+    rule: Rule,
+    hi: Option<u64>,
+) -> Result<(Regs, bool), u32> {
     let memory = hi.map_or_else(
         || Memory::around(regs.sp),
         |hi| Memory {
@@ -331,45 +491,11 @@ pub(crate) fn step_for_tests(regs: Regs, rule: Rule, hi: Option<u64>) -> Result<
         },
     );
     let mut climb = Climb {
-        regs,
+        regs: Registers::of_frame(regs.ra, regs.sp, regs.bp),
         memory,
-        exact: false,
+        exact,
+        start: Start::Call(core::ptr::null()),
     };
     climb.step(rule)?;
-    Ok((climb.regs, climb.exact))
-}
-
-/// Can the word at an address be read, as far as anybody may be asked?
-fn is_readable(address: u64) -> bool {
-    !confined::is_strict() && sys::is_readable(address as usize)
-}
-
-/// Is there a call instruction that returns to this address?
-fn follows_a_call(address: u64) -> bool {
-    const LONGEST_CALL: u64 = 7;
-    let Some(start) = address.checked_sub(LONGEST_CALL) else {
-        return false;
-    };
-    let is_code = match modules::find(start) {
-        Some(_) => modules::is_code(start, address),
-        // Code that was made at run time; it may have been unmade since the address was left on the stack.
-        None => {
-            let words = [start & !7, (address - 1) & !7];
-            words.into_iter().all(is_readable)
-        }
-    };
-    if !is_code {
-        return false;
-    }
-    // SAFETY: the seven bytes in front of the address were just found readable.
-    let before = unsafe { *(start as *const [u8; LONGEST_CALL as usize]) };
-    // E8 rel32, or FF /2 with a ModRM byte of register, memory, disp8 or disp32 form.
-    before[2] == 0xe8
-        || (2..=7).any(|len| {
-            let start = before.len() - len;
-            before.get(start) == Some(&0xff)
-                && before
-                    .get(start + 1)
-                    .is_some_and(|modrm| modrm >> 3 & 7 == 2)
-        })
+    Ok((climb.regs(), climb.exact))
 }

@@ -1,24 +1,25 @@
 //! Derives the rule of a return address, once.
 //!
-//! framehop unwinds one frame from registers that stand for themselves: rsp and rbp are numbers far
-//! apart, and every word of the stack reads as its own address plus a constant. What comes back
-//! says which register the CFA was found from, at which offset, and where rbp was saved; anything
-//! that is no such rule shows as numbers that do not fit.
+//! What the module's unwind information says ([`cfi`]) is put into one word where it fits
+//! ([`rule_of`]). Where no information covers the address, made code may say itself where it
+//! returns to, and a frame pointer may lead on.
 //!
 //! Runs in cold sections.
 
-use super::cfi::{Class, classify};
+use super::cfi::{Context, Entry};
+use super::code_path::{self, Exit};
 use super::jit_dump::JitDump;
-use super::modules::{Map, Module, Modules, get, get_or_put, map};
+use super::modules::{EhFrame, Map, Module, Modules, get, get_or_put, map};
+use super::registers::{RA, RBP, RSP};
+use super::row::{Cfa, ENCODING, Row, Saved};
 use super::rule::{Rule, Special};
-use super::{EXACT, made_code, table};
+use super::{EXACT, call, cfi, made_code, table};
 use crate::patch::{self, Unwinding};
 use crate::process::Process;
 use crate::record::layout::{FRAME_EXACT, FrameRecord};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::*};
-use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64};
-use framehop::{FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
+use core::sync::atomic::{AtomicPtr, Ordering::*};
+use gimli::{EndianSlice, Expression, LittleEndian, Operation, OperationIter, X86_64};
 
 /// What all threads share about modules and frames.
 pub(crate) struct Registry {
@@ -27,38 +28,7 @@ pub(crate) struct Registry {
     /// get the same one.
     frames: Map<(u32, u32, u64), u32>,
     jit_dump: JitDump,
-    scratch: AtomicPtr<Scratch>,
-}
-
-/// framehop's working memory: 33 kB, too much for a thread's stack. One thread at a time uses the
-/// kept one; others make their own.
-pub(crate) struct Scratch {
-    cache: CacheX86_64<MustNotAllocateDuringUnwind>,
-    era: u32,
-}
-
-/// Unwinders made so far, in units of [`ERA`].
-static MODULES_MADE: AtomicU32 = AtomicU32::new(0);
-/// framehop tells unwinders apart by a counter of 16 bits; caches are thrown away well before it
-/// comes round.
-const ERA: u32 = 1 << 14;
-
-impl Scratch {
-    fn era_now() -> u32 {
-        MODULES_MADE.load(Relaxed) / ERA
-    }
-
-    /// One more unwinder was made.
-    pub(crate) fn note_new_module() {
-        MODULES_MADE.fetch_add(1, Relaxed);
-    }
-
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            cache: CacheX86_64::new_in(),
-            era: Self::era_now(),
-        })
-    }
+    context: AtomicPtr<Context>,
 }
 
 impl Registry {
@@ -68,25 +38,23 @@ impl Registry {
             modules: Modules::new(),
             frames: map(),
             jit_dump: JitDump::new(),
-            scratch: AtomicPtr::new(ptr::null_mut()),
+            context: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
-    fn with_scratch<T>(&self, f: impl FnOnce(&mut Scratch) -> T) -> T {
-        let kept = self.scratch.swap(ptr::null_mut(), AcqRel);
-        let mut scratch = if kept.is_null() {
-            Scratch::new()
+    /// Runs `f` with working memory that is kept: one thread at a time uses it, others make their own.
+    fn with_context<T>(&self, f: impl FnOnce(&mut Context) -> T) -> T {
+        let kept = self.context.swap(ptr::null_mut(), AcqRel);
+        let mut context = if kept.is_null() {
+            Box::new(Context::new())
         } else {
             // SAFETY: came from `into_raw` below, and the swap made it ours.
             unsafe { Box::from_raw(kept) }
         };
-        if scratch.era != Scratch::era_now() {
-            scratch = Scratch::new();
-        }
-        let result = f(&mut scratch);
-        let mine = Box::into_raw(scratch);
+        let result = f(&mut context);
+        let mine = Box::into_raw(context);
         if self
-            .scratch
+            .context
             .compare_exchange(ptr::null_mut(), mine, AcqRel, Relaxed)
             .is_err()
         {
@@ -118,7 +86,7 @@ impl Registry {
             Some(module) => self.step(module, address, lookup, exact),
             None => of_trampoline
                 .or_else(|| made_code::rule(address).filter(|_| !exact))
-                .unwrap_or(Rule::special(Special::Guess)),
+                .unwrap_or_else(|| by_frame_pointer(code_path::exit_at(address))),
         };
         let wrapped = match &module {
             Some(module) => module.is_wrapper(if exact { svma } else { svma.wrapping_sub(1) }),
@@ -126,6 +94,12 @@ impl Registry {
             None => of_trampoline.is_some(),
         };
         let flags = patch::Flags::of(address, exact);
+        // What is returned to there is the function at the address, not the one in front of it.
+        let names_itself = exact
+            || step.kind() == Some(Special::End)
+                && module
+                    .as_ref()
+                    .is_some_and(|module| is_root(module.eh_frame.as_ref(), address));
         // In a hooked function the frame has to say so, wrapper or not.
         let rule = if wrapped && !flags.inside && step.transparent().is_transparent() {
             step.transparent().with_frame(0)
@@ -135,7 +109,7 @@ impl Registry {
                     Some(module) => module.id,
                     None => self.jit_dump.id(process),
                 },
-                flags: flags.bits() | if exact { FRAME_EXACT } else { 0 },
+                flags: flags.bits() | if names_itself { FRAME_EXACT } else { 0 },
                 address: svma,
             };
             let Some(id) = self.frame_id(process, frame) else {
@@ -169,65 +143,113 @@ impl Registry {
 
     /// The step of a rule, without the frame.
     pub(crate) fn step(&self, module: &Module, address: u64, lookup: u64, exact: bool) -> Rule {
-        let Some(eh_frame) = &module.eh_frame else {
-            return Rule::special(Special::Guess);
-        };
-        let asked = self.with_scratch(|scratch| ask_framehop(module, scratch, address, exact));
-        // What framehop does not cover ends, in its answer, with the frame pointer or nothing; a
-        // rule from rsp can only come from the unwind information.
-        if !asked.is_special() && !asked.is_bp_based() {
-            return asked;
-        }
-        match classify(eh_frame, lookup) {
-            Class::Uncovered => Rule::special(Special::Guess),
-            Class::Signal => Rule::special(Special::Signal),
-            Class::Unsupported => Rule::special(Special::Cut),
-            Class::Deref(offset) => Rule::special(Special::Deref(offset)),
-            Class::Ordinary => asked,
+        let eh_frame = module.eh_frame.as_ref();
+        let entry = eh_frame.map_or(Entry::Uncovered, |eh_frame| {
+            self.with_context(|context| cfi::look_up(eh_frame, context, lookup))
+        });
+        match entry {
+            Entry::Row(row) => rule_of(&row),
+            Entry::Signal => Rule::special(Special::Signal),
+            Entry::Unsupported => Rule::special(Special::Cut),
+            Entry::Uncovered if !exact && is_root(eh_frame, address) => Rule::special(Special::End),
+            Entry::Uncovered => by_code(address, exact),
         }
     }
 }
 
-fn ask_framehop(module: &Module, scratch: &mut Scratch, address: u64, exact: bool) -> Rule {
-    const SP: u64 = 1 << 40;
-    const BP: u64 = 1 << 50;
-    const MEMORY: u64 = 1 << 60;
-    /// No frame is larger than the distance of the symbols.
-    const FAR: u64 = 1 << 30;
-    let at = if exact {
-        Some(FrameAddress::from_instruction_pointer(address))
-    } else {
-        FrameAddress::from_return_address(address)
-    };
-    let Some(at) = at else {
+/// The rule for code of an object file that no unwind information covers.
+fn by_code(address: u64, exact: bool) -> Rule {
+    // What no call returns to was put there by hand.
+    if !exact && !call::is_before(address) {
+        return Rule::special(Special::Guess);
+    }
+    let exit = code_path::exit_at(address);
+    exit.rule().unwrap_or_else(|| by_frame_pointer(exit))
+}
+
+/// The rule that follows rbp. That made code moves is no matter to it.
+fn by_frame_pointer(exit: Exit) -> Rule {
+    Rule::special(match exit {
+        Exit::FramePointer => Special::FramePointer,
+        _ => Special::Guess,
+    })
+}
+
+/// Returns whether a return address that no unwind information covers is the root of a stack: the
+/// start of a function, or code that ends the process, and behind no call. Such an address is put at
+/// the base of a stack that was made by hand, for its first function to return to. glibc's
+/// `makecontext` puts `__start_context` there.
+fn is_root(eh_frame: Option<&EhFrame>, address: u64) -> bool {
+    let begin = || eh_frame.and_then(|eh_frame| cfi::last_begin(eh_frame, address));
+    !call::is_before(address) && (begin() == Some(address) || made_code::ends_the_process(address))
+}
+
+/// The rule that steps as a row says; [`Special::Row`] where one word cannot say it.
+fn rule_of(row: &Row) -> Rule {
+    let ra = &row.saved[RA as usize];
+    if *ra == Saved::Undefined {
         return Rule::special(Special::End);
-    };
-    let mut regs = UnwindRegsX86_64::new(address, SP, BP);
-    let mut read = |slot: u64| Ok(slot.wrapping_add(MEMORY));
-    let caller = match module
-        .unwinder
-        .unwind_frame(at, &mut regs, &mut scratch.cache, &mut read)
-    {
-        Ok(Some(caller)) => caller,
-        Ok(None) => return Rule::special(Special::End),
-        Err(_) => return Rule::special(Special::Cut),
-    };
-    let cfa = regs.sp();
-    if caller != cfa.wrapping_sub(8).wrapping_add(MEMORY) {
-        return Rule::special(Special::Cut);
     }
-    let saved_bp = (regs.bp() != BP).then(|| cfa.wrapping_sub(regs.bp().wrapping_sub(MEMORY)));
-    // A slot below rsp is no longer (or not yet) the frame's: an epilogue has restored rbp already,
-    // and the table does not tell.
-    let from_sp = cfa.wrapping_sub(SP);
-    let saved_bp = saved_bp.filter(|&below| from_sp >= FAR || below <= from_sp);
-    let from_bp = cfa.wrapping_sub(BP);
-    if from_bp < FAR {
-        return match (from_bp, saved_bp) {
-            (16, Some(16)) => Rule::from_bp(),
-            (_, Some(16)) => Rule::special(Special::LateBp(from_bp as i64)),
-            _ => Rule::special(Special::Cut),
-        };
-    }
-    Rule::from_sp(from_sp, saved_bp).unwrap_or(Rule::special(Special::Cut))
+    let bp = &row.saved[RBP as usize];
+    let keeps_sp = row.saved[RSP as usize] == Saved::Same;
+    let rule = match (&row.cfa, ra) {
+        _ if !keeps_sp => None,
+        (&Cfa::Register(RSP, offset), Saved::At(-8)) if offset > 0 => {
+            let saved = match *bp {
+                Saved::Same | Saved::Undefined => Some(None),
+                // A slot below rsp is no longer the frame's: an epilogue has restored rbp already,
+                // and the table does not tell.
+                Saved::At(at) if -at > offset => Some(None),
+                Saved::At(at) if at < 0 => Some(Some(at.unsigned_abs())),
+                _ => None,
+            };
+            saved.and_then(|saved| Rule::from_sp(offset as u64, saved))
+        }
+        (&Cfa::Register(RBP, 16), Saved::At(-8)) if *bp == Saved::At(-16) => Some(Rule::from_bp()),
+        (&Cfa::Register(RBP, offset), Saved::At(-8)) if *bp == Saved::At(-16) => {
+            Rule::with_operand(Special::LateBp(offset))
+        }
+        (Cfa::Expression(expression), Saved::At(-8)) if is_at_bp(bp) => {
+            word_at_bp(expression).and_then(|offset| Rule::with_operand(Special::Deref(offset)))
+        }
+        _ => None,
+    };
+    rule.unwrap_or(Rule::special(Special::Row))
+}
+
+/// The offset from rbp if the expression is the word there, as in GCC's realigning prologues.
+fn word_at_bp(expression: &[u8]) -> Option<i64> {
+    let mut operations = operations(expression);
+    let mut next = || operations.next().ok().flatten();
+    let Operation::RegisterOffset {
+        register, offset, ..
+    } = next()?
+    else {
+        return None;
+    };
+    let Operation::Deref {
+        size: 8,
+        space: false,
+        ..
+    } = next()?
+    else {
+        return None;
+    };
+    (register == X86_64::RBP && next().is_none()).then_some(offset)
+}
+
+/// Was the caller's rbp saved where rbp points, as realigning prologues do?
+fn is_at_bp(saved: &Saved) -> bool {
+    let Saved::AtExpression(expression) = saved else {
+        return false;
+    };
+    let mut operations = operations(expression);
+    matches!(
+        operations.next(),
+        Ok(Some(Operation::RegisterOffset { register, offset: 0, .. })) if register == X86_64::RBP
+    ) && matches!(operations.next(), Ok(None))
+}
+
+fn operations(expression: &[u8]) -> OperationIter<EndianSlice<'_, LittleEndian>> {
+    Expression(EndianSlice::new(expression, LittleEndian)).operations(ENCODING)
 }

@@ -20,6 +20,25 @@ pub(crate) fn rule(address: u64) -> Option<Rule> {
     rule_of(code)
 }
 
+/// Returns whether the code at an address ends the process: `xor rdi, rdi; call; hlt`.
+///
+/// Boost.Context has the first function of a coroutine return to such code (`finish` of
+/// `make_fcontext`).
+pub(crate) fn ends_the_process(address: u64) -> bool {
+    if !sys::is_readable(address as usize) || !sys::is_readable(address as usize + 8) {
+        return false;
+    }
+    // SAFETY: the bytes were just found readable.
+    ends(unsafe { *(address as *const [u8; 9]) })
+}
+
+fn ends(code: [u8; 9]) -> bool {
+    matches!(
+        code,
+        [0x48, 0x31, 0xff, 0xe8, .., 0xf4] | [0x31, 0xff, 0xe8, _, _, _, _, 0xf4, _]
+    )
+}
+
 fn rule_of(code: [u8; 8]) -> Option<Rule> {
     match code {
         [0x48, 0x83, 0xc4, room @ 0..0x80, 0xc3, ..] => Rule::from_sp(u64::from(room) + 8, None),
@@ -51,6 +70,13 @@ mod tests {
         ] {
             assert_eq!(rule(&code), None, "{code:x?}");
         }
+    }
+
+    #[test]
+    fn code_that_ends_the_process_is_known() {
+        assert!(ends([0x48, 0x31, 0xff, 0xe8, 1, 2, 3, 4, 0xf4]));
+        assert!(ends([0x31, 0xff, 0xe8, 1, 2, 3, 4, 0xf4, 0x90]));
+        assert!(!ends([0x48, 0x31, 0xff, 0xe8, 1, 2, 3, 4, 0xc3]));
     }
 
     #[test]

@@ -1,15 +1,21 @@
 //! From the stack pointer at an allocation to the four frames that asked for it.
 //!
 //! [`walk`] reads rules and the program's stack, both without locks. What it
-//! meets only now and then goes to [`careful`]; rules are made by [`mod@derive`] with the help of
-//! framehop and [`cfi`], from the object files that [`modules`] keeps track of.
+//! meets only now and then goes to [`careful`]; rules are made by [`mod@derive`] of what [`cfi`]
+//! finds in the object files that [`modules`] keeps track of. What no rule can say, a [`row`] says.
 
+mod call;
 mod careful;
 mod cfi;
+mod code_path;
 mod derive;
+mod guess;
 mod jit_dump;
 mod made_code;
 mod modules;
+mod registers;
+mod row;
+mod row_table;
 mod rule;
 mod second;
 mod table;
@@ -18,12 +24,13 @@ mod verify;
 pub(crate) mod walk;
 
 pub(crate) use careful::{Climb, rule_for, walk_anywhere as careful_walk};
-pub(crate) use derive::{Registry, Scratch};
+pub(crate) use derive::Registry;
 pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
+pub(crate) use row_table::{is_from_sp, saved_bp};
 pub(crate) use rule::{Rule, Special};
 pub(crate) use second::{Seen, Wanted, frames as by_libgcc};
 pub(crate) use table::{HEAD as TABLE_HEAD, TABLE, generation, view as rules};
-pub(crate) use walk::{Regs, Stuck, step};
+pub(crate) use walk::{Regs, step};
 
 use crate::process::Process;
 use crate::thread::cold_section;

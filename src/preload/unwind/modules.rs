@@ -7,7 +7,6 @@
 //!
 //! Runs in cold sections. No lock of ours is held around a call into the loader.
 
-use super::Scratch;
 use crate::confined;
 use crate::elf::{LinkMap, next_definition};
 use crate::settings::settings;
@@ -18,8 +17,6 @@ use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
-use framehop::x86_64::UnwinderX86_64;
-use framehop::{ExplicitModuleSectionInfo, MustNotAllocateDuringUnwind, Unwinder};
 use std::sync::Arc;
 
 /// Hashes what the maps of the cold paths are keyed by (FNV-1a, 64 bits).
@@ -263,6 +260,32 @@ pub(crate) fn is_code(start: u64, end: u64) -> bool {
     inside
 }
 
+/// The unwind information of the object that contains an address.
+pub(crate) fn eh_frame_at(address: u64) -> Option<EhFrame> {
+    let found = find(address)?;
+    // SAFETY: the object was just found mapped.
+    unsafe { eh_frame_of(&found) }
+}
+
+/// The readable, executable segment of an object that contains an address: where it begins, and what
+/// is in it.
+pub(crate) fn code_around(address: u64) -> Option<(u64, &'static [u8])> {
+    let found = find(address)?;
+    let mut code = None;
+    // SAFETY: the object was just found mapped, and holds code that is on the stack.
+    unsafe {
+        each_header(&found, |h, bytes| {
+            let start = found.bias.wrapping_add(h.p_vaddr);
+            let is_code = h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_X != 0;
+            let bytes = bytes.get(..h.p_filesz as usize).unwrap_or(&[]);
+            if is_code && (start..start + bytes.len() as u64).contains(&address) {
+                code = Some((start, bytes));
+            }
+        });
+    }
+    code
+}
+
 /// Unwind information of a module, in the program's own memory.
 #[derive(Clone, Copy)]
 pub(crate) struct EhFrame {
@@ -282,7 +305,6 @@ pub(crate) struct Module {
     /// What tells this module from another at the same place.
     identity: Vec<u8>,
     pub(crate) eh_frame: Option<EhFrame>,
-    pub(crate) unwinder: UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>,
     wrappers: Arc<ModuleWrappers>,
 }
 
@@ -536,7 +558,6 @@ impl Modules {
         // SAFETY: as above.
         let eh_frame = unsafe { eh_frame_of(&found) };
         let module = Arc::new(Module {
-            unwinder: unwinder(&found, eh_frame),
             bias: found.bias,
             found,
             id,
@@ -612,30 +633,4 @@ fn path_of(found: &Found) -> &'static [u8] {
     } else {
         name
     }
-}
-
-fn unwinder(
-    found: &Found,
-    eh_frame: Option<EhFrame>,
-) -> UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind> {
-    let mut unwinder = UnwinderX86_64::new();
-    if let Some(e) = eh_frame {
-        Scratch::note_new_module();
-        // With addresses in memory as the file's own addresses no conversion is needed.
-        let sections = ExplicitModuleSectionInfo {
-            base_svma: found.start,
-            eh_frame_hdr: Some(e.hdr),
-            eh_frame_hdr_svma: Some(e.hdr_address..e.hdr_address + e.hdr.len() as u64),
-            eh_frame: Some(e.frame),
-            eh_frame_svma: Some(e.frame_address..e.frame_address + e.frame.len() as u64),
-            ..Default::default()
-        };
-        unwinder.add_module(framehop::Module::new(
-            String::new(),
-            found.start..found.end,
-            found.start,
-            sections,
-        ));
-    }
-    unwinder
 }

@@ -31,15 +31,21 @@ pub(crate) struct Rule(pub(crate) u64);
 pub(crate) enum Special {
     /// The last frame of the stack.
     End,
-    /// No unwind information covers the address; the frame pointer may lead on.
+    /// No unwind information covers the address; the frame pointer may lead on, where it proves
+    /// itself.
     Guess,
+    /// No unwind information covers the address, but the code returns by way of its frame pointer.
+    FramePointer,
     /// CFA = *(rbp + operand): an over-aligned frame; the caller's rbp is at *rbp.
     Deref(i64),
     /// The kernel's signal frame.
     Signal,
     /// CFA = rbp + operand, the caller's rbp at CFA - 16: a frame pointer that was set up late.
     LateBp(i64),
-    /// Unwind information of a kind that is not followed.
+    /// Unwind information that one word cannot express: the step is that of its row
+    /// ([`super::row`]).
+    Row,
+    /// Unwind information that cannot be read, or of a kind that is not followed.
     Cut,
 }
 
@@ -85,6 +91,11 @@ impl Rule {
 
     /// A step of another kind; [`Special::Cut`] when its operand does not fit.
     pub(crate) fn special(what: Special) -> Self {
+        Self::with_operand(what).unwrap_or(Self(0))
+    }
+
+    /// A step of another kind; `None` when its operand does not fit.
+    pub(crate) fn with_operand(what: Special) -> Option<Self> {
         let (code, operand) = match what {
             Special::Cut => (0, 0),
             Special::End => (1, 0),
@@ -92,12 +103,11 @@ impl Rule {
             Special::Signal => (3, 0),
             Special::Deref(operand) => (4, operand),
             Special::LateBp(operand) => (5, operand),
+            Special::Row => (6, 0),
+            Special::FramePointer => (7, 0),
         };
         let fits = operand % 8 == 0 && (-1024..1024).contains(&operand);
-        if !fits {
-            return Self::special(Special::Cut);
-        }
-        Self(code << CODE_SHIFT | ((operand / 8 + OPERAND_BIAS) as u64) << SLOT_SHIFT)
+        fits.then(|| Self(code << CODE_SHIFT | ((operand / 8 + OPERAND_BIAS) as u64) << SLOT_SHIFT))
     }
 
     /// The same step out of an allocation wrapper, which is not counted as a frame. Only plain
@@ -169,6 +179,8 @@ impl Rule {
             3 => Special::Signal,
             4 => Special::Deref(operand),
             5 => Special::LateBp(operand),
+            6 => Special::Row,
+            7 => Special::FramePointer,
             _ => Special::Cut,
         })
     }

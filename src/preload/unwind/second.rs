@@ -7,7 +7,7 @@
 //! Runs in cold sections.
 
 use super::rule::Special;
-use super::{EXACT, LONGEST_WALK, registry, table};
+use super::{EXACT, LONGEST_WALK, registry, row_table, table};
 use crate::process::Process;
 use crate::record::layout::MOST_FRAMES;
 use core::ffi::{c_int, c_void};
@@ -33,7 +33,9 @@ const MOST_OWN: u32 = 64;
 pub(crate) struct Seen {
     /// Frame ids, innermost first.
     pub(crate) ids: Vec<u32>,
-    /// The stack ends behind them.
+    /// The stack ends behind them: libgcc came to the root, or to a return address that is the start
+    /// of a function, which ends a stack that was made by hand. Elsewhere it stops at code without
+    /// unwind information.
     pub(crate) at_root: bool,
     /// The recorded call was found.
     pub(crate) found: bool,
@@ -80,7 +82,13 @@ pub(crate) fn frames(process: &Process, sp: u64, wanted: Wanted) -> Seen {
     };
     // SAFETY: `visit` keeps the contract of the callback.
     unsafe { _Unwind_Backtrace(visit, (&raw mut view).cast()) };
+    view.seen.at_root |= starts_a_function(view.last);
     view.seen
+}
+
+/// Returns whether unwind information covers a return address, but not the code in front of it.
+fn starts_a_function(key: u64) -> bool {
+    key & EXACT == 0 && row_table::of(key).is_none() && row_table::of(key | EXACT).is_some()
 }
 
 unsafe extern "C" fn visit(context: *mut c_void, view: *mut c_void) -> c_int {

@@ -239,6 +239,7 @@ pub(crate) fn forget(lock: &SpinLock, start: u64, end: u64) {
             slot.rule.store(0, Release);
         }
     }
+    super::row_table::forget(start, end);
     GENERATION.fetch_add(1, AcqRel);
 }
 

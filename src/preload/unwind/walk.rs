@@ -10,7 +10,7 @@
 use super::rule::Rule;
 use super::table;
 use super::{Frames, LONGEST_WALK, careful};
-use crate::record::layout::{CUT_TOO_DEEP, CUT_UNREADABLE};
+use crate::record::layout::CUT_TOO_DEEP;
 
 /// The registers of a frame, as far as unwinding needs them: those after the return to `ra`.
 #[derive(Clone, Copy, Debug)]
@@ -20,35 +20,20 @@ pub(crate) struct Regs {
     pub(crate) bp: u64,
 }
 
-/// Why a plain step could not be made.
+/// The next frame would lie outside the thread's own stack, or not towards its root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stuck {
-    /// The next frame would lie outside the stack or not towards its root.
-    Astray,
-    /// The same return address came again and again.
-    TooDeep,
-}
-
-impl Stuck {
-    /// What stands in the record in place of the frame.
-    pub(crate) fn marker(self) -> u32 {
-        match self {
-            Self::Astray => CUT_UNREADABLE,
-            Self::TooDeep => CUT_TOO_DEEP,
-        }
-    }
-}
+pub(crate) struct Astray;
 
 /// Makes a plain step.
 ///
 /// # Safety
 /// `16 <= regs.sp <= hi`, and the memory from `regs.sp - 8` to `hi` is readable.
 #[inline(always)]
-pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), Stuck> {
+pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), Astray> {
     if rule.is_bp_based() {
         let frame = regs.bp;
         if frame < regs.sp || frame > hi - 16 {
-            return Err(Stuck::Astray);
+            return Err(Astray);
         }
         // SAFETY: sp <= frame and frame + 16 <= hi, as just checked.
         unsafe {
@@ -59,7 +44,7 @@ pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), St
     } else {
         let cfa = regs.sp + rule.offset();
         if cfa > hi {
-            return Err(Stuck::Astray);
+            return Err(Astray);
         }
         if rule.saves_bp() {
             // SAFETY: a rule from rsp saves rbp within its frame: sp <= cfa - below < hi.
@@ -104,7 +89,7 @@ pub(crate) unsafe fn walk(entry: *const u64, bp: u64, hi: u64) -> Frames {
                 // Some start routines push a return address of zero as the end of the stack.
                 return pack(ids);
             }
-            return careful::go_on(regs, hi, ids, taken, last);
+            return careful::go_on(regs, entry, hi, ids, taken, last);
         }
         if regs.ra != last {
             last = regs.ra;
@@ -117,11 +102,12 @@ pub(crate) unsafe fn walk(entry: *const u64, bp: u64, hi: u64) -> Frames {
             }
         }
         // SAFETY: as the caller promises; steps keep sp <= hi.
-        if let Err(stuck) = unsafe { step(&mut regs, rule, hi) } {
-            return cut(ids, taken, stuck);
+        if unsafe { step(&mut regs, rule, hi) }.is_err() {
+            // The frame may be on another stack.
+            return careful::go_on(regs, entry, hi, ids, taken, last);
         }
     }
-    cut(ids, taken, Stuck::TooDeep)
+    cut(ids, taken)
 }
 
 /// The ids in the record's layout.
@@ -133,10 +119,11 @@ pub(crate) fn pack(ids: [u64; 4]) -> Frames {
     }
 }
 
+/// The same return address came again and again.
 #[cold]
-fn cut(mut ids: [u64; 4], taken: usize, stuck: Stuck) -> Frames {
+fn cut(mut ids: [u64; 4], taken: usize) -> Frames {
     if let Some(slot) = ids.get_mut(taken) {
-        *slot = u64::from(stuck.marker());
+        *slot = u64::from(CUT_TOO_DEEP);
     }
     pack(ids)
 }

@@ -4,15 +4,17 @@
 use super::chains::{Link, chains, run};
 use crate::record::layout::CUT_TOO_DEEP;
 use crate::testing;
+use crate::unwind::modules::Module;
 use crate::unwind::rule::{Rule, Special};
 use crate::unwind::walk::{self, Regs};
 use crate::unwind::{EXACT, Frames, LONGEST_WALK, careful, careful_walk, registry};
 use crate::{hot, stack, thread};
-use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64};
-use framehop::{FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
+use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
+use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -121,7 +123,7 @@ fn by_rules(mut regs: Regs, mut own: Option<u64>) -> Result<Walked, TestCaseErro
         });
         walked.regs.push(regs);
         walked.rules.push(rule);
-        let careful = careful::step_for_tests(regs, rule, None);
+        let careful = careful::step_for_tests(regs, exact, rule, None);
         // Of plain steps there are two versions, for the thread's own stack and for any other.
         if let (Some(hi), false) = (own, rule.is_special()) {
             let mut plain = regs;
@@ -148,12 +150,38 @@ fn by_rules(mut regs: Regs, mut own: Option<u64>) -> Result<Walked, TestCaseErro
     }
 }
 
+type FramehopUnwinder = UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>;
+
+/// What framehop makes of a module.
+fn framehop_unwinder(module: &Module) -> FramehopUnwinder {
+    let mut unwinder = UnwinderX86_64::new();
+    let eh = module.eh_frame.unwrap();
+    let range = |start: u64, bytes: &[u8]| start..start + bytes.len() as u64;
+    // With addresses in memory as the file's own addresses no conversion is needed.
+    let sections = ExplicitModuleSectionInfo {
+        base_svma: module.found.start,
+        eh_frame_hdr: Some(eh.hdr),
+        eh_frame_hdr_svma: Some(range(eh.hdr_address, eh.hdr)),
+        eh_frame: Some(eh.frame),
+        eh_frame_svma: Some(range(eh.frame_address, eh.frame)),
+        ..Default::default()
+    };
+    unwinder.add_module(framehop::Module::new(
+        String::new(),
+        module.found.start..module.found.end,
+        module.found.start,
+        sections,
+    ));
+    unwinder
+}
+
 /// Compares each step with that of framehop, up to a signal frame, which it does not follow. How
 /// many there were.
 fn check_framehop(walked: &Walked) -> Result<usize, TestCaseError> {
     let process = testing::process();
     let registry = registry(process).unwrap();
     let mut cache: CacheX86_64<MustNotAllocateDuringUnwind> = CacheX86_64::new_in();
+    let mut unwinders = HashMap::new();
     let mut compared = 0;
     for (i, (regs, rule)) in walked.regs.iter().zip(&walked.rules).enumerate() {
         if rule.kind() == Some(Special::Signal) {
@@ -164,8 +192,9 @@ fn check_framehop(walked: &Walked) -> Result<usize, TestCaseError> {
         let at = FrameAddress::from_return_address(regs.ra).unwrap();
         // SAFETY: framehop reads words of frames that are on the stack.
         let mut read = |at: u64| Ok(unsafe { *(at as *const u64) });
-        let caller = module
-            .unwinder
+        let caller = unwinders
+            .entry(module.found.start)
+            .or_insert_with(|| framehop_unwinder(&module))
             .unwind_frame(at, &mut theirs, &mut cache, &mut read)
             .unwrap()
             .map(|ra| [ra, theirs.sp(), theirs.bp()]);
