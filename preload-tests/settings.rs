@@ -1,6 +1,6 @@
 //! Environment variables, which programs are profiled, and what is printed.
 
-use crate::support::{Outcome, Report, Run, Source, copied, script};
+use crate::support::{Outcome, Report, Run, Source, copied, script, tool};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -210,6 +210,46 @@ fn launchers_are_left_out_by_default() {
         let (_folder, program) = pattern_as(name);
         assert_not_profiled(&Run::preloaded(&program).finish());
     }
+}
+
+#[test]
+fn what_the_tools_command_names_is_profiled_and_what_is_met_on_the_way_is_not() {
+    let csv = |before: &[&str], program: &Path| {
+        let run = Run::plain(tool()).args(&["-o", "-"]).args(before);
+        run.arg(program).succeed().stdout
+    };
+    for name in ["skc", "skip_to_llvm", "gdb", "make", "strace"] {
+        let (_folder, program) = pattern_as(name);
+        let is_profiled = |before: &[&str]| csv(before, &program).contains("pc0,");
+        for before in [
+            &[][..],
+            &["--profile", "1"],
+            &["env", "A=1"],
+            &["timeout", "60"],
+            &["nice", "env", "A=1"],
+        ] {
+            assert!(is_profiled(before), "{before:?} {name}");
+        }
+        for before in [
+            &["sh", "-c", "\"$0\"; true"][..],
+            &["--profile", "0"],
+            &["--programs", "jq"],
+        ] {
+            assert!(!is_profiled(before), "{before:?} {name}");
+        }
+    }
+    // A wrapper that is named starts only what it is given.
+    let (_folder, program) = pattern_as("nice");
+    assert!(!csv(&[], &program).contains("pc0,"));
+    // One that the named one starts is met on the way.
+    let (folder, program) = pattern_as("make");
+    let shell = folder.path().join("gdb");
+    copied(Path::new("/bin/sh"), &shell);
+    let script = "\"$0\"; true";
+    let shell_text = shell.to_str().expect("text");
+    let outcome = csv(&[shell_text, "-c", script], &program);
+    assert_eq!(outcome.matches("pc0,").count(), 1, "{outcome}");
+    assert!(!outcome.contains("\"leaf\""), "{outcome}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Skip runtimes of every age: which of their functions count, and with which size.
 
-use crate::support::{Run, Source, tool};
+use crate::support::{Run, Source, output_of, patched_copy, tool};
 use std::path::Path;
 
 /// The program with `runtime`, a source file, linked into it.
@@ -136,4 +136,72 @@ fn a_clone_whose_size_is_not_known_counts_0_bytes_and_the_summary_says_so() {
     assert!(outcome.stdout.contains(",8,5,40\n"), "{outcome:?}");
     let outcome = run(&["--hook", "SKIP_Obstack_shallowClone(size=arg0 + 16)"]);
     assert!(outcome.stdout.contains(",24,5,120\n"), "{outcome:?}");
+}
+
+/// A run of a program that loads `library` and calls its function `work`.
+fn host(run: Run, library: &Path, work: &str) -> Run {
+    run.arg(library).arg(work)
+}
+
+#[test]
+fn a_runtime_that_a_host_loads_counts_beside_the_hosts_malloc() {
+    let program = Source::c("skip_host").build();
+    let of_c = Source::c_library("skip_program")
+        .flags(&["skip_runtime.c", "-Dmain=work"])
+        .build();
+    let of_cpp = Source::cpp("first_program")
+        .named("libfirst.so")
+        .flags(&["first_runtime.cpp", "-shared", "-fPIC", "-Dmain=work"])
+        .build();
+    for (library, work, sizes) in [
+        (&of_c, "work", [(16, 1000), (40, 7), (24, 6), (48, 1)]),
+        (&of_cpp, "_Z4workv", [(16, 1000), (40, 7), (14, 9), (48, 5)]),
+    ] {
+        let run = |allocators| {
+            let run = Run::preloaded(&program).env("SKIP_HEAP_ALLOCATORS", allocators);
+            host(run, library, work).succeed().report()
+        };
+        let report = run("auto");
+        assert_eq!(report.calls_by("host"), 20, "{}", report.text);
+        for (size, calls) in sizes {
+            let rows = report.rows.iter().filter(|row| row.size == size);
+            let rows = rows.filter(|row| row.frames.iter().any(|name| name == "skip_main"));
+            let found: u64 = rows.map(|row| row.calls).sum();
+            assert_eq!(found, calls, "{size} {work}\n{}", report.text);
+        }
+        // The pages of the ObStack are its own affair.
+        for own in ["new_page", "allocLarge"] {
+            assert!(!report.text.contains(own), "{}", report.text);
+        }
+        let malloc = run("malloc");
+        assert_eq!(malloc.calls_by("host"), 20, "{}", malloc.text);
+        assert_eq!(malloc.calls_by("leaf"), 0, "{}", malloc.text);
+        let obstack = run("obstack");
+        assert_eq!(obstack.calls_by("host"), 0, "{}", obstack.text);
+        assert_eq!(obstack.calls_by("leaf"), report.calls_by("leaf"));
+    }
+    let run = Run::plain(tool()).arg("-o").arg("-").arg(&program);
+    let outcome = host(run, &of_c, "work").succeed();
+    let note = "libskip_program.so has the Skip runtime's ObStack, hooked 5 of 5 entry points";
+    assert!(outcome.stderr.contains(note), "{outcome:?}");
+}
+
+#[test]
+fn a_skip_program_without_symbols_says_that_its_obstack_cannot_be_seen() {
+    let program = Source::cpp("first_program")
+        .flags(&["first_runtime.cpp"])
+        .build();
+    let said = |strip: bool| {
+        let (_folder, copy) = patched_copy(&program, |_, copy| {
+            if strip {
+                output_of("strip", &[&copy.display().to_string()]);
+            }
+        });
+        let outcome = Run::plain(tool()).args(&["-o", "-"]).arg(copy).succeed();
+        outcome
+            .stderr
+            .contains("is a Skip program without symbols: its ObStack cannot be seen")
+    };
+    assert!(said(true));
+    assert!(!said(false));
 }

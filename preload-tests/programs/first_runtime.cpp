@@ -6,8 +6,16 @@
 #include <cstring>
 
 #define METHOD __attribute__((noipa))
+/* Makes the call before it no tail call. */
+#define NO_TAIL_CALL() __asm__ volatile("" : : : "memory")
 
 namespace skip {
+/* As in all runtimes: its name is in the program whatever is stripped. */
+struct SkipException {
+    virtual ~SkipException() {}
+};
+METHOD void fail() { throw SkipException(); }
+
 struct Obstack {
     METHOD static Obstack &cur();
     METHOD void *alloc(size_t size);
@@ -18,9 +26,13 @@ struct Obstack {
     /* The compiler's copy of alloc in functions of the same file. */
     __attribute__((always_inline)) void *allocHere(size_t size) {
         size = (size + 7) & ~size_t(7);
-        if (size > size_t(m_end - m_next)) return allocLarge(size);
         void *result = m_next;
-        m_next += size;
+        if (size > size_t(m_end - m_next)) {
+            result = allocLarge(size);
+            NO_TAIL_CALL();
+        } else {
+            m_next += size;
+        }
         return result;
     }
 
@@ -32,6 +44,7 @@ Obstack &Obstack::cur() {
     return obstack;
 }
 void *Obstack::allocLarge(size_t size) {
+    if (size >> 40) fail();
     size_t page = size > 1 << 20 ? size : 1 << 20;
     m_next = static_cast<char *>(malloc(page));
     m_end = m_next + page;
@@ -58,7 +71,11 @@ extern "C" {
 void *SKIP_Obstack_alloc(size_t size) { return skip::Obstack::cur().allocHere(size); }
 void *SKIP_Obstack_calloc(size_t size) { return skip::Obstack::cur().calloc(size); }
 /* It goes straight to the large objects: no call of alloc. */
-void *SKIP_Obstack_alloc_pinned(size_t size) { return skip::Obstack::cur().allocLarge(size); }
+void *SKIP_Obstack_alloc_pinned(size_t size) {
+    void *result = skip::Obstack::cur().allocLarge(size);
+    NO_TAIL_CALL();
+    return result;
+}
 
 void *SKIP_Obstack_shallowClone(const char *object) {
     const Type &type = **reinterpret_cast<Type *const *>(object - 8);

@@ -280,8 +280,9 @@ pub(crate) struct RunOptions {
     /// Profile the programs whose names match GLOBS (separated by commas), `!GLOB` to exclude
     /// (SKIP_HEAP_PROGRAMS).
     ///
-    /// By default, all but shells and launchers that only start other programs (sh, env, make,
-    /// ...). `*` is all programs, `!perl` all but perl.
+    /// By default, all but shells and launchers that only start other programs (sh, env, ...), and make,
+    /// gdb and their like where they are not the command itself. `*` is all programs, `!perl` all but
+    /// perl.
     #[arg(long, value_name = "GLOBS")]
     pub(crate) programs: Option<OsString>,
     /// Leave the functions that match GLOBS out of the stacks, like operator new

@@ -24,6 +24,7 @@ use crate::report::suppressions::Suppression;
 use crate::report::timeline;
 use crate::shape::{Columns, Kind};
 use crate::sheet::{Read, Sheet};
+use crate::stripped::StrippedPrograms;
 use crate::sum::without_origins;
 use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
@@ -64,6 +65,8 @@ pub(crate) struct Harvest {
     pub(crate) unseen_ends: Vec<u32>,
     /// What is to be said of processes that could make no recording.
     pub(crate) unreached: Option<String>,
+    /// The program of the command, where it was not recorded itself; for who ran it to say.
+    pub(crate) unrecorded: Option<PathBuf>,
     /// The CSV of all of them, if that was wanted.
     pub(crate) merged_csv: Option<PathBuf>,
     /// Sums over all processes; the same site in two processes is one.
@@ -374,6 +377,7 @@ struct Reader<'w> {
     symbols: Option<SymbolFiles>,
     /// Names that are not known yet are left out.
     is_hurried: bool,
+    stripped: StrippedPrograms,
 }
 
 impl<'w> Reader<'w> {
@@ -393,6 +397,7 @@ impl<'w> Reader<'w> {
             timeline,
             symbols: wish.symbol_files(),
             is_hurried: false,
+            stripped: StrippedPrograms::default(),
         })
     }
 
@@ -429,7 +434,7 @@ impl<'w> Reader<'w> {
             let written = file.fill(|out| timeline::write(&recording, out));
             written.map_err(HarvestError::Write)?;
         }
-        harvest.count(&recording, head);
+        harvest.count(&recording, head, &mut self.stripped);
         let exe = recording.exe();
         let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
         harvest.processes.push(Process {
@@ -508,7 +513,7 @@ fn plain(rows: &[Row], kind: Kind) -> Cow<'_, [Row]> {
 
 impl Harvest {
     /// Adds up what a recording says besides its sites.
-    fn count(&mut self, recording: &Recording<'_>, head: &Head) {
+    fn count(&mut self, recording: &Recording<'_>, head: &Head, stripped: &mut StrippedPrograms) {
         for (sum, text) in self.losses.iter_mut().zip(&LOSSES) {
             *sum = sum.saturating_add(recording.loss(text.loss));
         }
@@ -522,6 +527,9 @@ impl Harvest {
             self.cut_off.push((head.path.clone(), end, missing));
         }
         self.notes.add(recording.notes());
+        if let Some(note) = stripped.note(recording) {
+            self.notes.add(std::iter::once(note.as_bytes()));
+        }
         if recording.sample_bytes() != 0 {
             self.sampled.get_or_insert_default();
         }

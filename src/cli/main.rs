@@ -67,6 +67,7 @@ mod shell;
 mod side;
 mod signals;
 mod snapshots;
+mod stripped;
 mod sum;
 mod summary;
 mod summary_live;

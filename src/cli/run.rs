@@ -7,8 +7,8 @@ use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::install::{self, Folder, Readers};
 use crate::output::Output;
-use crate::record::filter::is_profiled;
-use crate::record::settings::{Mode, PROFILE, PROGRAMS};
+use crate::record::filter::{is_named, is_profiled, named_by};
+use crate::record::settings::{Mode, NAMED, PROFILE, PROGRAMS};
 use crate::remaining::Running;
 use crate::session::Session;
 use crate::target::{self, Target};
@@ -114,6 +114,7 @@ impl Finished {
         let running = self.ending.and_running(before, &self.session);
         harvest.unreached = self.session.unreached();
         harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.ending.killed());
+        harvest.unrecorded = self.ending.unrecorded(&harvest);
         Ok((harvest, running))
     }
 }
@@ -124,6 +125,8 @@ struct Prepared<'a> {
     arguments: &'a [OsString],
     settings: Settings,
     target: Target,
+    /// What the library is told of the programs that the command names.
+    named: Vec<u8>,
     profiled: bool,
     /// Wait for the end of all processes, and not of this one only.
     wait: bool,
@@ -140,7 +143,9 @@ impl<'a> Prepared<'a> {
         values::check(options)?;
         let settings = Settings::new(options, wanted);
         let target = target::find(program).map_err(refused)?;
-        let profiled = settings.profiles(&target);
+        let words = std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
+        let named = named_by(std::process::id(), words.map(OsStr::as_bytes));
+        let profiled = settings.profiles(&target, &named);
         if settings.mode != Mode::Off {
             target.check(profiled).map_err(refused)?;
         }
@@ -149,6 +154,7 @@ impl<'a> Prepared<'a> {
             arguments,
             settings,
             target,
+            named,
             profiled,
             wait: options.wait,
         })
@@ -169,8 +175,12 @@ impl<'a> Prepared<'a> {
                 "LD_PRELOAD",
                 install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
             )
+            .env(NAMED, OsStr::from_bytes(&self.named))
             .envs(self.settings.variables);
         session.tell(&mut command);
+        if self.named.is_empty() {
+            command.env_remove(NAMED);
+        }
         let (pid, status) = signals::run_to_end(&mut command).map_err(|error| {
             let code = match error.kind() {
                 io::ErrorKind::NotFound => Code::NotFound,
@@ -229,10 +239,11 @@ impl Settings {
     }
 
     /// Will the library profile the program itself?
-    fn profiles(&self, target: &Target) -> bool {
+    fn profiles(&self, target: &Target, named: &[u8]) -> bool {
         let programs = self.programs.as_deref().map(OsStr::as_bytes);
-        let exe = target.exe.as_os_str().as_bytes();
-        is_profiled(self.mode, programs, target.argv0.as_bytes(), exe)
+        let (argv0, exe) = (target.argv0.as_bytes(), target.exe.as_os_str().as_bytes());
+        let is_named = is_named(named, std::process::id(), argv0, exe);
+        is_profiled(self.mode, programs, argv0, exe, is_named)
     }
 }
 
@@ -331,6 +342,7 @@ impl Ending {
         if let Ok(harvest) = &mut harvested {
             harvest.unreached = session.unreached();
             harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.killed());
+            harvest.unrecorded = self.unrecorded(harvest);
         }
         let code = match &harvested {
             Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
@@ -374,6 +386,12 @@ impl Ending {
         Ok(code)
     }
 
+    /// The command's own program, where it was to be profiled and only others were recorded.
+    fn unrecorded(&self, harvest: &Harvest) -> Option<PathBuf> {
+        let is_recorded = harvest.heads.iter().any(|head| head.pid == self.pid);
+        (self.profiled && self.mode != Mode::Off && !is_recorded).then(|| self.target.path.clone())
+    }
+
     /// Says why there is no report. Returns the exit status.
     fn without_report(&self, error: &HarvestError) -> u8 {
         say(format_args!("{error}"));
@@ -391,8 +409,8 @@ impl Ending {
             say(format_args!("nothing was profiled, as {PROFILE}=0 asks"));
         } else if !self.profiled {
             say(format_args!(
-                "nothing was profiled: {name} is left out itself (by default, programs that only start \
-                 others, and the Skip compiler) and started no program that could be profiled; \
+                "nothing was profiled: {name} is left out itself (by default, shells and programs that only \
+                 start others) and started no program that could be profiled; \
                  {PROGRAMS} or --programs says which programs are, --programs '*' is all"
             ));
         } else {
@@ -475,8 +493,8 @@ mod tests {
             };
             Settings::new(&options, &ReportOptions::default())
         };
-        assert!(!settings(Some("jq")).profiles(&sh));
-        assert!(settings(Some("*")).profiles(&sh));
-        assert!(settings(Some("dash,sh")).profiles(&sh));
+        assert!(!settings(Some("jq")).profiles(&sh, b""));
+        assert!(settings(Some("*")).profiles(&sh, b""));
+        assert!(settings(Some("dash,sh")).profiles(&sh, b""));
     }
 }

@@ -322,6 +322,16 @@ fn warnings(text: &mut String, harvest: &Harvest) {
         let said = format!("warning: {missing}");
         line(text, format_args!("{}", painted(WARNING, said)));
     }
+    if let Some(program) = &harvest.unrecorded {
+        let name = term::path(program);
+        line(
+            text,
+            format_args!(
+                "note: {name} itself was not recorded, only what it started: the library did not start in it \
+                 (was its environment emptied, or is there no room for the recording?)"
+            ),
+        );
+    }
     if let Some(note) = ends::text(harvest) {
         line(text, format_args!("note: {note}"));
     }
@@ -463,6 +473,15 @@ mod tests {
         let said = text(&harvest, 100);
         let expected =
             "estimated from a sample of 12 allocations, standard error ±5.0 % of all bytes\n";
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn a_report_on_helpers_alone_is_said_to_be_one() {
+        let mut harvest = harvest();
+        harvest.unrecorded = Some(PathBuf::from("/usr/bin/gdb"));
+        let said = text(&harvest, 100);
+        let expected = "note: /usr/bin/gdb itself was not recorded, only what it started";
         assert!(said.contains(expected), "{said}");
     }
 

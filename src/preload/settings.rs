@@ -216,7 +216,14 @@ pub(crate) unsafe fn read() -> bool {
     if s.exe.get().is_empty() {
         s.exe.set(argv0);
     }
-    if !filter::is_profiled(mode, variable(settings::PROGRAMS), argv0, s.exe.get()) {
+    let named = variable(settings::NAMED).unwrap_or(b"");
+    let is_named = !named.is_empty() && {
+        // SAFETY: a plain system call.
+        let parent = unsafe { libc::getppid() } as u32;
+        filter::is_named(named, parent, argv0, s.exe.get())
+    };
+    let programs = variable(settings::PROGRAMS);
+    if !filter::is_profiled(mode, programs, argv0, s.exe.get(), is_named) {
         return false;
     }
     s.session.set(variable(settings::SESSION).unwrap_or(b""));

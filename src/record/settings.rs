@@ -15,6 +15,10 @@ pub(crate) const SESSION: &str = "SKIP_HEAP_SESSION";
 /// Folder for recordings of processes that cannot enter that of [`SESSION`], set by the tool where it runs
 /// as root. Who does not know its name cannot find it.
 pub(crate) const OTHERS: &str = "SKIP_HEAP_SESSION_OTHERS";
+/// The programs that the tool's command names although they are left out by default, with the process
+/// id of the tool in front: `PID/NAME…`. Set by the tool for the library. See
+/// [`super::filter::named_by`].
+pub(crate) const NAMED: &str = "SKIP_HEAP_NAMED";
 /// `1`: keep the recording beside the CSV.
 pub(crate) const KEEP: &str = "SKIP_HEAP_KEEP";
 /// `1`: leave out the lines of the original profiler on standard error.

@@ -49,7 +49,7 @@ pub(crate) use watch::loader_changed;
 use crate::process::{self, Process};
 use crate::record::hook_spec::{self, HookSpec};
 use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
-use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, HOOKS};
+use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, Allocators, HOOKS};
 use crate::settings::settings;
 use crate::{elf, hooks, real, sys};
 use core::ptr;
@@ -64,9 +64,6 @@ static MALLOC_IS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
 
 /// A function is hooked at its entry.
 static IN_USE: AtomicBool = AtomicBool::new(false);
-
-/// The program was a Skip program when it started.
-static IS_SKIP: AtomicBool = AtomicBool::new(false);
 
 /// Is a call, by the function's index above its size, to be left out? May run at any moment.
 pub(crate) fn leaves_out(size: u64) -> bool {
@@ -102,20 +99,23 @@ pub(crate) fn begin(process: &Process) {
         .map(|object| search(object, &specs, &builtin))
         .collect();
     let is_skip = found.iter().any(Found::is_skip);
-    IS_SKIP.store(is_skip, Relaxed);
     let found: Vec<Found> = objects
         .iter()
         .zip(found)
-        .map(|(object, found)| chosen(&mut state, object, found))
+        .map(|(object, found)| chosen(&mut state, object, found, is_skip))
         .collect();
     let alone = sys::threads() == 1;
-    let more_may_come = !specs.is_empty() || s.allocators.has(AllocatorKind::Obstack, is_skip);
+    // A program with a heap of its own may load a Skip runtime, as Node and Python do.
+    let is_asked = !specs.is_empty() || s.allocators.has(AllocatorKind::Obstack, is_skip);
+    let more_may_come = is_asked || s.allocators == Allocators::Auto;
     let watched = match more_may_come.then_some(alone) {
         None => Ok(()),
         Some(true) => watch::begin(),
         Some(false) => Err("other threads run before the profiler could begin"),
     };
-    if let Err(why) = watched {
+    if let Err(why) = watched
+        && is_asked
+    {
         state.note(format!(
             "nothing is hooked in libraries that are loaded later: {why}"
         ));
@@ -161,7 +161,9 @@ fn change(change: &Change, retired: &mut Retired) {
             continue;
         };
         let found = search(&object, &specs, &builtin);
-        let found = chosen(&mut state, &object, found);
+        // In a program that is none itself, its ObStack counts beside malloc.
+        let is_skip = found.is_skip();
+        let found = chosen(&mut state, &object, found, is_skip);
         if object.has_text_relocations && !found.targets.is_empty() {
             let label = object.label();
             state.note(format!(
@@ -195,9 +197,9 @@ fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> Found {
     }
 }
 
-/// Leaves what is asked for.
-fn chosen(state: &mut Hooks, object: &Object, mut found: Found) -> Found {
-    found.choose(object, settings().allocators, IS_SKIP.load(Relaxed));
+/// Leaves what is asked for. `is_skip`: the ObStack is, by default.
+fn chosen(state: &mut Hooks, object: &Object, mut found: Found, is_skip: bool) -> Found {
+    found.choose(object, settings().allocators, is_skip);
     found
         .targets
         .retain(|target| !real::is_interposed(target.start));
