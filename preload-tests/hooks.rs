@@ -314,11 +314,7 @@ fn the_tool_passes_hooks_on_and_says_what_came_of_them() {
             .arg(&program)
             .succeed()
     };
-    let outcome = run(&[
-        "pool_take(size=arg1)",
-        "missing(size=arg0)",
-        "pool(size=arg7)",
-    ]);
+    let outcome = run(&["pool_take(size=arg1)", "missing(size=arg0)"]);
     for line in [
         "note: hooked pool_take in arena",
         "note: hook \"missing\": no function of that name, or only hooked ones",
@@ -326,7 +322,6 @@ fn the_tool_passes_hooks_on_and_says_what_came_of_them() {
         assert!(outcome.stderr.contains(line), "{line}: {outcome:?}");
     }
     assert!(outcome.stderr.starts_with("skip-heapprof: "), "{outcome:?}");
-    assert_eq!(outcome.stderr.matches("arg7").count(), 1, "{outcome:?}");
     let (_, csv) = outcome.stdout.split_once("pc0,").expect("a CSV");
     assert!(csv.lines().count() > 1, "{outcome:?}");
 }
