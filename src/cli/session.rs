@@ -2,7 +2,6 @@
 
 use crate::install::check_owners;
 use crate::others::{self, Others};
-use crate::output::create;
 use crate::record::settings::{OTHERS, SESSION};
 use crate::unreached::{self, Listener};
 use crate::{load, remaining, scratch, sys};
@@ -10,7 +9,7 @@ use rustix::process::geteuid;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
@@ -169,7 +168,13 @@ pub(crate) fn remove_if_over(folder: &Path) -> bool {
 
 /// Writes a path into the folder of a session, for [`note`] to read.
 fn write_note(folder: &Path, name: &str, path: &Path) -> io::Result<()> {
-    create(&folder.join(name))?.write_all(path.as_os_str().as_bytes())
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(folder.join(name))?
+        .write_all(path.as_os_str().as_bytes())
 }
 
 /// A path that the tool of this user has written into the folder of a session.
