@@ -4,6 +4,7 @@
 //!
 //! | file | topic |
 //! |---|---|
+//! | `address_space.rs` | address space, locked memory, limits that the program sets itself, old kernels |
 //! | `csv.rs` | the report as a file: header, quoting, order, merging of rows, frames of a row |
 //! | `calls.rs` | which calls count, with which size, and that they behave as without the library |
 //! | `control.rs` | `skipheap.h`, and control of running processes from outside |
@@ -48,6 +49,7 @@
 //! expected one lies beside it (`programs/NAME.csv`, frames of libc and the loader written as
 //! `libc`, because their names depend on what is installed).
 
+mod address_space;
 mod builds;
 mod calls;
 mod ci;

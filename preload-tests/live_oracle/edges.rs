@@ -110,7 +110,7 @@ fn a_thread_may_end_under_a_filter() {
 
 #[test]
 fn what_there_is_no_room_to_follow_is_not_taken_for_live() {
-    let run = run("unseen").limit(libc::RLIMIT_AS, 40 << 20);
+    let run = run("unseen").limit(libc::RLIMIT_DATA, 3_000_000);
     let (processes, outcome) = observed(run);
     let process = &processes[0];
     for size in [41, 3015, 200_001] {

@@ -64,17 +64,22 @@ int main(int count, char **arguments) {
         /* As heaps of glibc's malloc, the memory begins at a multiple of 64 MiB and a block lies in the same
            mapping: the kernel joins what lies side by side. */
         size_t heap = 64UL << 20, length = 1UL << 20;
-        char *all = mmap(NULL, 3 * heap, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (all == MAP_FAILED) abort();
-        char *start = (char *)(((unsigned long)all + heap - 1) / heap * heap);
-        if (mprotect(start, length, PROT_READ | PROT_WRITE)) abort();
+        char *start = NULL, *beside = NULL;
+        static void *volatile blocks[90];
+        /* Some blocks fill other room, and the profiler may map something of its own for them in ours. */
+        for (int i = 1; i < 90 && (beside < start + length || beside > start + 2 * length); i++) {
+            if (i % 4 == 1) {
+                char *all = mmap(NULL, 3 * heap, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                if (all == MAP_FAILED) abort();
+                start = (char *)(((unsigned long)all + heap - 1) / heap * heap);
+                if (mprotect(start, length, PROT_READ | PROT_WRITE)) abort();
+                /* One fills what is unmapped. */
+                if (munmap(start + length, length)) abort();
+            }
+            blocks[i] = beside = malloc(length - 1000);
+        }
+        if (beside < start + length || beside > start + 2 * length) return 77;
         fill(start, length);
-        /* One fills what is unmapped, others such room elsewhere. */
-        if (munmap(start + length, length)) abort();
-        char *beside = NULL;
-        for (int i = 1; i < 100 && (beside < start || beside > start + 2 * length); i++)
-            room[i] = beside = malloc(length - 1000);
-        if (beside < start || beside > start + 2 * length) return 77;
     } else if (!strcmp(how, "userfaultfd")) {
         /* A page that nobody will bring. */
         int fd = syscall(SYS_userfaultfd, O_CLOEXEC);

@@ -332,7 +332,7 @@ mod tests {
     fn gaps_that_make_counts_wrong_are_told_from_others() {
         assert!(gaps(&harvest()).is_empty());
         let mut with_losses = harvest();
-        with_losses.losses = [0, 3, 0, 0, 7, 8, 9];
+        with_losses.losses = [0, 3, 0, 0, 7, 8, 9, 0];
         let gaps = gaps(&with_losses);
         assert_eq!(gaps.len(), 1);
         assert!(gaps[0].starts_with("3 allocations not recorded: no memory"));

@@ -3,7 +3,7 @@
 //!
 //! From the moment of the filter on no file is opened or written and no thread or child begins to
 //! be recorded; what is missing for that is counted. The recording is complete as it lies in its file,
-//! from which the tool makes the report. New call sites need `rt_sigprocmask`, `mmap`, `munmap`, `madvise`,
+//! from which the tool makes the report; it grows in memory that is mapped before the filter is set. New call sites need `rt_sigprocmask`, `mmap`, `munmap`, `madvise`,
 //! where threads meet `sched_yield`, and where a large block is made smaller `mremap`; foreign stacks need
 //! `rt_sigprocmask`. The C library and its `malloc` need them as well. In strict mode not even those are
 //! allowed: then only what was seen before is counted, on the thread's own stack. It also forbids to read the
@@ -89,8 +89,11 @@ fn around<T: Copy>(state: u8, call: impl FnOnce() -> T, succeeded: impl FnOnce(T
         && lifecycle::is_recording()
         && let Some(process) = process::process().filter(|process| process.is_ready())
     {
-        // Later no word may be possible.
-        thread::cold_section(|| announce(process));
+        // Later no word and no mapping of a file may be possible.
+        thread::cold_section(|| {
+            announce(process);
+            process.recording.reserve();
+        });
     }
     if state == STRICT {
         sys::forbid_counter();

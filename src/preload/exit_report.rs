@@ -29,11 +29,16 @@ pub(crate) fn write(process: &Process) {
         return;
     }
     let copy;
-    let bytes = if sys::threads() == 1 {
+    let in_place = if sys::threads() == 1 {
         // SAFETY: a cold section of the only thread.
         unsafe { process.recording.bytes() }
     } else {
-        // The others may go on adding to it.
+        None
+    };
+    let bytes = if let Some(bytes) = in_place {
+        bytes
+    } else {
+        // Other threads may go on adding to it.
         let first = process.recording.snapshot();
         copy = settled(&first, process.recording.snapshot());
         &copy

@@ -10,7 +10,7 @@ use crate::record::settings::{
 };
 use crate::{
     arch, confined, exit_report, hot, live, log, patch, real, recording, settings, stack, sys,
-    thread, unwind,
+    thread, unwind, wiped,
 };
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -150,6 +150,7 @@ unsafe extern "C" fn in_child() {
         return;
     }
     let errno = sys::errno();
+    wiped::empty_all();
     recording::give_up_parents();
     sys::set_errno(errno);
 }

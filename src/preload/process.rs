@@ -8,7 +8,7 @@
 use crate::cold_stack::ColdStacks;
 use crate::deep::Nodes;
 use crate::heap::{Heap, SpinLock};
-use crate::live::{self, Timeline, Total};
+use crate::live::{self, Numbers, Timeline, Total};
 use crate::recording::Recording;
 use crate::thread::Pool;
 use crate::unwind::Registry;
@@ -39,6 +39,7 @@ pub(crate) struct Process {
     pub(crate) registry: AtomicPtr<Registry>,
     pub(crate) rules_lock: SpinLock,
     pub(crate) total: Total,
+    pub(crate) numbers: Numbers,
     pub(crate) timeline: Timeline,
 }
 
@@ -80,7 +81,7 @@ fn map() -> Option<&'static Process> {
         Err(other) => {
             // SAFETY: `fresh` is a mapping of our own that nobody else has seen.
             unsafe {
-                libc::munmap(fresh.cast(), size_of::<Process>());
+                sys::unmap(fresh.cast(), size_of::<Process>());
                 other.as_ref()
             }
         }

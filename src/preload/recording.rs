@@ -1,14 +1,17 @@
 //! Writes the recording: the only code that touches its mapping, but for the counts of the sites.
 //!
-//! The file is made once, with its full length as a hole, mapped, and closed: no descriptor stays
-//! behind that the program could close or use again. Room is taken by asking the kernel to have
-//! the pages (`MADV_POPULATE_WRITE`), which reports a full disk as an error and never as SIGBUS,
-//! and works after chroot or with fewer privileges too.
+//! The file is made once, as a hole of a length that is enough for most, its start is mapped, and it is
+//! closed: no descriptor stays behind that the program could close or use again. More of it is
+//! mapped as it grows ([`crate::pieces`]), and where the hole does not suffice the file is opened
+//! again and made longer. Room is taken by asking the kernel to have the pages
+//! (`MADV_POPULATE_WRITE`), which reports a full disk as an error and never as SIGBUS, and works after
+//! chroot or with fewer privileges too.
 //!
 //! Runs in cold sections only: errno is restored and signals are blocked by the caller.
 
 use crate::heap::SpinLock;
 use crate::live::Sums;
+use crate::pieces::{self, Pieces};
 use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::loss::Loss;
@@ -20,8 +23,14 @@ use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
-/// Length of the file, as a hole: room for 30 million sites.
-pub(crate) const CAPACITY: u64 = 1 << 30;
+/// Length of the file at first, as a hole: room for 30 million sites.
+const FIRST_LEN: u64 = 1 << 30;
+/// Length of the memory that stands in for a file.
+const MEMORY_LEN: u64 = FIRST_LEN / 4;
+/// How much of the file is mapped when the program confines its system calls: two million sites.
+const RESERVE: u64 = 64 << 20;
+/// Frames and modules are known by their place in units of 16 bytes, in 32 bits.
+const UNIT: u64 = 16;
 /// The smallest recording that is of any use.
 const SMALLEST: u64 = 256 * 1024;
 /// Chunks of frames and modules begin with this many pages and double up to [`LARGEST_CHUNK`].
@@ -34,46 +43,67 @@ pub(crate) const LARGEST_CHUNK: u32 = 64;
 /// Most bytes of a note or of a function's name.
 const LONGEST_TEXT: usize = 2048;
 
-/// The mapping of the recording that this memory image has, for a child of fork, which inherits it
-/// and finds everything else that was known about it wiped.
-static INHERITED: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-static INHERITED_LEN: AtomicU64 = AtomicU64::new(0);
+/// The recording that this memory image has, for a child of fork, which inherits it and finds
+/// everything else that was known about it wiped.
+static INHERITED: AtomicPtr<Pieces> = AtomicPtr::new(ptr::null_mut());
 
 /// Gives up the recording of the parent, in a child of fork. No more than what was written stays in
 /// the address space, as zeros: in a child that was forked in a signal handler, the allocation which
 /// that had interrupted may be about to be counted, and is one of the parent's.
 pub(crate) fn give_up_parents() {
-    let base = INHERITED.swap(ptr::null_mut(), AcqRel);
-    if base.is_null() {
+    let pieces = INHERITED.swap(ptr::null_mut(), AcqRel);
+    if pieces.is_null() {
         return;
     }
     control::give_up_parents();
-    let len = INHERITED_LEN.load(Relaxed);
-    // SAFETY: the mapping was the parent's recording; its header's page is always mapped, and nobody
-    // else uses the mapping in this process, but as said above.
+    // SAFETY: these are the pieces of the parent's recording, whose header is always mapped, and
+    // nobody else uses them in this process, but as said above.
     unsafe {
-        let cursor = AtomicU64::from_ptr((&raw mut (*base.cast::<Header>()).cursor).cast());
-        let used = cursor.load(Acquire).min(len);
-        sys::map_zeros_over(base, used as usize);
-        sys::unmap(base.wrapping_add(used as usize), (len - used) as usize);
+        let used = cursor_of((*pieces).at(0)).load(Acquire);
+        Pieces::give_up(pieces, used);
     }
+}
+
+/// How far the recording at `base` has come.
+///
+/// # Safety
+/// The header's page is mapped there, and stays so.
+unsafe fn cursor_of<'h>(base: *mut u8) -> &'h AtomicU64 {
+    // SAFETY: the caller has the header there; the word is only used atomically while we run.
+    unsafe { AtomicU64::from_ptr((&raw mut (*base.cast::<Header>()).cursor).cast()) }
 }
 
 /// Where the next record of a kind goes.
 struct Appender {
-    chunk: *mut u8,
+    chunk: Chunk,
     used: usize,
-    len: usize,
     pages: u32,
+}
+
+/// Room for records.
+#[derive(Clone, Copy)]
+pub(crate) struct Chunk {
+    /// Where the first record goes, behind the chunk's header.
+    pub(crate) records: *mut u8,
+    /// Bytes from there on.
+    pub(crate) len: usize,
+    /// Where they lie in the file.
+    pub(crate) offset: u64,
 }
 
 /// A recording being written. All zeros is one that was not created.
 #[repr(C)]
 pub(crate) struct Recording {
     base: AtomicPtr<u8>,
+    pieces: AtomicPtr<Pieces>,
+    /// Length of the file.
     capacity: AtomicU64,
-    /// No more room is to be had; saves the system calls that would find out again.
-    full: AtomicBool,
+    /// A [`Full`], or 0: no more room is to be had. Saves the system calls that would find out again.
+    full: AtomicU32,
+    /// Held while room is taken.
+    room: SpinLock,
+    /// Device and inode of the file.
+    identity: UnsafeCell<(u64, u64)>,
     in_file: AtomicBool,
     lock: SpinLock,
     frames: UnsafeCell<Appender>,
@@ -91,11 +121,34 @@ pub(crate) struct Recording {
 }
 
 /// What is wrong when a chunk cannot be had.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Full;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Full {
+    /// The disk is full, or the file as long as files may be.
+    NoRoom = 1,
+    /// The file is as long as was thought of and cannot be opened to make it longer, or the format
+    /// has no numbers for more.
+    TooLong = 2,
+    /// Memory, or address space. It may come back.
+    NoMemory = 3,
+    /// More of the file would have to be mapped, which the program has perhaps forbidden itself.
+    Confined = 4,
+}
+
+impl Full {
+    /// What is missing because of it.
+    pub(crate) fn loss(self) -> Loss {
+        match self {
+            Self::NoRoom => Loss::RecordingFull,
+            Self::TooLong => Loss::TooLong,
+            Self::NoMemory => Loss::NoMemory,
+            Self::Confined => Loss::Confined,
+        }
+    }
+}
 
 impl Recording {
-    /// Makes the file, or private memory where no file can be had, and writes the header.
+    /// Makes the file, or memory where no file can be had, and writes the header.
     pub(crate) fn create(&self, forked: bool) {
         // A child goes on as its parent was at the time.
         let stopped = if forked {
@@ -103,32 +156,31 @@ impl Recording {
         } else {
             settings().stopped
         };
-        let limit = sys::soft_limit(libc::RLIMIT_FSIZE)
-            .min(sys::soft_limit(libc::RLIMIT_AS) / 16)
-            .min(CAPACITY)
-            / PAGE
-            * PAGE;
-        let mut capacity = limit;
-        while capacity >= SMALLEST {
-            if let Some(base) = self.map_file(capacity) {
-                self.in_file.store(true, Relaxed);
-                self.base.store(base, Release);
-                break;
+        let mut capacity = sys::soft_limit(libc::RLIMIT_FSIZE).min(FIRST_LEN) / PAGE * PAGE;
+        let mut base = None;
+        while capacity >= SMALLEST && base.is_none() {
+            base = self.map_file(capacity);
+            if base.is_none() {
+                capacity /= 16;
             }
-            capacity /= 16;
         }
-        if self.base.load(Relaxed).is_null() {
+        self.in_file.store(base.is_some(), Relaxed);
+        if base.is_none() {
             // Nothing survives a kill now, but the report at exit can still be written.
             reach::say_unreachable();
-            capacity = (sys::soft_limit(libc::RLIMIT_AS) / 16).min(CAPACITY / 4) / PAGE * PAGE;
-            let base = sys::map_private(capacity as usize);
-            if base.is_null() {
-                self.full.store(true, Relaxed);
-                return;
-            }
-            self.base.store(base, Release);
+            capacity = (sys::soft_limit(libc::RLIMIT_AS) / 16).min(MEMORY_LEN) / PAGE * PAGE;
+            base = map_memory(capacity);
+        }
+        let pieces = base.map_or(ptr::null(), |base| {
+            Pieces::make(base, capacity.min(pieces::FIRST))
+        });
+        if pieces.is_null() {
+            self.full.store(Full::NoMemory as u32, Relaxed);
+            return;
         }
         self.capacity.store(capacity, Relaxed);
+        self.pieces.store(pieces.cast_mut(), Release);
+        self.base.store(base.unwrap_or(ptr::null_mut()), Release);
         self.write_header(forked);
         let control = if stopped { STOPPED } else { 0 };
         self.set_control(control);
@@ -136,11 +188,10 @@ impl Recording {
             self.count(STOPS, 1);
         }
         control::set(control);
-        INHERITED_LEN.store(capacity, Relaxed);
-        INHERITED.store(self.base.load(Relaxed), Release);
+        INHERITED.store(pieces.cast_mut(), Release);
     }
 
-    /// Creates and maps a file of `capacity` bytes, of which the first page is real.
+    /// Creates a file of `capacity` bytes and maps its start, of which the first page is real.
     fn map_file(&self, capacity: u64) -> Option<*mut u8> {
         // SAFETY: only `create` writes the path, once, before the recording is visible.
         let path = unsafe { &mut *self.path.get() };
@@ -153,47 +204,60 @@ impl Recording {
             reach::create(path, pid)
         };
         let fd = fd.ok()?;
-        // SAFETY: `fd` is ours; a fresh shared mapping of it disturbs nothing.
-        let base = unsafe {
-            if libc::ftruncate(fd, capacity as libc::off_t) != 0 {
-                libc::MAP_FAILED
-            } else {
-                libc::mmap(
-                    ptr::null_mut(),
-                    capacity as usize,
-                    libc::PROT_READ | libc::PROT_WRITE,
-                    libc::MAP_SHARED | libc::MAP_NORESERVE,
-                    fd,
-                    0,
-                )
-            }
+        let len = capacity.min(pieces::FIRST) as usize;
+        let base = match sys::set_file_len(fd, capacity) {
+            true => sys::map_file(fd, 0, len).ok(),
+            false => None,
         };
-        if base == libc::MAP_FAILED {
-            sys::close(fd);
-            sys::unlink(path);
-            return None;
-        }
-        // Without this the first touch of the hole reads two megabytes of zeros ahead, which takes
-        // two milliseconds on ext4.
-        // SAFETY: advice about our own mapping.
-        unsafe {
-            libc::madvise(base, capacity as usize, libc::MADV_RANDOM);
-        }
-        let populated = sys::populate(base.cast(), HEADER_LEN as usize);
-        if populated.is_ok() {
-            control::share(fd);
-            reach::drop_anchor(fd);
-        }
-        sys::close(fd);
-        if populated.is_err() {
-            // SAFETY: our own mapping, which nobody else has seen.
-            unsafe {
-                libc::munmap(base, capacity as usize);
+        let base = base.filter(|&base| {
+            // Without this the first touch of the hole reads two megabytes of zeros ahead, which takes
+            // two milliseconds on ext4.
+            sys::expect_random_reads(base, len);
+            let populated = sys::populate(base, HEADER_LEN as usize).is_ok();
+            if populated {
+                control::share(fd);
+                reach::drop_anchor(fd);
+            } else {
+                // SAFETY: our own mapping, which nobody else has seen.
+                unsafe { sys::unmap(base, len) };
             }
+            populated
+        });
+        // SAFETY: as the path.
+        unsafe { *self.identity.get() = sys::identity(fd).unwrap_or_default() };
+        sys::close(fd);
+        if base.is_none() {
             sys::unlink(path);
+        }
+        base
+    }
+
+    /// Opens the file once more; `None` where it is out of reach or another one, and where opening a
+    /// file may end the program.
+    fn open_again(&self) -> Option<c_int> {
+        let path = self.path().filter(|_| !confined::is_confined())?;
+        let fd = sys::open_to_write(path);
+        // SAFETY: written in `create` only, before the recording was visible.
+        let expected = unsafe { *self.identity.get() };
+        if fd >= 0 && sys::identity(fd) != Some(expected) {
+            sys::close(fd);
             return None;
         }
-        Some(base.cast())
+        (fd >= 0).then_some(fd)
+    }
+
+    /// Makes the file longer, for `needed` bytes at least.
+    fn lengthen(&self, needed: u64) -> Result<(), Full> {
+        let fd = self.open_again().ok_or(Full::TooLong)?;
+        let limit = sys::soft_limit(libc::RLIMIT_FSIZE) / PAGE * PAGE;
+        let twice = needed.max(self.capacity.load(Relaxed) * 2).min(limit);
+        // Beyond the limit the kernel raises a signal, which would end the program.
+        let len = [twice, needed]
+            .into_iter()
+            .find(|&len| len >= needed && len <= limit && sys::set_file_len(fd, len));
+        sys::close(fd);
+        self.capacity.store(len.ok_or(Full::NoRoom)?, Relaxed);
+        Ok(())
     }
 
     /// Creates the file of a process that no tool watches, named after the process's id and the
@@ -294,88 +358,132 @@ impl Recording {
         }
     }
 
-    /// Takes a chunk of `pages` for `kind`; the address behind the chunk's header and the bytes
-    /// there.
-    pub(crate) fn chunk(&self, kind: u32, pages: u32) -> Result<(*mut u8, usize), Full> {
-        let base = self.base.load(Acquire);
-        if base.is_null() || self.full.load(Relaxed) {
-            return Err(Full);
-        }
+    /// Takes a chunk of `pages` for `kind`.
+    pub(crate) fn chunk(&self, kind: u32, pages: u32) -> Result<Chunk, Full> {
+        let pieces = self.pieces().ok_or(Full::NoMemory)?;
         let len = u64::from(pages) * PAGE;
-        // SAFETY: the header's page is mapped; `cursor` is only used atomically while we run.
-        let cursor =
-            unsafe { AtomicU64::from_ptr((&raw mut (*base.cast::<Header>()).cursor).cast()) };
-        let at = cursor.fetch_add(len, AcqRel);
-        let start = base.wrapping_add(at as usize);
-        let fits = at + len <= self.capacity.load(Relaxed);
-        if !fits || sys::populate(start, len as usize).is_err() {
-            self.full.store(true, Relaxed);
-            // On a file system in memory, to read the hole would ask for memory too: it is not looked at.
-            self.capacity.fetch_min(at, AcqRel);
-            return Err(Full);
-        }
+        let (start, at) = self.take_room(pieces, len).inspect_err(|&why| {
+            if matches!(why, Full::NoRoom | Full::TooLong) {
+                self.full.store(why as u32, Relaxed);
+            }
+        })?;
+        let header: *mut ChunkHeader = start.cast();
         // SAFETY: the chunk's pages were just made ours alone and writable.
         unsafe {
-            let header: *mut ChunkHeader = start.cast();
             (*header).kind = kind;
             (*header).pages = pages;
             AtomicU32::from_ptr(&raw mut (*header).magic).store(CHUNK_MAGIC, Release);
-            Ok((
-                start.add(size_of::<ChunkHeader>()),
-                len as usize - size_of::<ChunkHeader>(),
-            ))
+        }
+        Ok(Chunk {
+            records: header.wrapping_add(1).cast(),
+            len: len as usize - size_of::<ChunkHeader>(),
+            offset: at + size_of::<ChunkHeader>() as u64,
+        })
+    }
+
+    /// Takes the next `len` bytes of the file; their address, and their place in the file. Where that
+    /// fails, the recording is as it was.
+    fn take_room(&self, pieces: &Pieces, len: u64) -> Result<(*mut u8, u64), Full> {
+        let _guard = self.room.lock();
+        if self.full.load(Relaxed) != 0 {
+            return Err(self.why_full());
+        }
+        // SAFETY: the header's page is mapped as long as there are pieces.
+        let cursor = unsafe { cursor_of(pieces.at(0)) };
+        let at = cursor.load(Relaxed);
+        if at + len > self.capacity.load(Relaxed) {
+            self.lengthen(at + len)?;
+        }
+        if !pieces.reach(at + len) {
+            if confined::is_confined() {
+                return Err(Full::Confined);
+            }
+            let capacity = self.capacity.load(Relaxed);
+            pieces
+                .grow(at, len, capacity, || self.open_again())
+                .map_err(|_| Full::NoMemory)?;
+        }
+        let start = pieces.at(at);
+        sys::populate(start, len as usize).map_err(|error| match error {
+            libc::ENOMEM => Full::NoMemory,
+            _ => Full::NoRoom,
+        })?;
+        cursor.store(at + len, Release);
+        Ok((start, at))
+    }
+
+    /// Has as much of the file mapped now as a program may need that is about to confine its system
+    /// calls. Where that much cannot be had, what there is has to do.
+    pub(crate) fn reserve(&self) {
+        let Some(pieces) = self.pieces() else { return };
+        let _guard = self.room.lock();
+        // SAFETY: the header's page is mapped as long as there are pieces.
+        let at = unsafe { cursor_of(pieces.at(0)) }.load(Relaxed);
+        let capacity = self.capacity.load(Relaxed);
+        let len = RESERVE.min(capacity.saturating_sub(at));
+        if len > 0 && !pieces.reach(at + len) {
+            let _ = pieces.grow(at, len, capacity, || self.open_again());
+        }
+    }
+
+    /// Why there is no more room, where there is none.
+    pub(crate) fn why_full(&self) -> Full {
+        match self.full.load(Relaxed) {
+            why if why == Full::NoRoom as u32 => Full::NoRoom,
+            why if why == Full::TooLong as u32 => Full::TooLong,
+            _ => Full::NoMemory,
         }
     }
 
     /// Takes a chunk for the sites that a thread counts. As [`Self::chunk`].
-    pub(crate) fn sites_chunk(&self, pages: u32, thread: u32) -> Result<(*mut u8, usize), Full> {
-        let (chunk, len) = self.chunk(CHUNK_SITES, pages)?;
+    pub(crate) fn sites_chunk(&self, pages: u32, thread: u32) -> Result<Chunk, Full> {
+        let chunk = self.chunk(CHUNK_SITES, pages)?;
         // SAFETY: the chunk was just made ours; its header lies in front.
         unsafe {
-            let header: *mut ChunkHeader = chunk.sub(size_of::<ChunkHeader>()).cast();
+            let header: *mut ChunkHeader = chunk.records.sub(size_of::<ChunkHeader>()).cast();
             (&raw mut (*header).thread).write_volatile(thread);
         }
-        Ok((chunk, len))
+        Ok(chunk)
     }
 
-    /// Appends a record of `parts`, padded to 16 bytes, and returns its id.
+    /// Appends a record of `parts`, padded to 16 bytes, and returns its id and its address.
     fn append(
         &self,
         appender: &UnsafeCell<Appender>,
         kind: u32,
         parts: &[&[u8]],
-    ) -> Result<u32, Full> {
+    ) -> Result<(u32, *mut u8), Full> {
         let len = parts
             .iter()
             .map(|part| part.len())
             .sum::<usize>()
-            .next_multiple_of(16);
+            .next_multiple_of(UNIT as usize);
         let _guard = self.lock.lock();
         // SAFETY: the lock makes this the only reference; the records go behind what was used so
         // far and within the chunk, which `chunk` made writable and ours.
         unsafe {
             let a = &mut *appender.get();
-            if a.len - a.used < len {
+            if a.chunk.len - a.used < len {
                 let least = (len + size_of::<ChunkHeader>()).div_ceil(PAGE as usize) as u32;
                 let pages = (a.pages * 2).clamp(FIRST_CHUNK, LARGEST_CHUNK).max(least);
-                let (chunk, room) = self.chunk(kind, pages)?;
+                let chunk = self.chunk(kind, pages)?;
                 *a = Appender {
                     chunk,
                     used: 0,
-                    len: room,
                     pages,
                 };
             }
-            let record = a.chunk.add(a.used);
+            let place = a.chunk.offset + a.used as u64;
+            let id = u32::try_from(place / UNIT).map_err(|_| Full::TooLong)?;
+            let record = a.chunk.records.add(a.used);
             let mut at = record;
             for part in parts {
                 ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
                 at = at.add(part.len());
             }
             a.used += len;
-            let header: *mut ChunkHeader = a.chunk.sub(size_of::<ChunkHeader>()).cast();
-            AtomicU32::from_ptr(&raw mut (*header).used).store(a.used as u32, Release);
-            Ok((record.offset_from(self.base.load(Relaxed)) / 16) as u32)
+            self.set_used(a.chunk.records, a.used as u32);
+            Ok((id, record))
         }
     }
 
@@ -384,6 +492,7 @@ impl Recording {
         // SAFETY: a frame record is sixteen bytes without padding.
         let bytes = unsafe { &*(&raw const frame).cast::<[u8; size_of::<FrameRecord>()]>() };
         self.append(&self.frames, CHUNK_FRAMES, &[bytes])
+            .map(|(id, _)| id)
     }
 
     /// Adds a module and returns its id.
@@ -407,6 +516,7 @@ impl Recording {
         // SAFETY: a module record is 32 bytes without padding.
         let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ModuleRecord>()]>() };
         self.append(&self.modules, CHUNK_MODULES, &[bytes, path, build_id])
+            .map(|(id, _)| id)
     }
 
     /// Adds a thread; the record, whose other fields are the thread's to write, or null when there is
@@ -421,9 +531,7 @@ impl Recording {
         // SAFETY: a thread's record is 32 bytes without padding.
         let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ThreadRecord>()]>() };
         self.append(&self.threads, CHUNK_THREADS, &[bytes])
-            .map_or(ptr::null_mut(), |id| {
-                self.base().wrapping_add(id as usize * 16).cast()
-            })
+            .map_or(ptr::null_mut(), |(_, record)| record.cast())
     }
 
     /// Adds the unreachable blocks by site (offset of its record), and says that they were looked for.
@@ -432,8 +540,8 @@ impl Recording {
             let record = LeakRecord { site, blocks };
             // SAFETY: a leak's record is sixteen bytes without padding.
             let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<LeakRecord>()]>() };
-            if self.append(&self.leaks, CHUNK_LEAKS, &[bytes]).is_err() {
-                self.lose(Loss::RecordingFull, 1);
+            if let Err(why) = self.append(&self.leaks, CHUNK_LEAKS, &[bytes]) {
+                self.lose(why.loss(), 1);
                 return;
             }
         }
@@ -565,9 +673,20 @@ impl Recording {
         }
     }
 
+    fn pieces(&self) -> Option<&Pieces> {
+        // SAFETY: null, or pieces that are not unmapped in this process.
+        unsafe { self.pieces.load(Acquire).as_ref() }
+    }
+
     /// The address of a place in the recording.
     pub(crate) fn at(&self, offset: u64) -> *mut u8 {
-        self.base.load(Acquire).wrapping_add(offset as usize)
+        self.pieces()
+            .map_or(ptr::null_mut(), |pieces| pieces.at(offset))
+    }
+
+    /// The place in the recording of an address in it.
+    pub(crate) fn offset_of(&self, address: *const u8) -> Option<u64> {
+        self.pieces()?.offset_of(address)
     }
 
     /// Marks the orderly end of the process. A confined one is not asked for the time, which may take a
@@ -589,40 +708,44 @@ impl Recording {
 
     /// Bytes written so far; 0 without a recording.
     pub(crate) fn written(&self) -> usize {
-        let Some(header) = self.header() else {
-            return 0;
-        };
-        // SAFETY: the header's page is mapped.
-        let cursor = unsafe { (&raw const (*header).cursor).read_volatile() };
-        cursor.min(self.capacity.load(Relaxed)) as usize
+        // SAFETY: the header's page is mapped as long as there are pieces.
+        self.pieces().map_or(0, |pieces| unsafe {
+            cursor_of(pieces.at(0)).load(Acquire) as usize
+        })
     }
 
     /// Copies what was written, as far as there is room; how many bytes.
     pub(crate) fn copy_into(&self, room: &mut [u8]) -> usize {
-        let words: *const u64 = self.base.load(Acquire).cast();
         let len = self.written().min(room.len()) / 8 * 8;
-        for (i, word) in room.chunks_exact_mut(8).take(len / 8).enumerate() {
-            // SAFETY: all bytes written are mapped and readable; words are copied one by one with volatile reads, so
-            // that a count that changes meanwhile is seen before or after.
-            let value = unsafe { words.add(i).read_volatile() };
-            word.copy_from_slice(&value.to_le_bytes());
+        let mut rest = room.get_mut(..len).unwrap_or(&mut []);
+        for (base, start, end) in self.pieces().iter().flat_map(|pieces| pieces.each()) {
+            let here = rest.len().min((end - start) as usize);
+            let (part, behind) = rest.split_at_mut(here);
+            for (i, word) in part.chunks_exact_mut(8).enumerate() {
+                // SAFETY: all bytes written are mapped and readable; words are copied one by one with
+                // volatile reads, so that a count that changes meanwhile is seen before or after.
+                let value = unsafe { base.cast::<u64>().add(i).read_volatile() };
+                word.copy_from_slice(&value.to_le_bytes());
+            }
+            rest = behind;
         }
         len
     }
 
-    /// What was written so far, in place: of a large one a copy would be most of what a report needs. Empty without a
-    /// recording.
+    /// What was written so far, in one piece and not as a copy, which would be most of what a report of
+    /// a large one needs. Empty without a recording, `None` where there is no room for the mapping.
     ///
     /// # Safety
     /// While the slice lives, nothing in this process changes the recording. (What may come from outside is the
     /// control word, which no report looks at.)
-    pub(crate) unsafe fn bytes(&self) -> &[u8] {
-        let base = self.base.load(Acquire);
-        if base.is_null() {
-            return &[];
-        }
-        // SAFETY: all bytes written are mapped, and as the caller promises.
-        unsafe { core::slice::from_raw_parts(base, self.written()) }
+    pub(crate) unsafe fn bytes(&self) -> Option<&[u8]> {
+        let Some(pieces) = self.pieces() else {
+            return Some(&[]);
+        };
+        let len = self.written();
+        let whole = pieces.whole(len as u64)?;
+        // SAFETY: all bytes written are mapped there, and nothing changes them, says the caller.
+        Some(unsafe { core::slice::from_raw_parts(whole, len) })
     }
 
     /// A copy of what was written so far; empty without a recording.
@@ -638,7 +761,7 @@ impl Recording {
     /// Adds a label for what comes next.
     pub(crate) fn add_phase(&self, label: &[u8]) -> Result<(), Full> {
         let label = label.get(..LONGEST_TEXT).unwrap_or(label);
-        let header = self.header().ok_or(Full)?;
+        let header = self.header().ok_or(Full::NoMemory)?;
         // SAFETY: the header's page is mapped.
         let live = unsafe { (&raw const (*header).live_bytes).read_volatile() };
         let record = PhaseRecord {
@@ -656,44 +779,18 @@ impl Recording {
 
     /// Allocations recorded so far, added up over all sites.
     fn allocations(&self) -> u64 {
-        let base = self.base.load(Acquire);
-        let end = self.written();
-        let (first, len) = if settings().live {
-            (LIVE_SITES_START, LIVE_SITE_LEN)
-        } else {
-            (size_of::<ChunkHeader>(), size_of::<SiteRecord>())
-        };
-        let (mut sum, mut at) = (0_u64, HEADER_LEN as usize);
-        while at < end {
-            let chunk = base.wrapping_add(at);
-            // SAFETY: what was written is mapped, in whole pages; a chunk's header does not change
-            // once its magic is there.
-            let (magic, kind, pages) = unsafe {
-                let header: *mut ChunkHeader = chunk.cast();
-                (
-                    AtomicU32::from_ptr(&raw mut (*header).magic).load(Acquire),
-                    (*header).kind,
-                    (*header).pages,
-                )
-            };
-            if magic != CHUNK_MAGIC || pages == 0 {
-                at += PAGE as usize;
-                continue;
-            }
-            let room = pages as usize * PAGE as usize;
-            if kind == CHUNK_SITES {
-                for record in (first..=room - len).step_by(len) {
-                    let count = chunk.wrapping_add(record + offset_of!(SiteRecord, count));
-                    // SAFETY: within the chunk; counts are aligned words.
-                    sum = sum.wrapping_add(unsafe { count.cast::<u64>().read_volatile() });
-                }
-            }
-            at += room;
+        let end = self.written() as u64;
+        let mut sum = 0_u64;
+        for (base, start, piece_end) in self.pieces().iter().flat_map(|pieces| pieces.each()) {
+            let first = if start == 0 { HEADER_LEN } else { 0 };
+            let len = piece_end.min(end).saturating_sub(start);
+            // SAFETY: a chunk lies in one piece, so what was written there is a number of chunks.
+            sum = sum.wrapping_add(unsafe { allocations_in(base, first, len) });
         }
         sum
     }
 
-    /// Lets the recording end after `capacity` bytes, as a full disk would.
+    /// Lets the recording end after `capacity` bytes, as where its file is out of reach.
     #[cfg(test)]
     pub(crate) fn limit_for_tests(&self, capacity: u64) {
         self.capacity.store(capacity, Relaxed);
@@ -706,6 +803,61 @@ impl Recording {
             .load(Relaxed)
             .then(|| unsafe { &*self.path.get() }.as_slice())
     }
+}
+
+/// Memory of `capacity` bytes that stands in for a file, of which the start is mapped and the first page
+/// is real.
+fn map_memory(capacity: u64) -> Option<*mut u8> {
+    if capacity < SMALLEST {
+        return None;
+    }
+    let base = sys::map_anonymous_shared(capacity as usize).ok()?;
+    let len = capacity.min(pieces::FIRST) as usize;
+    // SAFETY: our own mapping, which nobody else has seen. What is unmapped can be mapped again.
+    unsafe { sys::unmap(base.wrapping_add(len), capacity as usize - len) };
+    sys::populate(base, HEADER_LEN as usize)
+        .is_ok()
+        .then_some(base)
+}
+
+/// The allocations that the sites in the chunks between `first` and `end`, counted from `base`, have.
+///
+/// # Safety
+/// They are chunks, as far as they were begun, mapped in whole pages.
+unsafe fn allocations_in(base: *mut u8, first: u64, end: u64) -> u64 {
+    let (site, len) = if settings().live {
+        (LIVE_SITES_START, LIVE_SITE_LEN)
+    } else {
+        (size_of::<ChunkHeader>(), size_of::<SiteRecord>())
+    };
+    let (mut sum, mut at) = (0_u64, first as usize);
+    while at < end as usize {
+        let chunk = base.wrapping_add(at);
+        // SAFETY: the caller has a chunk or a page of zeros there; a chunk's header does not change
+        // once its magic is there.
+        let (magic, kind, pages) = unsafe {
+            let header: *mut ChunkHeader = chunk.cast();
+            (
+                AtomicU32::from_ptr(&raw mut (*header).magic).load(Acquire),
+                (*header).kind,
+                (*header).pages,
+            )
+        };
+        if magic != CHUNK_MAGIC || pages == 0 {
+            at += PAGE as usize;
+            continue;
+        }
+        let room = pages as usize * PAGE as usize;
+        if kind == CHUNK_SITES {
+            for record in (site..=room - len).step_by(len) {
+                let count = chunk.wrapping_add(record + offset_of!(SiteRecord, count));
+                // SAFETY: within the chunk; counts are aligned words.
+                sum = sum.wrapping_add(unsafe { count.cast::<u64>().read_volatile() });
+            }
+        }
+        at += room;
+    }
+    sum
 }
 
 /// As [`create_unique`] in the folder for temporary files, or in `/tmp` where the program's own

@@ -60,7 +60,7 @@ fn the_end_and_the_losses_are_written() {
 fn phases_say_what_had_been_allocated_before() {
     let recording = recording();
     recording.add_phase(b"first").unwrap();
-    let (chunk, _) = recording.chunk(CHUNK_SITES, 2).unwrap();
+    let chunk = recording.chunk(CHUNK_SITES, 2).unwrap().records;
     for (i, count) in [(0, 5_u64), (1, 6), (254, 7)] {
         // SAFETY: within the chunk, which is ours.
         unsafe { chunk.add(i * 32 + 24).cast::<u64>().write(count) };
@@ -127,6 +127,8 @@ fn the_file_is_ours_alone_and_what_lay_there_is_put_aside() {
     let metadata = std::fs::symlink_metadata(&file).unwrap();
     assert!(metadata.is_file());
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+    // Who copies or reads it is not to find a terabyte of zeros.
+    assert_eq!(metadata.len(), FIRST_LEN);
     assert!(
         metadata.blocks() * 512 < 64 * 1024,
         "a hole, not {metadata:?}"
@@ -261,6 +263,79 @@ fn a_full_recording_keeps_what_it_has() {
     for (address, id) in (0..).zip(ids) {
         assert_eq!(read.frame(id).unwrap().address, address);
     }
+}
+
+/// As long as the recording is looked at: chunks in several pieces.
+#[test]
+fn a_recording_grows_piece_by_piece() {
+    let recording = recording();
+    let mut chunks = Vec::new();
+    for i in 0..80_u64 {
+        let chunk = recording.chunk(CHUNK_SITES, LARGEST_CHUNK).unwrap();
+        // SAFETY: the count of the first site in the chunk, which is ours.
+        unsafe { chunk.records.add(24).cast::<u64>().write(i + 1) };
+        chunks.push(chunk);
+    }
+    let pieces = recording.pieces().unwrap();
+    assert!(pieces.each().count() > 3);
+    for chunk in &chunks {
+        assert_eq!(recording.at(chunk.offset), chunk.records);
+        assert_eq!(recording.offset_of(chunk.records), Some(chunk.offset));
+    }
+    // What is mapped follows what was written.
+    let mapped: u64 = pieces.each().map(|(_, start, end)| end - start).sum();
+    let written = recording.written() as u64;
+    assert!(mapped >= written && mapped <= written + written / 8 + pieces::FIRST);
+    let copy = recording.snapshot();
+    assert_eq!(copy.len() as u64, written);
+    // SAFETY: nobody else has this recording.
+    assert!(unsafe { recording.bytes() }.unwrap() == copy.as_slice());
+    let counts: u64 = Reader::parse(&copy)
+        .unwrap()
+        .sites()
+        .map(|site| site.count)
+        .sum();
+    assert_eq!(counts, 80 * 81 / 2);
+    assert_eq!(recording.allocations(), counts);
+}
+
+#[test]
+fn a_file_that_is_too_short_is_made_longer_as_long_as_it_is_the_same() {
+    let _turn = testing::recordings_in_turn();
+    // SAFETY: as in `recording`.
+    let recording = unsafe { testing::zeroed::<Recording>() };
+    recording.create(false);
+    let file = path(recording.path().unwrap());
+    recording.limit_for_tests(4 * PAGE);
+    for _ in 0..20 {
+        recording.chunk(CHUNK_SITES, 7).unwrap();
+    }
+    let len = std::fs::metadata(&file).unwrap().len();
+    assert!(len >= recording.written() as u64 && len <= 2 * recording.written() as u64);
+    // Another one in its place is left as it is.
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, b"precious").unwrap();
+    let refused = (0..100).find_map(|_| recording.chunk(CHUNK_SITES, 7).err());
+    assert_eq!(refused.map(Full::loss), Some(Loss::TooLong));
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn memory_that_stands_in_for_a_file_grows_too() {
+    let base = map_memory(MEMORY_LEN).unwrap();
+    // SAFETY: the pieces were just made, and are never unmapped.
+    let pieces = unsafe { Pieces::make(base, pieces::FIRST).as_ref() }.unwrap();
+    pieces
+        .grow(pieces::FIRST, 3 * PAGE, MEMORY_LEN, || None)
+        .unwrap();
+    let start = pieces.at(pieces::FIRST);
+    sys::populate(start, 3 * PAGE as usize).unwrap();
+    // SAFETY: within the new piece.
+    unsafe { start.write(7) };
+    let whole = pieces.whole(pieces::FIRST + PAGE).unwrap();
+    // SAFETY: as above, in the mapping of both pieces.
+    assert_eq!(unsafe { whole.add(pieces::FIRST as usize).read() }, 7);
 }
 
 #[test]

@@ -149,12 +149,12 @@ impl Table {
         }
         if self.index.is_null() {
             // The state of a parent, in a child that was forked in the midst of this.
-            return Err(Full);
+            return Err(Full::NoMemory);
         }
         if self.used * 3 >= (self.mask + 1) * 2 {
             // A fuller index is slower, no more; the last slot stays free so that searches end.
             if self.grow((self.mask + 1) * 2).is_err() && self.used >= self.mask {
-                return Err(Full);
+                return Err(Full::NoMemory);
             }
         }
         let live = settings().live;
@@ -165,18 +165,22 @@ impl Table {
         };
         if self.room < len {
             let pages = (self.pages * 2).clamp(1, LARGEST_CHUNK);
-            let (chunk, room) = process.recording.sites_chunk(pages, thread)?;
-            debug_assert!(room < (u64::from(pages) * PAGE) as usize);
+            let chunk = process.recording.sites_chunk(pages, thread)?;
+            debug_assert!(chunk.len < (u64::from(pages) * PAGE) as usize);
             let skipped = if live {
                 LIVE_SITES_START - size_of::<ChunkHeader>()
             } else {
                 0
             };
             self.pages = pages;
-            self.next = chunk.wrapping_add(skipped);
-            self.room = room - skipped;
+            self.next = chunk.records.wrapping_add(skipped);
+            self.room = chunk.len - skipped;
         }
         let record: *mut SiteRecord = self.next.cast();
+        if live {
+            // SAFETY: the record lies in this thread's chunk, with room for a live record behind it.
+            unsafe { process.numbers.add(record)? };
+        }
         self.next = self.next.wrapping_add(len);
         self.room -= len;
         // SAFETY: the record lies in this thread's chunk. What it counts comes last: that is what
@@ -218,7 +222,7 @@ impl Table {
     fn grow(&mut self, slots: usize) -> Result<(), Full> {
         let fresh: *mut u64 = sys::map_wiped_on_fork(slots * size_of::<u64>()).cast();
         if fresh.is_null() {
-            return Err(Full);
+            return Err(Full::NoMemory);
         }
         let (old, old_len) = (
             self.index,

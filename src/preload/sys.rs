@@ -3,6 +3,7 @@
 //!
 //! May run at any moment. Nothing here allocates; errno may change, and callers restore it.
 
+use crate::wiped;
 use core::arch::x86_64::_rdtsc;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
@@ -35,20 +36,19 @@ pub(crate) fn map_private(len: usize) -> *mut u8 {
     unsafe { map(ptr::null_mut(), len, READ_WRITE, 0) }
 }
 
-/// Maps `len` bytes of zeroed private memory that read as zeros again in a child of fork.
-///
-/// Null when there is no memory or the kernel (before 4.14) cannot wipe on fork.
+/// Maps `len` bytes of zeroed private memory that read as zeros again in a child of fork. Null when
+/// there is no memory.
 pub(crate) fn map_wiped_on_fork(len: usize) -> *mut u8 {
     let p = map_private(len);
     if p.is_null() {
         return p;
     }
     // SAFETY: the range is the mapping just made.
-    unsafe {
-        if libc::madvise(p.cast(), len, libc::MADV_WIPEONFORK) != 0 {
-            libc::munmap(p.cast(), len);
-            return ptr::null_mut();
-        }
+    let is_wiped = unsafe { libc::madvise(p.cast(), len, libc::MADV_WIPEONFORK) } == 0;
+    if !is_wiped && !wiped::remember(p, len) {
+        // SAFETY: our own mapping, which nobody else has seen.
+        unsafe { unmap(p, len) };
+        return ptr::null_mut();
     }
     p
 }
@@ -93,15 +93,79 @@ pub(crate) unsafe fn map_zeros_over(start: *mut u8, len: usize) {
     }
 }
 
-/// Unmaps a part of a mapping.
+/// Unmaps a part of a mapping, or all of it.
 ///
 /// # Safety
-/// As [`map_zeros_over`]; nobody uses the memory any more.
+/// `[start, start + len)` is mapped and the caller's, page by page; nobody uses the memory any more.
 pub(crate) unsafe fn unmap(start: *mut u8, len: usize) {
-    // SAFETY: as the caller promises.
+    wiped::forget(start);
+    // SAFETY: the caller gives the range up.
     unsafe {
         libc::munmap(start.cast(), len);
     }
+}
+
+/// Gives up the content of private memory, which reads as zeros from then on.
+///
+/// # Safety
+/// `[start, start + len)` is mapped and the caller's, page by page.
+pub(crate) unsafe fn discard(start: *mut u8, len: usize) {
+    // SAFETY: the caller's own pages, whose content it does not need.
+    unsafe {
+        libc::madvise(start.cast(), len, libc::MADV_DONTNEED);
+    }
+}
+
+/// Maps `len` bytes of the file `fd` from `offset` on, shared with everybody who maps it; error: an
+/// error number.
+pub(crate) fn map_file(fd: c_int, offset: u64, len: usize) -> Result<*mut u8, c_int> {
+    map_shared(fd, offset, len, 0)
+}
+
+/// Maps `len` bytes of zeroed memory that can be mapped a second time, by [`map_again`]; error: an
+/// error number.
+pub(crate) fn map_anonymous_shared(len: usize) -> Result<*mut u8, c_int> {
+    map_shared(-1, 0, len, libc::MAP_ANONYMOUS)
+}
+
+fn map_shared(fd: c_int, offset: u64, len: usize, more: c_int) -> Result<*mut u8, c_int> {
+    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE | more;
+    // SAFETY: a fresh mapping, where the kernel likes, disturbs nothing.
+    let p = unsafe { libc::mmap(ptr::null_mut(), len, READ_WRITE, flags, fd, offset as i64) };
+    if p == libc::MAP_FAILED {
+        Err(errno())
+    } else {
+        Ok(p.cast())
+    }
+}
+
+/// Maps `len` bytes of the file that is mapped at `page`, from that page of the file on, once more:
+/// for this the kernel needs no descriptor. Error: an error number.
+///
+/// # Safety
+/// `page` is the start of a page of a shared mapping.
+pub(crate) unsafe fn map_again(page: *mut u8, len: usize) -> Result<*mut u8, c_int> {
+    // SAFETY: with an old length of 0 the old mapping stays as it is.
+    let p = unsafe { libc::mremap(page.cast(), 0, len, libc::MREMAP_MAYMOVE) };
+    if p == libc::MAP_FAILED {
+        Err(errno())
+    } else {
+        Ok(p.cast())
+    }
+}
+
+/// The pages of the mapping are not read ahead.
+pub(crate) fn expect_random_reads(start: *mut u8, len: usize) {
+    // SAFETY: advice about our own mapping; it changes no content.
+    unsafe {
+        libc::madvise(start.cast(), len, libc::MADV_RANDOM);
+    }
+}
+
+/// Gives an open file the length `len`; false when that cannot be done.
+pub(crate) fn set_file_len(fd: c_int, len: u64) -> bool {
+    // SAFETY: no memory is concerned.
+    unsafe { libc::ftruncate(fd, len as libc::off_t) == 0 }
 }
 
 /// Is there so much more memory to be mapped now?
@@ -115,8 +179,8 @@ pub(crate) fn can_map(len: usize) -> bool {
     true
 }
 
-/// Has the pages of `[start, start + len)` allocated and writable now, without a signal when the
-/// disk is full. Returns the error number on failure.
+/// Has the pages of `[start, start + len)`, which are new and hold zeros, allocated and writable now,
+/// without a signal when the disk is full. Returns the error number on failure.
 pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {
     /// Linux 5.14; not yet in every libc crate.
     const MADV_POPULATE_WRITE: c_int = 23;
@@ -125,11 +189,30 @@ pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {
         if unsafe { libc::madvise(start.cast(), len, MADV_POPULATE_WRITE) } == 0 {
             return Ok(());
         }
-        let error = errno();
-        if error != libc::EINTR && error != libc::EAGAIN {
-            return Err(error);
+        match errno() {
+            libc::EINTR | libc::EAGAIN => {}
+            libc::EINVAL | libc::ENOSYS => return write_to_each_page(start, len),
+            error => return Err(error),
         }
     }
+}
+
+/// As [`populate`], on kernels that do not know the request: they are asked for the signal mask, which
+/// they write to each page. Where they cannot, they return EFAULT and raise no signal.
+fn write_to_each_page(start: *mut u8, len: usize) -> Result<(), c_int> {
+    for offset in (0..len).step_by(crate::record::PAGE as usize) {
+        let word = start.wrapping_add(offset).cast::<u64>();
+        // SAFETY: the word lies in a new page of the caller's, which holds zeros; without a new set
+        // the call changes no mask. When it succeeds, the page is there.
+        unsafe {
+            let no_set = ptr::null::<u64>();
+            if libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, no_set, word, 8) != 0 {
+                return Err(errno());
+            }
+            word.write_volatile(0);
+        }
+    }
+    Ok(())
 }
 
 /// The calling thread's errno.
@@ -578,6 +661,15 @@ pub(crate) fn open_to_read(path: &[u8]) -> c_int {
     debug_assert!(path.contains(&0));
     // SAFETY: the path ends with a NUL.
     unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) }
+}
+
+/// Opens the regular file `path` (NUL-terminated), and nothing that a link leads to, for reading and
+/// writing; negative when that cannot be done.
+pub(crate) fn open_to_write(path: &[u8]) -> c_int {
+    const FLAGS: c_int = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    debug_assert!(path.contains(&0));
+    // SAFETY: the path ends with a NUL.
+    unsafe { libc::open(path.as_ptr().cast(), FLAGS) }
 }
 
 /// Reads the start of a file that is open; the part that was filled.

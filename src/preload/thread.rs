@@ -13,6 +13,7 @@ use crate::process;
 use crate::process::Process;
 use crate::record::layout::{SiteRecord, ThreadRecord};
 use crate::record::loss::Loss;
+use crate::recording::Full;
 use crate::sample::Sampler;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
@@ -162,13 +163,8 @@ unsafe fn count(thread: &Thread, frames: Frames, size: u64, block: *mut c_void) 
                 return;
             };
             match new_site(thread, process, frames, size) {
-                Some(new) => record = new,
-                None => {
-                    let why = if confined::is_strict() {
-                        Loss::Confined
-                    } else {
-                        Loss::RecordingFull
-                    };
+                Ok(new) => record = new,
+                Err(why) => {
                     process.recording.lose(why, 1);
                     return;
                 }
@@ -194,7 +190,7 @@ pub(crate) unsafe fn count_at(thread: &Thread, record: *mut SiteRecord, block: *
     }
 }
 
-/// Makes the record of a site. `None` where there is none to be had.
+/// Makes the record of a site. Error: what is lost where there is none to be had.
 #[cold]
 #[inline(never)]
 fn new_site(
@@ -202,7 +198,7 @@ fn new_site(
     process: &Process,
     frames: Frames,
     size: u64,
-) -> Option<*mut SiteRecord> {
+) -> Result<*mut SiteRecord, Loss> {
     let insert = || {
         // SAFETY: the table is this thread's, signals are blocked, and nobody else uses it.
         unsafe { (*thread.sites.get()).insert(process, thread.number, frames, size) }
@@ -213,7 +209,16 @@ fn new_site(
     } else {
         cold_section(insert)
     };
-    made?.ok()
+    made.ok_or_else(why_not_cold)?.map_err(Full::loss)
+}
+
+/// What is lost where no cold section can be entered.
+pub(crate) fn why_not_cold() -> Loss {
+    if confined::is_strict() {
+        Loss::Confined
+    } else {
+        Loss::NoMemory
+    }
 }
 
 /// The thread's record of a site, which is made where there is none.
@@ -229,7 +234,7 @@ pub(crate) unsafe fn record_of(
     // SAFETY: as the caller promises.
     let record = unsafe { (*thread.sites.get()).find_known(frames, size) };
     if record.is_null() {
-        new_site(thread, process, frames, size)
+        new_site(thread, process, frames, size).ok()
     } else {
         Some(record)
     }

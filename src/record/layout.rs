@@ -230,7 +230,9 @@ pub(crate) struct LiveRecord {
     /// Number of the peak that `at_peak` belongs to. Where it is not [`Header::epoch`], nothing has
     /// changed here since the highest peak, and the share in it is that of now. [`NESTED_EPOCH`] of
     /// a site whose calls are nested.
-    pub(crate) epoch: u64,
+    pub(crate) epoch: u32,
+    /// Number of the record, from 1, by which the library finds it. Readers need it for nothing.
+    pub(crate) number: u32,
     /// Calls of realloc that made a larger block of one (counted at the site of the new size).
     pub(crate) grown: u64,
     /// Bytes that these had to copy, because the block changed its place.
@@ -250,7 +252,7 @@ pub(crate) struct LiveRecord {
 
 /// [`LiveRecord::epoch`] of a site whose calls are nested ([`crate::record::nested`]): its blocks
 /// are followed, and count nowhere.
-pub(crate) const NESTED_EPOCH: u64 = u64::MAX;
+pub(crate) const NESTED_EPOCH: u32 = u32::MAX;
 /// [`LiveRecord::thread`] of such a site: no thread has this number.
 pub(crate) const NESTED_THREAD: u32 = u32::MAX;
 

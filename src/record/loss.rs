@@ -7,7 +7,7 @@
 pub(crate) enum Loss {
     /// Allocations of a site for which the recording had no room: disk full, file size limit.
     RecordingFull = 0,
-    /// Allocations of a thread for which no memory for its table could be had.
+    /// Allocations of a thread or a site for which no memory, or no address space, could be had.
     NoMemory = 1,
     /// Failures inside the profiler that were caught before they could reach the program.
     Internal = 2,
@@ -19,6 +19,9 @@ pub(crate) enum Loss {
     NotFollowed = 5,
     /// Frees that did not fit a counter of lifetimes, which ends at 2^32.
     LifetimesFull = 6,
+    /// Allocations of a site for which the recording had no room: it is as long as its file was made, and
+    /// that cannot be opened again, or as the format allows.
+    TooLong = 7,
 }
 
 /// What a report needs to say about a [`Loss`]. Most of them mean that calls and bytes are missing
@@ -31,7 +34,7 @@ pub(crate) struct LossText {
 }
 
 /// Every cause, in the order of the reports.
-pub(crate) const LOSSES: [LossText; 7] = [
+pub(crate) const LOSSES: [LossText; 8] = [
     LossText {
         loss: Loss::RecordingFull,
         text: "allocations not recorded: no room for the recording (disk full or file size limit)",
@@ -59,5 +62,9 @@ pub(crate) const LOSSES: [LossText; 7] = [
     LossText {
         loss: Loss::LifetimesFull,
         text: "frees not in the lifetimes: a counter is full",
+    },
+    LossText {
+        loss: Loss::TooLong,
+        text: "allocations not recorded: the recording cannot become longer (its file is out of reach, or has 32 GiB)",
     },
 ];

@@ -642,7 +642,8 @@ impl<'a> Recording<'a> {
         let buckets = |at, i| u32_at(record, at + 4 * i);
         let frees = word(offset_of!(LiveRecord, frees));
         let epoch = self.header_u64(offset_of!(Header, epoch));
-        let at_peak = if word(offset_of!(LiveRecord, epoch)) == epoch {
+        let known = u32_at(record, offset_of!(LiveRecord, epoch));
+        let at_peak = if u64::from(known) == epoch {
             word(offset_of!(LiveRecord, at_peak)) as i64
         } else {
             count.wrapping_sub(frees) as i64

@@ -164,6 +164,7 @@ pub(crate) fn no_live() -> LiveRecord {
         temporary: 0,
         at_peak: 0,
         epoch: 0,
+        number: 0,
         grown: 0,
         copied: 0,
         slack: 0,

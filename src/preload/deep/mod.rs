@@ -23,7 +23,7 @@ use crate::record::loss::Loss;
 use crate::settings::settings;
 use crate::thread::{self, Thread};
 use crate::unwind::Frames;
-use crate::{confined, control, sample, stack, verify};
+use crate::{control, sample, stack, verify};
 use core::ffi::c_void;
 use core::ptr;
 
@@ -171,7 +171,7 @@ unsafe fn record_stack(
             if record.is_null() {
                 record = match new_site(thread, last, stack, size, entry) {
                     Made::Site(record) => record,
-                    Made::Nothing => return Some(stack),
+                    Made::Nothing | Made::Lost(_) => return Some(stack),
                     Made::Again => {
                         Last::clear(last);
                         continue;
@@ -188,8 +188,10 @@ unsafe fn record_stack(
 /// What came of making a site.
 enum Made {
     Site(*mut SiteRecord),
-    /// The loss was counted.
+    /// None was made, which was counted where there is something to count in.
     Nothing,
+    /// None was made: the loss, which was counted.
+    Lost(Loss),
     /// A signal handler has walked here since.
     Again,
     /// The state is no more: a child of fork.
@@ -229,16 +231,11 @@ unsafe fn new_site(
                 };
                 (*thread.sites()).insert(process, thread.number(), known, size)
             });
-            made.map_or(Made::Nothing, Made::Site)
+            made.map_or_else(|full| Made::Lost(full.loss()), Made::Site)
         }
     })
-    .unwrap_or(Made::Nothing);
-    if let Made::Nothing = made {
-        let why = if confined::is_strict() {
-            Loss::Confined
-        } else {
-            Loss::RecordingFull
-        };
+    .unwrap_or_else(|| Made::Lost(thread::why_not_cold()));
+    if let Made::Lost(why) = made {
         process.recording.lose(why, 1);
     }
     made

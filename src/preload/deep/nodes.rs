@@ -9,13 +9,12 @@
 use super::last::{Kept, NO_ROOM};
 use crate::heap::SpinLock;
 use crate::record::PAGE;
-use crate::record::layout::{CHUNK_STACKS, ChunkHeader, StackNode};
-use crate::recording::{Full, LARGEST_CHUNK, Recording};
+use crate::record::layout::{CHUNK_STACKS, StackNode};
+use crate::recording::{Chunk, Full, LARGEST_CHUNK, Recording};
 use crate::sites::HASH_FACTOR;
 use crate::sys;
 use core::cell::UnsafeCell;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering::Release};
 
 /// Slots of the first index, 16 KiB.
 const FIRST_SLOTS: usize = 4096;
@@ -32,10 +31,9 @@ struct Tree {
     index: *mut u32,
     mask: usize,
     count: usize,
-    /// Where the next node goes; null at first.
-    chunk: *mut u8,
+    /// Where the next node goes; of no bytes at first.
+    chunk: Chunk,
     used: usize,
-    len: usize,
     pages: u32,
 }
 
@@ -53,7 +51,7 @@ impl Nodes {
         for kept in stack.iter_mut().skip(first) {
             match kept.frame() {
                 0 => {}
-                NO_ROOM => return Err(Full),
+                NO_ROOM => return Err(recording.why_full()),
                 frame => parent = tree.node(recording, StackNode { parent, frame })?,
             }
             kept.node = parent;
@@ -119,7 +117,7 @@ impl Tree {
         let slots = (self.slots() * 2).max(FIRST_SLOTS);
         let fresh: *mut u32 = sys::map_wiped_on_fork(slots * size_of::<u32>()).cast();
         if fresh.is_null() {
-            return Err(Full);
+            return Err(Full::NoMemory);
         }
         for i in 0..self.slots() {
             // SAFETY: within the old index, whose ids are those of nodes; the new one has more room.
@@ -145,23 +143,23 @@ impl Tree {
     /// lies behind its parent.
     fn append(&mut self, recording: &Recording, node: StackNode) -> Result<u32, Full> {
         const LEN: usize = size_of::<StackNode>();
-        if self.len - self.used < LEN {
+        if self.chunk.len - self.used < LEN {
             let pages = (self.pages * 2).clamp(1, LARGEST_CHUNK);
-            let (chunk, len) = recording.chunk(CHUNK_STACKS, pages)?;
-            debug_assert!(len < u64::from(pages) as usize * PAGE as usize);
-            (self.chunk, self.used, self.len, self.pages) = (chunk, 0, len, pages);
+            let chunk = recording.chunk(CHUNK_STACKS, pages)?;
+            debug_assert!(chunk.len < u64::from(pages) as usize * PAGE as usize);
+            (self.chunk, self.used, self.pages) = (chunk, 0, pages);
         }
+        let place = self.chunk.offset + self.used as u64;
+        let id = u32::try_from(place / LEN as u64).map_err(|_| Full::TooLong)?;
         // SAFETY: the record lies in the chunk, behind what was used so far.
         unsafe {
-            let record = self.chunk.add(self.used);
+            let record = self.chunk.records.add(self.used);
             record.cast::<StackNode>().write(node);
-            self.used += LEN;
-            let header: *mut ChunkHeader = self.chunk.sub(size_of::<ChunkHeader>()).cast();
-            AtomicU32::from_ptr(&raw mut (*header).used).store(self.used as u32, Release);
-            let offset = record.offset_from(recording.at(0)) as usize;
-            debug_assert!(ptr::eq(recording.at(offset as u64), record));
-            Ok((offset / LEN) as u32)
+            debug_assert!(ptr::eq(recording.at(place), record));
         }
+        self.used += LEN;
+        recording.set_used(self.chunk.records, self.used as u32);
+        Ok(id)
     }
 }
 

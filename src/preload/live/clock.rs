@@ -26,7 +26,7 @@ const STEP: u32 = 4;
 /// Levels: the last one reaches back 2^32 allocations.
 const LEVELS: u32 = 6;
 /// Bits of an allocation's number that a shadow has room for.
-pub(super) const NUMBER_BITS: u32 = 38;
+pub(super) const NUMBER_BITS: u32 = 35;
 const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The times of a thread's allocations, in ticks.
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn ages_survive_the_end_of_their_bits() {
         assert_eq!(age(5, 3), 2);
-        assert_eq!(age((1 << 38) + 5, number_of((1 << 38) - 1)), 6);
+        assert_eq!(age((1 << NUMBER_BITS) + 5, number_of(NUMBER)), 6);
         assert_eq!(age(3, 4), 0);
     }
 

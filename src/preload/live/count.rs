@@ -8,8 +8,8 @@
 //!
 //! May run at any moment.
 
+use super::numbers::Numbers;
 use super::shadow::{BLOCKS, CUSTOM, Shadow};
-use super::table::ENTRY_BITS;
 use super::{LiveThread, chunk, clock, grown, is_followed};
 use crate::process::{self, Process};
 use crate::record::layout::*;
@@ -20,13 +20,6 @@ use crate::{arch, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
-
-/// log2 of the distance of two records in the recording; a shadow has room for 2^24 of them.
-const RECORD_LOG2: u32 = 6;
-const _: () = assert!(LIVE_SITE_LEN.is_multiple_of(1 << RECORD_LOG2));
-const _: () = assert!(LIVE_SITES_START.is_multiple_of(1 << RECORD_LOG2));
-const _: () =
-    assert!(crate::recording::CAPACITY >> RECORD_LOG2 <= 1 << (ENTRY_BITS - clock::NUMBER_BITS));
 
 /// The record behind a site's.
 #[inline(always)]
@@ -40,7 +33,7 @@ pub(super) fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
 /// # Safety
 /// The calling thread counts in the record.
 #[inline(always)]
-pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u64) -> bool {
+pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u32) -> bool {
     let live = behind(record);
     // SAFETY: as the caller promises.
     unsafe {
@@ -65,13 +58,17 @@ unsafe fn is_nested(record: *mut SiteRecord) -> bool {
     unsafe { (*behind(record)).thread == NESTED_THREAD }
 }
 
-/// What a shadow keeps of a block of this site, but for the number of the allocation. `None` where the record is not
-/// of the recording at `base`: a child that a handler forked goes on with its parent's.
+/// What a shadow keeps of a block of this site, but for the number of the allocation. `None` where the
+/// record is none of this process: a child that a handler forked goes on with its parent's, and finds
+/// zeros in its place.
+///
+/// # Safety
+/// The calling thread counts in the record.
 #[inline(always)]
-pub(super) fn entry_of(base: *mut u8, record: *mut SiteRecord) -> Option<u64> {
-    let offset = (record as u64).wrapping_sub(base as u64);
-    let is_inside = !base.is_null() && offset < crate::recording::CAPACITY;
-    is_inside.then_some(offset >> RECORD_LOG2 << clock::NUMBER_BITS)
+pub(super) unsafe fn entry_of(record: *mut SiteRecord) -> Option<u64> {
+    // SAFETY: the record is mapped, since the caller counts in it. A number never changes.
+    let number = unsafe { (&raw const (*behind(record)).number).read_volatile() };
+    (number != 0).then_some(u64::from(number) << clock::NUMBER_BITS)
 }
 
 /// Counts an allocation of the site, and follows the block, which it hands through.
@@ -111,7 +108,7 @@ pub(super) unsafe fn born(
         grown::count(&mut *live, block, record);
         let number = clock::number_of((*live).clock);
         let base = process.recording.base();
-        let Some(site) = entry_of(base, record) else {
+        let Some(site) = entry_of(record) else {
             return block;
         };
         let entry = table.put(block as usize, usable, site | number);
@@ -176,7 +173,7 @@ unsafe fn born_nested(
         let live = thread.live();
         grown::count(&mut *live, block, record);
         let base = process.recording.base();
-        let Some(site) = entry_of(base, record) else {
+        let Some(site) = entry_of(record) else {
             return block;
         };
         let (table, usable) = table_of(size, block);
@@ -348,11 +345,21 @@ pub(super) unsafe fn put_back(block: *mut c_void, taken: Taken) {
     }
 }
 
-/// The record of the block's site. From here on, a child that a handler forks finds zeros where it was.
+/// The record of the block's site; `None` where the block was not taken in this process. From here on, a
+/// child that a handler forks finds zeros where it was.
+///
+/// # Safety
+/// The block is known.
 #[inline(always)]
-pub(super) fn record_of(taken: Taken) -> *mut SiteRecord {
-    let site = (taken.entry >> clock::NUMBER_BITS) << RECORD_LOG2;
-    taken.base.wrapping_add(site as usize).cast()
+pub(super) unsafe fn record_of(process: &Process, taken: Taken) -> Option<*mut SiteRecord> {
+    // In this order: a child that is forked in between and has begun its own recording has another array.
+    let array = process.numbers.array();
+    compiler_fence(SeqCst);
+    if !taken.is_of(process) {
+        return None;
+    }
+    // SAFETY: the number is of a record of the process in which the block was taken, and so is the array.
+    Some(unsafe { Numbers::record(array, taken.entry >> clock::NUMBER_BITS) })
 }
 
 /// Counts the free of a block by what its table had; the block's size, if there was an entry.
@@ -373,10 +380,11 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
         }
         return None;
     }
-    let process = process::process().filter(|process| taken.is_of(process))?;
-    let record = record_of(taken);
+    let process = process::process()?;
+    // SAFETY: the block is known.
+    let record = unsafe { record_of(process, taken) }?;
     let number = taken.number();
-    // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
+    // SAFETY: it is a record of this process's recording, which stays mapped.
     unsafe {
         let size = (*record).size & ((1 << SIZE_BITS) - 1);
         if is_nested(record) {
@@ -395,11 +403,13 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
 /// The offset of the record that an entry names, `None` where its calls are nested; and the size of
 /// its blocks.
 pub(super) fn site_of(process: &Process, entry: u64) -> (Option<u64>, u64) {
-    let base = process.recording.base();
-    let record = record_of(Taken::new(entry, base));
-    // SAFETY: an entry holds the place of a record of this process's recording, which stays mapped.
-    let (size, is_nested) = unsafe { ((*record).size, is_nested(record)) };
-    let offset = (!is_nested).then_some(record as u64 - base as u64);
+    // SAFETY: an entry has the number of a record of this process's recording, which stays mapped.
+    let (record, size, is_nested) = unsafe {
+        let record = Numbers::record(process.numbers.array(), entry >> clock::NUMBER_BITS);
+        (record, (*record).size, is_nested(record))
+    };
+    let offset = process.recording.offset_of(record.cast());
+    let offset = offset.filter(|_| !is_nested);
     (offset, size & ((1 << SIZE_BITS) - 1))
 }
 

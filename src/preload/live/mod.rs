@@ -8,6 +8,7 @@
 //!   ones, in a straight line.
 //! - [`chunk`]: how large the blocks of glibc's malloc are.
 //! - [`clock`]: the moments, in allocations of the thread and in time.
+//! - [`numbers`]: from the number of a site to its record.
 //! - [`total`]: live bytes of the whole process and their peak.
 //! - [`timeline`]: how these changed as the program ran, and [`resident`] memory.
 //! - [`hooks`]: `free` and `realloc`; [`grown`]: what the latter did to a block.
@@ -25,6 +26,7 @@ mod count;
 mod grown;
 pub(crate) mod hooks;
 mod leaks;
+mod numbers;
 mod quick;
 mod resident;
 mod shadow;
@@ -33,6 +35,7 @@ mod timeline;
 mod total;
 
 pub(crate) use count::{died_custom, pass};
+pub(crate) use numbers::Numbers;
 pub(crate) use quick::{born, born_here};
 pub(crate) use timeline::Timeline;
 pub(crate) use total::Total;

@@ -48,7 +48,7 @@ pub(crate) unsafe fn born(
             && let process = process::existing()
             && let Some(place) = BLOCKS.place(block as usize, usable)
             && let base = process.recording.base()
-            && let Some(site) = entry_of(base, record)
+            && let Some(site) = entry_of(record)
             && !place.is_taken()
             && keep_share(record, process.total.epoch())
         {
@@ -171,10 +171,10 @@ unsafe fn death(process: &Process, thread: &Thread, taken: Taken) -> Option<Deat
     // SAFETY: as the caller promises. The parent's state has no number, and so no record.
     unsafe {
         let number = taken.number();
-        if clock::is_timed(number) || !taken.is_of(process) {
+        if clock::is_timed(number) {
             return None;
         }
-        let record = record_of(taken);
+        let record = record_of(process, taken)?;
         if (*behind(record)).thread != thread.number() {
             return None;
         }

@@ -1,5 +1,6 @@
-//! A table from addresses to entries, in two levels, as page tables are: the address's upper bits find a
-//! leaf, its lower ones the place, of which there is one for each granule.
+//! A table from addresses to entries, in three levels, as page tables are: the address's upper bits find
+//! a branch, the ones below a leaf, its lower ones the place, of which there is one for each granule.
+//! Leaves are small, so that the table takes address space only for where blocks are.
 //!
 //! No two blocks in one table begin in the same granule. But a block that is in no table, or in another
 //! one, may begin in the granule of one that is: so a place knows where in it its block begins.
@@ -15,11 +16,15 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::*};
 
 /// log2 of the bytes that a leaf covers.
-pub(super) const LEAF: u32 = 26;
+pub(super) const LEAF: u32 = 22;
+/// log2 of the bytes that a branch covers.
+const BRANCH: u32 = 35;
 /// Bits of an address of the lower half, where programs live.
 const ADDRESS: u32 = 47;
-/// Leaves that a root has room for.
-const LEAVES: usize = 1 << (ADDRESS - LEAF);
+/// Branches of a table.
+const BRANCHES: usize = 1 << (ADDRESS - BRANCH);
+/// Leaves of a branch.
+const LEAVES: usize = 1 << (BRANCH - LEAF);
 /// Bits of an entry; above them a place of one word has where its block begins.
 pub(super) const ENTRY_BITS: u32 = 62;
 /// log2 of what all blocks are aligned to.
@@ -30,9 +35,9 @@ type Leaf = AtomicPtr<AtomicU64>;
 /// A table with granules of `1 << GRANULE` bytes and places of `WORDS` words: the entry, and of two the
 /// block's address.
 pub(super) struct Table<const GRANULE: u32, const WORDS: usize> {
-    /// Invariant: null, or `LEAVES` words, each null or a leaf of `1 << (LEAF - GRANULE)` places. Neither
-    /// is ever unmapped.
-    root: AtomicPtr<Leaf>,
+    /// Invariant: each is null, or `LEAVES` words, each null or a leaf of `1 << (LEAF - GRANULE)` places.
+    /// Neither is ever unmapped.
+    branches: [AtomicPtr<Leaf>; BRANCHES],
 }
 
 /// Where an entry lies.
@@ -113,19 +118,19 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
     pub(super) const fn new() -> Self {
         let () = Self::VALID;
         Self {
-            root: AtomicPtr::new(ptr::null_mut()),
+            branches: [const { AtomicPtr::new(ptr::null_mut()) }; BRANCHES],
         }
     }
 
-    /// The word of the root that covers `address`.
+    /// The word of a branch that covers `address`.
     #[inline(always)]
     fn leaf_word(&self, address: usize) -> Option<&Leaf> {
-        let root = self.root.load(Acquire);
-        if root.is_null() || address >> ADDRESS != 0 {
+        let branch = self.branches.get(address >> BRANCH)?.load(Acquire);
+        if branch.is_null() {
             return None;
         }
-        // SAFETY: by the invariant, for an address of that many bits.
-        Some(unsafe { &*root.add(address >> LEAF) })
+        // SAFETY: by the invariant, for the bits between those of the branch and of the leaf.
+        Some(unsafe { &*branch.add(address >> LEAF & (LEAVES - 1)) })
     }
 
     #[inline(always)]
@@ -166,13 +171,11 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
     #[cold]
     #[inline(never)]
     fn make(&self, address: usize) -> Option<Place<'_>> {
-        if address >> ADDRESS != 0 {
-            return None;
-        }
         // A child of fork finds the leaves where they were, and nothing in them.
-        const ROOT_LEN: usize = LEAVES * size_of::<Leaf>();
-        // A root without a leaf is of no use.
-        make(&self.root, ROOT_LEN, Self::LEAF_LEN, sys::map_private);
+        const BRANCH_LEN: usize = LEAVES * size_of::<Leaf>();
+        let branch = self.branches.get(address >> BRANCH)?;
+        // A branch without a leaf is of no use.
+        make(branch, BRANCH_LEN, Self::LEAF_LEN, sys::map_private);
         let word = self.leaf_word(address)?;
         make(word, Self::LEAF_LEN, 0, sys::map_wiped_on_fork);
         self.place(address)
@@ -180,32 +183,38 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
 
     /// Hands each block's address and entry to `f`. Other threads may change them meanwhile.
     pub(super) fn each(&self, f: &mut impl FnMut(usize, u64)) {
-        for region in 0..LEAVES {
-            let Some(word) = self.leaf_word(region << LEAF) else {
-                return;
-            };
-            let leaf = word.load(Acquire);
-            for granule in 0..1_usize << (LEAF - GRANULE) {
-                let start = (region << LEAF) + (granule << GRANULE);
-                let Some(place) = Self::place_in(leaf, start) else {
+        for branch in (0..BRANCHES).map(|branch| branch << BRANCH) {
+            for region in (branch..).step_by(1 << LEAF).take(LEAVES) {
+                // Without a branch there is none of its leaves.
+                let Some(word) = self.leaf_word(region) else {
                     break;
                 };
-                let word = place.entry.load(Relaxed);
-                let offset = (word >> ENTRY_BITS << ALIGNMENT) as usize % (1 << GRANULE);
-                let address = match place.address {
-                    None => start + offset,
-                    Some(address) => address.load(Relaxed) as usize,
-                };
-                if word != 0 && address != 0 {
-                    f(address, word & ((1 << ENTRY_BITS) - 1));
-                }
+                Self::each_in(word.load(Acquire), region, f);
+            }
+        }
+    }
+
+    fn each_in(leaf: *mut AtomicU64, region: usize, f: &mut impl FnMut(usize, u64)) {
+        for granule in 0..1_usize << (LEAF - GRANULE) {
+            let start = region + (granule << GRANULE);
+            let Some(place) = Self::place_in(leaf, start) else {
+                return;
+            };
+            let word = place.entry.load(Relaxed);
+            let offset = (word >> ENTRY_BITS << ALIGNMENT) as usize % (1 << GRANULE);
+            let address = match place.address {
+                None => start + offset,
+                Some(address) => address.load(Relaxed) as usize,
+            };
+            if word != 0 && address != 0 {
+                f(address, word & ((1 << ENTRY_BITS) - 1));
             }
         }
     }
 }
 
 /// What part of a limited address space tables may take.
-const SHARE: u64 = 8;
+const SHARE: u64 = 16;
 /// Bytes of the address space that tables take. Kept across fork, as the mappings are.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
 /// The limit on the address space, once it was asked for. Kept across fork.

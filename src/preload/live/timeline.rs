@@ -67,11 +67,11 @@ impl Timeline {
         clock::refine();
         let _guard = self.lock.lock();
         if self.points.load(Relaxed).is_null() {
-            let Ok((chunk, _)) = process.recording.chunk(CHUNK_TIMELINE, PAGES) else {
+            let Ok(chunk) = process.recording.chunk(CHUNK_TIMELINE, PAGES) else {
                 self.next.store(0, Relaxed);
                 return;
             };
-            self.points.store(chunk.cast(), Relaxed);
+            self.points.store(chunk.records.cast(), Relaxed);
         }
         let points = self.points.load(Relaxed);
         let mut len = self.len.load(Relaxed) as usize;

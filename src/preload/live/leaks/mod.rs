@@ -18,7 +18,7 @@ mod pages;
 
 use crate::process::Process;
 use crate::settings::settings;
-use crate::{elf, log, real};
+use crate::{elf, log, real, wiped};
 use blocks::Blocks;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
@@ -43,6 +43,11 @@ pub(super) fn check(process: &Process, sp: usize) {
 }
 
 fn find(process: &Process, sp: usize) -> io::Result<()> {
+    if wiped::is_left_to_us() {
+        // Our own tables would be taken for the program's memory, in which each block is found.
+        let text = "the kernel does not tell the profiler's memory from the program's";
+        return Err(io::Error::other(text));
+    }
     let mut blocks = Blocks::collect(process).ok_or(io::ErrorKind::OutOfMemory)?;
     let mut reader = Reader::new()?;
     let all_are_followed = process.recording.follows_all()
