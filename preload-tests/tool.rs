@@ -186,6 +186,99 @@ fn a_signal_to_the_tool_reaches_the_program() {
     }
 }
 
+/// A shell starts a job in the background of a script with SIGINT and SIGQUIT ignored, nohup one with SIGHUP;
+/// a program that sets a handler gets them all the same.
+#[test]
+fn signals_that_were_ignored_at_the_start_reach_a_handler_of_the_program() {
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
+        let start = |tool: &str| {
+            let mut running = Run::plain("/bin/sh")
+                .args(&["-c", "trap '' INT QUIT HUP TERM; exec \"$@\"", "sh", tool])
+                .args(if tool == "env" {
+                    &[]
+                } else {
+                    &["-q", "-o", "/dev/null"][..]
+                })
+                .arg(Source::c("signals").build())
+                .start();
+            running.wait_for_output("ready\n");
+            running.signal(signal);
+            running.finish()
+        };
+        let plain = start("env");
+        assert_eq!(plain.status.code(), Some(3 + signal), "{plain:?}");
+        let profiled = start(tool().to_str().expect("text"));
+        assert_eq!(profiled.status.code(), Some(3 + signal), "{profiled:?}");
+        assert_eq!(profiled.stderr, "", "{profiled:?}");
+    }
+}
+
+/// A program that leaves them ignored is not ended by them, and neither is the tool.
+#[test]
+fn signals_that_the_program_ignores_end_nobody() {
+    let mut running = Run::plain("/bin/sh")
+        .args(&["-c", "trap '' INT QUIT HUP TERM; exec \"$@\"", "sh"])
+        .arg(tool())
+        .args(&["-q", "-o", "/dev/null"])
+        .args(&["/bin/sh", "-c", "echo ready; sleep 1; exit 7"])
+        .start();
+    running.wait_for_output("ready\n");
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
+        running.signal(signal);
+    }
+    assert_eq!(running.finish().status.code(), Some(7));
+}
+
+/// The state of a process as the kernel tells it: `S` asleep, `T` stopped ...
+fn state_of(pid: i32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let behind_the_name = stat.rsplit(") ").next();
+    behind_the_name
+        .and_then(|rest| rest.chars().next())
+        .unwrap_or('?')
+}
+
+fn wait_for_state(pid: i32, wanted: char) {
+    let start = std::time::Instant::now();
+    while state_of(pid) != wanted {
+        assert!(start.elapsed().as_secs() < 60, "{pid} is {}", state_of(pid));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// SIGTSTP to the tool alone, as `kill -TSTP %1` sends it, and to the group, as a terminal does.
+#[test]
+fn a_program_that_is_suspended_suspends_the_tool_and_both_go_on() {
+    for to_the_group in [false, true] {
+        let mut running = skip_heapprof()
+            .args(&["-q", "-o", "/dev/null"])
+            .arg(Source::c("signals").build())
+            .start();
+        running.wait_for_output("ready\n");
+        let pid = running.pid();
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        let children = std::fs::read_to_string(children).expect("children");
+        let program: i32 = children.trim().parse().expect("one child");
+        let send = |signal| match to_the_group {
+            true => running.signal_group(signal),
+            false => running.signal(signal),
+        };
+        send(libc::SIGTSTP);
+        wait_for_state(program, 'T');
+        wait_for_state(pid, 'T');
+        send(libc::SIGCONT);
+        wait_for_state(program, 'S');
+        wait_for_state(pid, 'S');
+        send(libc::SIGTERM);
+        let outcome = running.finish();
+        assert_eq!(
+            outcome.status.code(),
+            Some(3 + libc::SIGTERM),
+            "{outcome:?}"
+        );
+    }
+}
+
 /// The runtime of gcc's AddressSanitizer ends a program that it finds behind another library.
 #[test]
 fn a_program_with_addresssanitizer_says_what_to_set_and_is_counted_then() {

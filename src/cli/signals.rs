@@ -9,7 +9,7 @@
 //! time a signal that asks a process to end ends the tool, without its temporary files and folders.
 
 use crate::{scratch, sys};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
 use signal_hook::consts::*;
 use std::io;
 use std::process::{Command, ExitStatus};
@@ -21,10 +21,28 @@ use std::time::Duration;
 /// Signals that ask a process to end.
 const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// Signals that others send to a program to be understood by it, besides those of [`ENDING`]. Those
-/// that stop and continue a process act on the tool itself: whoever waits for it, a shell, wants to
-/// see it stopped.
-const FOR_PROGRAMS: [i32; 5] = [SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, libc::SIGPWR];
+/// Signals that others send to a program to be understood by it, besides those of [`ENDING`] and the
+/// real-time ones. SIGTSTP stops the program, and then the tool: see [`suspend`].
+const FOR_PROGRAMS: [i32; 12] = [
+    SIGUSR1,
+    SIGUSR2,
+    SIGALRM,
+    SIGWINCH,
+    SIGABRT,
+    SIGIO,
+    SIGURG,
+    SIGVTALRM,
+    SIGPROF,
+    SIGTSTP,
+    SIGCONT,
+    libc::SIGPWR,
+];
+
+/// Those of them that do nothing by default.
+const HARMLESS: [i32; 3] = [SIGWINCH, SIGURG, SIGCONT];
+
+/// Signals that stop a process for the sake of its terminal.
+const SUSPENDING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// The signal of a run that gives up its report, counted from the first one that asked it to end.
 const GIVES_UP: u32 = 3;
@@ -69,24 +87,20 @@ fn state() -> MutexGuard<'static, State> {
 /// programs if the tool `runs_programs`. Called before any other thread is started: threads inherit
 /// that the signals are blocked.
 ///
-/// Signals that are ignored from the start (nohup, a background job) stay so, here and in programs.
+/// Signals that are ignored from the start (nohup, a job in the background of a script) stay so, here and in
+/// programs; but a program that sets a handler for one gets it.
 pub(crate) fn watch(runs_programs: bool) {
-    let others = if runs_programs {
-        &FOR_PROGRAMS[..]
-    } else {
-        &[]
-    };
-    let signals = [&ENDING, others].concat();
-    let signals: Vec<i32> = signals
-        .into_iter()
-        .filter(|&signal| !sys::is_ignored(signal))
-        .collect();
+    let mut signals = ENDING.to_vec();
+    if runs_programs {
+        signals.extend(FOR_PROGRAMS);
+        signals.extend(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    }
     sys::hold(&signals);
     let taken = signals.clone();
     let take = move || {
         loop {
             if let Some(signal) = sys::wait_for(&taken) {
-                on_signal(signal.number, signal.is_sent);
+                on_signal(&signal);
             }
         }
     };
@@ -97,9 +111,11 @@ pub(crate) fn watch(runs_programs: bool) {
     }
 }
 
-fn on_signal(signal: i32, is_sent: bool) {
+fn on_signal(taken: &sys::Taken) {
+    let signal = taken.number;
     let mut state = state();
-    let asks_to_end = ENDING.contains(&signal);
+    let is_ignored = sys::is_ignored(signal);
+    let asks_to_end = ENDING.contains(&signal) && !is_ignored;
     if asks_to_end {
         ASKED.store(signal, Relaxed);
     }
@@ -108,10 +124,13 @@ fn on_signal(signal: i32, is_sent: bool) {
             if asks_to_end {
                 state.seen = 1;
             }
-            if is_for_the_program(signal, is_sent) {
-                pass_on(pid, signal);
+            if is_for_the_program(taken, pid) {
+                // It fails when the program runs as another user; there is nobody to tell.
+                sys::send(pid, signal);
             }
         }
+        _ if is_ignored || HARMLESS.contains(&signal) => {}
+        _ if signal == SIGTSTP => suspend(),
         Phase::Reporting if asks_to_end => {
             state.seen += 1;
             HURRIED.store(true, Relaxed);
@@ -136,15 +155,28 @@ fn on_signal(signal: i32, is_sent: bool) {
 /// group, the program included. One that a process sent may have come to the tool alone or to the
 /// group; nothing tells which, and one too many is better than one too few. A timer's (a caller
 /// that set `alarm` before it executed the tool) comes to the tool alone.
-fn is_for_the_program(signal: i32, is_sent: bool) -> bool {
-    signal == SIGALRM || is_sent
+///
+/// A program that suspends itself (an editor, for its own Ctrl-Z) sends SIGTSTP to its group: it has that
+/// already.
+fn is_for_the_program(taken: &sys::Taken, program: Pid) -> bool {
+    match taken.number {
+        SIGALRM => true,
+        SIGTSTP if taken.sender == Some(program) => false,
+        _ => taken.sender.is_some(),
+    }
 }
 
-fn pass_on(pid: Pid, signal: i32) {
-    if let Some(signal) = Signal::from_named_raw(signal) {
-        // It fails when the program runs as another user; there is nobody to tell.
-        let _ = kill_process(pid, signal);
-    }
+/// Stops the tool until it is continued: whoever waits for it, a shell, wants to see it stopped.
+fn suspend() {
+    let _ = kill_process(getpid(), Signal::STOP);
+}
+
+/// Returns whether the program has stopped, since it was last asked, for the sake of its terminal.
+fn was_suspended(program: Pid) -> bool {
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    let stopped = waitid(WaitId::Pid(program), options).ok().flatten();
+    let signal = stopped.and_then(|status| status.stopping_signal());
+    signal.is_some_and(|signal| SUSPENDING.contains(&signal))
 }
 
 /// Ends the tool by a signal, without its temporary files and folders.
@@ -190,13 +222,16 @@ pub(crate) fn run_to_end(command: &mut Command) -> io::Result<(u32, ExitStatus)>
     (held.phase, held.seen) = (Phase::Running(pid), 0);
     drop(held);
     // Until the child is reaped its id is its own; it is not reaped while a signal is passed on.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
     loop {
-        match waitid(
-            WaitId::Pid(pid),
-            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        ) {
+        match waitid(WaitId::Pid(pid), options) {
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+            Ok(Some(status)) if status.stopped() => {
+                if was_suspended(pid) {
+                    suspend();
+                }
+            }
             Ok(_) => break,
         }
     }

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+use rustix::process::{Pid, getpid};
 use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -71,8 +72,9 @@ pub(crate) fn end_by(signal: i32) -> ! {
 pub(crate) struct Taken {
     /// Its number.
     pub(crate) number: i32,
-    /// A process sent it, and not the terminal, a timer or the kernel.
-    pub(crate) is_sent: bool,
+    /// The process that sent it; none for the terminal, a timer or the kernel. (One outside of the tool's
+    /// namespace is the tool itself here.)
+    pub(crate) sender: Option<Pid>,
 }
 
 /// Waits for one of these signals, which are blocked in all threads.
@@ -85,10 +87,20 @@ pub(crate) fn wait_for(signals: &[i32]) -> Option<Taken> {
         (number, info.assume_init())
     };
     let sent = [libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL];
+    // SAFETY: the call filled it in; signals of these codes have a sender.
+    let sender = || unsafe { info.si_pid() };
     (number > 0).then(|| Taken {
         number,
-        is_sent: sent.contains(&info.si_code),
+        sender: sent
+            .contains(&info.si_code)
+            .then(|| Pid::from_raw(sender()).unwrap_or_else(getpid)),
     })
+}
+
+/// Sends a signal, which may be a real-time one.
+pub(crate) fn send(pid: Pid, signal: i32) {
+    // SAFETY: kill has no effect on this process's memory.
+    unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
 }
 
 /// Holds these signals back until [`deliver`]; they stay pending.
