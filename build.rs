@@ -38,9 +38,11 @@ fn main() {
 /// Without the first, std brings `libgcc_s.so.1` into every profiled process, at three times the
 /// cost of the whole start; it has to be a library of the crate and not a linker argument, which
 /// would come behind the `-lgcc_s` of std and change nothing. Without the second, a program that
-/// loads the library by `dlopen` could unload it under the threads that run in it.
+/// loads the library by `dlopen` could unload it under the threads that run in it. The third keeps
+/// the library's calls of its own exported functions within it, whatever the program defines.
 fn link_library() {
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-Bsymbolic-functions");
     println!("cargo::rerun-if-env-changed=CC");
     let cc = env::var_os("CC").unwrap_or("cc".into());
     let found = output(Command::new(cc).arg("-print-file-name=libgcc_eh.a"));

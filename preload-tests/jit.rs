@@ -30,6 +30,46 @@ fn a_map_names_made_code() {
     outcome.report().assert_row(MADE, 48, 100);
 }
 
+/// A name in /tmp is anyone's to take: what lies there is used if it is the process's own, and holds nobody up.
+#[test]
+fn a_map_that_is_not_the_processes_own_is_not_read() {
+    let program = Source::c("jit").build();
+    for (what, names) in [
+        ("true", true),
+        ("touch -d '2 days ago' $MAP", false),
+        ("rm $MAP && mkfifo $MAP", false),
+        ("mv $MAP $MAP.moved && ln -s $MAP.moved $MAP", false),
+        ("ln $MAP $MAP.moved", false),
+        ("chown 65534 $MAP", false),
+    ] {
+        // SAFETY: no preconditions.
+        if what.starts_with("chown") && unsafe { libc::geteuid() } != 0 {
+            continue;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out.csv");
+        let runs = [
+            Run::preloaded(&program).env("SKIP_HEAP_PROGRAMS", "jit"),
+            Run::plain(tool())
+                .args(&["-q", "--programs", "jit", "-o"])
+                .arg(&out)
+                .arg(&program),
+        ];
+        for (run, by_tool) in runs.into_iter().zip([false, true]) {
+            let outcome = run.args(&["-", what]).succeed();
+            let _ = fs::remove_file(&outcome.stdout);
+            let _ = fs::remove_file(format!("{}.moved", outcome.stdout));
+            let report = match by_tool {
+                true => Report::read(&out),
+                false => outcome.report(),
+            };
+            assert_eq!(report.calls_by("work"), 100, "{what}: {}", report.text);
+            let named = report.text.contains("made_inner");
+            assert_eq!(named, names, "{what}: {}", report.text);
+        }
+    }
+}
+
 #[test]
 fn javascript_is_named_by_the_dump_and_by_the_map() {
     let script = "function grow(n) { const a = []; for (let i = 0; i < n; i++) a.push({ x: i }); return a; } \

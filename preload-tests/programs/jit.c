@@ -1,5 +1,6 @@
 /* jit FOLDER: makes two functions at run time, "made_inner" and "made_outer", tells perf
  * of them by a dump in FOLDER, or by a map where that is "-" (whose path it prints), and lets each call work, which allocates.
+ * jit - COMMAND: a shell does something to the map, $MAP, before that.
  *
  * The code is that of Python's trampolines: no frame pointer, no unwind information. */
 #include "fixture.h"
@@ -47,7 +48,7 @@ static void load(const char *name, made *at, uint64_t number) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) return 1;
+    if (argc < 2) return 1;
     char *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(page, code, sizeof code);
     memcpy(page + 64, code, sizeof code);
@@ -60,12 +61,17 @@ int main(int argc, char **argv) {
         load("made_inner", inner, 2);
         load("made_outer", outer, 3);
     } else {
-        char text[200];
-        sprintf(text, "/tmp/perf-%d.map", getpid());
-        dump = open(text, O_CREAT | O_WRONLY | O_EXCL, 0600);
-        write(1, text, strlen(text));
+        char path[40], text[200];
+        sprintf(path, "/tmp/perf-%d.map", getpid());
+        dump = open(path, O_CREAT | O_WRONLY | O_EXCL, 0600);
+        write(1, path, strlen(path));
         put(text, sprintf(text, "%lx %zx made_inner\n%lx %zx made_outer\n", (long)inner,
                           sizeof code, (long)outer, sizeof code));
+        close(dump);
+        if (argc > 2) {
+            setenv("MAP", path, 1);
+            if (system(argv[2])) return 2;
+        }
     }
     outer(0, between);
     return 0;

@@ -37,6 +37,27 @@ fn the_state_of_the_process_is_what_it_was() {
     assert_eq!(outcome.report().calls_by("ask"), 1100);
 }
 
+/// A process with few descriptors, or one that is to be quiet, has none of ours: it may count on all of them.
+#[test]
+fn no_descriptor_of_ours_is_open_where_it_could_be_in_the_way() {
+    use crate::support::Run;
+    type Arrange = fn(Run) -> Run;
+    let arrangements: [Arrange; 3] = [
+        |run| run.limit(libc::RLIMIT_NOFILE, 29),
+        |run| {
+            run.limit(libc::RLIMIT_NOFILE, 1000)
+                .env("SKIP_HEAP_LIVE", "1")
+        },
+        |run| run.env("SKIP_HEAP_QUIET", "1"),
+    ];
+    for arrange in arrangements {
+        let list = |run: Run| arrange(run).arg("/proc/self/fd");
+        let outcome = same_as_plain(list, std::path::Path::new("/bin/ls"));
+        assert!(outcome.stdout.contains("\n2\n"), "{outcome:?}");
+        assert!(outcome.status.success(), "{outcome:?}");
+    }
+}
+
 #[test]
 fn nothing_is_printed_but_the_promised_lines() {
     let outcome = host("silent");

@@ -9,6 +9,7 @@ mod ends;
 mod forks;
 mod frames;
 mod host;
+mod interposed;
 mod kernel;
 mod life;
 mod live;

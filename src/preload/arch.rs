@@ -259,6 +259,7 @@ macro_rules! look_up_and_jump {
         }
     };
 }
+pub(crate) use look_up_and_jump;
 look_up_and_jump! { /// The first call of `free`: looks it up, and goes there.
 first_free, crate::hooks::FREE }
 look_up_and_jump! { /// The first call of `prctl`: looks it up, and goes there with all arguments.

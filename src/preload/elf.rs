@@ -34,6 +34,8 @@ struct RDebug {
     version: i32,
     map: *const LinkMap,
     brk: usize,
+    state: i32,
+    ldbase: usize,
 }
 
 #[repr(C)]
@@ -147,9 +149,30 @@ pub(crate) fn own_definition(name: &CStr) -> *mut c_void {
 
 /// Is this the C library's own malloc?
 pub(crate) fn is_malloc_of_libc(address: usize) -> bool {
+    c_library().is_some_and(|libc| definition_in(libc, c"malloc") as usize == address)
+}
+
+/// The C library: never the program itself, whatever that exports.
+pub(crate) fn c_library() -> Option<&'static LinkMap> {
     objects()
+        .skip(1)
         .find(|map| exports(map, c"gnu_get_libc_version"))
-        .is_some_and(|libc| definition_in(libc, c"malloc") as usize == address)
+}
+
+/// The C library's own definition of `name`, or else the loader's; null when neither has one.
+pub(crate) fn definition_in_libc(name: &CStr) -> *mut c_void {
+    let objects = [c_library(), loader()];
+    let mut found = objects.iter().flatten().map(|map| definition_in(map, name));
+    found
+        .find(|address| !address.is_null())
+        .unwrap_or(ptr::null_mut())
+}
+
+/// The loader.
+pub(crate) fn loader() -> Option<&'static LinkMap> {
+    // SAFETY: the loader sets it before any code of the program runs.
+    let base = unsafe { _r_debug.ldbase };
+    objects().find(|map| map.l_addr == base)
 }
 
 fn gnu_hash(name: &CStr) -> u32 {

@@ -89,6 +89,8 @@ fn wake() -> bool {
     {
         return false;
     }
+    #[cfg(not(test))]
+    crate::own_libc::settle();
     if sys::is_secure() {
         // Whoever set the variables and owns the folders that they name has fewer rights than this process.
         MODE.store(OFF, Release);

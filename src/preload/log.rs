@@ -3,7 +3,9 @@
 //! The program may have closed descriptor 2 by the time of the report (coreutils do, in an exit
 //! handler), or have opened something else under that number. So a duplicate is made at start, far
 //! above the numbers that programs use, and before each line the file behind it is compared with
-//! the one that was there at start: a descriptor that is not ours is never written to.
+//! the one that was there at start: a descriptor that is not ours is never written to. A process that
+//! may have no such number, or is to be quiet, has no duplicate: there the lines at the end are
+//! written if descriptor 2 is still what it was.
 //!
 //! Runs in cold sections with all signals blocked: a closed pipe raises SIGPIPE, which is taken
 //! back before the mask is restored. Must not allocate or panic.
@@ -24,7 +26,9 @@ pub(crate) fn remember_stderr() {
     };
     DEVICE.store(device, Relaxed);
     INODE.store(inode, Relaxed);
-    COPY.store(sys::high_copy(2), Relaxed);
+    if !settings().quiet {
+        COPY.store(sys::high_copy(2), Relaxed);
+    }
 }
 
 /// As [`line`], one of the three lines of the original profiler, which `SKIP_HEAP_QUIET` leaves out.

@@ -6,6 +6,7 @@
 //!
 //! May run at any moment, before the constructor included.
 
+use crate::kernel::syscall;
 use crate::{arch, elf, hooks, sys};
 use core::ffi::{CStr, c_int, c_long, c_ulong, c_void};
 use core::ptr;
@@ -79,6 +80,8 @@ fn find(name: &CStr) -> *mut c_void {
 
 /// Fills all slots. Repeating it, from several threads too, stores the same values again.
 pub(crate) extern "C" fn look_up() {
+    #[cfg(not(test))]
+    crate::own_libc::look_up();
     look_up_fixed();
     // What is there may already lead elsewhere.
     let first = arch::first_free as *mut c_void;
@@ -139,7 +142,7 @@ fn out_of_memory() -> *mut c_void {
 fn end(status: c_int) -> ! {
     // SAFETY: ends the process; nothing returns.
     unsafe {
-        libc::syscall(libc::SYS_exit_group, status);
+        syscall!(libc::SYS_exit_group, status);
     }
     loop {
         core::hint::spin_loop();

@@ -338,6 +338,7 @@ impl Recording {
             h.cursor = HEADER_LEN;
             h.pid = sys::pid();
             h.ppid = libc::getppid() as u32;
+            h.uid = libc::geteuid();
             h.start_ns = sys::now_ns();
             h.stack_depth = settings().stack_depth;
             h.flags = 0;

@@ -146,8 +146,11 @@ pub(crate) fn set_for_tests(tmp: &[u8]) {
     s.tmp.set(tmp);
 }
 
+// By the names that the C library itself uses: a program may have variables of the usual names.
 unsafe extern "C" {
+    #[link_name = "__environ"]
     static environ: *const *const c_char;
+    #[link_name = "__progname_full"]
     static program_invocation_name: *const c_char;
 }
 

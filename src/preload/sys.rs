@@ -3,6 +3,7 @@
 //!
 //! May run at any moment. Nothing here allocates; errno may change, and callers restore it.
 
+use crate::kernel::syscall;
 use crate::wiped;
 use core::arch::x86_64::_rdtsc;
 use core::ffi::c_int;
@@ -206,7 +207,7 @@ fn write_to_each_page(start: *mut u8, len: usize) -> Result<(), c_int> {
         // the call changes no mask. When it succeeds, the page is there.
         unsafe {
             let no_set = ptr::null::<u64>();
-            if libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, no_set, word, 8) != 0 {
+            if syscall!(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, no_set, word, 8) != 0 {
                 return Err(errno());
             }
             word.write_volatile(0);
@@ -234,7 +235,7 @@ pub(crate) fn block_signals() -> u64 {
     let mut before = 0_u64;
     // SAFETY: both pointers are to eight bytes, the size of the kernel's signal set.
     unsafe {
-        libc::syscall(
+        syscall!(
             libc::SYS_rt_sigprocmask,
             libc::SIG_SETMASK,
             &raw const all,
@@ -249,7 +250,7 @@ pub(crate) fn block_signals() -> u64 {
 pub(crate) fn restore_signals(mask: u64) {
     // SAFETY: as above.
     unsafe {
-        libc::syscall(
+        syscall!(
             libc::SYS_rt_sigprocmask,
             libc::SIG_SETMASK,
             &raw const mask,
@@ -259,24 +260,17 @@ pub(crate) fn restore_signals(mask: u64) {
     }
 }
 
-fn set_of(signal: c_int) -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), signal);
-        set.assume_init()
-    }
+/// The kernel's set of one signal.
+fn set_of(signal: c_int) -> u64 {
+    1 << (signal - 1)
 }
 
 /// Does a blocked `signal` wait for the calling thread?
 pub(crate) fn is_pending(signal: c_int) -> bool {
-    let mut pending = set_of(signal);
-    // SAFETY: both calls get an initialised set.
-    unsafe {
-        libc::sigpending(&raw mut pending) == 0
-            && libc::sigismember(&raw const pending, signal) == 1
-    }
+    let mut pending = 0_u64;
+    // SAFETY: the pointer is to eight bytes, the size of the kernel's signal set.
+    let result = unsafe { syscall!(libc::SYS_rt_sigpending, &raw mut pending, 8) };
+    result == 0 && pending & set_of(signal) != 0
 }
 
 /// Takes back a blocked `signal` that our own system call has raised.
@@ -286,9 +280,16 @@ pub(crate) fn take_pending(signal: c_int) {
         tv_sec: 0,
         tv_nsec: 0,
     };
+    let nowhere = ptr::null_mut::<libc::siginfo_t>();
     // SAFETY: the pointers are to initialised values; no information is wanted.
     unsafe {
-        libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const now);
+        syscall!(
+            libc::SYS_rt_sigtimedwait,
+            &raw const set,
+            nowhere,
+            &raw const now,
+            8
+        );
     }
 }
 
@@ -301,7 +302,7 @@ pub(crate) fn is_readable(address: usize) -> bool {
     let before = errno();
     // SAFETY: with this `how` the call has no effect.
     let failed_with = unsafe {
-        libc::syscall(
+        syscall!(
             libc::SYS_rt_sigprocmask,
             !0_i64,
             address,
@@ -333,8 +334,7 @@ pub(crate) fn has_shadow_stack() -> bool {
     const ARCH_SHSTK_STATUS: c_int = 0x5005;
     let mut features = 0_u64;
     // SAFETY: the kernel fills the word; kernels that do not know the request change nothing.
-    let result =
-        unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SHSTK_STATUS, &raw mut features) };
+    let result = unsafe { syscall!(libc::SYS_arch_prctl, ARCH_SHSTK_STATUS, &raw mut features) };
     result == 0 && features & 1 != 0
 }
 
@@ -347,13 +347,13 @@ pub(crate) fn pid() -> u32 {
 /// Thread id, from the kernel.
 pub(crate) fn tid() -> u32 {
     // SAFETY: no preconditions.
-    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+    unsafe { syscall!(libc::SYS_gettid) as u32 }
 }
 
 /// Is there no thread `tid` in this process?
 pub(crate) fn is_dead(tid: u32) -> bool {
     // SAFETY: signal 0 is never sent; only the target's existence is checked.
-    let result = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid as c_int, 0) };
+    let result = unsafe { syscall!(libc::SYS_tgkill, libc::getpid(), tid as c_int, 0) };
     result != 0 && errno() == libc::ESRCH
 }
 
@@ -401,7 +401,7 @@ fn time_of(clock: libc::clockid_t) -> u64 {
     // SAFETY: the pointer is to a timespec.
     unsafe {
         if COUNTER_IS_FORBIDDEN.load(Relaxed) {
-            libc::syscall(libc::SYS_clock_gettime, clock, &raw mut time);
+            syscall!(libc::SYS_clock_gettime, clock, &raw mut time);
         } else {
             libc::clock_gettime(clock, &raw mut time);
         }
@@ -429,7 +429,7 @@ pub(crate) fn read_own(start: usize, buffer: &mut [u64], len: usize) -> usize {
 /// Is the calling thread under a seccomp filter?
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: no preconditions. Not by `prctl`, which is interposed.
-    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_SECCOMP) != 0 }
+    unsafe { syscall!(libc::SYS_prctl, libc::PR_GET_SECCOMP) != 0 }
 }
 
 /// A run of pages as the kernel tells it (`struct page_region` of `<linux/fs.h>`).
@@ -514,7 +514,7 @@ pub(crate) fn own_name() -> [u8; 16] {
     let mut name = [0; 16];
     // SAFETY: the kernel writes sixteen bytes at most. Not by `prctl`, which is interposed.
     unsafe {
-        libc::syscall(libc::SYS_prctl, libc::PR_GET_NAME, name.as_mut_ptr());
+        syscall!(libc::SYS_prctl, libc::PR_GET_NAME, name.as_mut_ptr());
     }
     name
 }
@@ -594,7 +594,7 @@ pub(crate) fn rename(from: &[u8], to: &[u8]) -> bool {
 pub(crate) fn random() -> u64 {
     let mut value = 0_u64;
     // SAFETY: the pointer is to eight writable bytes.
-    let got = unsafe { libc::syscall(libc::SYS_getrandom, &raw mut value, 8, libc::GRND_NONBLOCK) };
+    let got = unsafe { syscall!(libc::SYS_getrandom, &raw mut value, 8, libc::GRND_NONBLOCK) };
     if got == 8 {
         return value;
     }
@@ -640,14 +640,12 @@ pub(crate) fn identity(fd: c_int) -> Option<(u64, u64)> {
     }
 }
 
-/// A duplicate of a descriptor far above the numbers that programs use, or just below the limit; negative
-/// when there is none.
+/// A duplicate of a descriptor far above the numbers that programs use; negative when there is none, as where
+/// the process may have no such number. (It may count on the lower ones.)
 pub(crate) fn high_copy(fd: c_int) -> c_int {
-    const HIGH: u64 = 1000;
-    let limit = soft_limit(libc::RLIMIT_NOFILE);
-    let from = HIGH.min(limit.saturating_sub(6)) as c_int;
+    const HIGH: c_int = 1000;
     // SAFETY: duplicates a descriptor; nothing of the program's is replaced.
-    unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, from) }
+    unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, HIGH) }
 }
 
 /// Puts a duplicate of `fd` in the place of `over`, which is ours; negative when that cannot be done.
@@ -721,14 +719,14 @@ pub(crate) fn tell(parts: &[&[u8]], message: &[u8]) {
     // SAFETY: the address and the message are as long as said; the descriptor is ours. Not by the functions
     // of the C library, which others interpose.
     unsafe {
-        let fd = libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) as c_int;
+        let fd = syscall!(libc::SYS_socket, libc::AF_UNIX, kind, 0) as c_int;
         if fd < 0 {
             return;
         }
-        if libc::syscall(libc::SYS_connect, fd, &raw const address, len) == 0 {
+        if syscall!(libc::SYS_connect, fd, &raw const address, len) == 0 {
             let to = ptr::null::<libc::sockaddr>();
             let (start, flags) = (message.as_ptr(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-            libc::syscall(libc::SYS_sendto, fd, start, message.len(), flags, to, 0);
+            syscall!(libc::SYS_sendto, fd, start, message.len(), flags, to, 0);
         }
         close(fd);
     }
@@ -770,7 +768,7 @@ pub(crate) fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> &'b [u8] {
 /// The working directory; empty when it is not known or cannot be reached from the root.
 pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
     // SAFETY: the kernel writes no more than the buffer holds.
-    let len = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    let len = unsafe { syscall!(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
     // The length counts the NUL.
     buffer
         .get(..usize::try_from(len - 1).unwrap_or(0))

@@ -101,8 +101,10 @@ pub(crate) struct Header {
     /// Frees of blocks that were not followed: allocated before the profiler began, while it was
     /// stopped, not sampled, or by a function that is not hooked.
     pub(crate) unknown_frees: u64,
+    /// Effective user id at the start of the recording.
+    pub(crate) uid: u32,
     /// Zero; room for later versions.
-    pub(crate) reserved: [u8; 1152],
+    pub(crate) reserved: [u8; 1148],
 }
 
 /// Start of every chunk.

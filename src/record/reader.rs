@@ -189,6 +189,18 @@ pub(crate) struct Function<'a> {
 /// Nodes of the longest stack that the library writes: its frames, and the marker of a cut.
 const LONGEST_STACK: usize = MOST_FRAMES as usize + 1;
 
+/// Which process a recording is of: what tells the files that it may have left elsewhere from those of
+/// others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    /// Its id, as it saw it.
+    pub(crate) pid: u32,
+    /// Its effective user id when the recording began.
+    pub(crate) uid: u32,
+    /// When that was, nanoseconds since 1970.
+    pub(crate) start_ns: u64,
+}
+
 /// A validated view of a recording.
 pub(crate) struct Recording<'a> {
     bytes: &'a [u8],
@@ -446,6 +458,15 @@ impl<'a> Recording<'a> {
     /// Process id as the process saw it.
     pub(crate) fn pid(&self) -> u32 {
         self.header_u32(std::mem::offset_of!(Header, pid))
+    }
+
+    /// Whose recording it is.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            pid: self.pid(),
+            uid: self.header_u32(std::mem::offset_of!(Header, uid)),
+            start_ns: self.start_ns(),
+        }
     }
 
     /// Parent's process id.

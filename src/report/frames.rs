@@ -94,11 +94,12 @@ impl<'r, 'b> FrameNames<'r, 'b> {
     ) -> Result<Rc<str>, FormatError> {
         let frame = self.recording.frame(id)?;
         let lookup = lookup(&frame);
+        let origin = self.recording.origin();
         if frame.module == 0 {
-            return Ok(symbolizer.made_at_run_time(self.recording.pid(), lookup));
+            return Ok(symbolizer.made_at_run_time(&origin, lookup));
         }
         let module = self.known(frame.module)?;
-        Ok(symbolizer.function(module, lookup))
+        Ok(symbolizer.function(&origin, module, lookup))
     }
 
     /// The address to look a frame up by, as stated in its module's file.

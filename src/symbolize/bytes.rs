@@ -55,6 +55,11 @@ impl MappedFile {
             .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
             .open(path)
             .ok()?;
+        Self::of(file)
+    }
+
+    /// Maps a file that is open for reading, if it is a regular one.
+    pub(crate) fn of(file: File) -> Option<Self> {
         if !file.metadata().ok()?.is_file() {
             return None;
         }

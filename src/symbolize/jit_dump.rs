@@ -10,7 +10,9 @@
 use super::bytes::MappedFile;
 use super::code_map::{CodeMap, Entry};
 use super::demangle::printable;
+use super::foreign_file;
 use super::hash::FastMap;
+use crate::record::reader::Origin;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -19,6 +21,8 @@ use std::rc::Rc;
 /// "JiTD", as a number of the machine that wrote it.
 const MAGIC: u32 = 0x4A69_5444;
 const VERSION: u32 = 1;
+/// Most bytes of a dump that are read.
+const LARGEST_DUMP: u64 = 4 << 30;
 /// Bytes of the file's header, and where it says how many there are.
 const HEADER_LEN: usize = 40;
 const HEADER_LEN_AT: usize = 8;
@@ -40,9 +44,11 @@ pub(crate) fn process_of(path: &[u8]) -> Option<u32> {
         .ok()
 }
 
-/// Reads a dump; `None` when there is none.
-pub(crate) fn open(path: &[u8]) -> Option<CodeMap> {
-    parse(&MappedFile::open(Path::new(OsStr::from_bytes(path)))?.bytes)
+/// Reads the dump of a process; `None` when there is none.
+pub(crate) fn open(path: &[u8], origin: &Origin) -> Option<CodeMap> {
+    let path = Path::new(OsStr::from_bytes(path));
+    let file = foreign_file::open(path, LARGEST_DUMP, origin)?;
+    parse(&MappedFile::of(file)?.bytes)
 }
 
 /// Reads the bytes of a dump, as far as they are whole; `None` when they are something else.

@@ -22,6 +22,7 @@ pub(crate) mod demangle;
 pub(crate) mod dwarf;
 pub(crate) mod elf;
 pub(crate) mod fde;
+mod foreign_file;
 pub(crate) mod hash;
 pub(crate) mod jit_dump;
 pub(crate) mod module_wrappers;
@@ -36,7 +37,7 @@ pub(crate) mod xz;
 #[cfg(test)]
 mod tests;
 
-use crate::record::reader::Module;
+use crate::record::reader::{Module, Origin};
 use code_map::CodeMap;
 use demangle::{demangle, printable};
 use hash::FastMap;
@@ -52,10 +53,10 @@ const UNKNOWN: &str = "[unknown]";
 pub(crate) struct Symbolizer {
     /// By path, then by build id: a file may be replaced and loaded again.
     modules: FastMap<Vec<u8>, Vec<(Vec<u8>, ModuleNames)>>,
-    /// By process id; `None` for processes without a map.
-    perf_maps: FastMap<u32, Option<CodeMap>>,
-    /// By path; `None` for those that cannot be read.
-    jit_dumps: FastMap<Vec<u8>, Option<CodeMap>>,
+    /// `None` for processes without a map.
+    perf_maps: FastMap<Origin, Option<CodeMap>>,
+    /// By path and process; `None` for those that cannot be read.
+    jit_dumps: FastMap<(Vec<u8>, Origin), Option<CodeMap>>,
     unknown: Rc<str>,
     /// No further files are opened.
     is_hurried: bool,
@@ -84,9 +85,14 @@ impl Symbolizer {
     /// less. Without a symbol the name is `module+0x1234` with the address of the function's start,
     /// if the unwind information tells it, so that all places in a function have one name; else
     /// with the address looked up.
-    pub(crate) fn function(&mut self, module: &Module<'_>, lookup: u64) -> Rc<str> {
-        if let Some(pid) = jit_dump::process_of(module.path) {
-            return self.in_dump(module.path, pid, lookup);
+    pub(crate) fn function(
+        &mut self,
+        origin: &Origin,
+        module: &Module<'_>,
+        lookup: u64,
+    ) -> Rc<str> {
+        if jit_dump::process_of(module.path).is_some() {
+            return self.in_dump(module.path, origin, lookup);
         }
         match self.names_of(module) {
             Some(names) => names.function(lookup),
@@ -125,24 +131,25 @@ impl Symbolizer {
     }
 
     /// The name of a function that was made at run time by a JIT that dumps its code.
-    fn in_dump(&mut self, path: &[u8], pid: u32, lookup: u64) -> Rc<str> {
-        if !self.jit_dumps.contains_key(path) {
-            self.jit_dumps.insert(path.to_vec(), jit_dump::open(path));
-        }
-        let dump = self.jit_dumps.get(path).and_then(Option::as_ref);
+    fn in_dump(&mut self, path: &[u8], origin: &Origin, lookup: u64) -> Rc<str> {
+        let dump = self
+            .jit_dumps
+            .entry((path.to_vec(), *origin))
+            .or_insert_with(|| jit_dump::open(path, origin))
+            .as_ref();
         match dump.and_then(|dump| dump.find(lookup)) {
             Some((_, name)) => Rc::clone(name),
             // Another JIT of the program may leave a map.
-            None => self.made_at_run_time(pid, lookup),
+            None => self.made_at_run_time(origin, lookup),
         }
     }
 
     /// The name of a function that was made at run time, by its absolute address.
-    pub(crate) fn made_at_run_time(&mut self, pid: u32, lookup: u64) -> Rc<str> {
+    pub(crate) fn made_at_run_time(&mut self, origin: &Origin, lookup: u64) -> Rc<str> {
         let map = self
             .perf_maps
-            .entry(pid)
-            .or_insert_with(|| perf_map::of_process(pid));
+            .entry(*origin)
+            .or_insert_with(|| perf_map::of_process(origin));
         match map.as_ref().and_then(|map| map.find(lookup)) {
             Some((_, name)) => Rc::clone(name),
             None => Rc::clone(&self.unknown),

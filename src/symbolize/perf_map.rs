@@ -5,20 +5,19 @@
 
 use super::code_map::{CodeMap, Entry};
 use super::demangle::printable;
+use super::foreign_file;
+use crate::record::reader::Origin;
 use std::path::Path;
 
 /// Most bytes of a map that are read.
 const LARGEST_MAP: u64 = 256 << 20;
 
-/// Reads the map of a process; `None` when it left none.
-pub(crate) fn of_process(pid: u32) -> Option<CodeMap> {
-    let path = format!("/tmp/perf-{pid}.map");
-    let path = Path::new(&path);
-    let metadata = std::fs::symlink_metadata(path).ok()?;
-    if !metadata.is_file() || metadata.len() > LARGEST_MAP {
-        return None;
-    }
-    Some(parse(&std::fs::read(path).ok()?))
+/// Reads the map of a process; `None` when it left none. One that an earlier process of the same number
+/// left is none of this one's.
+pub(crate) fn of_process(origin: &Origin) -> Option<CodeMap> {
+    let path = format!("/tmp/perf-{}.map", origin.pid);
+    let text = foreign_file::read(Path::new(&path), LARGEST_MAP, origin)?;
+    Some(parse(&text))
 }
 
 /// Reads the text of a map. Lines that are none of its kind are passed over: the program may have

@@ -215,7 +215,8 @@ impl Built {
     /// Name that the file gets for an address in the middle of a function.
     fn name(&self, file: &str, build_id: &[u8], function: &str) -> String {
         let path = self.folder.path().join(file);
-        let name = Symbolizer::new().function(&module(&path, build_id), self.start(function) + 3);
+        let name =
+            Symbolizer::new().function(&NOBODY, &module(&path, build_id), self.start(function) + 3);
         name.to_string()
     }
 }
@@ -319,16 +320,29 @@ fn a_file_that_was_replaced_lends_no_names() {
     );
 }
 
+/// A process that has left no files.
+const NOBODY: Origin = Origin {
+    pid: u32::MAX,
+    uid: u32::MAX,
+    start_ns: u64::MAX >> 1,
+};
+
 #[test]
 fn a_name_is_never_empty() {
     let mut symbolizer = Symbolizer::new();
-    assert_eq!(&*symbolizer.made_at_run_time(u32::MAX, 0x1234), "[unknown]");
+    assert_eq!(&*symbolizer.made_at_run_time(&NOBODY, 0x1234), "[unknown]");
     let gone = module(Path::new("/nowhere/libgone.so"), b"");
-    assert_eq!(&*symbolizer.function(&gone, 0x1234), "libgone.so+0x1234");
-    let vdso = module(Path::new("linux-vdso.so.1"), b"");
-    assert_eq!(&*symbolizer.function(&vdso, 0x10), "linux-vdso.so.1+0x10");
     assert_eq!(
-        &*symbolizer.function(&module(Path::new(""), b""), 0x10),
+        &*symbolizer.function(&NOBODY, &gone, 0x1234),
+        "libgone.so+0x1234"
+    );
+    let vdso = module(Path::new("linux-vdso.so.1"), b"");
+    assert_eq!(
+        &*symbolizer.function(&NOBODY, &vdso, 0x10),
+        "linux-vdso.so.1+0x10"
+    );
+    assert_eq!(
+        &*symbolizer.function(&NOBODY, &module(Path::new(""), b""), 0x10),
         "[unknown]+0x10"
     );
 }
@@ -339,7 +353,7 @@ fn a_pipe_in_place_of_a_file_holds_nobody_up() {
     run(folder.path(), &["mkfifo", "pipe"]);
     let path = folder.path().join("pipe");
     assert_eq!(
-        &*Symbolizer::new().function(&module(&path, b""), 1),
+        &*Symbolizer::new().function(&NOBODY, &module(&path, b""), 1),
         "pipe+0x1"
     );
 }
@@ -360,9 +374,12 @@ fn a_nameless_function_behind_one_without_a_size_keeps_its_own_name() {
     let mut first = 0;
     file.function_tables(|_, symbols| first = symbols.next().unwrap().start);
     let mut symbolizer = Symbolizer::new();
-    assert_eq!(&*symbolizer.function(&module(&path, b""), first), "first");
+    assert_eq!(
+        &*symbolizer.function(&NOBODY, &module(&path, b""), first),
+        "first"
+    );
     let second = symbolizer
-        .function(&module(&path, b""), first + 6)
+        .function(&NOBODY, &module(&path, b""), first + 6)
         .to_string();
     assert_eq!(second, format!("a.so+{:#x}", first + 4));
 }

@@ -104,13 +104,12 @@ impl Names {
                 self.symbolizer.prepare(&module, lookups);
             }
         }
+        let origin = recording.origin();
         for (id, frame) in frames {
             let name = match frame.module {
-                0 => self
-                    .symbolizer
-                    .made_at_run_time(recording.pid(), lookup(&frame)),
+                0 => self.symbolizer.made_at_run_time(&origin, lookup(&frame)),
                 module => match recording.module(module) {
-                    Ok(module) => self.symbolizer.function(&module, lookup(&frame)),
+                    Ok(module) => self.symbolizer.function(&origin, &module, lookup(&frame)),
                     Err(_) => continue,
                 },
             };

@@ -10,8 +10,6 @@
 use crate::sys;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-/// A program that may have fewer descriptors keeps them all to itself.
-const ENOUGH: u64 = 1024;
 /// Bytes of a page, in which the kernel counts.
 const PAGE: u64 = 4096;
 
@@ -37,7 +35,6 @@ pub(super) fn begin() {
             sys::close(parents);
             -1
         }
-        None if sys::soft_limit(libc::RLIMIT_NOFILE) < ENOUGH => -1,
         None => sys::high_copy(low),
     };
     if low >= 0 {

@@ -8,7 +8,7 @@
 //! Runs in cold sections. No lock of ours is held around a call into the loader.
 
 use crate::confined;
-use crate::elf::{LinkMap, next_definition};
+use crate::elf::{LinkMap, definition_in_libc};
 use crate::settings::settings;
 use crate::symbolize::module_wrappers::ModuleWrappers;
 use crate::symbolize::wrappers::Wrappers;
@@ -123,7 +123,7 @@ fn is_unlisted_by_me() -> bool {
 
 /// Looks the loader's function up. Once, at start.
 pub(crate) fn begin() {
-    DL_FIND_OBJECT.store(next_definition(c"_dl_find_object"), Relaxed);
+    DL_FIND_OBJECT.store(definition_in_libc(c"_dl_find_object"), Relaxed);
 }
 
 /// Asks the loader which object an address lies in.
