@@ -61,6 +61,7 @@ mod fleet;
 mod formats;
 mod gate;
 mod hooks;
+mod hostile;
 mod instructions;
 mod jit;
 mod large_trees;

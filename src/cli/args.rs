@@ -475,6 +475,8 @@ pub(crate) enum Verb {
         #[arg(hide_possible_values = true)]
         shell: clap_complete::Shell,
     },
+    /// Print the licences of everything that is linked into the tool and the library.
+    Licenses,
     /// Print the manual page: `skip-heapprof man > skip-heapprof.1; man ./skip-heapprof.1`.
     Man,
 }

@@ -90,13 +90,19 @@ use error::{Code, Failure};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+/// The licence of the tool and the library.
+const LICENCE: &str = include_str!("../../LICENSE");
+/// Those of the crates that are linked into them: written by `scripts/notices`.
+const THIRD_PARTY: &str = include_str!("../../docs/third-party.txt");
+
 fn main() -> ExitCode {
+    sys::survive_truncated_files();
     let cli = Cli::parse();
     let wanted = cli.report.clone();
     let verb = cli.verb();
     match verb {
         Verb::Run { .. } | Verb::Check(_) => signals::watch(true),
-        Verb::Completions { .. } | Verb::Man => {}
+        Verb::Completions { .. } | Verb::Licenses | Verb::Man => {}
         _ => signals::watch(false),
     }
     let done = match verb {
@@ -111,6 +117,7 @@ fn main() -> ExitCode {
         Verb::Stop { pid } => control::set_stopped(pid, true, &wanted),
         Verb::Library => library(),
         Verb::Completions { shell } => print(&shell::completions(shell)),
+        Verb::Licenses => print(&[LICENCE, THIRD_PARTY].join("\n").into_bytes()),
         Verb::Man => shell::manual()
             .map_err(Failure::because(Code::Failed, "cannot write the manual"))
             .and_then(|page| print(&page)),

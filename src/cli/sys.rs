@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::record::PAGE;
 use rustix::process::{Pid, getpid};
 use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt;
@@ -162,6 +163,52 @@ pub(crate) fn pass_on(command: &mut Command) {
     unsafe { command.pre_exec(restore) };
 }
 
+/// Keeps the tool alive when a file that it has mapped is truncated: from then on the missing pages
+/// read as zeros, and what they held is damage like any other in the file.
+///
+/// Object files are mapped, since copying hundreds of megabytes is no option; somebody may be writing
+/// to one of them.
+pub(crate) fn survive_truncated_files() {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: all zeros are a valid action with an empty mask. The handler has the signature that
+    // SA_SIGINFO asks for, makes one system call, and needs no state of the interrupted thread.
+    unsafe {
+        let action = action.assume_init_mut();
+        action.sa_sigaction = on_missing_page as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGBUS, action, std::ptr::null_mut());
+    }
+}
+
+/// Puts a page of zeros where a page of a file is missing. The access is then made again; any other
+/// cause of SIGBUS ends the tool as it would have.
+extern "C" fn on_missing_page(
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    // SAFETY: the kernel passes a valid record, in which SIGBUS has an address.
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+    let page = address & !(PAGE as usize - 1);
+    // SAFETY: BUS_ADRERR is sent for a page of a mapping whose file has none there (mmap(2)); the
+    // only files that the tool maps are read-only and private, and the page is replaced by zeros
+    // where an access would fail for ever.
+    let replaced = code == libc::BUS_ADRERR
+        && unsafe {
+            libc::mmap(
+                page as *mut libc::c_void,
+                PAGE as usize,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+                -1,
+                0,
+            )
+        } != libc::MAP_FAILED;
+    if !replaced {
+        reset(&[signal]);
+    }
+}
+
 /// A user's rights to files, as a thread has them.
 pub(crate) struct FileRights {
     /// The user.
@@ -232,6 +279,19 @@ mod tests {
         let blocked = own.lines().find(|line| line.starts_with("SigBlk"));
         let passed = status_of(pass_on);
         assert!(passed.contains(blocked.expect("a mask")), "{passed}");
+    }
+
+    #[test]
+    fn a_file_that_is_truncated_while_it_is_mapped_reads_as_zeros() {
+        use crate::symbolize::bytes::MappedFile;
+        survive_truncated_files();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), vec![7; 3 * PAGE as usize]).expect("written");
+        let mapped = MappedFile::open(file.path()).expect("mapped").bytes;
+        assert_eq!(mapped[2 * PAGE as usize], 7);
+        file.as_file().set_len(PAGE).expect("truncated");
+        let sum: u64 = mapped.iter().map(|&byte| u64::from(byte)).sum();
+        assert_eq!(sum, 7 * PAGE);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use object_file::ObjectFile;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -401,6 +402,39 @@ fn wrappers_of_a_file_are_sorted_disjoint_ranges() {
         wrappers::Wrappers::new(b"xmal*").ranges_in(&file),
         [(0x1100, 0x1130), (0x1200, 0x1208)]
     );
+}
+
+#[test]
+fn a_section_that_unpacks_to_more_than_it_can_hold_is_left_out() {
+    use super::elf::Elf;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("a.c"), "int main(void) { return 0; }").unwrap();
+    fs::File::create(path("zeros"))
+        .unwrap()
+        .set_len(80 << 20)
+        .unwrap();
+    let run = |program: &str, args: &[&str]| {
+        let status = Command::new(program)
+            .current_dir(&folder)
+            .args(args)
+            .status();
+        assert!(status.unwrap().success(), "{program}");
+    };
+    run("gcc", &["-g", "-c", "a.c", "-o", "a.o"]);
+    run(
+        "objcopy",
+        &["--add-section", ".debug_made_up=zeros", "a.o", "b.o"],
+    );
+    run(
+        "objcopy",
+        &["--compress-debug-sections=zlib", "b.o", "bomb"],
+    );
+    let bytes = fs::read(path("bomb")).unwrap();
+    assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+    let elf = Elf::parse(&bytes).unwrap();
+    assert!(elf.unpacked_section(b".debug_made_up").is_empty());
+    assert!(!elf.unpacked_section(b".debug_info").is_empty());
 }
 
 #[test]
