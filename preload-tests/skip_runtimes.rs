@@ -205,3 +205,43 @@ fn a_skip_program_without_symbols_says_that_its_obstack_cannot_be_seen() {
     assert!(said(true));
     assert!(!said(false));
 }
+
+#[test]
+fn the_persistent_heap_is_reported_where_it_is_named() {
+    let program = Source::c("persistent").build();
+    let with = |allocators| {
+        Run::preloaded(&program)
+            .env("SKIP_HEAP_ALLOCATORS", allocators)
+            .succeed()
+            .report()
+    };
+    let sizes = |report: &crate::support::Report| report.by_size().into_iter().collect::<Vec<_>>();
+    assert_eq!(sizes(&with("auto")), [(40, 50)]);
+    assert_eq!(sizes(&with("persistent")), [(100, 30), (3000, 7)]);
+    let both = with("obstack, persistent");
+    assert_eq!(sizes(&both), [(40, 50), (100, 30), (3000, 7)]);
+    both.assert_row(["intern", "main", "libc", "libc"], 100, 30);
+}
+
+#[test]
+fn what_is_not_known_of_the_obstack_is_said_where_blocks_are_followed() {
+    let program = Source::c("persistent").build();
+    let said = |options: &[&str]| {
+        Run::plain(tool())
+            .args(&["-o", "/dev/null"])
+            .args(options)
+            .arg(&program)
+            .succeed()
+            .stderr
+    };
+    let [live, leaks] = [
+        "note: live bytes of the ObStack are not known",
+        "note: the leak check does not apply to the ObStack",
+    ];
+    let plain = said(&[]);
+    assert!(!plain.contains(live) && !plain.contains(leaks), "{plain}");
+    let with = said(&["--live"]);
+    assert!(with.contains(live) && !with.contains(leaks), "{with}");
+    let with = said(&["--leak-check"]);
+    assert!(with.contains(live) && with.contains(leaks), "{with}");
+}

@@ -303,11 +303,12 @@ pub(crate) struct RunOptions {
     /// `NAME(size=..., nested=all)` each time. Several: give the option again, or separate with `;`.
     #[arg(long, value_name = "SPEC")]
     pub(crate) hook: Vec<String>,
-    /// Which allocators to report: auto, all, none, or some of malloc, obstack, jemalloc, mimalloc,
-    /// tcmalloc, separated by commas (SKIP_HEAP_ALLOCATORS).
+    /// Which allocators to report: auto, all, none, or some of malloc, obstack, persistent, jemalloc,
+    /// mimalloc, tcmalloc, separated by commas (SKIP_HEAP_ALLOCATORS).
     ///
     /// auto: of a Skip program its ObStack alone; of any other malloc and its relatives, and the
-    /// allocators that are linked into the program.
+    /// allocators that are linked into the program. persistent is the persistent heap of Skip
+    /// programs (sk_palloc).
     #[arg(long, value_name = "NAMES")]
     pub(crate) allocators: Option<OsString>,
     /// Wait for all processes of the run, daemons too, and not for PROGRAM only.

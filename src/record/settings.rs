@@ -36,7 +36,7 @@ pub(crate) const ALLOCATORS: &str = "SKIP_HEAP_ALLOCATORS";
 
 /// Values that [`ALLOCATORS`] accepts, for messages.
 pub(crate) const ALLOCATORS_VALUES: &str =
-    "auto, all, none, or some of malloc, obstack, jemalloc, mimalloc, tcmalloc";
+    "auto, all, none, or some of malloc, obstack, persistent, jemalloc, mimalloc, tcmalloc";
 
 /// Frames of each stack: a number or `full`; see [`stack_depth`].
 pub(crate) const STACK_DEPTH: &str = "SKIP_HEAP_STACK_DEPTH";
@@ -164,6 +164,8 @@ pub(crate) enum AllocatorKind {
     Mimalloc = 8,
     /// tcmalloc linked into the executable.
     Tcmalloc = 16,
+    /// The Skip runtime's persistent heap, which is reported only when it is named.
+    Persistent = 32,
 }
 
 impl Allocators {
@@ -177,13 +179,14 @@ impl Allocators {
         let mut chosen = 0;
         for name in value.split(|&c| c == b',') {
             chosen |= match name.trim_ascii() {
-                b"all" => 31,
+                b"all" => 63,
                 b"none" => 0,
                 b"malloc" => AllocatorKind::Malloc as u8,
                 b"obstack" => AllocatorKind::Obstack as u8,
                 b"jemalloc" => AllocatorKind::Jemalloc as u8,
                 b"mimalloc" => AllocatorKind::Mimalloc as u8,
                 b"tcmalloc" => AllocatorKind::Tcmalloc as u8,
+                b"persistent" => AllocatorKind::Persistent as u8,
                 _ => return None,
             };
         }
@@ -193,7 +196,10 @@ impl Allocators {
     /// Is this one reported, in a program that is or is not a Skip program?
     pub(crate) fn has(self, kind: AllocatorKind, is_skip_program: bool) -> bool {
         match self {
-            Self::Auto => (kind == AllocatorKind::Obstack) == is_skip_program,
+            Self::Auto => {
+                kind != AllocatorKind::Persistent
+                    && (kind == AllocatorKind::Obstack) == is_skip_program
+            }
             Self::Chosen(chosen) => chosen & kind as u8 != 0,
         }
     }
@@ -264,10 +270,12 @@ mod tests {
         assert_eq!(parse(" auto "), Some(auto));
         assert!(auto.has(Obstack, true) && !auto.has(Malloc, true) && !auto.has(Jemalloc, true));
         assert!(!auto.has(Obstack, false) && auto.has(Malloc, false) && auto.has(Jemalloc, false));
+        assert!(!auto.has(Persistent, true) && !auto.has(Persistent, false));
+        assert!(parse("persistent").unwrap().has(Persistent, true));
         let both = parse("malloc, obstack").unwrap();
         assert!(both.has(Malloc, true) && both.has(Obstack, true) && !both.has(Mimalloc, true));
         let all = parse("all").unwrap();
-        for kind in [Malloc, Obstack, Jemalloc, Mimalloc, Tcmalloc] {
+        for kind in [Malloc, Obstack, Jemalloc, Mimalloc, Tcmalloc, Persistent] {
             assert!(all.has(kind, true) && all.has(kind, false));
             assert!(!parse("none").unwrap().has(kind, false));
         }

@@ -20,7 +20,7 @@ pub(crate) struct Set {
 /// All sets. Which of the Skip runtime's functions count, and with which size
 /// [`CLONE`](super::obstack::CLONE) does, depends on the runtime: [`super::obstack::settle`]. A clone
 /// that calls `SKIP_Obstack_alloc` is one call, that of the clone.
-pub(crate) const SETS: [Set; 6] = [
+pub(crate) const SETS: [Set; 7] = [
     Set {
         kind: AllocatorKind::Obstack,
         title: "the Skip runtime's ObStack",
@@ -35,6 +35,12 @@ pub(crate) const SETS: [Set; 6] = [
             (ALLOC, "1"),
             ("_ZN4skip7Obstack6callocEm", "1"),
         ],
+    },
+    Set {
+        kind: AllocatorKind::Persistent,
+        title: "the Skip runtime's persistent heap",
+        signs: &["sk_palloc"],
+        functions: &[("sk_palloc", "0")],
     },
     Set {
         kind: AllocatorKind::Jemalloc,

@@ -208,11 +208,28 @@ fn chosen(state: &mut Hooks, object: &Object, mut found: Found, is_skip: bool) -
     found
 }
 
+/// Says what is not known of the ObStack where blocks are followed.
+fn note_regions(state: &mut Hooks) {
+    if settings().live {
+        let line = "live bytes of the ObStack are not known: its objects die with their page";
+        state.note(line.to_owned());
+    }
+    if settings().leak_check {
+        let line =
+            "the leak check does not apply to the ObStack: its objects are not freed one by one";
+        state.note(line.to_owned());
+    }
+}
+
 /// Puts the hooks of one object in place.
 fn hook(state: &mut Hooks, object: &Object, found: Found) {
+    let has_runtime = found.targets.iter().any(Found::is_of_runtime);
     let targets = state.number(found.targets);
     if targets.is_empty() {
         return;
+    }
+    if has_runtime {
+        note_regions(state);
     }
     IN_USE.store(true, Relaxed);
     let (all, region) = install::install(object, targets);

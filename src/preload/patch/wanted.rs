@@ -151,7 +151,8 @@ impl Found {
         let is_active = |kind: AllocatorKind| {
             signs & kind as u8 != 0
                 && allocators.has(kind, is_skip)
-                && (object.is_executable || kind == AllocatorKind::Obstack)
+                && (object.is_executable
+                    || matches!(kind, AllocatorKind::Obstack | AllocatorKind::Persistent))
         };
         // Whose `operator new` it is cannot be told; it is hooked if there is one to own it.
         let owner = if object.owns_new {
