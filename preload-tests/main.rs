@@ -22,6 +22,7 @@
 //! | `ci.rs` | `check` in the GitHub Action, the GitLab template and the examples |
 //! | `gate/` | `diff` and `check` on real programs |
 //! | `sums.rs` | totals, peak, timeline, rows and leaks are sums of the same allocations |
+//! | `regions.rs` | the live heap of Skip programs: objects die with their page |
 //! | `reports.rs` | all columns, collapsed stacks, the live heap in the summary |
 //! | `leaks.rs` | the leak check, and that it finds what valgrind finds |
 //! | `sampling.rs` | estimates from samples |
@@ -79,6 +80,7 @@ mod profiles;
 #[path = "../src/record/mod.rs"]
 #[allow(dead_code)] // Tests read only part of what the tool reads.
 mod record;
+mod regions;
 mod reports;
 mod sampling;
 mod settings;

@@ -39,11 +39,12 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
+use crate::process::Process;
 use crate::record::layout::{LiveRecord, NESTED_THREAD, SiteRecord};
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
-    OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_STACK_HI, OFFSET_STACK_HI_16,
-    OFFSET_STACK_LEN, OFFSET_STACK_LO,
+    OFFSET_GENERATION, OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_LAST_OBJECT,
+    OFFSET_STACK_HI, OFFSET_STACK_HI_16, OFFSET_STACK_LEN, OFFSET_STACK_LO,
 };
 use crate::unwind::Rule;
 use crate::{deep, live, sample};
@@ -68,9 +69,20 @@ pub(crate) fn at_entry() -> unsafe extern "C" fn() {
     }
 }
 
+/// As [`at_entry`], of functions that allocate objects which are followed ([`live::regions`]).
+pub(crate) fn at_entry_of_object() -> unsafe extern "C" fn() {
+    if sample::is_on() {
+        sample::record_at_entry
+    } else {
+        record_object_at_entry
+    }
+}
+
 /// Chooses the path, before the first allocation is recorded.
 pub(crate) fn begin() {
-    let path: unsafe extern "C" fn() = if sample::is_on() {
+    let path: unsafe extern "C" fn() = if live::regions::is_on() {
+        live::regions::record_page
+    } else if sample::is_on() {
         sample::record
     } else if deep::is_on() {
         deep::record
@@ -368,27 +380,11 @@ macro_rules! leave {
     };
 }
 
-/// The body of [`record_at_entry`]; `$count` as in [`path!`].
+/// Calls `{rest}` with what else it may change saved, and leaves.
 #[rustfmt::skip]
-macro_rules! at_entry {
-    ($count:expr; $($operands:tt)*) => { body!(
-        ".cfi_def_cfa_offset 24",
-        push!("rsi"),
-        push!("rdx"),
-        push!("rcx"),
-        push!("r8"),
-        push!("r9"),
-        push!("r10"),
-        push!("r11"),
-        "sub rsp, 32",
-        ".cfi_adjust_cfa_offset 32",
-        "movups xmmword ptr [rsp], xmm0",
-        "movups xmmword ptr [rsp + 16], xmm1",
-        path!(
-            "104",
-            $count,
-            leave!(),
-            // Fourteen more vector registers, and two words to align the stack.
+macro_rules! call_with_all_saved {
+    () => {
+        // Fourteen more vector registers, and two words to align the stack.
             concat!(
                 push!("rax"),
                 push!("rbx"),
@@ -432,6 +428,30 @@ macro_rules! at_entry {
                 pop!("rax"),
                 leave!(),
             )
+    };
+}
+
+/// The body of [`record_at_entry`]; `$count` as in [`path!`].
+#[rustfmt::skip]
+macro_rules! at_entry {
+    ($count:expr; $($operands:tt)*) => { body!(
+        ".cfi_def_cfa_offset 24",
+        push!("rsi"),
+        push!("rdx"),
+        push!("rcx"),
+        push!("r8"),
+        push!("r9"),
+        push!("r10"),
+        push!("r11"),
+        "sub rsp, 32",
+        ".cfi_adjust_cfa_offset 32",
+        "movups xmmword ptr [rsp], xmm0",
+        "movups xmmword ptr [rsp + 16], xmm1",
+        path!(
+            "104",
+            $count,
+            leave!(),
+            call_with_all_saved!()
         );
         $($operands)*
     ) };
@@ -475,3 +495,65 @@ pub(crate) unsafe extern "C" fn record_at_entry_and_sum_up() {
     )
 }
 const _: () = assert!(NESTED_THREAD == u32::MAX);
+
+/// As [`record_at_entry_and_sum_up`], for objects that are followed ([`live::regions`]).
+///
+/// # Safety
+/// As [`record_at_entry`].
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn record_object_at_entry() {
+    at_entry!(
+        concat!(
+            "cmp dword ptr [r11 + {site_thread}], -1\n",
+            "je 83f\n",
+            // A peak, or a page, is new since the site's last object: the longer way.
+            "mov rdx, qword ptr [rip + {process}]\n",
+            "mov edx, dword ptr [rdx + {epoch}]\n",
+            "cmp dword ptr [r11 + {site_epoch}], edx\n",
+            "jne 99f\n",
+            "mov edx, dword ptr [rcx + {generation}]\n",
+            "cmp dword ptr [r11 + {site_generation}], edx\n",
+            "jne 99f\n",
+            "mov qword ptr [rcx + {last_object}], r11\n",
+            "inc qword ptr [rcx + {hooked_calls}]\n",
+            "83:\n",
+            count!(),
+        );
+        site_thread = const size_of::<SiteRecord>() + offset_of!(LiveRecord, thread),
+        site_epoch = const size_of::<SiteRecord>() + offset_of!(LiveRecord, epoch),
+        site_generation = const live::regions::SITE_GENERATION,
+        hooked_calls = const OFFSET_HOOKED_CALLS,
+        generation = const OFFSET_GENERATION,
+        last_object = const OFFSET_LAST_OBJECT,
+        process = sym crate::process::PROCESS,
+        epoch = const Process::OFFSET_EPOCH,
+    )
+}
+
+/// Tells [`live::regions::event`] that a function is called, and leaves every register but rdi and
+/// the flags as it was.
+///
+/// # Safety
+/// As [`record_at_entry`].
+#[unsafe(naked)]
+#[rustfmt::skip]
+pub(crate) unsafe extern "C" fn tell_at_entry() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_def_cfa_offset 24",
+        push!("rsi"),
+        push!("rdx"),
+        push!("rcx"),
+        push!("r8"),
+        push!("r9"),
+        push!("r10"),
+        push!("r11"),
+        "sub rsp, 32",
+        ".cfi_adjust_cfa_offset 32",
+        "movups xmmword ptr [rsp], xmm0",
+        "movups xmmword ptr [rsp + 16], xmm1",
+        call_with_all_saved!(),
+        ".cfi_endproc",
+        rest = sym live::regions::event,
+    )
+}

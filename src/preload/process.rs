@@ -8,11 +8,13 @@
 use crate::cold_stack::ColdStacks;
 use crate::deep::Nodes;
 use crate::heap::{Heap, SpinLock};
-use crate::live::{self, Numbers, Timeline, Total};
+use crate::live::regions::Regions;
+use crate::live::{self, Numbers, Sums, Timeline, Total};
 use crate::recording::Recording;
 use crate::thread::Pool;
 use crate::unwind::Registry;
 use crate::{patch, recording, sys, unwind};
+use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32,
@@ -41,6 +43,7 @@ pub(crate) struct Process {
     pub(crate) total: Total,
     pub(crate) numbers: Numbers,
     pub(crate) timeline: Timeline,
+    pub(crate) regions: Regions,
 }
 
 const ABSENT: u32 = 0;
@@ -48,7 +51,7 @@ const STARTING: u32 = 1;
 const READY: u32 = 2;
 
 /// Invariant: null, or a mapping of a `Process` that is never unmapped.
-static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
+pub(crate) static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 /// Some process with this memory image was ready once. Not wiped: tells a child of fork.
 static BEGAN_BEFORE: AtomicBool = AtomicBool::new(false);
 
@@ -89,6 +92,16 @@ fn map() -> Option<&'static Process> {
 }
 
 impl Process {
+    /// Where the number of the last peak lies.
+    pub(crate) const OFFSET_EPOCH: usize = offset_of!(Self, total) + Total::OFFSET_EPOCH;
+
+    /// What all threads have counted of the live heap.
+    pub(crate) fn live_sums(&self) -> Sums {
+        let mut sums = self.threads.live_sums();
+        self.regions.add_to(&mut sums);
+        sums
+    }
+
     /// Has this very process begun to record?
     pub(crate) fn is_ready(&self) -> bool {
         self.state.load(Acquire) == READY

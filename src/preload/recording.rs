@@ -618,8 +618,7 @@ impl Recording {
     }
 
     /// Adds a function that is hooked by name.
-    pub(crate) fn add_function(&self, index: u16, all: bool, name: &[u8]) -> Result<(), Full> {
-        let flags = if all { FUNCTION_ALL } else { 0 };
+    pub(crate) fn add_function(&self, index: u16, flags: u32, name: &[u8]) -> Result<(), Full> {
         self.add_text(
             &self.functions,
             CHUNK_FUNCTIONS,

@@ -12,7 +12,9 @@
 use crate::record::layout::SIZE_BITS;
 use crate::record::sampled::probability;
 use crate::settings::settings;
-use crate::thread::{OFFSET_CLOCK, OFFSET_COUNTDOWN, OFFSET_HOOKED_CALLS, record_rest};
+use crate::thread::{
+    OFFSET_CLOCK, OFFSET_COUNTDOWN, OFFSET_HOOKED_CALLS, OFFSET_LAST_OBJECT, record_rest,
+};
 use crate::{arch, sys};
 use core::hint::black_box;
 
@@ -106,6 +108,8 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
         "jnc 3f",
         "mov qword ptr [rcx + {countdown}], rdx",
         "inc qword ptr [rcx + {hooked_calls}]",
+        // It may have a page made.
+        "mov qword ptr [rcx + {last_object}], {expected}",
         "pop rdx",
         ".cfi_adjust_cfa_offset -8",
         "pop rcx",
@@ -122,6 +126,8 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
         function_bits = const u64::BITS - SIZE_BITS,
         countdown = const OFFSET_COUNTDOWN,
         hooked_calls = const OFFSET_HOOKED_CALLS,
+        last_object = const OFFSET_LAST_OBJECT,
+        expected = const crate::live::regions::EXPECTED,
         exact = sym crate::hot::record_at_entry,
         control = sym crate::control::PAGE,
         word = const crate::control::WORD,

@@ -69,6 +69,9 @@ pub(crate) unsafe extern "C" fn record_rest(
     }
     // SAFETY: as the caller promises; of the state, see below.
     unsafe {
+        if live::regions::is_on() && patch::leaves_out(size) {
+            return live::regions::page_rest(size, entry, bp, block);
+        }
         if deep::is_on() {
             return deep::record_call(size, entry, bp, block);
         }
@@ -322,6 +325,10 @@ pub(crate) const OFFSET_COUNTDOWN: usize =
 pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OFFSET_CLOCK;
 pub(crate) const OFFSET_HOOKED_CALLS: usize =
     offset_of!(Thread, live) + LiveThread::OFFSET_HOOKED_CALLS;
+pub(crate) const OFFSET_GENERATION: usize =
+    offset_of!(Thread, live) + LiveThread::OFFSET_GENERATION;
+pub(crate) const OFFSET_LAST_OBJECT: usize =
+    offset_of!(Thread, live) + LiveThread::OFFSET_LAST_OBJECT;
 pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
 pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 

@@ -159,6 +159,8 @@ pub(crate) struct FrameRecord {
 pub(crate) const FRAME_EXACT: u32 = 1;
 /// The address lies in a hooked function: calls from there are nested.
 pub(crate) const FRAME_HOOKED: u32 = 2;
+/// The address lies in a function that has pages of an ObStack made.
+pub(crate) const FRAME_MAKES_PAGES: u32 = 4;
 /// Where in a frame's flags the index of the called function begins.
 pub(crate) const FRAME_CALLEE_SHIFT: u32 = 16;
 
@@ -168,7 +170,7 @@ pub(crate) const FRAME_CALLEE_SHIFT: u32 = 16;
 pub(crate) struct TextRecord {
     /// The function's index in [`SiteRecord::size`]; 0 for a note.
     pub(crate) number: u32,
-    /// [`FUNCTION_ALL`] or 0.
+    /// [`FUNCTION_ALL`] and [`FUNCTION_FOLLOWED`] where they hold.
     pub(crate) flags: u32,
     /// Bytes of the text that follows this record.
     pub(crate) len: u32,
@@ -178,6 +180,9 @@ pub(crate) struct TextRecord {
 
 /// All calls of the function count, not only those that are not nested.
 pub(crate) const FUNCTION_ALL: u32 = 1;
+/// What the function allocates is followed until its page dies: the sites have a [`LiveRecord`] with
+/// frees, and no lifetimes.
+pub(crate) const FUNCTION_FOLLOWED: u32 = 2;
 
 /// [`Header::flags`]: sites have a whole stack, not four frames.
 pub(crate) const WHOLE_STACKS: u32 = 1;

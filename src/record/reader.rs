@@ -182,6 +182,8 @@ pub(crate) struct Function<'a> {
     pub(crate) index: u16,
     /// All its calls count, nested ones too.
     pub(crate) all: bool,
+    /// What it allocates is followed.
+    pub(crate) follows: bool,
     /// Its symbol.
     pub(crate) name: &'a [u8],
 }
@@ -326,6 +328,7 @@ impl<'a> Recording<'a> {
             .map(|(number, flags, name)| Function {
                 index: number as u16,
                 all: flags & FUNCTION_ALL != 0,
+                follows: flags & FUNCTION_FOLLOWED != 0,
                 name,
             })
             .collect();
@@ -653,7 +656,20 @@ impl<'a> Recording<'a> {
             count,
             thread,
             offset: offset as u64,
-            live: live.filter(|_| usize::from(function) < FUNCTION_NAMES.len()),
+            live: live.and_then(|live| self.live_of(function, live)),
+        })
+    }
+
+    /// What is known of the blocks of a function.
+    fn live_of(&self, function: u16, live: Live) -> Option<Live> {
+        if usize::from(function) < FUNCTION_NAMES.len() {
+            return Some(live);
+        }
+        let follows = self.function(function).is_some_and(|known| known.follows);
+        follows.then_some(Live {
+            ages: [0; AGES],
+            times: [0; TIMES],
+            ..live
         })
     }
 

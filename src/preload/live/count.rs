@@ -10,7 +10,7 @@
 
 use super::numbers::Numbers;
 use super::shadow::{BLOCKS, CUSTOM, Shadow};
-use super::{LiveThread, chunk, clock, grown, is_followed};
+use super::{LiveThread, chunk, clock, grown, is_followed, regions};
 use crate::process::{self, Process};
 use crate::record::layout::*;
 use crate::record::loss::Loss;
@@ -92,6 +92,9 @@ pub(super) unsafe fn born(
         }
         pass(thread, size);
         if !is_followed(size) {
+            if regions::has(size) {
+                regions::on_call(thread, process, record);
+            }
             arch::increment_count(record);
             return block;
         }

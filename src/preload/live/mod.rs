@@ -28,6 +28,7 @@ pub(crate) mod hooks;
 mod leaks;
 mod numbers;
 mod quick;
+pub(crate) mod regions;
 mod resident;
 mod shadow;
 mod table;
@@ -69,6 +70,12 @@ pub(crate) struct LiveThread {
     /// Calls of functions hooked by name, nested ones left out. They are no part of the clock, by
     /// which blocks age.
     hooked_calls: u64,
+    /// What [`regions`] has of the thread: raised when its page changes.
+    generation: u32,
+    /// The thread that has the state now has noted nothing yet.
+    is_new: u32,
+    /// The record of the last object's site, [`regions::EXPECTED`], or 0 when no page is to come.
+    last_object: u64,
 }
 
 /// Sums over all threads.
@@ -85,6 +92,8 @@ impl LiveThread {
     pub(crate) const OFFSET_CLOCK: usize = offset_of!(Self, clock);
     /// Where calls of hooked functions are counted, in single instructions too.
     pub(crate) const OFFSET_HOOKED_CALLS: usize = offset_of!(Self, hooked_calls);
+    pub(crate) const OFFSET_GENERATION: usize = offset_of!(Self, generation);
+    pub(crate) const OFFSET_LAST_OBJECT: usize = offset_of!(Self, last_object);
     const OFFSET_BYTES: usize = offset_of!(Self, bytes);
     const OFFSET_BLOCKS: usize = offset_of!(Self, blocks);
     const OFFSET_UNKNOWN_FREES: usize = offset_of!(Self, unknown_frees);
@@ -92,6 +101,9 @@ impl LiveThread {
     /// Another thread has the state now, and its clock needs its memory. Cold section.
     pub(crate) fn begin(&mut self) {
         self.taken_at = self.clock;
+        self.generation += 1;
+        self.is_new = 1;
+        self.last_object = 0;
         if settings().live && self.stamps.is_null() {
             let stamps = Stamps::map();
             // SAFETY: null, or a mapping that nobody else has seen.
@@ -148,13 +160,18 @@ pub(crate) fn begin(process: &Process) {
     shadow::begin();
     resident::begin();
     process.timeline.begin();
-    hooks::begin();
+    if regions::is_on() {
+        regions::take_over();
+    } else {
+        hooks::begin();
+    }
 }
 
 /// Writes how things stand into the header. Cold section.
 pub(crate) fn sum_up(process: &Process) {
     if is_on() {
-        let sums = process.threads.live_sums();
+        regions::settle_all(process);
+        let sums = process.live_sums();
         process.recording.set_live_sums(&sums);
     }
 }
@@ -162,6 +179,7 @@ pub(crate) fn sum_up(process: &Process) {
 /// Writes what is known at the end. `sp`: the program's stack is in use from there. Cold section.
 pub(crate) fn finish(process: &Process, sp: usize) {
     if is_on() {
+        regions::settle_all(process);
         process.timeline.last(process);
     }
     if settings().leak_check {

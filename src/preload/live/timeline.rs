@@ -96,7 +96,7 @@ impl Timeline {
 
 /// How things stand.
 fn point(process: &Process) -> TimelinePoint {
-    let sums = process.threads.live_sums();
+    let sums = process.live_sums();
     process.recording.set_live_sums(&sums);
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
     TimelinePoint {

@@ -12,6 +12,7 @@
 
 use super::{LiveThread, clock};
 use crate::process::Process;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::*};
 
 /// What part of the peak all threads together may hold back.
@@ -38,6 +39,9 @@ pub(crate) struct Total {
 }
 
 impl Total {
+    /// Where the number of the last peak lies.
+    pub(crate) const OFFSET_EPOCH: usize = offset_of!(Self, epoch);
+
     /// Number of the last peak.
     #[inline(always)]
     pub(super) fn epoch(&self) -> u32 {
@@ -67,13 +71,26 @@ impl Total {
             let bytes = (&raw const thread.bytes).read_volatile();
             bytes - AtomicI64::from_ptr(&raw mut thread.handed_in).swap(bytes, Relaxed)
         };
-        let total = self.bytes.fetch_add(held, Relaxed) + held;
-        process.recording.set_live_bytes(total);
+        let total = self.add(held, process);
         if total > self.higher.load(Relaxed) {
             self.raise(total, process);
         }
         // What others hand in meanwhile makes it smaller, and is seen with the next.
         thread.room = self.higher.load(Relaxed) - total;
+    }
+
+    /// Takes over what no thread holds; each peak is noted.
+    pub(super) fn add_exactly(&self, held: i64, process: &Process) {
+        let total = self.add(held, process);
+        if total > self.peak.load(Relaxed) {
+            self.raise(total, process);
+        }
+    }
+
+    fn add(&self, held: i64, process: &Process) -> i64 {
+        let total = self.bytes.fetch_add(held, Relaxed) + held;
+        process.recording.set_live_bytes(total);
+        total
     }
 
     fn raise(&self, bytes: i64, process: &Process) {

@@ -3,7 +3,7 @@
 //! Runs in cold sections.
 
 use super::hooked;
-use crate::record::layout::{FRAME_CALLEE_SHIFT, FRAME_HOOKED};
+use crate::record::layout::{FRAME_CALLEE_SHIFT, FRAME_HOOKED, FRAME_MAKES_PAGES};
 use crate::sys;
 use crate::unwind::is_code;
 
@@ -12,6 +12,8 @@ use crate::unwind::is_code;
 pub(crate) struct Flags {
     /// The call was made in a hooked function.
     pub(crate) inside: bool,
+    /// The call was made in a function that has pages of an ObStack made.
+    makes_pages: bool,
     /// The hooked function that was called there, 0 for none.
     callee: u16,
 }
@@ -21,10 +23,13 @@ impl Flags {
     pub(crate) fn of(address: u64, exact: bool) -> Self {
         let mut flags = Self {
             inside: false,
+            makes_pages: false,
             callee: 0,
         };
         hooked::with(|hooks| {
-            flags.inside = hooks.covers(if exact { address } else { address - 1 });
+            let place = if exact { address } else { address - 1 };
+            flags.inside = hooks.covers(place);
+            flags.makes_pages = hooks.makes_pages(place);
             if !exact && hooks.has_entries() {
                 flags.callee = called_before(address)
                     .and_then(|target| hooks.entered_at(target))
@@ -37,7 +42,12 @@ impl Flags {
     /// As they stand in a frame's record.
     pub(crate) fn bits(self) -> u32 {
         let inside = if self.inside { FRAME_HOOKED } else { 0 };
-        inside | u32::from(self.callee) << FRAME_CALLEE_SHIFT
+        let makes_pages = if self.makes_pages {
+            FRAME_MAKES_PAGES
+        } else {
+            0
+        };
+        inside | makes_pages | u32::from(self.callee) << FRAME_CALLEE_SHIFT
     }
 }
 

@@ -5,12 +5,12 @@
 
 use super::builtin::SETS;
 use super::install::{Hooked, Region};
-use super::trampoline::{self, SLOT, Unwinding};
+use super::trampoline::{self, SLOT, Told, Unwinding};
 use super::wanted::{AskedBy, Target};
 use crate::process::Process;
 use crate::record::hook_notes::{self, MATCHED_LATER, UNMATCHED};
 use crate::record::hook_spec::{HookSpec, Nested};
-use crate::record::layout::FUNCTION_NAMES;
+use crate::record::layout::{FUNCTION_ALL, FUNCTION_FOLLOWED, FUNCTION_NAMES};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
@@ -36,6 +36,8 @@ pub(super) struct Hooks {
     ranges: Vec<(u64, u64)>,
     /// Entries of hooked functions with their indices, sorted.
     entries: Vec<(u64, u16)>,
+    /// Code of functions that have pages of an ObStack made.
+    page_makers: Vec<(u64, u64)>,
     pub(super) notes: Vec<String>,
     pub(super) complaints: Vec<String>,
 }
@@ -46,6 +48,8 @@ struct Function {
     index: u16,
     /// Nested calls count too.
     all: bool,
+    /// Its objects are followed.
+    follows: bool,
     name: Vec<u8>,
 }
 
@@ -128,6 +132,12 @@ impl Hooks {
             .is_some_and(|range| address < range.1)
     }
 
+    /// Returns whether an address lies in a function that has pages of an ObStack made.
+    pub(super) fn makes_pages(&self, address: u64) -> bool {
+        let mut makers = self.page_makers.iter();
+        makers.any(|&(start, end)| (start..end).contains(&address))
+    }
+
     /// How to unwind from an address in a trampoline.
     pub(super) fn unwinding_at(&self, address: u64) -> Option<Unwinding> {
         let (slot, originals) = self
@@ -138,6 +148,19 @@ impl Hooks {
         // SAFETY: the trampoline is mapped and readable while it can be found here.
         let code = unsafe { &*(*slot as *const [u8; SLOT]) };
         trampoline::unwinding_at(code, *slot, originals, address)
+    }
+
+    /// Returns whether the runtime's pages are heard of.
+    pub(super) fn follows(&self) -> bool {
+        !self.page_makers.is_empty()
+    }
+
+    /// The indices of functions of which objects are followed.
+    pub(super) fn followed(&self) -> Vec<u16> {
+        let all = self.functions.iter();
+        all.filter(|function| function.follows)
+            .map(|function| function.index)
+            .collect()
     }
 
     /// Returns whether nested calls of the function with this index count too.
@@ -168,8 +191,12 @@ impl Hooks {
     pub(super) fn write(&self, process: &Process, before: Progress) {
         for &index in self.hooked.iter().skip(before.hooked) {
             if let Some(function) = self.functions.iter().find(|f| f.index == index) {
-                let Function { all, name, .. } = function;
-                let _ = process.recording.add_function(index, *all, name);
+                let Function {
+                    all, follows, name, ..
+                } = function;
+                let all = if *all { FUNCTION_ALL } else { 0 };
+                let follows = if *follows { FUNCTION_FOLLOWED } else { 0 };
+                let _ = process.recording.add_function(index, all | follows, name);
             }
         }
         for note in self.notes.iter().skip(before.notes) {
@@ -202,6 +229,9 @@ impl Hooks {
     }
 
     fn index_of(&mut self, target: &Target) -> Option<u16> {
+        if let AskedBy::Event(number) = target.asked_by {
+            return Some(number);
+        }
         let all = target.nested == Nested::All;
         let known = self
             .functions
@@ -217,6 +247,7 @@ impl Hooks {
         self.functions.push(Function {
             index,
             all,
+            follows: target.told == Told::ObjectRecorder,
             name: target.name.clone(),
         });
         Some(index)
@@ -253,9 +284,17 @@ impl Hooks {
                     copy.escape_ascii()
                 ));
             }
+            if hooked.target.told == Told::ObjectRecorder
+                || hooked.target.asked_by == AskedBy::Event(0)
+            {
+                self.page_makers.extend(hooked.ranges.iter().copied());
+            }
+            object.slots.push((hooked.slot, hooked.originals));
+            if hooked.target.told == Told::Listener {
+                continue;
+            }
             object.entries.push((hooked.target.start, hooked.index));
             object.ranges.extend(hooked.ranges);
-            object.slots.push((hooked.slot, hooked.originals));
             if !self.hooked.contains(&hooked.index) {
                 self.hooked.push(hooked.index);
             }

@@ -104,7 +104,13 @@ pub(crate) fn install(
     for (i, (hooked, plan)) in all.iter().zip(plans.iter_mut()).enumerate() {
         let slot = base + (SHARED + i * SLOT) as u64;
         drafts.push(plan.take().map(|(plan, tails)| Draft {
-            head: trampoline::head(&hooked.target.bytes, hooked.index, base, slot),
+            head: trampoline::head(
+                &hooked.target.bytes,
+                hooked.target.told,
+                hooked.index,
+                base,
+                slot,
+            ),
             plan,
             tails,
             slot,
@@ -308,7 +314,12 @@ fn bypasses(all: &[Hooked], drafts: &[Option<Draft>]) -> FastMap<u64, u64> {
 /// The region's bytes. Drops the drafts whose displaced code cannot be moved.
 fn assemble(all: &mut [Hooked], drafts: &mut [Option<Draft>], base: u64) -> Vec<u8> {
     loop {
-        let mut image = trampoline::shared(hot::at_entry() as *const () as u64).to_vec();
+        let mut image = trampoline::shared([
+            hot::at_entry() as *const () as u64,
+            hot::at_entry_of_object() as *const () as u64,
+            hot::tell_at_entry as *const () as u64,
+        ])
+        .to_vec();
         let known = bypasses(all, drafts);
         let mut failed = false;
         for (hooked, slot) in all.iter_mut().zip(drafts.iter_mut()) {

@@ -42,10 +42,11 @@ mod wanted;
 mod watch;
 
 pub(crate) use frames::Flags;
-pub(crate) use nested::is_nested;
+pub(crate) use nested::{is_nested, makes_pages};
 pub(crate) use trampoline::Unwinding;
 pub(crate) use watch::loader_changed;
 
+use crate::live::regions;
 use crate::process::{self, Process};
 use crate::record::hook_spec::{self, HookSpec};
 use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
@@ -64,6 +65,10 @@ static MALLOC_IS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
 
 /// A function is hooked at its entry.
 static IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// While the program starts: objects of an ObStack are followed, as far as they can be. Later it is
+/// too late to see the pages.
+static FOLLOWS: AtomicBool = AtomicBool::new(false);
 
 /// Is a call, by the function's index above its size, to be left out? May run at any moment.
 pub(crate) fn leaves_out(size: u64) -> bool {
@@ -99,6 +104,10 @@ pub(crate) fn begin(process: &Process) {
         .map(|object| search(object, &specs, &builtin))
         .collect();
     let is_skip = found.iter().any(Found::is_skip);
+    FOLLOWS.store(
+        s.live && !s.allocators.has(AllocatorKind::Malloc, is_skip),
+        Relaxed,
+    );
     let found: Vec<Found> = objects
         .iter()
         .zip(found)
@@ -132,7 +141,11 @@ pub(crate) fn begin(process: &Process) {
         }
         hook(&mut state, object, found);
     }
-    if !s.allocators.has(AllocatorKind::Malloc, is_skip) {
+    let follows = FOLLOWS.swap(false, Relaxed) && state.follows();
+    if follows {
+        regions::begin(&state.followed());
+        MALLOC_IS_LEFT_OUT.store(true, Relaxed);
+    } else if !s.allocators.has(AllocatorKind::Malloc, is_skip) {
         if silence_malloc() {
             MALLOC_IS_LEFT_OUT.store(true, Relaxed);
         } else {
@@ -209,9 +222,14 @@ fn chosen(state: &mut Hooks, object: &Object, mut found: Found, is_skip: bool) -
 }
 
 /// Says what is not known of the ObStack where blocks are followed.
-fn note_regions(state: &mut Hooks) {
-    if settings().live {
-        let line = "live bytes of the ObStack are not known: its objects die with their page";
+fn note_regions(state: &mut Hooks, follows: bool) {
+    if settings().live && !follows {
+        let line = if FOLLOWS.load(Relaxed) {
+            "live bytes of the ObStack are not known: its pages cannot be followed"
+        } else {
+            "live bytes of the ObStack are not known: its pages are seen only from the start of a \
+             program, and where malloc is not reported"
+        };
         state.note(line.to_owned());
     }
     if settings().leak_check {
@@ -223,13 +241,15 @@ fn note_regions(state: &mut Hooks) {
 
 /// Puts the hooks of one object in place.
 fn hook(state: &mut Hooks, object: &Object, found: Found) {
+    let mut found = found;
     let has_runtime = found.targets.iter().any(Found::is_of_runtime);
+    let follows = found.follow(FOLLOWS.load(Relaxed));
     let targets = state.number(found.targets);
     if targets.is_empty() {
         return;
     }
     if has_runtime {
-        note_regions(state);
+        note_regions(state, follows);
     }
     IN_USE.store(true, Relaxed);
     let (all, region) = install::install(object, targets);

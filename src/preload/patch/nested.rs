@@ -4,7 +4,7 @@
 
 use super::{IN_USE, hooked};
 use crate::deep;
-use crate::record::layout::{FIRST_FRAME_ID, FrameRecord, SIZE_BITS, StackNode};
+use crate::record::layout::{FIRST_FRAME_ID, FRAME_MAKES_PAGES, FrameRecord, SIZE_BITS, StackNode};
 use crate::record::nested;
 use crate::recording::Recording;
 use crate::unwind::Frames;
@@ -27,9 +27,21 @@ pub(crate) fn is_nested(recording: &Recording, frames: Frames, size: u64) -> boo
         };
         nested::is_nested(function, stack.map_while(flags))
     } else {
-        let ids = [frames.first, frames.second].map(|two| [two as u32, (two >> 32) as u32]);
-        nested::is_nested(function, ids.into_iter().flatten().map_while(flags))
+        nested::is_nested(function, ids_of(frames).map_while(flags))
     }
+}
+
+/// Returns whether one of four frames lies in a function that has pages of an ObStack made.
+pub(crate) fn makes_pages(recording: &Recording, frames: Frames) -> bool {
+    ids_of(frames)
+        .map_while(|id| flags_of(recording, id))
+        .any(|flags| flags & FRAME_MAKES_PAGES != 0)
+}
+
+fn ids_of(frames: Frames) -> impl Iterator<Item = u32> {
+    [frames.first, frames.second]
+        .into_iter()
+        .flat_map(|two| [two as u32, (two >> 32) as u32])
 }
 
 /// The flags of the frame with this id; `None` of what is no frame.

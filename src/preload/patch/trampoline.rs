@@ -27,19 +27,34 @@ use iced_x86::{
     InstructionBlock,
 };
 
-/// Bytes at the start of a region of trampolines: the mask of what no size has, and the address of
-/// the recording function.
-pub(crate) const SHARED: usize = 16;
+/// Bytes at the start of a region of trampolines: the mask of what no size has, and the addresses of
+/// the functions that are told of a call, in the order of [`Told`].
+pub(crate) const SHARED: usize = 32;
 /// Bytes of a trampoline, of which the first eight are the function's index.
 pub(crate) const SLOT: usize = 256;
 const INDEX: usize = 8;
 
-/// The shared constants.
-pub(crate) fn shared(record: u64) -> [u8; SHARED] {
+/// Who is told of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    /// Records it.
+    Recorder = 1,
+    /// Records it and follows the object ([`crate::live::regions`]).
+    ObjectRecorder = 2,
+    /// Hears what the runtime does with its pages.
+    Listener = 3,
+}
+
+/// The shared constants; `told` has a function for each of [`Told`].
+pub(crate) fn shared(told: [u64; 3]) -> [u8; SHARED] {
     let mask = !((1_u64 << SIZE_BITS) - 1);
     let mut bytes = [0; SHARED];
-    bytes[..8].copy_from_slice(&mask.to_le_bytes());
-    bytes[8..].copy_from_slice(&record.to_le_bytes());
+    for (place, word) in bytes
+        .chunks_exact_mut(8)
+        .zip([mask].into_iter().chain(told))
+    {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
     bytes
 }
 
@@ -164,7 +179,7 @@ impl Assembler {
 
 /// What comes in front of the displaced instructions, for a trampoline at `slot` in a region at
 /// `region`. Its length depends on nothing but the size's form.
-pub(crate) fn head(size: &Bytes, index: u16, region: u64, slot: u64) -> Vec<u8> {
+pub(crate) fn head(size: &Bytes, told: Told, index: u16, region: u64, slot: u64) -> Vec<u8> {
     let mut a = Assembler {
         code: (u64::from(index) << SIZE_BITS).to_le_bytes().to_vec(),
         start: slot,
@@ -180,9 +195,9 @@ pub(crate) fn head(size: &Bytes, index: u16, region: u64, slot: u64) -> Vec<u8> 
     // or rdi, [index]
     a.emit(&[0x48, 0x0b, 0x3d]);
     a.relative(slot);
-    // call [record_at_entry]
+    // call [record_at_entry], or another one
     a.emit(&[0xff, 0x15]);
-    a.relative(region + 8);
+    a.relative(region + 8 * told as u64);
     let skip = a.code.len();
     for at in core::mem::take(&mut a.skips) {
         let distance = skip - at - 1;
@@ -335,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_plain_size_takes_one_test() {
-        let code = head(&size("arg0"), 9, 0x1000, 0x1010);
+        let code = head(&size("arg0"), Told::Recorder, 9, 0x1000, 0x1010);
         assert_eq!(code[..8], (9_u64 << 48).to_le_bytes());
         assert_eq!(
             text(&code[8..], 0x1018),
@@ -375,7 +390,7 @@ mod tests {
                 "of its type, by length" => Bytes::OfType(Words::Length),
                 term => size(term),
             };
-            let code = head(&size, 10, 0x1000, 0x1010);
+            let code = head(&size, Told::Recorder, 10, 0x1000, 0x1010);
             assert!(code.len() < 170, "{expression}: {}", code.len());
             let code = decode(&code[8..], 0x1018).unwrap();
             let last = code.last().unwrap();
@@ -392,7 +407,7 @@ mod tests {
 
     #[test]
     fn every_instruction_can_be_unwound_from() {
-        let code = head(&size("arg0*arg1"), 9, 0x1000, 0x1010);
+        let code = head(&size("arg0*arg1"), Told::Recorder, 9, 0x1000, 0x1010);
         let all = decode(&code[INDEX..], 0x1018).unwrap();
         let at = |code: &[u8], address| unwinding_at(code, 0x1010, &[0x5000, 0x5001], address);
         assert_eq!(at(&code, 0x1018), Some(Unwinding::Cfa(8)));

@@ -6,6 +6,8 @@
 use super::builtin::{self, NESTED, OF_LIBRARY, OPERATORS, SETS};
 use super::clone_size::Words;
 use super::find::{Object, Symbol};
+use super::trampoline::Told;
+use crate::live::regions::EVENTS;
 use crate::record::filter::glob;
 use crate::record::hook_spec::{HookSpec, Nested, SizeOf};
 use crate::record::settings::{AllocatorKind, Allocators};
@@ -23,6 +25,7 @@ pub(crate) struct Target {
     pub(crate) bytes: Bytes,
     pub(crate) nested: Nested,
     pub(crate) asked_by: AskedBy,
+    pub(crate) told: Told,
 }
 
 /// How many bytes a call asks for.
@@ -40,6 +43,8 @@ pub(crate) enum AskedBy {
     User(usize),
     /// The built-in set of this number.
     Set(usize),
+    /// [`regions`], as its event of this number.
+    Event(u16),
 }
 
 /// A part of a function that the compiler put elsewhere.
@@ -102,6 +107,15 @@ pub(crate) fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> 
         {
             found.add(&symbol, AskedBy::Set(set), builtin::size(size), NESTED);
         }
+        if let Some(number) = EVENTS
+            .iter()
+            .position(|event| event.0.as_bytes() == symbol.name)
+            && (object.is_executable || object.exports_obstack)
+            && let Some(&(_, size)) = EVENTS.get(number)
+        {
+            let asked_by = AskedBy::Event(number as u16);
+            found.add(&symbol, asked_by, builtin::size(size), NESTED);
+        }
         if let Some((number, _)) = builtin.get(symbol.name)
             && let Some(set) = SETS.get(number)
             && set.signs.iter().any(|sign| sign.as_bytes() == symbol.name)
@@ -122,6 +136,10 @@ impl Found {
             bytes: Bytes::Of(bytes),
             nested,
             asked_by,
+            told: match asked_by {
+                AskedBy::Event(_) => Told::Listener,
+                _ => Told::Recorder,
+            },
         });
     }
 
@@ -137,6 +155,24 @@ impl Found {
     pub(crate) fn is_of_runtime(target: &Target) -> bool {
         matches!(target.asked_by, AskedBy::Set(number)
             if SETS.get(number).is_some_and(|set| set.kind == AllocatorKind::Obstack))
+    }
+
+    /// Has the objects of the ObStack followed, if its pages can be, and returns whether; else nothing
+    /// of that is hooked.
+    pub(crate) fn follow(&mut self, may: bool) -> bool {
+        let begins_and_ends = [0, 1].iter().all(|&number| {
+            let event = AskedBy::Event(number);
+            self.targets.iter().any(|target| target.asked_by == event)
+        });
+        let follows = may && begins_and_ends;
+        self.targets
+            .retain(|target| follows || target.told != Told::Listener);
+        for target in &mut self.targets {
+            if follows && Self::is_of_runtime(target) {
+                target.told = Told::ObjectRecorder;
+            }
+        }
+        follows
     }
 
     /// Is the Skip runtime here?
@@ -178,10 +214,12 @@ impl Found {
             AskedBy::User(_) => true,
             AskedBy::Set(OF_LIBRARY) => allocators.has(AllocatorKind::Malloc, is_skip),
             AskedBy::Set(number) => SETS.get(number).is_some_and(|set| is_active(set.kind)),
+            AskedBy::Event(_) => is_active(AllocatorKind::Obstack),
         });
         let rank = |asked_by| match asked_by {
             AskedBy::User(number) => number,
             AskedBy::Set(number) => usize::MAX / 2 + number,
+            AskedBy::Event(_) => usize::MAX,
         };
         self.targets
             .sort_by_key(|target| (target.start, rank(target.asked_by)));
