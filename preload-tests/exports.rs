@@ -17,7 +17,7 @@ const ALLOCATION: [&str; 9] = [
 ];
 
 /// What may be replaced besides, to follow the life of a process and of blocks.
-const LIFE: [&str; 26] = [
+const LIFE: [&str; 27] = [
     "_Exit",
     "_exit",
     "chroot",
@@ -28,6 +28,7 @@ const LIFE: [&str; 26] = [
     "free_sized",
     "mount",
     "prctl",
+    "pthread_setname_np",
     "quick_exit",
     "setegid",
     "seteuid",

@@ -347,10 +347,10 @@ macro_rules! watched {
         }
     };
 }
-watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. Two options are looked at
+watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. Three options are looked at
 /// ([`crate::confined`]).
-prctl, "cmp edi, 26\n je {set}\n cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
-const _: () = assert!(libc::PR_SET_TSC == 26);
+prctl, "cmp edi, 15\n je {set}\n cmp edi, 26\n je {set}\n cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
+const _: () = assert!(libc::PR_SET_NAME == 15 && libc::PR_SET_TSC == 26);
 /// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
 /// ([`crate::confined`]), and those that give up rights are announced ([`crate::rights`]).
 #[cfg_attr(not(test), unsafe(no_mangle))]

@@ -14,8 +14,8 @@
 
 use crate::process::{self, Process};
 use crate::settings::settings;
-use crate::{exit_report, lifecycle, log, real, sys, thread};
-use core::ffi::{c_int, c_long, c_ulong};
+use crate::{exit_report, lifecycle, log, names, real, sys, thread};
+use core::ffi::{c_char, c_int, c_long, c_ulong};
 use core::sync::atomic::{AtomicU8, Ordering::*};
 
 const FREE: u8 = 0;
@@ -35,7 +35,7 @@ pub(crate) fn is_strict() -> bool {
     STATE.load(Relaxed) == STRICT
 }
 
-/// `prctl` of Linux with `PR_SET_SECCOMP` or `PR_SET_TSC`, by way of the entry in [`crate::arch`].
+/// `prctl` of Linux with `PR_SET_SECCOMP`, `PR_SET_TSC` or `PR_SET_NAME`, by way of the entry in [`crate::arch`].
 pub(crate) unsafe extern "C" fn set_by_prctl(
     option: c_int,
     mode: c_ulong,
@@ -43,6 +43,16 @@ pub(crate) unsafe extern "C" fn set_by_prctl(
     fourth: c_ulong,
     fifth: c_ulong,
 ) -> c_int {
+    // SAFETY: the caller's own arguments.
+    let call = || unsafe { real::prctl(option, mode, filter, fourth, fifth) };
+    if option == libc::PR_SET_NAME {
+        let result = call();
+        if result == 0 {
+            // SAFETY: the kernel has just read the name there.
+            names::of_self(unsafe { names::copied(mode as *const c_char) });
+        }
+        return result;
+    }
     let state = match mode as u32 {
         _ if option == libc::PR_SET_TSC => {
             if mode == libc::PR_TSC_SIGSEGV as c_ulong {
@@ -54,8 +64,6 @@ pub(crate) unsafe extern "C" fn set_by_prctl(
         libc::SECCOMP_MODE_FILTER if filter != 0 => FILTERED,
         _ => FREE,
     };
-    // SAFETY: the caller's own arguments.
-    let call = || unsafe { real::prctl(option, mode, filter, fourth, fifth) };
     around(state, call, |result| result == 0)
 }
 

@@ -352,6 +352,9 @@ extern "C" fn end_above(sp: usize, handlers_run: usize) {
     thread::cold_section(|| {
         process.threads.name_all();
         live::finish(process, sp);
+        // From here on no counts move while the recording is read. Threads that end now wait for
+        // the end of the process.
+        core::mem::forget(process.threads.ended.lock());
     });
     process.recording.finish();
     thread::cold_section(|| exit_report::write(process));

@@ -124,6 +124,7 @@ impl Process {
             recording::give_up_parents();
         }
         self.pid.store(sys::pid(), Relaxed);
+        self.threads.begin(sys::pid());
         unwind::begin(self);
         self.recording.create(forked);
         patch::describe(self);

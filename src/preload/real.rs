@@ -8,7 +8,7 @@
 
 use crate::kernel::syscall;
 use crate::{arch, elf, hooks, sys};
-use core::ffi::{CStr, c_int, c_long, c_ulong, c_void};
+use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -163,6 +163,7 @@ real! {
     QUICK_EXIT c"quick_exit" fn quick_exit(status: c_int) -> (), or end(status_of_missing());
     FREE c"free" fn free(block: *mut c_void) -> (), or ();
     MALLOC_USABLE_SIZE c"malloc_usable_size" fn malloc_usable_size(block: *mut c_void) -> usize, or 0;
+    PTHREAD_SETNAME_NP c"pthread_setname_np" fn pthread_setname_np(thread: usize, name: *const c_char) -> c_int, or libc::ENOSYS;
     DLCLOSE c"dlclose" fn dlclose(handle: *mut c_void) -> c_int, or -1;
 }
 

@@ -9,6 +9,7 @@
 //!
 //! Runs in cold sections only: errno is restored and signals are blocked by the caller.
 
+use crate::ended::Label;
 use crate::heap::SpinLock;
 use crate::live::Sums;
 use crate::pieces::{self, Pieces};
@@ -522,12 +523,14 @@ impl Recording {
 
     /// Adds a thread; the record, whose other fields are the thread's to write, or null when there is
     /// no room.
-    pub(crate) fn add_thread(&self, number: u32) -> *mut ThreadRecord {
+    pub(crate) fn add_thread(&self, number: u32, label: Label) -> *mut ThreadRecord {
+        let Label { name, start, how } = label;
         let record = ThreadRecord {
             number,
             tid: 0,
-            uses: 0,
-            name: [0; 16],
+            start,
+            how,
+            name,
         };
         // SAFETY: a thread's record is 32 bytes without padding.
         let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ThreadRecord>()]>() };
@@ -835,12 +838,13 @@ unsafe fn allocations_in(base: *mut u8, first: u64, end: u64) -> u64 {
         let chunk = base.wrapping_add(at);
         // SAFETY: the caller has a chunk or a page of zeros there; a chunk's header does not change
         // once its magic is there.
-        let (magic, kind, pages) = unsafe {
+        let (magic, kind, pages, thread) = unsafe {
             let header: *mut ChunkHeader = chunk.cast();
             (
                 AtomicU32::from_ptr(&raw mut (*header).magic).load(Acquire),
                 (*header).kind,
                 (*header).pages,
+                (*header).thread,
             )
         };
         if magic != CHUNK_MAGIC || pages == 0 {
@@ -849,6 +853,11 @@ unsafe fn allocations_in(base: *mut u8, first: u64, end: u64) -> u64 {
         }
         let room = pages as usize * PAGE as usize;
         if kind == CHUNK_SITES {
+            let len = if thread == ENDED_THREADS && !settings().live {
+                ENDED_SITE_LEN
+            } else {
+                len
+            };
             for record in (site..=room - len).step_by(len) {
                 let count = chunk.wrapping_add(record + offset_of!(SiteRecord, count));
                 // SAFETY: within the chunk; counts are aligned words.

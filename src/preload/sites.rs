@@ -102,6 +102,20 @@ impl Table {
         }
     }
 
+    /// The records of all sites.
+    pub(crate) fn records(&self) -> impl Iterator<Item = *mut SiteRecord> + '_ {
+        let words = if self.index.is_null() {
+            0
+        } else {
+            self.mask + 1
+        };
+        (0..words).filter_map(|at| {
+            // SAFETY: within the index, whose words are addresses of records or 0.
+            let record = unsafe { *self.index.add(at) >> 16 } as *mut SiteRecord;
+            (!record.is_null()).then_some(record)
+        })
+    }
+
     pub(crate) const OFFSET_INDEX: usize = offset_of!(Table, index);
     pub(crate) const OFFSET_MASK: usize = offset_of!(Table, mask);
 

@@ -48,7 +48,10 @@ pub(crate) fn write(process: &Process, label: &[u8]) -> bool {
         return false;
     };
     live::sum_up(process);
-    let copied = Room::copy_of(recording).and_then(|first| {
+    let moving = process.threads.ended.lock();
+    let first = Room::copy_of(recording);
+    drop(moving);
+    let copied = first.and_then(|first| {
         let second = Room::copy_of(recording)?;
         settle(first.0, second.0);
         Some(second)

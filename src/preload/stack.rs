@@ -68,6 +68,24 @@ fn main_bounds() -> Option<Bounds> {
 /// follows.
 static STACK_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
+/// How far in front of the stack's start glibc's thread descriptor may have the function that the
+/// thread started with (`start_routine` of `struct pthread`): in all versions so far the same fields
+/// lie in between, with eight bytes to align one of them (0x58 in 2.36) or none. In the latter case
+/// the first place has numbers.
+const START_BEFORE_STACK: [usize; 2] = [0x58, 0x50];
+
+/// What lies where the calling thread, which is not the main one, may keep the function that it
+/// started with.
+pub(crate) fn start_functions() -> Option<[u64; 2]> {
+    let tp = arch::thread_pointer();
+    // The descriptor lies at the top of the stack.
+    thread_bounds(tp - 1, tp)?;
+    let stack = tp + STACK_OFFSET.load(Relaxed);
+    // SAFETY: within the thread's own descriptor, which starts at the thread pointer, 0x100 bytes
+    // or more in front of where it keeps its stack.
+    Some(START_BEFORE_STACK.map(|before| unsafe { *((stack - before) as *const u64) }))
+}
+
 /// glibc puts the thread descriptor at the top of the stack that it made, or that the program gave,
 /// and keeps that stack's address and size in it, at an offset that differs between versions (0x690
 /// in 2.36). The pair is told by what it must satisfy: it encloses both sp and the descriptor and

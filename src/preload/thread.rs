@@ -7,27 +7,32 @@
 //!
 //! [`record_rest`] may run at any moment.
 
+use crate::ended::{Ended, Label};
 use crate::heap::SpinLock;
 use crate::live::LiveThread;
+use crate::names::Name;
 use crate::process;
 use crate::process::Process;
-use crate::record::layout::{SiteRecord, ThreadRecord};
+use crate::record::layout::{SiteRecord, THREAD_NUMBERED, THREAD_STARTED, ThreadRecord};
 use crate::record::loss::Loss;
 use crate::recording::Full;
 use crate::sample::Sampler;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
-use crate::{arch, confined, control, deep, lifecycle, live, patch, sample, stack, sys, verify};
+use crate::{
+    arch, confined, control, deep, lifecycle, live, names, patch, sample, stack, sys, unwind,
+    verify,
+};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 /// TLS word of a thread that is in a cold section: allocations meanwhile are the library's own
 /// doing (through the C library) and are passed on without a look. So are those of a program that
 /// is left out, whose threads keep this word.
-const BUSY: usize = 1;
+pub(crate) const BUSY: usize = 1;
 
 /// State of a thread. All zeros is that of a child of fork.
 #[repr(C, align(64))]
@@ -47,6 +52,10 @@ pub(crate) struct Thread {
     sampler: UnsafeCell<Sampler>,
     /// What the recording says of the state; null when there was no room.
     record: *mut ThreadRecord,
+    /// What the thread's calls are reported under. Changes under the lock of [`Pool::ended`].
+    label: UnsafeCell<Label>,
+    /// The C library's handle of the thread.
+    handle: AtomicUsize,
     next: *const Thread,
     /// Where whole stacks are recorded; the bounds of the stack are in there then, and not above.
     last_stack: *mut deep::Last,
@@ -385,6 +394,18 @@ pub(crate) struct Pool {
     orphan: AtomicPtr<Thread>,
     /// Frees of blocks that were not followed, by threads without a state.
     unknown_frees: AtomicU64,
+    /// What threads have counted that are no more.
+    pub(crate) ended: Ended,
+    /// The first name of the main thread and its last one, which threads inherit.
+    main_names: [[AtomicU64; 2]; 2],
+}
+
+/// Keeps a name, word by word.
+fn store_name(slot: &[AtomicU64; 2], name: Name) {
+    let (words, _) = name.as_chunks::<8>();
+    for (slot, word) in slot.iter().zip(words) {
+        slot.store(u64::from_ne_bytes(*word), Relaxed);
+    }
 }
 
 /// Owner of the orphan: no thread has this id, and it is never found dead.
@@ -417,8 +438,7 @@ impl Pool {
         // SAFETY: null, or a state of a slab that is never unmapped.
         let known = unsafe { self.orphan.load(Relaxed).as_ref() };
         known.or_else(|| {
-            // One that no thread has had: what a thread has counted keeps its name.
-            let orphan = self.take_unused(process)?;
+            let orphan = self.take(process, NOBODY)?;
             self.orphan.store(ptr::from_ref(orphan).cast_mut(), Relaxed);
             Some(orphan)
         })
@@ -453,14 +473,55 @@ impl Pool {
         sums
     }
 
-    /// Writes the names that running threads have now. Cold section.
+    /// Writes the names that running threads have now, which may have changed unseen. Cold section.
     pub(crate) fn name_all(&self) {
         for thread in self.states() {
             let tid = thread.owner.load(Relaxed);
             if tid != 0 && tid != NOBODY {
-                thread.set_name(&sys::name_of_thread(tid));
+                let name = sys::name_of_thread(tid);
+                let _guard = self.ended.lock();
+                if thread.owner.load(Relaxed) == tid {
+                    thread.note_name(name);
+                }
             }
         }
+    }
+
+    /// Starts in a process that has just begun. Cold section.
+    pub(crate) fn begin(&self, pid: u32) {
+        let name = if sys::tid() == pid {
+            sys::own_name()
+        } else {
+            sys::name_of_thread(pid)
+        };
+        for slot in &self.main_names {
+            store_name(slot, name);
+        }
+    }
+
+    /// If it is the main thread that has this name now, others may inherit it.
+    pub(crate) fn note_main_name(&self, thread: &Thread, name: Name) {
+        if thread.owner.load(Relaxed) == sys::pid()
+            && let Some(last) = self.main_names.last()
+        {
+            store_name(last, name);
+        }
+    }
+
+    /// Is this a name that the main thread has or had at the start?
+    pub(crate) fn is_name_of_main(&self, name: Name) -> bool {
+        self.main_names.iter().any(|slot| {
+            let words = [0, 1].map(|i: usize| slot[i].load(Relaxed).to_ne_bytes());
+            words.as_flattened() == name
+        })
+    }
+
+    /// The state of the running thread with this handle of the C library.
+    pub(crate) fn by_handle(&self, handle: usize) -> Option<&'static Thread> {
+        self.states().find(|thread| {
+            let owner = thread.owner.load(Acquire);
+            owner != 0 && owner != NOBODY && thread.handle.load(Relaxed) == handle
+        })
     }
 
     fn take(&self, process: &Process, tid: u32) -> Option<&'static Thread> {
@@ -489,28 +550,6 @@ impl Pool {
         })?;
         // SAFETY: taking the ownership made the state this thread's.
         unsafe { thread.begin(process, tid) }
-    }
-
-    /// A state that no thread has had, for the orphan.
-    fn take_unused(&self, process: &Process) -> Option<&'static Thread> {
-        let unused = || {
-            self.states().find(|state| {
-                let is_mine = state
-                    .owner
-                    .compare_exchange(0, NOBODY, AcqRel, Relaxed)
-                    .is_ok();
-                if is_mine && !state.record.is_null() {
-                    state.owner.store(0, Release);
-                }
-                is_mine && state.record.is_null()
-            })
-        };
-        let thread = unused().or_else(|| {
-            self.add_slab()?;
-            unused()
-        })?;
-        // SAFETY: taking the ownership made the state the orphan's.
-        unsafe { thread.begin(process, NOBODY) }
     }
 
     #[cold]
@@ -616,31 +655,79 @@ impl Thread {
             }
             let this = ptr::from_ref(self).cast_mut();
             (*self.live.get()).begin();
-            if self.record.is_null() {
+            let is_new = self.record.is_null();
+            if is_new {
                 process.total.add_thread();
-                (*this).record = process.recording.add_thread(self.number);
+            }
+            let is_orphan = tid == NOBODY;
+            let label = if is_orphan {
+                Label::named(*b"(exiting threads")
+            } else {
+                let is_main = tid == process.pid.load(Relaxed);
+                names::at_start(process, self, sys::own_name(), is_main)
+            };
+            let handle = if is_orphan { 0 } else { arch::thread_pointer() };
+            let _guard = process.threads.ended.lock();
+            // Of a thread that ended without giving its state back.
+            process
+                .threads
+                .ended
+                .take(process, &*self.sites.get(), self.label());
+            if is_new {
+                (*this).record = process.recording.add_thread(self.number, label);
             }
             if let Some(record) = self.record.as_mut() {
-                record.tid = tid;
-                record.uses += 1;
+                record.tid = if is_orphan { 0 } else { tid };
             }
+            self.set_label(label);
+            self.handle.store(handle, Relaxed);
         }
-        self.set_name(&if tid == NOBODY {
-            *b"(exiting threads"
-        } else {
-            sys::own_name()
-        });
         Some(self)
     }
 
-    /// Has the recording know the name of the thread that uses the state, of 16 bytes at most.
-    fn set_name(&self, name: &[u8; 16]) {
-        // SAFETY: null, or a record of this process's recording, which is never unmapped; a reader may see a
-        // part of the old name and a part of the new one.
-        if let Some(record) = unsafe { self.record.as_mut() }
-            && name[0] != 0
-        {
-            record.name = *name;
+    /// What tells the calling thread, which has no name of its own, apart. Cold section.
+    pub(crate) fn without_name(&self, process: &Process, name: Name) -> Label {
+        let starts = stack::start_functions().into_iter().flatten();
+        let start = starts
+            .filter_map(|start| unwind::function(process, start))
+            .next();
+        Label {
+            name,
+            start: start.unwrap_or(self.number),
+            how: if start.is_some() {
+                THREAD_STARTED
+            } else {
+                THREAD_NUMBERED
+            },
+        }
+    }
+
+    /// What the thread's calls are reported under.
+    pub(crate) fn label(&self) -> Label {
+        // SAFETY: it changes under the lock of `Pool::ended`, which the caller holds.
+        unsafe { *self.label.get() }
+    }
+
+    /// Has the thread's calls reported under a label, those in its table included. With the lock of
+    /// [`Pool::ended`] held.
+    pub(crate) fn set_label(&self, label: Label) {
+        // SAFETY: the label, as above. The record is null or one of this process's recording, which
+        // is never unmapped; a reader may see a part of the old name and a part of the new one.
+        unsafe {
+            *self.label.get() = label;
+            if let Some(record) = self.record.as_mut() {
+                record.name = label.name;
+                record.start = label.start;
+                record.how = label.how;
+            }
+        }
+    }
+
+    /// The thread has this name, however it got it. With the lock of [`Pool::ended`] held.
+    fn note_name(&self, name: Name) {
+        let label = self.label();
+        if label.how != 0 && label.name != name && name[0] != 0 {
+            self.set_label(Label::named(name));
         }
     }
 
@@ -678,10 +765,22 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
             return;
         }
         let errno = sys::errno();
-        // A handler that allocates between the two stores would take the same state again.
+        // A handler that allocates between these steps would take the same state again.
         let mask = sys::block_signals();
-        thread.set_name(&sys::own_name());
-        give_back();
+        let moved = cold_section(|| {
+            let ended = &process.threads.ended;
+            let _guard = ended.lock();
+            thread.note_name(sys::own_name());
+            // SAFETY: the table is the calling thread's, and signals are blocked.
+            unsafe { ended.take(process, &*thread.sites(), thread.label()) };
+            thread.set_label(Label::NONE);
+        });
+        if moved.is_some() {
+            give_back();
+        } else {
+            // The state stays this thread's, with its name.
+            arch::set_thread_word(0);
+        }
         sys::restore_signals(mask);
         sys::set_errno(errno);
     }

@@ -13,7 +13,8 @@ use crate::record::loss::LOSSES;
 use crate::record::reader::{FormatError, Recording, Site as Recorded};
 use crate::report::figures::{Figures, LiveSums};
 use crate::report::frames::FrameNames;
-use crate::report::handover::{Share, hand_over, owes};
+use crate::report::handover::{Share, hand_leaks, hand_over, owes};
+use crate::report::threads::thread_names;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::demangle::{demangle, printable};
 use crate::symbolize::hash::FastMap;
@@ -197,12 +198,10 @@ impl<'r> Adding<'_, 'r, '_> {
             let blocks = unreachable.entry(leak.site).or_default();
             *blocks = blocks.saturating_add(leak.blocks);
         }
-        let threads: FastMap<u32, u32> = recording
-            .threads()
-            .map(|thread| {
-                let name = printable(thread.name);
-                (thread.number, self.tables.thread(&name))
-            })
+        let names = thread_names(recording, &mut self.frames, self.symbolizer)?;
+        let threads: FastMap<u32, u32> = names
+            .iter()
+            .map(|(thread, name)| (*thread, self.tables.thread(name)))
             .collect();
         // Records of the same site follow each other: each thread has one, and a thread's number may have
         // several, where a later thread took it over.
@@ -356,11 +355,12 @@ fn settled(
     if lives.iter().any(|share| owes(&share.live)) {
         hand_over(&mut lives);
     }
-    by_thread
-        .into_iter()
-        .zip(lives)
-        .map(move |((thread, mut figures, _, leaked), share)| {
+    let mut leaked: Vec<u64> = by_thread.iter().map(|share| share.3).collect();
+    hand_leaks(&lives, &mut leaked);
+    by_thread.into_iter().zip(lives).zip(leaked).map(
+        move |(((thread, mut figures, ..), share), leaked)| {
             figures.live = has_live.then_some(share.live);
             (thread, figures, leaked)
-        })
+        },
+    )
 }

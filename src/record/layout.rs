@@ -119,7 +119,8 @@ pub(crate) struct ChunkHeader {
     /// Bytes of records that are complete, counted from the end of this header. Not kept for
     /// [`CHUNK_SITES`], where a site exists as soon as its count is not zero.
     pub(crate) used: u32,
-    /// Of [`CHUNK_SITES`], the number of the thread that counts in it (see [`ThreadRecord`]), else 0.
+    /// Of [`CHUNK_SITES`], the number of the thread that counts in it (see [`ThreadRecord`]), or
+    /// [`ENDED_THREADS`]; else 0.
     pub(crate) thread: u32,
     /// Zero.
     pub(crate) reserved: [u32; 3],
@@ -302,19 +303,39 @@ pub(crate) struct TimelinePoint {
 /// Most [`TimelinePoint`]s; when there are that many, every second one goes.
 pub(crate) const MOST_POINTS: usize = 2000;
 
-/// A state of the library that one thread uses at a time, and after its end another one.
+/// A thread that counts; or, with [`ENDED_THREADS`] in its number, all threads of one name that have
+/// ended or go by another one now.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct ThreadRecord {
-    /// Number, from 1.
+    /// Number, from 1. When a thread ends, what it has counted goes to the number of its name, and
+    /// another thread may get its own.
     pub(crate) number: u32,
-    /// Kernel's id of the last thread that used it.
+    /// Kernel's id of the thread; 0 of those that have ended.
     pub(crate) tid: u32,
-    /// How many threads have used it.
-    pub(crate) uses: u64,
-    /// Name of the last one, ended by NUL or the end.
+    /// By [`THREAD_STARTED`], the frame id of the function that the thread started with; by
+    /// [`THREAD_NUMBERED`], what tells it apart.
+    pub(crate) start: u32,
+    /// [`THREAD_NAMED`], [`THREAD_STARTED`] or [`THREAD_NUMBERED`]; 0 of no thread.
+    pub(crate) how: u32,
+    /// Its name, ended by NUL or the end.
     pub(crate) name: [u8; 16],
 }
+
+/// [`ThreadRecord::how`]: the thread has a name of its own.
+pub(crate) const THREAD_NAMED: u32 = 1;
+/// [`ThreadRecord::how`]: the name is that of the main thread; the function that it started with is
+/// known.
+pub(crate) const THREAD_STARTED: u32 = 2;
+/// [`ThreadRecord::how`]: the name is that of the main thread, and nothing else is known.
+pub(crate) const THREAD_NUMBERED: u32 = 3;
+
+/// In [`ThreadRecord::number`]: threads that have ended. As [`ChunkHeader::thread`] it says that
+/// each record names its own such number: in its [`LiveRecord`], or where blocks are not followed
+/// in four bytes behind the [`SiteRecord`], which take [`ENDED_SITE_LEN`] bytes then.
+pub(crate) const ENDED_THREADS: u32 = 1 << 31;
+/// Bytes of a site's record with the number of its threads, where blocks are not followed.
+pub(crate) const ENDED_SITE_LEN: usize = size_of::<SiteRecord>() + 16;
 
 /// A label that the program gave to what comes next.
 #[repr(C)]

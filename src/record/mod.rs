@@ -22,7 +22,7 @@
 //! |---|---|
 //! | [`layout::CHUNK_MODULES`] | [`layout::ModuleRecord`]s, each followed by its path and build id, padded to 16 bytes |
 //! | [`layout::CHUNK_FRAMES`] | [`layout::FrameRecord`]s of 16 bytes |
-//! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes; where blocks are followed ([`layout::LIVE`]) each with a [`layout::LiveRecord`] behind it, 320 bytes together |
+//! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes (of [`layout::ENDED_THREADS`], 48); where blocks are followed ([`layout::LIVE`]) each with a [`layout::LiveRecord`] behind it, 320 bytes together |
 //! | [`layout::CHUNK_NOTES`] | [`layout::TextRecord`]s, each followed by a line of text, padded to 16 bytes |
 //! | [`layout::CHUNK_FUNCTIONS`] | [`layout::TextRecord`]s, each followed by a function's name, padded to 16 bytes |
 //! | [`layout::CHUNK_STACKS`] | [`layout::StackNode`]s of 8 bytes |
@@ -39,8 +39,8 @@
 //! ([`reader::Recording::sites`] says how it is told).
 //!
 //! All records only ever grow: a record is written completely before the word that makes it visible
-//! (the chunk's `used`, or a site's `count` or `frees`). Afterwards only a site's counters change, a
-//! thread's record, and the points of the timeline, which are thinned out in place.
+//! (the chunk's `used`, or a site's `count` or `frees`). Afterwards only a site's counters change (those
+//! of a thread that ends become 0, and the site of [`layout::ENDED_THREADS`] gets them), a thread's record, and the points of the timeline, which are thinned out in place.
 
 pub(crate) mod disks;
 pub(crate) mod filter;

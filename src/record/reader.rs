@@ -141,10 +141,21 @@ pub(crate) struct Thread<'a> {
     pub(crate) number: u32,
     /// Kernel's id of the last thread that had this number.
     pub(crate) tid: u32,
-    /// How many threads had it, one after another.
-    pub(crate) uses: u64,
-    /// Name of the last one.
+    /// Its name.
     pub(crate) name: &'a [u8],
+    /// What tells it apart where that name is not its own.
+    pub(crate) apart: Apart,
+}
+
+/// What tells a thread apart from others of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Apart {
+    /// The name is its own.
+    Named,
+    /// The frame of the function that it started with.
+    Start(u32),
+    /// A number.
+    Number(u32),
 }
 
 /// A label that the program gave.
@@ -213,6 +224,8 @@ pub(crate) struct Recording<'a> {
     flags: u32,
     /// What was hooked by name, each index once, in their order.
     functions: Vec<Function<'a>>,
+    /// Offsets of the sites with unreachable blocks, in rising order.
+    leaked: Vec<u64>,
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -231,9 +244,8 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 
 /// The frames of a stack, of which a record repeats the root.
 fn without_repeated_root(mut frames: [u32; 4]) -> [u32; 4] {
-    let repeated = frames
-        .array_windows()
-        .position(|[inner, outer]| inner == outer);
+    let mut pairs = frames.array_windows();
+    let repeated = pairs.position(|[inner, outer]| inner == outer && *inner >= FIRST_FRAME_ID);
     if let Some(root) = repeated {
         frames.iter_mut().skip(root + 1).for_each(|id| *id = 0);
     }
@@ -322,7 +334,15 @@ impl<'a> Recording<'a> {
             chunks,
             flags,
             functions: Vec::new(),
+            leaked: Vec::new(),
         };
+        recording.leaked = recording
+            .leaks()
+            .into_iter()
+            .flatten()
+            .map(|leak| leak.site)
+            .collect();
+        recording.leaked.sort_unstable();
         recording.functions = recording
             .texts(CHUNK_FUNCTIONS)
             .map(|(number, flags, name)| Function {
@@ -569,22 +589,19 @@ impl<'a> Recording<'a> {
         })
     }
 
-    /// All sites with at least one allocation, nested ones left out, in the order of the file.
+    /// All sites with at least one allocation, free or unreachable block, nested ones left out, in
+    /// the order of the file.
     pub(crate) fn sites(&self) -> impl Iterator<Item = Site> + '_ {
         self.all_sites().filter(|site| !self.is_nested(site))
     }
 
     fn all_sites(&self) -> impl Iterator<Item = Site> + '_ {
-        let len = self.site_len();
         self.chunks
             .iter()
             .filter(|chunk| chunk.0 == CHUNK_SITES)
             .flat_map(move |&(_, start, room)| {
-                let chunk = start / PAGE as usize * PAGE as usize;
-                let thread = u32_at(
-                    self.bytes,
-                    chunk + std::mem::offset_of!(ChunkHeader, thread),
-                );
+                let thread = self.thread_of_chunk(start);
+                let len = self.site_len(thread);
                 self.bytes
                     .get(start..start + room)
                     .unwrap_or(&[])
@@ -597,7 +614,6 @@ impl<'a> Recording<'a> {
     /// The counters of all places for sites, by chunk: where it lies, and its places, those included that
     /// are not in use, and nested sites.
     pub(crate) fn tallies(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = Tally>)> {
-        let len = self.site_len();
         let frees = self
             .follows_blocks()
             .then_some(size_of::<SiteRecord>() + std::mem::offset_of!(LiveRecord, frees));
@@ -605,6 +621,7 @@ impl<'a> Recording<'a> {
             .iter()
             .filter(|chunk| chunk.0 == CHUNK_SITES)
             .map(move |&(_, start, room)| {
+                let len = self.site_len(self.thread_of_chunk(start));
                 let records = self.bytes.get(start..start + room).unwrap_or(&[]);
                 let places = records.chunks_exact(len).zip((start..).step_by(len));
                 let tally = move |(record, offset): (&[u8], usize)| Tally {
@@ -618,31 +635,48 @@ impl<'a> Recording<'a> {
 
     /// The site whose record lies there; `None` when it is nested, or none is there.
     pub(crate) fn site_at(&self, offset: u64) -> Option<Site> {
-        let (offset, len) = (usize::try_from(offset).ok()?, self.site_len());
+        let (offset, len) = (usize::try_from(offset).ok()?, self.site_len(0));
         self.chunk_end(CHUNK_SITES, offset, len)?;
         let record = self.bytes.get(offset..offset + len)?;
         self.site(record, offset, 0)
             .filter(|site| !self.is_nested(site))
     }
 
-    fn site_len(&self) -> usize {
+    /// What the chunk of sites whose records begin there says of their thread.
+    fn thread_of_chunk(&self, start: usize) -> u32 {
+        let chunk = start / PAGE as usize * PAGE as usize;
+        let thread = std::mem::offset_of!(ChunkHeader, thread);
+        u32_at(self.bytes, chunk + thread)
+    }
+
+    /// Bytes of a site's record in a chunk of this thread.
+    fn site_len(&self, thread: u32) -> usize {
         match self.follows_blocks() {
             true => LIVE_SITE_LEN,
+            false if thread == ENDED_THREADS => ENDED_SITE_LEN,
             false => size_of::<SiteRecord>(),
         }
+    }
+
+    /// Were blocks of the site whose record lies there found unreachable?
+    fn is_leaked(&self, offset: usize) -> bool {
+        self.leaked.binary_search(&(offset as u64)).is_ok()
     }
 
     fn site(&self, record: &[u8], offset: usize, thread: u32) -> Option<Site> {
         let count = u64_at(record, std::mem::offset_of!(SiteRecord, count));
         let size = u64_at(record, std::mem::offset_of!(SiteRecord, size));
         let function = (size >> SIZE_BITS) as u16;
-        let live = record
-            .get(size_of::<SiteRecord>()..)
-            .filter(|live| !live.is_empty())
-            .map(|live| self.live(live, count));
-        if count == 0 && live.is_none_or(|live| live.frees == 0) {
+        let behind = record.get(size_of::<SiteRecord>()..).unwrap_or(&[]);
+        let live = self.follows_blocks().then(|| self.live(behind, count));
+        if count == 0 && live.is_none_or(|live| live.frees == 0) && !self.is_leaked(offset) {
             return None;
         }
+        let thread = match (thread, live) {
+            (ENDED_THREADS, None) => u32_at(behind, 0),
+            (ENDED_THREADS, Some(_)) => u32_at(behind, std::mem::offset_of!(LiveRecord, thread)),
+            _ => thread,
+        };
         let words = [0, 4, 8, 12].map(|at| u32_at(record, at));
         let (frames, node) = match self.flags & WHOLE_STACKS {
             0 => (without_repeated_root(words), 0),
@@ -856,7 +890,11 @@ impl<'a> Recording<'a> {
                 Some(Thread {
                     number: u32_at(record, 0),
                     tid: u32_at(record, 4),
-                    uses: u64_at(record, 8),
+                    apart: match u32_at(record, 12) {
+                        THREAD_STARTED => Apart::Start(u32_at(record, 8)),
+                        THREAD_NUMBERED => Apart::Number(u32_at(record, 8)),
+                        _ => Apart::Named,
+                    },
                     name: name.split(|&byte| byte == 0).next().unwrap_or(&[]),
                 })
             })

@@ -68,6 +68,28 @@ fn hand_lifetimes(from: &mut Lifetimes, to: &mut Lifetimes, moved: u64, all: u64
     hand(&mut from.times, &mut to.times);
 }
 
+/// Hands over unreachable blocks: the records that they lead to are those of the state that their
+/// thread had, whose counts went to the thread's name when it ended. `leaked` are those of the
+/// shares, in the same order; no share keeps more than its blocks that are alive while others have
+/// too few.
+pub(crate) fn hand_leaks(shares: &[Share], leaked: &mut [u64]) {
+    for from in 0..leaked.len() {
+        for to in 0..leaked.len() {
+            let room = |at: usize, leaked: &[u64]| {
+                let live = shares.get(at).map_or(0, |share| share.live.live());
+                (live, leaked.get(at).copied().unwrap_or(0))
+            };
+            let (has, owed) = room(from, leaked);
+            let (can_have, known) = room(to, leaked);
+            let moved = owed.saturating_sub(has).min(can_have.saturating_sub(known));
+            if let (true, Ok([from, to])) = (from != to, leaked.get_disjoint_mut([from, to])) {
+                *from -= moved;
+                *to += moved;
+            }
+        }
+    }
+}
+
 fn hand_peak(from: &mut LiveSums, to: &mut LiveSums) {
     let missing = from.at_peak.min(0).unsigned_abs();
     let moved = missing.min(to.peak()) as i64;
@@ -117,6 +139,19 @@ mod tests {
         let mut shares = [share(1, 2, 1, 0), share(2, 4, 0, 0), share(3, 1, 5, 0)];
         hand_over(&mut shares);
         assert_eq!(frees(&shares), [2, 3, 1]);
+    }
+
+    #[test]
+    fn unreachable_blocks_are_those_of_who_has_blocks() {
+        // The second has the records, and has ended like the others.
+        let shares = [share(1, 10, 4, 0), share(2, 0, 0, 0), share(3, 5, 0, 0)];
+        let mut leaked = [0, 9, 1];
+        hand_leaks(&shares, &mut leaked);
+        assert_eq!(leaked, [6, 0, 4]);
+        // Of a sample nothing is known for certain: nothing is lost.
+        let mut leaked = [0, 90, 1];
+        hand_leaks(&shares, &mut leaked);
+        assert_eq!(leaked, [6, 80, 5]);
     }
 
     fn any_share() -> impl Strategy<Value = (u64, u64, i64)> {

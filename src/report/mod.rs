@@ -22,6 +22,7 @@ pub(crate) mod left;
 pub(crate) mod origin;
 pub(crate) mod rows;
 pub(crate) mod suppressions;
+pub(crate) mod threads;
 pub(crate) mod timeline;
 
 #[cfg(test)]

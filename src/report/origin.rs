@@ -46,14 +46,16 @@ pub(super) struct OriginsOf<'r, 'b> {
 }
 
 impl<'r, 'b> OriginsOf<'r, 'b> {
-    /// Reads the threads' names.
-    pub(super) fn new(recording: &'r Recording<'b>, origins: &mut Origins) -> Self {
-        let named = recording.threads().filter(|thread| !thread.name.is_empty());
-        let threads = named
-            .map(|thread| {
-                let name = printable(thread.name).into();
-                (thread.number, origins.texts.number(&name))
-            })
+    /// `threads` are the names of the recording's threads, by number.
+    pub(super) fn new(
+        recording: &'r Recording<'b>,
+        threads: Vec<(u32, String)>,
+        origins: &mut Origins,
+    ) -> Self {
+        let threads = threads
+            .into_iter()
+            .filter(|(_, name)| !name.is_empty())
+            .map(|(thread, name)| (thread, origins.texts.number(&name.into())))
             .collect();
         Self {
             recording,

@@ -5,6 +5,7 @@ use super::frames::FrameNames;
 use super::handover::{Share, hand_over, owes};
 use super::interner::Interner;
 use super::origin::{Origin, Origins, OriginsOf};
+use super::threads::thread_names;
 use crate::record::reader::{FormatError, Recording, Site};
 use crate::symbolize::Symbolizer;
 use crate::symbolize::hash::FastMap;
@@ -275,7 +276,8 @@ impl<'a, 'r, 'b> Sites<'a, 'r, 'b> {
             .prepare(innermost, self.symbolizer, Some(places))?;
         let others = recording.sites().flat_map(|site| site.frames);
         self.frames.prepare(others, self.symbolizer, None)?;
-        let mut of = OriginsOf::new(recording, self.origins);
+        let threads = thread_names(recording, &mut self.frames, self.symbolizer)?;
+        let mut of = OriginsOf::new(recording, threads, self.origins);
         // Shares of the sites where a thread has freed others' blocks.
         let owing = recording
             .sites()

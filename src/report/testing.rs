@@ -137,7 +137,8 @@ impl Builder {
             ThreadRecord {
                 number,
                 tid: 100 + number,
-                uses: 1,
+                start: 0,
+                how: THREAD_NAMED,
                 name: bytes,
             }
         };

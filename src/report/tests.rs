@@ -127,9 +127,13 @@ impl Model {
     fn sums(&self) -> BTreeMap<(Vec<Option<String>>, u64), u64> {
         let mut sums = BTreeMap::new();
         for &(frames, size, _, count) in self.sites.iter().filter(|site| site.3 != 0) {
-            *sums
-                .entry((frames.map(|frame| self.name(frame)).to_vec(), size))
-                .or_insert(0) += count;
+            let mut names = frames.map(|frame| self.name(frame));
+            // A frame that is repeated is the root.
+            let is_root = |&[a, b]: &[usize; 2]| a == b && a < self.frames.len();
+            if let Some(root) = frames.array_windows().position(is_root) {
+                names[root + 1..].fill(None);
+            }
+            *sums.entry((names.to_vec(), size)).or_insert(0) += count;
         }
         sums
     }

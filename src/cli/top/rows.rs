@@ -186,10 +186,12 @@ impl Rows {
 impl Row {
     /// Adds allocations and frees. `mean` is the mean distance of samples in bytes.
     fn add(&mut self, calls: u64, frees: u64, is_followed: bool, mean: u64) {
+        // Of a thread that ends, one record loses what another gets, perhaps in the next look.
         let before = self.calls;
         self.recorded = self.recorded.wrapping_add(calls);
         self.calls = stands_for(self.recorded, self.size, mean);
-        self.recent = self.recent.wrapping_add(self.calls.wrapping_sub(before));
+        let change = self.calls.wrapping_sub(before) as i64;
+        self.recent = self.recent.saturating_add_signed(change);
         if is_followed {
             let change = calls.wrapping_sub(frees) as i64;
             self.unfreed = self.unfreed.wrapping_add(change);

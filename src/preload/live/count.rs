@@ -53,7 +53,7 @@ pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u32) -> bool {
 /// # Safety
 /// The record is one of this process's recording.
 #[inline(always)]
-unsafe fn is_nested(record: *mut SiteRecord) -> bool {
+pub(super) unsafe fn is_nested(record: *mut SiteRecord) -> bool {
     // SAFETY: the record is mapped, as the caller promises, and its thread never changes.
     unsafe { (*behind(record)).thread == NESTED_THREAD }
 }

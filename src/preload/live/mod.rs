@@ -12,6 +12,7 @@
 //! - [`total`]: live bytes of the whole process and their peak.
 //! - [`timeline`]: how these changed as the program ran, and [`resident`] memory.
 //! - [`hooks`]: `free` and `realloc`; [`grown`]: what the latter did to a block.
+//! - [`moved`]: what becomes of the counts of a thread that ends.
 //! - [`leaks`]: which blocks the program can still reach at its end.
 //!
 //! Every counter has one writer: the thread that owns the record. A thread that frees a block of
@@ -26,6 +27,7 @@ mod count;
 mod grown;
 pub(crate) mod hooks;
 mod leaks;
+mod moved;
 mod numbers;
 mod quick;
 pub(crate) mod regions;
@@ -36,6 +38,7 @@ mod timeline;
 mod total;
 
 pub(crate) use count::{died_custom, pass};
+pub(crate) use moved::{has_counted, move_counts, set_thread};
 pub(crate) use numbers::Numbers;
 pub(crate) use quick::{born, born_here};
 pub(crate) use timeline::Timeline;

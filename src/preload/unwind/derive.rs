@@ -13,7 +13,7 @@ use super::modules::{EhFrame, Map, Module, Modules, get, get_or_put, map};
 use super::registers::{RA, RBP, RSP};
 use super::row::{Cfa, ENCODING, Row, Saved};
 use super::rule::{Rule, Special};
-use super::{EXACT, call, cfi, made_code, table};
+use super::{EXACT, call, cfi, made_code, modules, table};
 use crate::patch::{self, Unwinding};
 use crate::process::Process;
 use crate::record::layout::{FRAME_EXACT, FrameRecord};
@@ -130,6 +130,20 @@ impl Registry {
                 Some(self.step(&module, original, original, true))
             }
         }
+    }
+
+    /// The frame of a function's first instruction; `None` where no object file holds it as code.
+    pub(crate) fn function(&self, process: &Process, address: u64) -> Option<u32> {
+        if !modules::is_code(address, address.checked_add(1)?) {
+            return None;
+        }
+        let module = self.modules.at(process, address)?;
+        let frame = FrameRecord {
+            module: module.id,
+            flags: FRAME_EXACT,
+            address: address.wrapping_sub(module.bias),
+        };
+        self.frame_id(process, frame)
     }
 
     fn frame_id(&self, process: &Process, frame: FrameRecord) -> Option<u32> {

@@ -79,6 +79,11 @@ fn registry(process: &Process) -> Option<&'static Registry> {
     unsafe { process.registry.load(Acquire).as_ref() }
 }
 
+/// The frame of a function's first instruction, where it is one of a mapped object. Cold section.
+pub(crate) fn function(process: &Process, address: u64) -> Option<u32> {
+    registry(process)?.function(process, address)
+}
+
 /// Forgets the rules of code that is about to be unmapped. Cold section.
 pub(crate) fn forget(process: &Process, start: u64, end: u64) {
     table::forget(&process.rules_lock, start, end);
