@@ -3,6 +3,7 @@
 use crate::support::{Outcome, Run, Source, copied, output_of, script, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A program that was recorded with its names and without, and is gone.
@@ -224,5 +225,62 @@ fn debuginfod_is_asked_where_a_server_is_named() {
     assert!(
         lines.iter().any(|line| line.contains("program+0x")),
         "{lines:#?}"
+    );
+}
+
+#[test]
+fn a_debuginfod_that_does_not_answer_is_not_waited_for_long() {
+    let recorded = Recorded::new();
+    let whole = recorded.whole();
+    let bare = recorded.path("bare.skipheap");
+    let bin = recorded.path("bin");
+    fs::create_dir(&bin).expect("a folder");
+    let asked = recorded.path("asked");
+    // A process that outlives the client keeps its standard output open.
+    script(
+        &bin.join("debuginfod-find"),
+        &format!(
+            "#!/bin/sh\necho \"$2\" >> '{}'\n/usr/bin/sleep 20\n",
+            asked.display()
+        ),
+    );
+    let kept = recorded.path("cache");
+    let limited = |run: Run, seconds: &str| {
+        run.env("DEBUGINFOD_URLS", "http://127.0.0.1:1")
+            .env("DEBUGINFOD_CACHE_PATH", &kept)
+            .env("SKIP_HEAP_DEBUGINFOD_TIMEOUT", seconds)
+            .env("PATH", &bin)
+    };
+    let begin = Instant::now();
+    let (lines, outcome) = recorded.reported(&bare, |run| limited(run, "2"));
+    // Two reports of two seconds each, and none of twenty.
+    assert!(begin.elapsed() < Duration::from_secs(18), "{outcome:?}");
+    assert!(
+        lines.iter().any(|line| line.contains("program+0x")),
+        "{lines:#?}"
+    );
+    for expected in [
+        "skip-heapprof: waiting for debuginfod, 2 s at most\n",
+        "debuginfod did not answer within 2 s: names or lines of ",
+    ] {
+        assert!(outcome.stderr.contains(expected), "{expected}: {outcome:?}");
+    }
+    let text = fs::read_to_string(&asked).expect("read");
+    assert_eq!(text.lines().count(), 2, "one for each report: {text}");
+    // What the client has kept needs no server.
+    let place = kept.join(recorded.build_id());
+    fs::create_dir_all(&place).expect("folders");
+    fs::copy(recorded.path("program.debug"), place.join("debuginfo")).expect("copied");
+    let (lines, _) = recorded.reported(&bare, |run| limited(run, "0"));
+    assert_eq!(lines, whole);
+    let outcome = limited(Run::plain(tool()), "soon")
+        .args(&["report", "-q", "-o"])
+        .arg(recorded.path("none.csv"))
+        .arg(&bare)
+        .finish();
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("a whole number of seconds"),
+        "{outcome:?}"
     );
 }

@@ -121,6 +121,7 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_STOPPED   1: as --stopped
   SKIP_HEAP_COLUMNS   as --columns
   SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push
+  SKIP_HEAP_DEBUGINFOD_TIMEOUT  seconds that a report waits for debuginfod altogether [default: 10]
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   SKIP_HEAP_SESSION_OTHERS  set by the tool under root: the folder for those of other users
   TMPDIR              where recordings and CSV files go, in place of /tmp
@@ -164,7 +165,8 @@ pub(crate) struct ReportOptions {
     /// Take names and lines from the object and debug files below DIR; may be given several times.
     ///
     /// For profiles and recordings of other machines, or of stripped programs. A file counts when its build id is
-    /// that of the module. With DEBUGINFOD_URLS set, debuginfod is asked for what is not there.
+    /// that of the module. With DEBUGINFOD_URLS set, debuginfod is asked for what is not there,
+    /// for 10 seconds at most (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) symbols: Vec<PathBuf>,
     #[command(flatten)]

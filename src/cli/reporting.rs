@@ -5,6 +5,7 @@ use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
 use crate::output::Output;
+use crate::symbol_files::debuginfod;
 use crate::{inputs, paint, push, session, snapshots, summary, term, tree};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -91,7 +92,8 @@ pub(crate) fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
 /// What the options ask for.
 ///
 /// # Errors
-/// When the suppressions cannot be read, a folder with symbols is none, or it is not clear what is to be written where.
+/// When the suppressions cannot be read, a folder with symbols is none, the limit for debuginfod is no number, or it
+/// is not clear what is to be written where.
 pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failure> {
     wanted
         .shape
@@ -119,6 +121,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
             )));
         }
     }
+    debuginfod::limit().map_err(Failure::unusable)?;
     let suppressions = wanted.shape.suppressions().map_err(Failure::because(
         Code::Unusable,
         "cannot use the suppressions",

@@ -2,7 +2,7 @@
 //!
 //! A file counts when its build id is that of the module; a name proves nothing.
 
-mod debuginfod;
+pub(crate) mod debuginfod;
 mod folder;
 
 use crate::profile::Profile;
