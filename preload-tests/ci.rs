@@ -266,6 +266,64 @@ fn the_template_of_gitlab_passes_and_fails() {
     assert!(paths.contains(&&Value::from("program.c")), "{paths:?}");
 }
 
+#[test]
+fn paths_begin_at_the_repository_wherever_the_check_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sub = folder.path().join("sub");
+    fs::create_dir_all(&sub).expect("made");
+    fs::create_dir(folder.path().join(".git")).expect("made");
+    let check = |options: &[&str], job: Option<&str>| {
+        let mut command = clean("skip-heapprof", folder.path());
+        command
+            .args(["check", "--baseline", "heap.csv"])
+            .args(options)
+            .args(["--", "./program"])
+            .current_dir(&sub);
+        if let Some(name) = job {
+            command.env(name, folder.path());
+        }
+        ended(command)
+    };
+    program(&sub, 100);
+    assert_eq!(check(&["--update"], None).0, 0);
+    program(&sub, 200);
+    fs::write(
+        sub.join("skipheap.toml"),
+        "[limits]\nmax-new-site = 0\n\n[budgets]\nwork = { calls = 1 }\n",
+    )
+    .expect("written");
+    for job in [Some("GITHUB_WORKSPACE"), Some("CI_PROJECT_DIR"), None] {
+        let (status, said) = check(&["--annotations", "--gitlab", "heap.json"], job);
+        assert_eq!(status, 1, "{said}");
+        // The totals are the baseline's, sites and budgets those of the source.
+        for (rule, file) in [
+            ("total-bytes", "file=sub/heap.csv,line=1"),
+            ("site-growth", "file=sub/program.c,line=5"),
+            ("budget", "file=sub/"),
+        ] {
+            let expected = format!("title=Heap%3A {rule}::");
+            let mut lines = said.lines().filter(|line| line.contains(&expected));
+            let line = lines.next().unwrap_or_else(|| panic!("{rule}: {said}"));
+            assert!(line.contains(file), "{job:?}: {file}: {line}");
+        }
+        let text = fs::read_to_string(sub.join("heap.json")).expect("written");
+        let issues: Value = serde_json::from_str(&text).expect("JSON");
+        let mut paths: Vec<&str> = issues
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|issue| issue["location"]["path"].as_str())
+            .collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert!(paths.contains(&"sub/heap.csv"), "{job:?}: {paths:?}");
+        assert!(
+            paths.iter().all(|path| path.starts_with("sub/")),
+            "{job:?}: {paths:?}"
+        );
+    }
+}
+
 /// Copies an example, has it write its baselines, checks; then once more with a change that allocates.
 fn example(name: &str, file: &str, (from, to): (&str, &str), site: &str) {
     let folder = tempfile::tempdir().expect("a folder");

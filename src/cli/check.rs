@@ -1,7 +1,7 @@
 //! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
 
 use crate::args::{ReportOptions, RunOptions};
-use crate::check_files::{Files, root, shell_word, writable};
+use crate::check_files::{Files, repository, shell_word, writable};
 use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
@@ -145,7 +145,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         unfit: measured.unfit.clone(),
         baseline: path.clone(),
         accept: accept(),
-        root: root(),
+        repository: repository(),
         ..Report::default()
     };
     if report.unfit.is_empty() {

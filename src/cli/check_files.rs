@@ -1,6 +1,7 @@
 //! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
 
 use crate::gate::out::{Report, annotations, gitlab, junit, markdown};
+use crate::gate::repository::Repository;
 use crate::output::naming;
 use crate::symbolize::demangle::printable;
 use crate::{term, whole};
@@ -14,9 +15,9 @@ use std::path::{Path, PathBuf};
 const SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// `true` in jobs of GitHub.
 const ACTIONS: &str = "GITHUB_ACTIONS";
-/// The folder of the checked out source there.
+/// The folder of the checked out source in jobs of GitHub.
 const WORKSPACE: &str = "GITHUB_WORKSPACE";
-/// The same in jobs of GitLab.
+/// The folder of the checked out source in jobs of GitLab.
 const PROJECT: &str = "CI_PROJECT_DIR";
 
 /// Files that a check writes.
@@ -96,14 +97,11 @@ pub(crate) fn writable(path: &Path) -> io::Result<()> {
     whole::check(path).map_err(naming(path))
 }
 
-/// The folder that paths in a review begin at.
-pub(crate) fn root() -> PathBuf {
+/// The repository that the check runs in.
+pub(crate) fn repository() -> Repository {
     let of_job = [WORKSPACE, PROJECT].into_iter().filter_map(env::var_os);
-    let here = || env::current_dir().unwrap_or_default();
-    of_job
-        .map(PathBuf::from)
-        .find(|path| path.is_dir())
-        .unwrap_or_else(here)
+    let of_job: Vec<PathBuf> = of_job.map(PathBuf::from).collect();
+    Repository::new(&of_job, env::current_dir().unwrap_or_default())
 }
 
 fn append(path: &Path, text: &str) -> io::Result<()> {

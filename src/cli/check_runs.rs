@@ -1,8 +1,7 @@
 //! Gets the runs that a check judges, and finds out whether they can be judged.
 
 use crate::args::{ReportOptions, RunOptions};
-use crate::check_files::root;
-use crate::gate::out::below;
+use crate::check_files::repository;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
 use crate::profile::{Process, Profile};
@@ -172,11 +171,8 @@ impl Measured {
             self.note(harvest);
         }
         if let Some(profile) = &side.profile {
-            let root = root();
-            let is_ours = |file: &str| {
-                let inside = below(Path::new(file), &root);
-                inside.is_some_and(|inside| root.join(inside).is_file())
-            };
+            let repository = repository();
+            let is_ours = |file: &str| repository.owns(Path::new(file));
             self.places.extend(places(profile, is_ours));
         }
         if totals(&side.rows).calls == 0 {

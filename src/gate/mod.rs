@@ -13,6 +13,7 @@ pub(crate) mod evidence;
 pub(crate) mod limit;
 pub(crate) mod out;
 pub(crate) mod places;
+pub(crate) mod repository;
 mod spellings;
 #[cfg(test)]
 mod tests;

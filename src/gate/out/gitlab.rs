@@ -31,10 +31,8 @@ struct Lines {
 pub(crate) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
     let issue = |name: &str, what: &str, description: String, place: Option<(String, u64)>| {
         let fallback = || {
-            let file = report
-                .baseline
-                .as_deref()
-                .and_then(|path| super::below(path, &report.root));
+            let mut files = [&report.baseline, &report.config].into_iter().flatten();
+            let file = files.find_map(|path| report.repository.path_of(path));
             (file.unwrap_or_else(|| "skipheap.toml".to_owned()), 1)
         };
         let (path, begin) = place.unwrap_or_else(fallback);

@@ -6,6 +6,7 @@ pub(crate) mod junit;
 pub(crate) mod markdown;
 pub(crate) mod text;
 
+use super::repository::Repository;
 use super::verdict::{Finding, Rule, Verdict};
 use crate::diff::Diff;
 use crate::term::printable;
@@ -30,8 +31,8 @@ pub(crate) struct Report {
     pub(crate) accept: String,
     /// Was the baseline written?
     pub(crate) updated: bool,
-    /// The folder that paths in a review begin at.
-    pub(crate) root: PathBuf,
+    /// Where the paths of a review begin.
+    pub(crate) repository: Repository,
 }
 
 /// How a check ended.
@@ -87,7 +88,7 @@ impl Report {
     /// The numbers of a finding, the limit, and the place in the source.
     pub(crate) fn numbers(&self, finding: &Finding) -> String {
         let place = finding.place.as_ref().map_or_else(String::new, |place| {
-            let file = below(Path::new(&*place.file), &self.root);
+            let file = self.repository.path_of_source(Path::new(&*place.file));
             let file = file.unwrap_or_else(|| place.file.to_string());
             let function = place.function.as_deref().unwrap_or_default();
             // What the names say already.
@@ -102,9 +103,9 @@ impl Report {
 
     /// Where a finding is in files that a review shows: the source, or the line of the baseline or the budget.
     pub(crate) fn place(&self, finding: &Finding) -> Option<(String, u64)> {
-        let root = &self.root;
+        let repository = &self.repository;
         let in_source = finding.place.as_ref().and_then(|place| {
-            let file = below(Path::new(&*place.file), root)?;
+            let file = repository.path_of_source(Path::new(&*place.file))?;
             Some((file, u64::from(place.line)))
         });
         in_source.or_else(|| {
@@ -112,22 +113,10 @@ impl Report {
                 Rule::Budget => self.config.as_deref(),
                 _ => self.baseline.as_deref(),
             };
-            let file = below(file?, root)?;
+            let file = repository.path_of(file?)?;
             Some((file, finding.line.unwrap_or(1)))
         })
     }
-}
-
-/// A file's path from a folder on; `None` when it is not in there.
-pub(crate) fn below(file: &Path, root: &Path) -> Option<String> {
-    let absolute = root.join(file);
-    let absolute = absolute.canonicalize().unwrap_or(absolute);
-    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-    let path = absolute.strip_prefix(root).ok()?;
-    let is_inside = path
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_)));
-    (is_inside && path != Path::new("")).then(|| path.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -168,7 +157,7 @@ pub(crate) mod testing {
                 ..Verdict::default()
             },
             accept: "skip-heapprof check --update".into(),
-            root: "/nowhere".into(),
+            repository: Repository::new(&[], "/nowhere".into()),
             ..Report::default()
         }
     }
@@ -178,7 +167,7 @@ pub(crate) mod testing {
         Report {
             program: "jq".into(),
             unfit: vec!["the program was killed by signal 9".into()],
-            root: "/nowhere".into(),
+            repository: Repository::new(&[], "/nowhere".into()),
             ..Report::default()
         }
     }
@@ -189,20 +178,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_inside_the_folder_or_not_said() {
+    fn places_are_inside_the_repository_or_not_said() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path();
-        std::fs::create_dir(root.join("src")).expect("made");
-        let inside = |file: &Path| below(file, root);
-        assert_eq!(inside(Path::new("src/a.rs")).as_deref(), Some("src/a.rs"));
-        assert_eq!(inside(&root.join("src/a.rs")).as_deref(), Some("src/a.rs"));
-        assert_eq!(inside(Path::new("/usr/src/a.c")), None);
-        assert_eq!(inside(Path::new("../a.c")), None);
+        for below in ["src", "sub"] {
+            std::fs::create_dir(root.join(below)).expect("made");
+        }
+        std::fs::write(root.join("src/a,b:c.rs"), "").expect("written");
         let mut report = testing::report();
-        report.root = root.to_owned();
-        let findings = &report.verdict.findings;
-        assert_eq!(report.place(&findings[0]), Some(("heap.csv".into(), 1)));
-        assert_eq!(report.place(&findings[1]), Some(("src/a,b:c.rs".into(), 7)));
+        report.config = Some(root.join("skipheap.toml"));
+        report.verdict.findings[0].line = Some(4);
+        let place = |report: &Report, index: usize| report.place(&report.verdict.findings[index]);
+        for (here, baseline) in [("", "heap.csv"), ("sub", "sub/heap.csv")] {
+            report.repository = Repository::new(&[root.to_owned()], root.join(here));
+            assert_eq!(place(&report, 0), Some((baseline.into(), 4)));
+            assert_eq!(place(&report, 1), Some(("src/a,b:c.rs".into(), 7)));
+        }
+        report.verdict.findings[0].rule = Rule::Budget;
+        assert_eq!(place(&report, 0), Some(("skipheap.toml".into(), 4)));
+        report.repository = Repository::new(&[], root.join("src"));
+        assert_eq!(place(&report, 0), None);
     }
 
     #[test]
