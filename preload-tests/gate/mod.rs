@@ -1,5 +1,6 @@
 //! `skip-heapprof diff` and `check` on real programs.
 
+mod baselines;
 mod differences;
 mod judgements;
 mod unfit;

@@ -1,7 +1,9 @@
 //! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
 
 use crate::args::{ReportOptions, RunOptions};
-use crate::check_files::{Files, repository, shell_word, writable};
+use crate::baseline_file::BaselineFile;
+use crate::baseline_name::Subject;
+use crate::check_files::{Files, repository, shell_word};
 use crate::check_runs::{self, Measured, without_hash};
 use crate::error::{Code, Failure};
 use crate::gate::baseline::{self, Baseline};
@@ -12,18 +14,21 @@ use crate::gate::limit::Limit;
 use crate::gate::out::{Ending, Report, text};
 use crate::gate::verdict::{Limits, judge};
 use crate::side::Side;
-use crate::{term, values, whole};
+use crate::{sys, term, values};
 use clap::Args;
+use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::process::Command;
 
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct CheckOptions {
-    /// The accepted state: a CSV that --update wrote, or any report. `{program}` stands for the program's name.
+    /// The accepted state: a CSV that --update wrote, or any report. `{program}` stands for the program's
+    /// name, `{test}` for that of the test that it runs alone.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
     /// Accept the new state: write the baseline.
@@ -112,10 +117,15 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         let place = format!("{file}: line {}", written.line);
         budgets.push(Budget::new(written).map_err(Failure::because(Code::Unusable, place))?);
     }
+    let subject = Subject::new(&options.command, &options.reports);
+    if subject.is_list_for(options.baseline.as_deref()) {
+        return list(&options.command, wanted.quiet);
+    }
     let path = options
         .baseline
         .as_deref()
-        .map(|path| named_for(path, &options.command, &options.reports));
+        .map(|path| subject.baseline(path));
+    let path = path.transpose().map_err(Failure::unusable)?;
     if path.is_none() && budgets.is_empty() {
         return Err(Failure::unusable(
             "there is nothing to judge by: give --baseline FILE, or budgets in skipheap.toml",
@@ -131,9 +141,8 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         .files
         .check()
         .map_err(Failure::because(Code::Unusable, "cannot write"))?;
-    if let (true, Some(path)) = (options.update, &path) {
-        prepare(path)?;
-    }
+    let new = path.as_deref().filter(|_| options.update);
+    let new = new.map(BaselineFile::prepare).transpose()?;
     if !options.command.is_empty() {
         values::check(&options.run)?;
     }
@@ -172,8 +181,14 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         report.diff = least.filter(|_| !baseline.rows.is_empty());
     }
     let mut updated = Ok(());
-    if let (true, true, Some(path)) = (options.update, report.unfit.is_empty(), &path) {
-        updated = update(path, &measured);
+    if let (true, Some(file)) = (report.unfit.is_empty(), &new) {
+        let mut bytes = Vec::new();
+        updated = baseline::write(&measured.runs, &mut bytes)
+            .map_err(Failure::because(
+                Code::Unusable,
+                "cannot write the baseline",
+            ))
+            .and_then(|()| file.write(&bytes));
         report.updated = updated.is_ok();
     }
     // Before files, which may fail and are not the result.
@@ -189,6 +204,30 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         Ending::Failed => 1,
         Ending::Unfit => Code::Unfit as u8,
     })
+}
+
+/// Becomes the program, which only lists its tests for whoever runs them: there is nothing to check.
+fn list(command: &[OsString], quiet: bool) -> Result<u8, Failure> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Failure::unusable("which program?"))?;
+    let name = term::path(Path::new(program));
+    if !quiet {
+        term::say(&format!(
+            "skip-heapprof: {name}: only lists its tests, nothing is checked\n"
+        ));
+    }
+    let mut command = Command::new(program);
+    command.args(arguments);
+    sys::pass_on(&mut command);
+    let error = command.exec();
+    let code = match error.kind() {
+        ErrorKind::NotFound => Code::NotFound,
+        _ => Code::NotExecutable,
+    };
+    Err(Failure::because(code, format_args!("cannot run {name}"))(
+        error,
+    ))
 }
 
 fn measure(
@@ -274,38 +313,6 @@ fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)
     }
 }
 
-/// Makes the folder of a baseline, and finds out before a long run whether it can be written.
-fn prepare(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-    folder
-        .and_then(|()| writable(path))
-        .map_err(unwritable(path))
-}
-
-fn update(path: &Path, measured: &Measured) -> Result<(), Failure> {
-    let mut bytes = Vec::new();
-    baseline::write(&measured.runs, &mut bytes)
-        .and_then(|()| whole::write_named(path, |out| out.write_all(&bytes)))
-        .map_err(unwritable(path))
-}
-
-fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Failure {
-    let what = format!("cannot write the baseline {}", term::path(path));
-    Failure::because(Code::Unusable, what)
-}
-
-/// A baseline's path with the program's name in place of `{program}`.
-fn named_for(path: &Path, command: &[OsString], reports: &[PathBuf]) -> PathBuf {
-    let text = path.to_string_lossy();
-    if !text.contains("{program}") {
-        return path.to_owned();
-    }
-    let program = command.first().map(Path::new).and_then(Path::file_name);
-    let stem = reports.first().and_then(|path| path.file_stem());
-    let name = program.or(stem).unwrap_or_default().to_string_lossy();
-    text.replace("{program}", without_hash(&name)).into()
-}
-
 /// The command line of this check with `--update`.
 fn accept() -> String {
     let words: Vec<OsString> = env::args_os().collect();
@@ -347,25 +354,5 @@ mod tests {
         assert_eq!(others(&[], &["perl"]), None);
         let (one, two) = ("parse-0123456789abcdef", "parse-fedcba9876543210");
         assert_eq!(others(&[one], &[two]), None);
-    }
-
-    #[test]
-    fn the_programs_name_may_be_part_of_the_baselines() {
-        let named = |path: &str, command: &str| {
-            named_for(Path::new(path), &[command.into()], &[])
-                .display()
-                .to_string()
-        };
-        assert_eq!(named("heap/a.csv", "/x/y"), "heap/a.csv");
-        assert_eq!(
-            named(
-                "heap/{program}.csv",
-                "target/debug/deps/parse-0123456789abcdef"
-            ),
-            "heap/parse.csv"
-        );
-        assert_eq!(named("{program}.csv", "/bin/run-fast"), "run-fast.csv");
-        let of_report = named_for(Path::new("{program}.csv"), &[], &["a/new.csv".into()]);
-        assert_eq!(of_report, Path::new("new.csv"));
     }
 }

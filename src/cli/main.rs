@@ -27,6 +27,8 @@ mod symbolize;
 
 mod args;
 mod attach;
+mod baseline_file;
+mod baseline_name;
 mod check;
 mod check_files;
 mod check_runs;

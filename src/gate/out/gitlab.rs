@@ -73,7 +73,7 @@ pub(crate) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
 }
 
 /// FNV-1a with 64 bits: the same on every machine and in every version.
-fn fingerprint(texts: &[&str]) -> String {
+pub(crate) fn fingerprint(texts: &[&str]) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in texts.iter().flat_map(|text| text.bytes().chain([0])) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
