@@ -3,29 +3,34 @@
 //! What is opened may be anything: a FIFO that nobody writes to would hold the tool up for ever, and
 //! a device such as `/dev/zero` has no end.
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, major, minor};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Most bytes of a file that a person writes: a configuration, or suppressions.
 pub(crate) const MOST_TEXT: u64 = 4 << 20;
 
-/// Opens a regular file or a pipe for reading.
+/// The device `/dev/null`, by which people say that there is nothing to read.
+const NULL: (u32, u32) = (1, 3);
+
+/// Opens a regular file, a pipe or `/dev/null` for reading.
 ///
 /// A pipe that nobody has open for writing is at its end.
 ///
 /// # Errors
-/// Those of the file; also when it is a folder, a device or a socket.
+/// Those of the file; also when it is a folder, another device or a socket.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let (nonblock, noctty) = (OFlags::NONBLOCK.bits(), OFlags::NOCTTY.bits());
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((nonblock | noctty).cast_signed())
         .open(path)?;
-    let kind = file.metadata()?.file_type();
-    if !kind.is_file() && !kind.is_fifo() {
+    let data = file.metadata()?;
+    let kind = data.file_type();
+    let is_null = kind.is_char_device() && (major(data.rdev()), minor(data.rdev())) == NULL;
+    if !kind.is_file() && !kind.is_fifo() && !is_null {
         let what = if kind.is_dir() {
             "a folder, not a file"
         } else {
@@ -72,6 +77,7 @@ mod tests {
         )
         .expect("a FIFO");
         assert_eq!(text(&path("fifo")).expect("its end"), "");
+        assert_eq!(text(Path::new("/dev/null")).expect("nothing"), "");
         let said = text(Path::new("/dev/zero")).unwrap_err().to_string();
         assert!(said.starts_with("a device"), "{said}");
         let said = text(folder.path()).unwrap_err().to_string();
