@@ -392,7 +392,7 @@ impl<'w> Reader<'w> {
         };
         Ok(Self {
             wish,
-            symbolizer: Symbolizer::new(),
+            symbolizer: Symbolizer::new().with_debug_names(),
             places: Places::default(),
             timeline,
             symbols: wish.symbol_files(),

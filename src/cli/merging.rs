@@ -306,7 +306,7 @@ impl Reader {
         }
         let (symbolizer, places) = self
             .names
-            .get_or_insert_with(|| (Symbolizer::new(), Places::default()));
+            .get_or_insert_with(|| (Symbolizer::new().with_debug_names(), Places::default()));
         let (bytes, owner) = load::bytes_and_owner(path)?;
         let _acting = owner.act().map_err(LoadError::at(path))?;
         let recording = load::parse(&bytes, path)?;

@@ -19,28 +19,29 @@ pub(crate) fn find(file: &MappedFile) -> Option<Bytes> {
         let elf = Elf::parse(&file.bytes)?;
         xz::unpack(elf.section(b".gnu_debugdata")?).map(Bytes::Owned)
     };
-    find_separate(file).or_else(packed)
+    find_separate(file).map(|file| file.bytes).or_else(packed)
 }
 
 /// The debug file that belongs to `file`, if it is installed.
-pub(crate) fn find_separate(file: &MappedFile) -> Option<Bytes> {
+pub(crate) fn find_separate(file: &MappedFile) -> Option<MappedFile> {
     let elf = Elf::parse(&file.bytes)?;
     by_build_id(elf.build_id()).or_else(|| by_debuglink(file, &elf))
 }
 
-fn by_build_id(build_id: &[u8]) -> Option<Bytes> {
+/// The debug file of this build id, if it is installed.
+pub(super) fn by_build_id(build_id: &[u8]) -> Option<MappedFile> {
     let (first, rest) = build_id.split_first()?;
     let mut path = format!("{DEBUG_ROOT}/.build-id/{first:02x}/");
     for byte in rest {
         write!(path, "{byte:02x}").ok()?;
     }
     path.push_str(".debug");
-    let bytes = MappedFile::open(Path::new(&path))?.bytes;
-    let same = Elf::parse(&bytes)?.build_id() == build_id;
-    same.then_some(bytes)
+    let file = MappedFile::open(Path::new(&path))?;
+    let same = Elf::parse(&file.bytes)?.build_id() == build_id;
+    same.then_some(file)
 }
 
-fn by_debuglink(file: &MappedFile, elf: &Elf<'_>) -> Option<Bytes> {
+fn by_debuglink(file: &MappedFile, elf: &Elf<'_>) -> Option<MappedFile> {
     let (name, crc) = elf.debuglink()?;
     // A name, not a path that leads elsewhere.
     if name.is_empty() || name == b".." || name.contains(&b'/') {
@@ -59,14 +60,14 @@ fn by_debuglink(file: &MappedFile, elf: &Elf<'_>) -> Option<Bytes> {
         .iter()
         .filter(|candidate| **candidate != path)
         .find_map(|candidate| {
-            let bytes = MappedFile::open(candidate)?.bytes;
-            let build_id = Elf::parse(&bytes)?.build_id();
+            let file = MappedFile::open(candidate)?;
+            let build_id = Elf::parse(&file.bytes)?.build_id();
             // The checksum has to read the whole file; a build id says as much.
             let same = match (elf.build_id(), build_id) {
-                ([], _) | (_, []) => crc32(&bytes) == crc,
+                ([], _) | (_, []) => crc32(&file.bytes) == crc,
                 (ours, theirs) => ours == theirs,
             };
-            same.then_some(bytes)
+            same.then_some(file)
         })
 }
 

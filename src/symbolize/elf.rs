@@ -100,11 +100,18 @@ impl<'d> Elf<'d> {
         section.data(Le, self.data).ok()
     }
 
+    /// Returns whether the file has debug information (DWARF), packed or not.
+    pub(crate) fn has_debug_info(&self) -> bool {
+        self.section(b".debug_info").is_some() || self.section(b".zdebug_info").is_some()
+    }
+
     /// The bytes of a section as they were before they were compressed; none where there is no such
     /// section, or it does not unpack.
     pub(crate) fn unpacked_section(&self, name: &[u8]) -> Cow<'d, [u8]> {
         let unpack = || {
-            let (_, section) = self.sections.section_by_name(Le, name)?;
+            let Some((_, section)) = self.sections.section_by_name(Le, name) else {
+                return self.unpacked_gnu_section(name).map(Cow::Owned);
+            };
             let Some((header, at, len)) = section.compression(Le, self.data).ok()? else {
                 return section.data(Le, self.data).ok().map(Cow::Borrowed);
             };
@@ -129,6 +136,26 @@ impl<'d> Elf<'d> {
             }
         };
         unpack().unwrap_or_default()
+    }
+
+    /// The bytes of a `.debug_` section that is packed as GNU tools did before ELF had a format for it:
+    /// `.zdebug_` in its name, and `ZLIB` and the size before the packed bytes.
+    fn unpacked_gnu_section(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let packed_name = [b".zdebug_", name.strip_prefix(b".debug_")?].concat();
+        let (size, data) = self
+            .section(&packed_name)?
+            .strip_prefix(b"ZLIB")?
+            .split_first_chunk()?;
+        let size = u64::from_be_bytes(*size);
+        if !self.may_unpack(data.len(), size) {
+            return None;
+        }
+        let packed = CompressedData {
+            format: CompressionFormat::Zlib,
+            data,
+            uncompressed_size: size,
+        };
+        packed.decompress().ok().map(Cow::into_owned)
     }
 
     /// Returns whether a section of `packed` bytes is allowed to unpack to `size` bytes, and counts

@@ -20,6 +20,8 @@ pub(crate) mod code_map;
 pub(crate) mod debug_file;
 pub(crate) mod demangle;
 pub(crate) mod dwarf;
+mod dwarf_names;
+mod dwz;
 pub(crate) mod elf;
 pub(crate) mod fde;
 mod foreign_file;
@@ -29,6 +31,7 @@ pub(crate) mod module_wrappers;
 pub(crate) mod object_file;
 pub(crate) mod perf_map;
 pub(crate) mod places;
+mod split_dwarf;
 pub(crate) mod symbols;
 pub(crate) mod wanted;
 pub(crate) mod wrappers;
@@ -60,7 +63,12 @@ pub(crate) struct Symbolizer {
     unknown: Rc<str>,
     /// No further files are opened.
     is_hurried: bool,
+    debug_names: Option<DebugNames>,
 }
+
+/// Finds the symbols or qualified names of functions in the debug information of a module, by its path,
+/// its build id and addresses (SVMA).
+pub(crate) type DebugNames = fn(&[u8], &[u8], &[u64]) -> FastMap<u64, Vec<u8>>;
 
 impl Symbolizer {
     /// Knows no file yet.
@@ -71,7 +79,15 @@ impl Symbolizer {
             jit_dumps: FastMap::default(),
             unknown: UNKNOWN.into(),
             is_hurried: false,
+            debug_names: None,
         }
+    }
+
+    /// Functions that have no symbol get the names that the debug information has for them.
+    /// (The library, which must be small and quick at a program's end, does without.)
+    pub(crate) fn with_debug_names(mut self) -> Self {
+        self.debug_names = Some(dwarf::outer_names);
+        self
     }
 
     /// From here on no further files are opened: functions of other modules have no names.
@@ -124,7 +140,12 @@ impl Symbolizer {
                 true => None,
                 false => ObjectFile::open(module.path, module.build_id),
             };
-            let names = ModuleNames::new(module.path, file);
+            let mut names = ModuleNames::new(module.path, file);
+            if !self.is_hurried
+                && let Some(find) = self.debug_names
+            {
+                names.use_debug_names(module.path, module.build_id, find);
+            }
             builds.push((module.build_id.to_vec(), names));
         }
         builds.get_mut(index).map(|(_, names)| names)
@@ -164,6 +185,7 @@ pub(crate) struct ModuleNames {
     file: Option<ObjectFile>,
     by_address: FastMap<u64, Rc<str>>,
     by_start: FastMap<u64, Rc<str>>,
+    debug_names: Option<(Vec<u8>, Vec<u8>, DebugNames)>,
 }
 
 impl ModuleNames {
@@ -179,7 +201,13 @@ impl ModuleNames {
             file,
             by_address: FastMap::default(),
             by_start: FastMap::default(),
+            debug_names: None,
         }
+    }
+
+    /// Functions that have no symbol get the names that `find` has for them.
+    fn use_debug_names(&mut self, path: &[u8], build_id: &[u8], find: DebugNames) {
+        self.debug_names = Some((path.to_vec(), build_id.to_vec(), find));
     }
 
     /// As [`Symbolizer::function`].
@@ -207,6 +235,7 @@ impl ModuleNames {
             return;
         };
         let mut by_symbol: FastMap<&[u8], Rc<str>> = FastMap::default();
+        let mut nameless: Vec<(u64, u64)> = Vec::new();
         let found = find_all(&file, &lookups);
         for (lookup, found) in lookups.into_iter().zip(found) {
             let exact = found.filter(|found| !found.guessed);
@@ -225,13 +254,35 @@ impl ModuleNames {
                         .entry(symbol.name)
                         .or_insert_with(|| demangle(symbol.name).into()),
                 ),
-                None => self.by_label(function.unwrap_or(lookup)),
+                None => {
+                    nameless.push((lookup, function.unwrap_or(lookup)));
+                    continue;
+                }
             };
             self.by_address.insert(lookup, name);
         }
         drop(by_symbol);
+        self.name_by_debug_info(&nameless);
         file.let_go_of_memory();
         self.file = Some(file);
+    }
+
+    /// Names addresses without a symbol, each of which stands beside the start of its function.
+    fn name_by_debug_info(&mut self, nameless: &[(u64, u64)]) {
+        let found = match &self.debug_names {
+            Some((path, build_id, find)) if !nameless.is_empty() => {
+                let lookups: Vec<u64> = nameless.iter().map(|&(lookup, _)| lookup).collect();
+                find(path, build_id, &lookups)
+            }
+            _ => FastMap::default(),
+        };
+        for &(lookup, start) in nameless {
+            let name = match found.get(&lookup) {
+                Some(name) => demangle(name).into(),
+                None => self.by_label(start),
+            };
+            self.by_address.insert(lookup, name);
+        }
     }
 
     /// The name of a function without a symbol.

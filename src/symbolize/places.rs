@@ -105,6 +105,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::reader::Origin;
+    use crate::symbolize::Symbolizer;
     use crate::symbolize::dwarf::locate_in;
     use crate::symbolize::elf::Elf;
     use proptest::prelude::*;
@@ -220,6 +222,113 @@ int main(void) { free(take(7)); }
         });
         std::panic::set_hook(hook);
         survived.expect("no panic");
+    }
+
+    /// The three functions of the fixture.
+    const EXPECTED: [&str; 3] = ["inner a.c:3", "outer a.c:6", "take a.c:9"];
+
+    #[test]
+    fn debug_information_in_gnu_compressed_sections_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let lookup = built(folder, &["-g", "-gz=zlib-gnu"]);
+        assert_eq!(described(folder, "whole", lookup), EXPECTED);
+    }
+
+    #[test]
+    fn split_debug_information_is_read_from_its_files_and_from_a_package() {
+        for version in ["-gdwarf-4", "-gdwarf-5"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let folder = folder.path();
+            std::fs::write(folder.join("a.c"), SOURCE).expect("written");
+            let object = ["-O2", "-g", version, "-gsplit-dwarf", "-c", "a.c"];
+            run("gcc", &object, folder);
+            run("gcc", &["a.o", "-o", "whole"], folder);
+            let lookup = call(folder);
+            assert_eq!(described(folder, "whole", lookup), EXPECTED, "{version}");
+            // Other tools than binutils' write packages of version 5.
+            if version == "-gdwarf-4" {
+                run("dwp", &["-e", "whole", "-o", "whole.dwp"], folder);
+                std::fs::remove_file(folder.join("a.dwo")).expect("removed");
+                assert_eq!(described(folder, "whole", lookup), EXPECTED, "packed");
+                std::fs::remove_file(folder.join("whole.dwp")).expect("removed");
+            }
+            // Of a file that would hold its reader up, nothing is read.
+            let _ = std::fs::remove_file(folder.join("a.dwo"));
+            run("mkfifo", &["a.dwo"], folder);
+            assert_ne!(described(folder, "whole", lookup), EXPECTED, "{version}");
+        }
+    }
+
+    #[test]
+    fn debug_information_that_dwz_shared_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        // Two units have the same inlined functions.
+        let (header, take) = SOURCE
+            .split_once("__attribute__((noinline)) void *take")
+            .expect("it");
+        let other = "#include \"a.h\"\nvoid *other(int n) { return outer(n); }\n";
+        std::fs::write(folder.join("a.h"), header).expect("written");
+        std::fs::write(folder.join("b.c"), other).expect("written");
+        let main = format!("#include \"a.h\"\n__attribute__((noinline)) void *take{take}");
+        std::fs::write(folder.join("a.c"), main).expect("written");
+        let expected = ["inner a.h:3", "outer a.h:6", "take a.c:3"];
+        for version in ["-gdwarf-4", "-gdwarf-5"] {
+            let arguments = ["-O2", "-g", version, "a.c", "b.c", "-o", "whole"];
+            run("gcc", &arguments, folder);
+            let lookup = call(folder);
+            run("cp", &["whole", "one"], folder);
+            run("dwz", &["one"], folder);
+            assert_eq!(described(folder, "one", lookup), expected, "{version}");
+            run("gcc", &[&arguments[..5], &["-o", "two"]].concat(), folder);
+            run("dwz", &["-m", "shared.debug", "whole", "two"], folder);
+            assert_eq!(described(folder, "whole", lookup), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn functions_that_only_debug_information_names_have_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let lookup = built(folder, &["-g"]);
+        run("objcopy", &["--strip-symbol=take", "whole", "bare"], folder);
+        let path = folder.join("bare");
+        let module = Module {
+            start: 0,
+            end: u64::MAX,
+            bias: 0,
+            path: path.as_os_str().as_encoded_bytes(),
+            build_id: &[],
+        };
+        let nobody = Origin {
+            pid: 1,
+            uid: 0,
+            start_ns: 0,
+        };
+        let plain = Symbolizer::new().function(&nobody, &module, lookup);
+        assert!(plain.starts_with("bare+0x"), "{plain}");
+        let named = Symbolizer::new()
+            .with_debug_names()
+            .function(&nobody, &module, lookup);
+        assert_eq!(&*named, "take");
+    }
+
+    #[test]
+    fn inlined_functions_without_a_symbol_are_named_with_their_namespaces() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let source = "#include <cstdlib>
+void *volatile s;
+namespace alpha { namespace { struct Box { static inline void fill(int n) { s = malloc(n); } }; } }
+extern \"C\" __attribute__((noinline)) void take(int n) { alpha::Box::fill(n); s = nullptr; }
+int main() { take(7); }
+";
+        std::fs::write(folder.join("a.cpp"), source).expect("written");
+        run("g++", &["-O2", "-g", "a.cpp", "-o", "whole"], folder);
+        let lookup = call(folder);
+        let name = "alpha::(anonymous namespace)::Box::fill a.cpp:3";
+        assert_eq!(described(folder, "whole", lookup), [name, "take a.cpp:4"]);
     }
 
     #[test]

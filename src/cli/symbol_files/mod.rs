@@ -121,7 +121,7 @@ fn open(path: &Path, build_id: &[u8]) -> Option<Bytes> {
 }
 
 fn has_debug_information(bytes: &Bytes) -> bool {
-    Elf::parse(bytes).is_some_and(|elf| elf.section(b".debug_info").is_some())
+    Elf::parse(bytes).is_some_and(|elf| elf.has_debug_info())
 }
 
 impl Symbols for SymbolFiles {

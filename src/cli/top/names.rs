@@ -37,7 +37,7 @@ impl Names {
     pub(crate) fn new(owner: Option<Owner>) -> Self {
         Self {
             owner,
-            symbolizer: Symbolizer::new(),
+            symbolizer: Symbolizer::new().with_debug_names(),
             by_frame: FastMap::default(),
             numbers: FastMap::default(),
             names: vec!["".into()],
