@@ -86,6 +86,44 @@ fn the_summary_fits_the_window() {
 }
 
 #[test]
+fn names_are_whole_in_a_pipe_and_a_width_may_be_asked_for() {
+    let profiled = Profiled::new();
+    let whole = "take ← keep ← main ← __libc_start_call_main";
+    let longest = |text: &str| {
+        let table = text.lines().skip_while(|line| !line.contains(" share "));
+        let table = table.take_while(|line| !line.is_empty());
+        let longest = table.map(|line| line.chars().count()).max();
+        longest.expect("a table")
+    };
+    let piped = |options: &[&str], columns: &str| {
+        let options = [options, &["-o", "/dev/null"]].concat();
+        let run = profiled.piped(&options).env("COLUMNS", columns);
+        run.succeed().stderr
+    };
+    let text = piped(&[], "");
+    assert!(text.contains(whole), "{text}");
+    for (options, columns, expected) in [
+        (&[][..], "60", 60),
+        (&["--width", "70"], "", 70),
+        // The option counts.
+        (&["--width=60"], "200", 60),
+    ] {
+        let text = piped(options, columns);
+        assert!(
+            longest(&text) <= expected && !text.contains(whole),
+            "{text}"
+        );
+    }
+    let options = format!("--width 60 {QUIET}");
+    let text = without_colours(&profiled.shown(200, &options, &[]));
+    assert!(longest(&text) <= 60, "{text}");
+    let text = without_colours(&profiled.shown(60, QUIET, &[("COLUMNS", "200")]));
+    assert!(text.contains(whole), "{text}");
+    let outcome = profiled.piped(&["--width", "7"]).finish();
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
+}
+
+#[test]
 fn colours_are_for_terminals_that_want_them() {
     let profiled = Profiled::new();
     let colours = |options: &str, variables: &[(&str, &str)]| {

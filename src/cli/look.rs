@@ -3,6 +3,7 @@
 use crate::paint::When;
 use crate::report::collapsed::Value;
 use crate::report::rows::Row;
+use crate::term;
 use crate::tree::TreeOptions;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
@@ -22,6 +23,10 @@ pub(crate) struct Look {
     #[arg(long, value_name = "WHAT", global = true, hide_possible_values = true)]
     #[arg(value_parser = ["bytes", "calls", "live", "peak", "temporary"])]
     pub(crate) sort: Option<String>,
+    /// Draw tables in N columns [default: COLUMNS, else those of the terminal; as many as it takes in a file or a pipe].
+    #[arg(long, value_name = "N", global = true)]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(term::LEAST_WIDTH as u64..))]
+    pub(crate) width: Option<usize>,
     /// Colours: auto (on a terminal, unless NO_COLOR is set), always, or never.
     #[arg(long, value_name = "WHEN", global = true, hide_possible_values = true)]
     pub(crate) color: Option<When>,

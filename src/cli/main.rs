@@ -101,6 +101,9 @@ fn main() -> ExitCode {
     sys::survive_truncated_files();
     let cli = Cli::parse();
     let wanted = cli.report.clone();
+    if let Some(columns) = wanted.look.width {
+        term::set_width(columns);
+    }
     let verb = cli.verb();
     match verb {
         Verb::Run { .. } | Verb::Check(_) => signals::watch(true),

@@ -7,7 +7,7 @@ use crate::load::{self, LoadError, Why};
 use crate::output::Output;
 use crate::symbol_files::debuginfod;
 use crate::{inputs, paint, push, session, snapshots, summary, term, tree};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Writes CSV and summary of these recordings, or of those in these folders.
@@ -183,16 +183,12 @@ fn tell(harvest: &Harvest, wanted: &ReportOptions, output: &Output, tree: Option
     let _ = paint::write(io::stderr(), &text, wanted.color());
 }
 
-/// Prints the call tree on standard output. In a file names are whole.
+/// Prints the call tree on standard output.
 fn print_tree(harvest: &Harvest, wanted: &ReportOptions) -> Result<(), Failure> {
     let Some((wish, profile)) = harvest.tree.zip(harvest.profile.as_ref()) else {
         return Ok(());
     };
-    let width = match io::stdout().is_terminal() {
-        true => term::width_of_stdout(),
-        false => usize::MAX,
-    };
-    let text = tree::text(profile, wish, width);
+    let text = tree::text(profile, wish, term::width_of_stdout());
     match paint::write(io::stdout(), &text, wanted.color()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::because(
             Code::Failed,

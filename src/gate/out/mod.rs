@@ -87,7 +87,12 @@ impl Report {
 
     /// The numbers of a finding, the limit, and the place in the source.
     pub(crate) fn numbers(&self, finding: &Finding) -> String {
-        let place = finding.place.as_ref().map_or_else(String::new, |place| {
+        format!("{}{}", finding.message, self.place_in_source(finding))
+    }
+
+    /// What [`Self::numbers`] ends with: the place in the source, where it is known.
+    pub(crate) fn place_in_source(&self, finding: &Finding) -> String {
+        finding.place.as_ref().map_or_else(String::new, |place| {
             let file = self.repository.path_of_source(Path::new(&*place.file));
             let file = file.unwrap_or_else(|| place.file.to_string());
             let function = place.function.as_deref().unwrap_or_default();
@@ -97,8 +102,7 @@ impl Report {
                 false => format!(" in {function}"),
             };
             printable(&format!("; at {file}:{}{function}", place.line))
-        });
-        format!("{}{place}", finding.message)
+        })
     }
 
     /// Where a finding is in files that a review shows: the source, or the line of the baseline or the budget.

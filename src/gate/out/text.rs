@@ -1,11 +1,17 @@
 //! A check for the terminal.
 
+use super::super::verdict::Finding;
 use super::{Ending, Report};
 use crate::diff::out::Named;
 use crate::diff::out::table;
+use crate::names::join;
 use crate::summary::line;
-use crate::term;
+use crate::term::{self, columns_of};
 
+/// Between the names of a site.
+const ARROW: &str = " ← ";
+/// Columns that names get in the narrowest window.
+const LEAST_NAMES: usize = 20;
 /// Regressions that are listed.
 const FINDINGS: usize = 30;
 /// Sites of the difference that are listed below a regression.
@@ -54,8 +60,7 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
             };
             line(out, format_args!("skip-heapprof: {program}: {verdict}"));
             for finding in findings.iter().take(FINDINGS) {
-                let rule = finding.rule.name();
-                line(out, format_args!("  {rule}: {}", report.sentence(finding)));
+                line(out, format_args!("{}", in_one_line(report, finding, width)));
             }
             let more = findings.len().saturating_sub(FINDINGS);
             if more > 0 {
@@ -93,6 +98,36 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
     text
 }
 
+/// A finding in a line of at most `width` columns. The place in the source stays, then the start of the
+/// numbers, then the innermost names.
+fn in_one_line(report: &Report, finding: &Finding, width: usize) -> String {
+    let (rule, place) = (finding.rule.name(), report.place_in_source(finding));
+    let taken = columns_of("  : : ") + columns_of(rule) + columns_of(&place);
+    let room = width.saturating_sub(taken);
+    let names: Vec<&str> = finding.subject.split(ARROW).collect();
+    // What the names do not need is the message's, and the other way round.
+    let of_names = room
+        .saturating_sub(columns_of(&finding.message))
+        .max(room / 2)
+        .max(LEAST_NAMES);
+    let names = join(&names, ARROW, of_names);
+    let message = start(&finding.message, room.saturating_sub(columns_of(&names)));
+    format!("  {rule}: {names}: {message}{place}")
+}
+
+/// The start of a text, with a sign that there is more.
+fn start(text: &str, columns: usize) -> String {
+    if columns_of(text) <= columns {
+        return text.to_owned();
+    }
+    let mut taken = 1;
+    let first = text.chars().take_while(|c| {
+        taken += columns_of(c.encode_utf8(&mut [0; 4]));
+        taken <= columns
+    });
+    first.chain(['…']).collect()
+}
+
 fn against(report: &Report) -> String {
     let baseline = report.baseline.as_deref();
     baseline.map_or_else(String::new, |path| {
@@ -104,6 +139,32 @@ fn against(report: &Report) -> String {
 mod tests {
     use super::super::testing::{report, unfit};
     use super::*;
+
+    #[test]
+    fn a_regression_is_a_line_that_ends_with_its_place() {
+        let mut report = report();
+        let finding = &mut report.verdict.findings[1];
+        let name = "project::module::function<std::vec::Vec<u8>>";
+        finding.subject = [name; 4].join(ARROW);
+        finding.message = "new, 1,200,000 bytes in 12 calls; of size 100,000 (+1,200,000); \
+                           max-new-site allows 65,536 bytes"
+            .into();
+        for width in [80, 100, 140] {
+            let said = write(&report, width, false);
+            let mut lines = said.lines().filter(|line| line.contains("new-site"));
+            let line = lines.next().expect("a line");
+            assert!(columns_of(line) <= width, "{width}: {line}");
+            assert!(line.starts_with("  new-site: …"), "{line}");
+            assert!(
+                line.contains("function") && line.contains(": new, "),
+                "{line}"
+            );
+            assert!(line.ends_with("; at src/a,b:c.rs:7 in inner"), "{line}");
+        }
+        let finding = &report.verdict.findings[1];
+        let whole = format!("  new-site: {}\n", report.sentence(finding));
+        assert!(write(&report, usize::MAX, false).contains(&whole));
+    }
 
     #[test]
     fn regressions_are_listed_with_what_to_do() {
