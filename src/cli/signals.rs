@@ -16,7 +16,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Signals that ask a process to end.
 const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
@@ -47,6 +47,9 @@ const SUSPENDING: [i32; 3] = [SIGTSTP, SIGTTIN, SIGTTOU];
 /// The signal of a run that gives up its report, counted from the first one that asked it to end.
 const GIVES_UP: u32 = 3;
 
+/// Signals that follow each other so closely are one to whoever sent them.
+const SAME: Duration = Duration::from_secs(1);
+
 /// How long the main thread may take to leave in its own way, as `top` does.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -66,11 +69,14 @@ struct State {
     phase: Phase,
     /// Signals since the run began that asked it to end. Those that the program got count once.
     seen: u32,
+    /// When the first of them came.
+    first: Option<Instant>,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
     phase: Phase::Working,
     seen: 0,
+    first: None,
 });
 /// The last signal that asked the tool, or the program that it ran, to end.
 static ASKED: AtomicI32 = AtomicI32::new(0);
@@ -123,6 +129,7 @@ fn on_signal(taken: &sys::Taken) {
         Phase::Running(pid) => {
             if asks_to_end {
                 state.seen = 1;
+                state.first.get_or_insert_with(Instant::now);
             }
             if is_for_the_program(taken, pid) {
                 // It fails when the program runs as another user; there is nobody to tell.
@@ -133,7 +140,11 @@ fn on_signal(taken: &sys::Taken) {
         _ if signal == SIGTSTP => suspend(),
         Phase::Reporting if asks_to_end => {
             state.seen += 1;
-            HURRIED.store(true, Relaxed);
+            // `timeout` sends its signal to the tool and then to the tool's group, and means one.
+            let first = *state.first.get_or_insert_with(Instant::now);
+            if state.seen > 1 && first.elapsed() >= SAME {
+                HURRIED.store(true, Relaxed);
+            }
             if state.seen >= GIVES_UP {
                 end_by(signal);
             }
@@ -219,7 +230,7 @@ pub(crate) fn run_to_end(command: &mut Command) -> io::Result<(u32, ExitStatus)>
     let mut child = command.spawn()?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = id.ok_or_else(|| io::Error::other("no process id"))?;
-    (held.phase, held.seen) = (Phase::Running(pid), 0);
+    (held.phase, held.seen, held.first) = (Phase::Running(pid), 0, None);
     drop(held);
     // Until the child is reaped its id is its own; it is not reaped while a signal is passed on.
     let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
