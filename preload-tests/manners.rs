@@ -156,6 +156,8 @@ impl Reporting {
 #[test]
 fn a_second_signal_hurries_the_report_and_a_third_gives_it_up() {
     let run = Reporting::start();
+    // The first one reached the program.
+    sleep(Duration::from_secs(1));
     run.tool.signal(libc::SIGTERM);
     sleep(MOMENT);
     assert!(!run.tool.has_ended());
@@ -406,4 +408,184 @@ fn a_snapshot_over_the_recording_itself_is_refused() {
         .arg(&recording)
         .succeed();
     assert_eq!(Report::parse(again.stdout).calls_by("work"), 1000);
+}
+
+/// A script that starts a helper first, and then the program in the way that `how` says.
+fn with_helper(folder: &Path, how: &str) -> PathBuf {
+    let path = folder.join("script");
+    let program = Source::c("pattern").build();
+    let text = format!("#!/bin/sh\ndirname /a/b\n{how} '{}'\n", program.display());
+    crate::support::script(&path, &text);
+    path
+}
+
+#[test]
+fn the_named_report_is_that_of_the_main_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let csv = folder.path().join("out.csv");
+    for how in ["exec", ""] {
+        let outcome = Run::plain(tool())
+            .args(&["--keep", "-o"])
+            .arg(&csv)
+            .arg(with_helper(folder.path(), how))
+            .succeed();
+        Report::read(&csv).assert_is("pattern.csv");
+        // The kept recordings give the same report.
+        let kept = left(&outcome.tmp()).into_iter().find(|path| path.is_dir());
+        let again = folder.path().join("again.csv");
+        let report = Run::plain(tool()).args(&["report", "-q", "-o"]).arg(&again);
+        report.arg(kept.expect("the session")).succeed();
+        Report::read(&again).assert_is("pattern.csv");
+    }
+}
+
+#[test]
+fn a_program_has_the_name_of_the_link_that_started_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("server");
+    std::os::unix::fs::symlink(Source::c("pattern").build(), &link).expect("a link");
+    let outcome = Run::plain(tool())
+        .args(&["-o", "/dev/null"])
+        .arg(&link)
+        .succeed();
+    assert!(
+        outcome.stderr.contains("server: 1,023 allocations"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn another_copy_of_the_library_does_not_count_once_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("other.so");
+    fs::copy(crate::support::library(), &copy).expect("copied");
+    // By its mark the tool knows one that counts whatever stands in front of it.
+    let csv = folder.path().join("out.csv");
+    let outcome = Run::plain(tool())
+        .env("LD_PRELOAD", &copy)
+        .arg("-o")
+        .arg(&csv)
+        .arg(Source::c("pattern").build())
+        .succeed();
+    Report::read(&csv).assert_is("pattern.csv");
+    assert!(
+        outcome.stderr.contains("pattern: 1,023 allocations"),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome
+            .stderr
+            .contains("other.so in LD_PRELOAD is another copy"),
+        "{outcome:?}"
+    );
+    let alone = Run::preloaded(Source::c("pattern").build())
+        .also_preload(&copy)
+        .succeed();
+    alone.report().assert_is("pattern.csv");
+}
+
+#[test]
+fn a_program_that_the_loader_was_told_to_start_has_its_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let csv = folder.path().join("out.csv");
+    let program = Source::c("pattern").build();
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+    for options in [
+        &[][..],
+        &["--library-path", "/nowhere"],
+        &["--argv0", "other", "--inhibit-cache"],
+    ] {
+        let outcome = Run::plain(tool())
+            .arg("-o")
+            .arg(&csv)
+            .arg(LOADER)
+            .args(options)
+            .arg(&program)
+            .succeed();
+        Report::read(&csv).assert_is("pattern.csv");
+        assert!(
+            outcome.stderr.contains("pattern: 1,023 allocations"),
+            "{outcome:?}"
+        );
+        let alone = Run::preloaded(LOADER).args(options).arg(&program).succeed();
+        alone.report().assert_is("pattern.csv");
+    }
+}
+
+#[test]
+fn secrets_of_command_lines_are_in_no_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let run = |options: &[&str], name: &str| {
+        Run::plain(tool())
+            .args(&["-q", "-o"])
+            .arg(path(name))
+            .args(options)
+            .arg(Source::c("pattern").build())
+            .args(&["--password=hunter2", "--user", "me"])
+            .finish();
+        let json = Run::plain(tool()).args(&["report", "-q", "-o", "-", "--format", "json"]);
+        json.arg(path(name)).succeed().stdout
+    };
+    let clean = run(&[], "a.skipheap");
+    assert!(!clean.contains("hunter2"), "{clean}");
+    assert!(
+        clean.contains("--password=[redacted]") && clean.contains("--user"),
+        "{clean}"
+    );
+    let none = run(&["--no-command-line"], "b.skipheap");
+    assert!(
+        !none.contains("--password") && !none.contains("--user"),
+        "{none}"
+    );
+}
+
+#[test]
+fn tokens_stay_with_the_tool() {
+    let outcome = Run::plain(tool())
+        .env("SKIP_HEAP_PYROSCOPE_TOKEN", "s3cret")
+        .args(&[
+            "-o",
+            "/dev/null",
+            "--push",
+            "pyroscope+http://192.0.2.1:9/app",
+        ])
+        .args(&["--push-timeout", "5", "/usr/bin/printenv"])
+        .succeed();
+    assert!(!outcome.stdout.contains("s3cret"), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("not sent over plain http"),
+        "{outcome:?}"
+    );
+    assert!(!outcome.stderr.contains("s3cret"), "{outcome:?}");
+}
+
+#[test]
+fn the_names_of_a_tree_are_those_of_its_processes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = Source::c("heap").flags(&["-g"]).build();
+    let path = |name: &str| folder.path().join(name);
+    let line = format!("for i in 1 2 3; do '{}'; done", program.display());
+    Run::plain(tool())
+        .args(&["-q", "--merge", "--columns", "all", "-o"])
+        .arg(path("tree.csv"))
+        .args(&["sh", "-c", &line])
+        .succeed();
+    Run::plain(tool())
+        .args(&["-q", "--columns", "all", "-o"])
+        .arg(path("one.csv"))
+        .arg(&program)
+        .succeed();
+    // Names, files and lines of each row, without its figures.
+    let names = |name: &str| {
+        let text = fs::read_to_string(path(name)).expect("there");
+        let mut names: Vec<String> = text
+            .lines()
+            .map(|line| line.split(',').take(4).collect::<Vec<_>>().join(","))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    };
+    assert_eq!(names("tree.csv"), names("one.csv"));
 }

@@ -120,7 +120,7 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_SAMPLE    as --sample
   SKIP_HEAP_STOPPED   1: as --stopped
   SKIP_HEAP_COLUMNS   as --columns
-  SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push
+  SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push, not inherited by the program
   SKIP_HEAP_DEBUGINFOD_TIMEOUT  seconds that a report waits for debuginfod altogether [default: 10]
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   SKIP_HEAP_SESSION_OTHERS  set by the tool under root: the folder for those of other users
@@ -169,6 +169,11 @@ pub(crate) struct ReportOptions {
     /// for 10 seconds at most (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) symbols: Vec<PathBuf>,
+    /// Leave command lines out of profiles and reports.
+    ///
+    /// Without it they are there, but for what looks like a secret: docs/secrets.md has the list.
+    #[arg(long, global = true)]
+    pub(crate) no_command_line: bool,
     #[command(flatten)]
     pub(crate) push: PushOptions,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use crate::gate::evidence::Evidence;
 use crate::gate::limit::Limit;
 use crate::gate::out::{Ending, Report, text};
 use crate::gate::verdict::{Limits, judge};
+use crate::profile::redact;
 use crate::side::Side;
 use crate::{sys, term, values};
 use clap::Args;
@@ -313,9 +314,22 @@ fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)
     }
 }
 
+/// The words of a command line that goes into reports.
+fn without_secrets(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let words: Vec<OsString> = words.collect();
+    let texts: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let clean = redact::command(texts.iter().map(AsRef::as_ref));
+    let both = words.iter().zip(texts.iter().zip(clean));
+    both.map(|(word, (text, clean))| match clean == *text {
+        true => word.clone(),
+        false => clean.into_owned().into(),
+    })
+    .collect()
+}
+
 /// The command line of this check with `--update`.
 fn accept() -> String {
-    let words: Vec<OsString> = env::args_os().collect();
+    let words: Vec<OsString> = without_secrets(env::args_os());
     let mut line: Vec<String> = Vec::new();
     let mut is_open = true;
     for (index, word) in words.iter().enumerate() {

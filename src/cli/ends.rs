@@ -71,6 +71,7 @@ mod tests {
             path: format!("/{pid}").into(),
             start_ns: 0,
             pid,
+            ppid: 1,
             finished,
             snapshot: false,
             program: String::new(),

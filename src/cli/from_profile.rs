@@ -28,6 +28,7 @@ pub(crate) fn read(
     kind: Kind,
     suppressions: &[Suppression],
     symbols: Option<&mut SymbolFiles>,
+    has_command_lines: bool,
     harvest: &mut Harvest,
 ) -> Result<Read, HarvestError> {
     let mut profile = file::read(path).map_err(LoadError::at(path))?;
@@ -37,6 +38,8 @@ pub(crate) fn read(
     if kind.needs_live() && !profile.has_live() {
         return Err(HarvestError::NotFollowed(path.to_owned()));
     }
+    // One that another version wrote may hold secrets.
+    profile = profile.cleaned(has_command_lines);
     Ok(take(profile, kind, suppressions, harvest))
 }
 

@@ -11,7 +11,7 @@ use crate::notes::Notes;
 use crate::output::Output;
 use crate::owner::Acting;
 use crate::profile::intern::Tables;
-use crate::profile::{Profile, build, file, tree};
+use crate::profile::{Profile, build, file, started, tree};
 use crate::programs::{Program, Programs};
 use crate::progress::Progress;
 use crate::record::loss::LOSSES;
@@ -26,19 +26,22 @@ use crate::shape::{Columns, Kind};
 use crate::sheet::{Read, Sheet};
 use crate::stripped::StrippedPrograms;
 use crate::sum::without_origins;
+use crate::survey::survey;
 use crate::symbol_files::SymbolFiles;
 use crate::symbolize::Symbolizer;
 use crate::symbolize::places::Places;
 use crate::whole::Whole;
 use crate::{signals, term};
+use rustix::process::geteuid;
 use std::borrow::Cow;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 /// What was recorded in one process.
 #[derive(Debug, Default)]
 pub(crate) struct Process {
-    /// File name of its executable.
+    /// The name that its program was started by.
     pub(crate) program: String,
     /// Its process id.
     pub(crate) pid: u32,
@@ -133,6 +136,10 @@ pub(crate) struct Wish {
     pub(crate) symbols: Option<Vec<PathBuf>>,
     /// Keep [`Harvest::profile`].
     pub(crate) keeps_profile: bool,
+    /// Leave command lines out of profiles, and not only secrets in them.
+    pub(crate) no_command_line: bool,
+    /// Id of the process that was the command, where a run is reported.
+    pub(crate) main: Option<u32>,
     /// Show no progress.
     pub(crate) quiet: bool,
 }
@@ -237,8 +244,18 @@ pub(crate) fn harvest(
     };
     let mut reader = Reader::new(wish).map_err(HarvestError::Write)?;
     let progress = Progress::new(wish.quiet);
+    // The files that others' recordings name are opened with the rights of these.
+    let is_ours = |head: &Head| {
+        let data = head.path.metadata();
+        data.is_ok_and(|data| data.uid() == geteuid().as_raw())
+    };
+    if heads.len() > 1 && heads.iter().all(is_ours) {
+        progress.begin("reading recordings", 1);
+        reader.survey(&heads);
+    }
     progress.begin("finding names", heads.len() + profiles.len());
-    for head in &heads {
+    for &index in &main_first(&heads, wish.main) {
+        let head = &heads[index];
         reader.hurry_if_asked();
         match reader.read(head, &mut harvest) {
             Ok(Some(read)) => all.add(read, 1, &mut harvest)?,
@@ -271,6 +288,48 @@ pub(crate) fn harvest(
         .symbols
         .map_or(Vec::new(), |symbols| symbols.remarks());
     Ok(harvest)
+}
+
+/// The order in which recordings are reported: that in which the processes began, but for the
+/// command's main program, which comes first.
+///
+/// That is the last program of the process `command`. Where it has none that was recorded (a shell
+/// that is left out), it is the process with the most bytes among those that it started, and not
+/// the helper that ran first.
+fn main_first(heads: &[Head], command: Option<u32>) -> Vec<usize> {
+    let find = |pid: u32| {
+        let own = heads.iter().rposition(|head| head.pid == pid);
+        own.or_else(|| {
+            let children = (0..heads.len()).filter(|&index| heads[index].ppid == pid);
+            let children: Vec<usize> = children.collect();
+            match children[..] {
+                [] | [_] => children.first().copied(),
+                _ => children
+                    .into_iter()
+                    .rev()
+                    .max_by_key(|&index| bytes_of(&heads[index])),
+            }
+        })
+    };
+    let mut order: Vec<usize> = (0..heads.len()).collect();
+    if let Some(main) = command.and_then(find) {
+        order[..=main].rotate_right(1);
+    }
+    order
+}
+
+/// All bytes that were allocated; 0 of what cannot be read.
+fn bytes_of(head: &Head) -> u64 {
+    let Ok((bytes, _)) = load::bytes_and_owner(&head.path) else {
+        return 0;
+    };
+    let Ok(recording) = Recording::parse(&bytes) else {
+        return 0;
+    };
+    let bytes = recording
+        .sites()
+        .map(|site| site.size.saturating_mul(site.count));
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// As [`harvest`], of a profile that is at hand: one file for everything in it.
@@ -401,6 +460,18 @@ impl<'w> Reader<'w> {
         })
     }
 
+    /// Finds the names of all these processes at once.
+    fn survey(&mut self, heads: &[Head]) {
+        let needs_places = match self.wish.kind {
+            Kind::Collapsed(_) => true,
+            Kind::Csv(_) => false,
+            Kind::Export(..) => true,
+        };
+        let needs_places = needs_places || self.is_of_profiles();
+        let places = needs_places.then_some(&mut self.places);
+        survey(heads, &mut self.symbolizer, places);
+    }
+
     /// Leaves out names that are not known yet when a signal has asked for the report.
     fn hurry_if_asked(&mut self) {
         if signals::is_hurried() && !self.is_hurried {
@@ -435,8 +506,7 @@ impl<'w> Reader<'w> {
             written.map_err(HarvestError::Write)?;
         }
         harvest.count(&recording, head, &mut self.stripped);
-        let exe = recording.exe();
-        let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
+        let program = started::program(&recording);
         harvest.processes.push(Process {
             program: String::from_utf8_lossy(program).into_owned(),
             pid: head.pid,
@@ -455,6 +525,7 @@ impl<'w> Reader<'w> {
             self.wish.kind,
             &self.wish.suppressions,
             self.symbols.as_mut(),
+            !self.wish.no_command_line,
             harvest,
         )?;
         let has_live = read.profile.as_ref().is_some_and(Profile::has_live);
@@ -468,18 +539,29 @@ impl<'w> Reader<'w> {
         Ok(read)
     }
 
+    /// Returns whether each recording becomes a profile, from which its rows are made.
+    fn is_of_profiles(&self) -> bool {
+        let is_export = matches!(self.wish.kind, Kind::Export(..));
+        is_export || self.wish.keeps_profile || self.symbols.is_some()
+    }
+
     /// Finds the names of a recording's frames. Files that the recording names are opened with the
     /// rights of its owner, those that the user names with the user's.
     fn names(&mut self, recording: &Recording<'_>, acting: Acting) -> Result<Read, FormatError> {
+        let is_of_profiles = self.is_of_profiles();
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
-        let is_export = matches!(self.wish.kind, Kind::Export(..));
-        if is_export || self.wish.keeps_profile || self.symbols.is_some() {
+        if is_of_profiles {
             let mut tables = Tables::default();
             build::add(&mut tables, recording, symbolizer, places)?;
             drop(acting);
             let profile = match &mut self.symbols {
                 Some(symbols) => symbols.add_to(tables.profile),
                 None => tables.profile,
+            };
+            // Secrets have been left out already.
+            let profile = match self.wish.no_command_line {
+                true => profile.cleaned(false),
+                false => profile,
             };
             return Ok(from_profile::read_of(profile, self.wish.kind));
         }
@@ -624,6 +706,8 @@ mod tests {
         tolerant: false,
         symbols: None,
         keeps_profile: false,
+        no_command_line: false,
+        main: None,
     };
 
     struct Session {

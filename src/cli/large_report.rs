@@ -92,6 +92,8 @@ fn measured(folder: &Path, kind: Kind, name: &str) -> Duration {
         tolerant: false,
         symbols: None,
         keeps_profile: false,
+        no_command_line: false,
+        main: None,
     };
     let out = folder.join(name);
     let start = Instant::now();

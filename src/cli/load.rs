@@ -4,6 +4,7 @@
 use crate::others::is_drop_folder;
 use crate::owner::Owner;
 use crate::profile::file::FileError;
+use crate::profile::started;
 use crate::record::layout::{CUT_NO_UNWIND_INFO, HEADER_LEN, LAST_CUT};
 use crate::record::reader::{FormatError, Recording};
 use crate::record::settle::settled;
@@ -116,11 +117,13 @@ pub(crate) struct Head {
     pub(crate) start_ns: u64,
     /// The process's id.
     pub(crate) pid: u32,
+    /// Its parent's.
+    pub(crate) ppid: u32,
     /// Did the library see the end of the process?
     pub(crate) finished: bool,
     /// Is it a copy that was made while the process went on?
     pub(crate) snapshot: bool,
-    /// File name of the executable.
+    /// The name that the program was started by.
     pub(crate) program: String,
 }
 
@@ -139,12 +142,12 @@ pub(crate) fn head(path: &Path) -> Result<Head, LoadError> {
 pub(crate) fn head_of(file: &File, path: &Path) -> Result<Head, LoadError> {
     let bytes = written(file, HEADER_LEN).map_err(LoadError::at(path))?;
     let recording = parse(&bytes, path)?;
-    let exe = recording.exe();
-    let program = exe.rsplit(|&byte| byte == b'/').next().unwrap_or(exe);
+    let program = started::program(&recording);
     Ok(Head {
         path: path.to_owned(),
         start_ns: recording.start_ns(),
         pid: recording.pid(),
+        ppid: recording.ppid(),
         finished: recording.finished(),
         snapshot: recording.is_snapshot(),
         program: String::from_utf8_lossy(program).into_owned(),

@@ -189,6 +189,7 @@ fn add_up(
             };
             match read {
                 Ok(profile) => {
+                    let profile = profile.cleaned(!wanted.no_command_line);
                     if !has_no_sum {
                         sum.add(&profile).map_err(|refusal| {
                             let path = term::path(path);

@@ -20,7 +20,10 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
         Some(_) if wanted.output.is_none() && wanted.shape.format.is_none() => Output::nowhere(),
         _ => output(wanted),
     };
-    let wish = wish(wanted, false)?;
+    let mut wish = wish(wanted, false)?;
+    if let [folder] = paths {
+        wish.main = session::main_of(folder);
+    }
     let recordings = recordings(paths).map_err(HarvestError::from)?;
     inputs::spare(&recordings, &wanted.files()).map_err(HarvestError::from)?;
     output.spare(&recordings);
@@ -142,6 +145,8 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         // A run finds its modules where they are, and asks nobody else unless it is told to.
         symbols: (!tolerant || !wanted.symbols.is_empty()).then(|| wanted.symbols.clone()),
         keeps_profile: wanted.push.is_wanted() || wanted.tree().is_some(),
+        no_command_line: wanted.no_command_line,
+        main: None,
     })
 }
 

@@ -12,7 +12,9 @@ use crate::record::settings::{Mode, NAMED, PROFILE, PROGRAMS};
 use crate::remaining::Running;
 use crate::session::Session;
 use crate::target::{self, Target};
-use crate::{remaining, reporting, scratch, session, signals, snapshots, term, values, whole};
+use crate::{
+    copies, remaining, reporting, scratch, session, signals, snapshots, term, values, whole,
+};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -171,12 +173,16 @@ impl<'a> Prepared<'a> {
         command
             .arg0(self.program)
             .args(self.arguments)
-            .env(
-                "LD_PRELOAD",
-                install::ld_preload(&places.library, env::var_os("LD_PRELOAD").as_deref()),
-            )
+            .env("LD_PRELOAD", ld_preload(&places.library))
             .env(NAMED, OsStr::from_bytes(&self.named))
             .envs(self.settings.variables);
+        // Tokens are for the tool's servers, and nobody else's business.
+        for (name, _) in env::vars_os() {
+            let name = name.as_bytes();
+            if name.starts_with(b"SKIP_HEAP_") && name.ends_with(b"_TOKEN") {
+                command.env_remove(OsStr::from_bytes(name));
+            }
+        }
         session.tell(&mut command);
         if self.named.is_empty() {
             command.env_remove(NAMED);
@@ -206,6 +212,37 @@ impl<'a> Prepared<'a> {
         };
         Ok((ending, session, places))
     }
+}
+
+/// The value of LD_PRELOAD for the program. Says which library serves where there are others.
+fn ld_preload(library: &Path) -> OsString {
+    let before = env::var_os("LD_PRELOAD").unwrap_or_default();
+    let (others, rest) = copies::apart(&before);
+    for other in &others {
+        say(format_args!(
+            "{} in LD_PRELOAD is another copy of the profiler's library and is left out: {} serves",
+            term::path(other),
+            term::path(library)
+        ));
+    }
+    match copies::of_the_system() {
+        Some((other, true)) => say(format_args!(
+            "{} in {} is another copy of the profiler's library: {} serves",
+            term::path(&other),
+            copies::SYSTEM,
+            term::path(library)
+        )),
+        Some((other, false)) => {
+            say(format_args!(
+                "{} in {} is another version of the profiler's library, and serves",
+                term::path(&other),
+                copies::SYSTEM
+            ));
+            return rest;
+        }
+        None => {}
+    }
+    install::ld_preload(library, Some(&rest))
 }
 
 /// The settings of a run, from options and environment.
@@ -337,6 +374,10 @@ impl Ending {
     ) -> Result<u8, Failure> {
         let before = self.running(&session);
         let (recordings, snapshots) = snapshots::apart(session.recordings().unwrap_or_default());
+        let wish = &Wish {
+            main: Some(self.pid),
+            ..wish.clone()
+        };
         let mut harvested = harvest(&recordings, &mut output, wish);
         let running = self.and_running(before, &session);
         if let Ok(harvest) = &mut harvested {
@@ -381,7 +422,7 @@ impl Ending {
         }
         if in_use || options.keep || is_hurried || harvested.is_err() || kept.is_err() {
             let is_left = in_use && !options.keep;
-            say_where_recordings_are(&session.keep(is_left), &running, is_left);
+            say_where_recordings_are(&session.keep(self.pid, is_left), &running, is_left);
         }
         Ok(code)
     }

@@ -19,6 +19,8 @@ pub(crate) const PREFIX: &str = "skip-heapprof-";
 
 /// In a session's folder that was left behind because processes still ran: the folder's path, as they know it.
 const LEFT: &str = ".left-running";
+/// In a session's folder that was left behind: the id of the process that was the command.
+const MAIN: &str = ".command";
 /// In a session's folder that was left behind: the path of the folder for recordings of other users.
 const OTHERS_FILE: &str = ".others";
 
@@ -121,8 +123,9 @@ impl Session {
     }
 
     /// Leaves the folder where it is, for processes that are still `running` or for the user.
-    pub(crate) fn keep(self, running: bool) -> PathBuf {
+    pub(crate) fn keep(self, command: u32, running: bool) -> PathBuf {
         let folder = self.folder.keep();
+        let _ = fs::write(folder.join(MAIN), command.to_string());
         // Where that cannot be noted, the recordings are there all the same.
         if running {
             let _ = write_note(&folder, LEFT, &folder);
@@ -136,6 +139,11 @@ impl Session {
         }
         folder
     }
+}
+
+/// The process that was the command of the session in this folder.
+pub(crate) fn main_of(folder: &Path) -> Option<u32> {
+    fs::read_to_string(folder.join(MAIN)).ok()?.parse().ok()
 }
 
 /// Where recordings of other users are that belong to the session in this folder.
@@ -235,7 +243,7 @@ mod tests {
         let found = remaining::processes(&place);
         assert_eq!((found.len(), found[0].pid), (1, child.id()));
         assert!(found[0].exe.contains("python3") && found[0].is_recorded);
-        let folder = session.keep(true);
+        let folder = session.keep(1, true);
         assert!(!remove_if_over(&folder) && folder.exists());
         drop(child.stdin.take());
         child.wait().expect("the end");
@@ -262,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_was_kept_for_the_user_stays() {
-        let folder = Session::new().expect("a session").keep(false);
+        let folder = Session::new().expect("a session").keep(1, false);
         assert!(!remove_if_over(&folder) && folder.exists());
         fs::remove_dir_all(folder).expect("removed");
     }

@@ -118,6 +118,8 @@ fn wish() -> Wish {
         tolerant: false,
         symbols: None,
         keeps_profile: false,
+        no_command_line: false,
+        main: None,
     }
 }
 

@@ -51,7 +51,7 @@ proptest! {
         ] {
             let mut harvest = crate::harvest::Harvest::default();
             let read =
-                from_profile::read(path.path(), kind, &[], None, &mut harvest).expect("read");
+                from_profile::read(path.path(), kind, &[], None, true, &mut harvest).expect("read");
             read.write(kind, &mut io::sink()).expect("written");
             let said = crate::summary::text(&harvest, 80, None);
             prop_assert!(!said.is_empty());

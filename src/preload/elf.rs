@@ -131,6 +131,16 @@ pub(crate) fn definition_beside(beside: &CStr, name: &CStr) -> *mut c_void {
         .map_or(ptr::null_mut(), |map| definition_in(map, name))
 }
 
+/// Does a library in front of this one define `name`? The executable, which may have an entry of its
+/// own for what it calls, is none.
+pub(crate) fn is_defined_before(name: &CStr) -> bool {
+    let own = own_dynamic();
+    objects()
+        .take_while(move |map| map.l_ld != own)
+        .skip(1)
+        .any(|map| !definition_in(map, name).is_null())
+}
+
 /// All objects but this one, in the order in which they are searched.
 fn others() -> impl Iterator<Item = &'static LinkMap> {
     let own = own_dynamic();

@@ -5,7 +5,7 @@
 
 use crate::record::filter;
 use crate::record::settings::{self, Allocators, Mode};
-use crate::sys;
+use crate::{copies, executable, sys};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
 
@@ -142,7 +142,7 @@ pub(crate) fn set_for_tests(tmp: &[u8]) {
     // SAFETY: called once, before anything reads the settings.
     let s = unsafe { &mut *SETTINGS.0.get() };
     let mut buffer = [0; PATH_LEN];
-    s.exe.set(sys::read_link(b"/proc/self/exe\0", &mut buffer));
+    s.exe.set(executable::path(&mut buffer));
     s.tmp.set(tmp);
 }
 
@@ -209,11 +209,11 @@ pub(crate) unsafe fn read() -> bool {
     let mode = Mode::parse(variable(settings::PROFILE));
     s.bad_profile = mode.is_none();
     let mode = mode.unwrap_or(Mode::Programs);
-    if mode == Mode::Off {
+    if mode == Mode::Off || copies::another_serves() {
         return false;
     }
     let mut buffer = [0; PATH_LEN];
-    s.exe.set(sys::read_link(b"/proc/self/exe\0", &mut buffer));
+    s.exe.set(executable::path(&mut buffer));
     // SAFETY: libc's variable; checked by `is_environment_ready`.
     let argv0 = unsafe { CStr::from_ptr(program_invocation_name) }.to_bytes();
     if s.exe.get().is_empty() {

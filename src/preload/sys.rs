@@ -670,6 +670,15 @@ pub(crate) fn open_to_write(path: &[u8]) -> c_int {
     unsafe { libc::open(path.as_ptr().cast(), FLAGS) }
 }
 
+/// Reads what comes next in a file that is open; the part that was filled.
+pub(crate) fn read(fd: c_int, buffer: &mut [u8]) -> &[u8] {
+    // SAFETY: the read stays within the buffer.
+    let len = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+    buffer
+        .get(..usize::try_from(len).unwrap_or(0))
+        .unwrap_or(&[])
+}
+
 /// Reads the start of a file that is open; the part that was filled.
 pub(crate) fn read_start(fd: c_int, buffer: &mut [u8]) -> &[u8] {
     // SAFETY: the read stays within the buffer.

@@ -4,6 +4,7 @@ use super::intern::Tables;
 use super::{
     Frame, FrameKind, Function, LiveProcess, Module, NONE, Phase, Point, Process, Site, Str,
 };
+use super::{redact, started};
 use crate::load;
 use crate::record::layout::{
     CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
@@ -71,13 +72,13 @@ pub(crate) fn add(
 fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
     let exe = printable(recording.exe());
     let arguments = recording.cmdline().split(|&byte| byte == 0);
-    let mut command: Vec<Str> = arguments
-        .map(|argument| tables.string(&printable(argument)))
-        .collect();
+    let mut words: Vec<String> = arguments.map(printable).collect();
     // The last one is ended by NUL as well.
-    if command.last() == Some(&0) {
-        command.pop();
+    if words.last().is_some_and(String::is_empty) {
+        words.pop();
     }
+    let words = redact::command(words.iter().map(String::as_str));
+    let command: Vec<Str> = words.iter().map(|word| tables.string(word)).collect();
     let machine = uname();
     let text = |text: &std::ffi::CStr| printable(text.to_bytes());
     let os = format!("{} {}", text(machine.sysname()), text(machine.release()));
@@ -96,7 +97,7 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
         .filter(|(_, count)| *count > 0)
         .collect();
     Process {
-        program: tables.string(exe.rsplit('/').next().unwrap_or(&exe)),
+        program: tables.string(&printable(started::program(recording))),
         exe: tables.string(&exe),
         command,
         pid: recording.pid(),

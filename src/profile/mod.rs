@@ -17,10 +17,12 @@ pub(crate) mod file;
 pub(crate) mod intern;
 pub(crate) mod leaks;
 pub(crate) mod merge;
+pub(crate) mod redact;
 pub(crate) mod resymbolize;
 pub(crate) mod rows;
 pub(crate) mod split;
 pub(crate) mod stacks;
+pub(crate) mod started;
 pub(crate) mod sum;
 #[cfg(test)]
 pub(crate) mod testing;

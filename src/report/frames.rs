@@ -19,6 +19,32 @@ fn lookup(frame: &Frame) -> u64 {
     }
 }
 
+/// The addresses that these frames are looked up by, by module. Ids may come several times, and may
+/// be no frames.
+///
+/// # Errors
+/// When the recording does not hold one of the frames.
+pub(crate) fn lookups(
+    recording: &Recording<'_>,
+    ids: impl Iterator<Item = u32>,
+) -> Result<FastMap<u32, Vec<u64>>, FormatError> {
+    let mut seen: FastMap<u32, ()> = FastMap::default();
+    let mut lookups: FastMap<u32, Vec<u64>> = FastMap::default();
+    for id in ids {
+        if id < FIRST_FRAME_ID || seen.insert(id, ()).is_some() {
+            continue;
+        }
+        let frame = recording.frame(id)?;
+        if frame.module != 0 {
+            lookups
+                .entry(frame.module)
+                .or_default()
+                .push(lookup(&frame));
+        }
+    }
+    Ok(lookups)
+}
+
 /// Names of one recording's frames.
 pub(crate) struct FrameNames<'r, 'b> {
     recording: &'r Recording<'b>,
@@ -44,21 +70,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         symbolizer: &mut Symbolizer,
         mut places: Option<&mut Places>,
     ) -> Result<(), FormatError> {
-        let mut seen: FastMap<u32, ()> = FastMap::default();
-        let mut lookups: FastMap<u32, Vec<u64>> = FastMap::default();
-        for id in ids {
-            if id < FIRST_FRAME_ID || seen.insert(id, ()).is_some() {
-                continue;
-            }
-            let frame = self.recording.frame(id)?;
-            if frame.module != 0 {
-                lookups
-                    .entry(frame.module)
-                    .or_default()
-                    .push(lookup(&frame));
-            }
-        }
-        for (module, lookups) in lookups {
+        for (module, lookups) in lookups(self.recording, ids)? {
             let module = self.recording.module(module)?;
             if let Some(places) = &mut places {
                 places.prepare(&module, lookups.clone());

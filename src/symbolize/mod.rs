@@ -110,6 +110,11 @@ impl Symbolizer {
         if jit_dump::process_of(module.path).is_some() {
             return self.in_dump(module.path, origin, lookup);
         }
+        self.in_file(module, lookup)
+    }
+
+    /// As [`Self::function`], of a module that is a file and no JIT's dump.
+    pub(crate) fn in_file(&mut self, module: &Module<'_>, lookup: u64) -> Rc<str> {
         match self.names_of(module) {
             Some(names) => names.function(lookup),
             None => Rc::clone(&self.unknown),
@@ -123,6 +128,17 @@ impl Symbolizer {
             && let Some(names) = self.names_of(module)
         {
             names.prepare(lookups);
+        }
+    }
+
+    /// Takes over names that another symbolizer has found for these addresses of a module.
+    pub(crate) fn learn(
+        &mut self,
+        module: &Module<'_>,
+        found: impl Iterator<Item = (u64, Rc<str>)>,
+    ) {
+        if let Some(names) = self.names_of(module) {
+            names.by_address.extend(found);
         }
     }
 
@@ -225,6 +241,9 @@ impl ModuleNames {
     /// through from the first to the last.
     pub(crate) fn prepare(&mut self, mut lookups: Vec<u64>) {
         lookups.retain(|lookup| !self.by_address.contains_key(lookup));
+        if lookups.is_empty() {
+            return;
+        }
         lookups.sort_unstable();
         lookups.dedup();
         let Some(file) = self.file.take() else {

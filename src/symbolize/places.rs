@@ -50,7 +50,7 @@ impl Places {
         lookups.sort_unstable();
         lookups.dedup();
         let (functions, files) = (&mut self.functions, &mut self.files);
-        if self.is_hurried {
+        if self.is_hurried || lookups.is_empty() {
             return;
         }
         locate(
@@ -74,6 +74,21 @@ impl Places {
         for lookup in lookups {
             known.by_address.entry(lookup).or_default();
         }
+    }
+
+    /// Takes over what another one has found at an address of a module.
+    pub(crate) fn learn(
+        &mut self,
+        module: &Module<'_>,
+        lookup: u64,
+        found: impl Iterator<Item = Place>,
+    ) {
+        let builds = self.modules.entry(module.path.to_vec()).or_default();
+        let known = builds.entry(module.build_id.to_vec()).or_default();
+        let start = known.places.len();
+        known.places.extend(found);
+        let len = known.places.len() - start;
+        known.by_address.insert(lookup, (start as u32, len as u32));
     }
 
     /// The functions at an address that was prepared, innermost first: the last one is the function with a

@@ -28,6 +28,9 @@ pub(crate) struct PushOptions {
     /// neither files nor the exit status.
     #[arg(long, value_name = "URL", global = true)]
     push: Vec<Target>,
+    /// Send tokens to other machines over plain HTTP too, where everybody on the way can read them.
+    #[arg(long, global = true)]
+    push_token_over_http: bool,
     /// Longest time for all pushes together.
     #[arg(long, value_name = "SECONDS", global = true, default_value = "20")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -94,7 +97,8 @@ pub(crate) fn push(profile: &Profile, wanted: &ReportOptions, kept: &str) {
     let mut text = String::new();
     for target in &options.push {
         // Writing to a string cannot fail.
-        let _ = match push_to(profile, target, deadline) {
+        let pushed = push_to(profile, target, deadline, options.push_token_over_http);
+        let _ = match pushed {
             Ok(()) if wanted.quiet => Ok(()),
             Ok(()) => writeln!(text, "pushed to {target}"),
             Err(error) => writeln!(
@@ -108,7 +112,12 @@ pub(crate) fn push(profile: &Profile, wanted: &ReportOptions, kept: &str) {
 }
 
 /// Sends the profile to one server.
-fn push_to(profile: &Profile, target: &Target, deadline: Instant) -> Result<(), String> {
+fn push_to(
+    profile: &Profile,
+    target: &Target,
+    deadline: Instant,
+    token_over_http: bool,
+) -> Result<(), String> {
     let mut pprof = Vec::new();
     export::write(profile, Format::Pprof, Style::default(), &mut pprof)
         .map_err(|error| error.to_string())?;
@@ -117,7 +126,7 @@ fn push_to(profile: &Profile, target: &Target, deadline: Instant) -> Result<(), 
         Target::Pyroscope(place) => pyroscope::request(place, &about, &pprof),
         Target::Parca(place) => parca::request(place, &about, pprof),
     };
-    send::send(&request, deadline)
+    send::send(&request, deadline, token_over_http)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::env;
 use std::io::Read;
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 use ureq::Agent;
-use ureq::http::{HeaderMap, StatusCode};
+use ureq::http::{HeaderMap, StatusCode, Uri};
 
 /// Tries, the first included.
 const TRIES: u32 = 3;
@@ -17,6 +18,9 @@ const PAUSE: Duration = Duration::from_millis(300);
 const MOST_ANSWER: u64 = 1 << 16;
 /// Bytes of it that are shown.
 const SHOWN: usize = 200;
+
+/// The header that tells who we are.
+const AUTHORIZATION: &str = "Authorization";
 
 /// What is sent.
 pub(super) struct Request {
@@ -47,7 +51,55 @@ struct Failed {
 ///
 /// # Errors
 /// Why it was not, the last time.
-pub(super) fn send(request: &Request, deadline: Instant) -> Result<(), String> {
+pub(super) fn send(
+    request: &Request,
+    deadline: Instant,
+    token_over_http: bool,
+) -> Result<(), String> {
+    let secrets = secrets(request.secrets);
+    let has_token = secrets.iter().any(|(name, _)| *name == AUTHORIZATION);
+    if has_token && !token_over_http && !is_private(&request.url) {
+        return Err(format!(
+            "{}_TOKEN is not sent over plain http to another machine, where everybody on the way can read \
+             it: use https, or --push-token-over-http",
+            request.secrets
+        ));
+    }
+    let sent = send_with(request, &secrets, deadline);
+    // Servers may repeat what they were told.
+    sent.map_err(|why| without(why, &secrets))
+}
+
+/// Returns whether nobody but this machine and the server can read what is sent.
+fn is_private(url: &str) -> bool {
+    let Some(uri) = url.parse::<Uri>().ok() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    uri.scheme_str() == Some("https")
+        || host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// A text without the values of these headers.
+fn without(mut text: String, secrets: &[(&'static str, String)]) -> String {
+    for (name, value) in secrets {
+        if *name == AUTHORIZATION {
+            let bare = value.rsplit(' ').next().unwrap_or(value);
+            text = text.replace(bare, "[redacted]");
+        }
+    }
+    text
+}
+
+fn send_with(
+    request: &Request,
+    secrets: &[(&'static str, String)],
+    deadline: Instant,
+) -> Result<(), String> {
     let mut pause = PAUSE;
     let mut last = "there was no time left".to_owned();
     for attempt in 1..=TRIES {
@@ -55,7 +107,7 @@ pub(super) fn send(request: &Request, deadline: Instant) -> Result<(), String> {
         if left.is_zero() {
             break;
         }
-        match try_once(request, left) {
+        match try_once(request, secrets, left) {
             Ok(()) => return Ok(()),
             Err(Failed { why, again }) => {
                 last = match attempt {
@@ -74,7 +126,11 @@ pub(super) fn send(request: &Request, deadline: Instant) -> Result<(), String> {
     Err(last)
 }
 
-fn try_once(request: &Request, time: Duration) -> Result<(), Failed> {
+fn try_once(
+    request: &Request,
+    secrets: &[(&'static str, String)],
+    time: Duration,
+) -> Result<(), Failed> {
     // A token must not follow a redirection to somebody else.
     let config = Agent::config_builder()
         .timeout_global(Some(time))
@@ -87,8 +143,8 @@ fn try_once(request: &Request, time: Duration) -> Result<(), Failed> {
     for (name, value) in &request.headers {
         builder = builder.header(*name, value);
     }
-    for (name, value) in secrets(request.secrets) {
-        builder = builder.header(name, value);
+    for (name, value) in secrets {
+        builder = builder.header(*name, value);
     }
     let connection = |error: ureq::Error| {
         // What is wrong with the request itself stays wrong.
@@ -129,9 +185,9 @@ fn secrets(prefix: &str) -> Vec<(&'static str, String)> {
         headers.push(match variable("USER") {
             Some(user) => {
                 let both = STANDARD.encode(format!("{user}:{token}"));
-                ("Authorization", format!("Basic {both}"))
+                (AUTHORIZATION, format!("Basic {both}"))
             }
-            None => ("Authorization", format!("Bearer {token}")),
+            None => (AUTHORIZATION, format!("Bearer {token}")),
         });
     }
     headers.extend(variable("TENANT").map(|tenant| ("X-Scope-OrgID", tenant)));
@@ -194,4 +250,37 @@ fn trailers(mut answer: &[u8]) -> String {
         answer = rest.get(length..).unwrap_or(&[]);
     }
     String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_private_on_this_machine_alone() {
+        for url in [
+            "https://h/a",
+            "http://localhost:1/a",
+            "http://127.1.2.3/a",
+            "http://[::1]:7/a",
+        ] {
+            assert!(is_private(url), "{url}");
+        }
+        for url in [
+            "http://h/a",
+            "http://localhost.h/a",
+            "http://10.0.0.1/a",
+            "http://[::2]/a",
+            "x",
+        ] {
+            assert!(!is_private(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_a_server_repeats_is_not_shown() {
+        let secrets = [(AUTHORIZATION, "Bearer s3cret".to_owned())];
+        let text = without("HTTP status 401: s3cret is unknown".to_owned(), &secrets);
+        assert_eq!(text, "HTTP status 401: [redacted] is unknown");
+    }
 }

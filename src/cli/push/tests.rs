@@ -138,6 +138,7 @@ fn pushed(url: &str, seconds: u64) -> Result<(), String> {
         &small(),
         &target,
         Instant::now() + Duration::from_secs(seconds),
+        false,
     )
 }
 
