@@ -5,6 +5,8 @@
 //! to CSV files, by [`load`] and [`output`]) → [`summary`]. [`reporting`] begins at the harvest.
 
 #![deny(unsafe_code)]
+// What a failing test prints is for its author.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 #[path = "../diff/mod.rs"]
 mod diff;

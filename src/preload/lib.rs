@@ -22,6 +22,8 @@
     clippy::print_stdout
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+// What a failing test prints is for its author.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 // The exported functions, which call everything else, are left out of the unit tests.
 #![cfg_attr(test, allow(dead_code))]
 

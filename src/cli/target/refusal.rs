@@ -140,7 +140,7 @@ impl fmt::Display for Refusal {
                 "{}: cannot be profiled as it is: it is built with AddressSanitizer, whose runtime \
                  ({runtime}) refuses to start behind a preloaded library; set \
                  ASAN_OPTIONS=verify_asan_link_order=0, with which it starts and is counted exactly",
-                path.display()
+                term::path(path)
             ),
             Self::Interpreter { script, why } => {
                 write!(f, "{}: interpreter {why}", term::path(script))
