@@ -64,8 +64,11 @@ fn report_of(outcome: &Outcome) -> Report {
     Report::parse(made.stdout)
 }
 
+/// A mode, the number that the program printed in it, and the run.
+type InMode = (Variables, i64, Outcome);
+
 /// What the program prints without the library and in each mode.
-fn in_each_mode(args: &[&str]) -> Option<(i64, Vec<(Variables, i64, Outcome)>)> {
+fn in_each_mode(args: &[&str]) -> Option<(i64, Vec<InMode>)> {
     let plain = number(Run::plain(program()), args)?.0;
     let profiled = |variables: Variables| {
         let run = with(Run::preloaded(program()), variables);

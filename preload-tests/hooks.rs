@@ -326,8 +326,11 @@ fn the_tool_passes_hooks_on_and_says_what_came_of_them() {
     assert!(csv.lines().count() > 1, "{outcome:?}");
 }
 
+/// What is recorded, the variables that ask for it, and a number of instructions.
+type Budget = (&'static str, &'static [(&'static str, &'static str)], u64);
+
 /// Most instructions that a hook may add to a call, by what is recorded.
-const BUDGETS: [(&str, &[(&str, &str)], u64); 4] = [
+const BUDGETS: [Budget; 4] = [
     ("four frames", &[], 130),
     ("the live heap", &[("SKIP_HEAP_LIVE", "1")], 135),
     // Of which nothing is taken: the trampoline, and what an allocation of malloc costs then.

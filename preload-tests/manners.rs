@@ -95,7 +95,7 @@ fn a_signal_ends_every_command_and_nothing_is_left() {
                 Some(signal),
                 "{command}: {outcome:?}"
             );
-            assert_eq!(left(&outcome.tmp()), [PathBuf::new(); 0], "{command}");
+            assert_eq!(left(&outcome.tmp()), Vec::<PathBuf>::new(), "{command}");
         }
     }
 }
@@ -116,7 +116,7 @@ fn a_signal_ends_a_check_once_its_program_has_ended() {
     let ended = |running: Running| {
         let outcome = running.finish();
         assert_eq!(outcome.status.signal(), Some(libc::SIGTERM), "{outcome:?}");
-        assert_eq!(left(&outcome.tmp()), [PathBuf::new(); 0]);
+        assert_eq!(left(&outcome.tmp()), Vec::<PathBuf>::new());
         assert!(!baseline.exists());
     };
     let mut running = check("pause", &["--update"]).start();
@@ -178,7 +178,7 @@ fn a_second_signal_hurries_the_report_and_a_third_gives_it_up() {
     }
     let outcome = run.tool.finish();
     assert_eq!(outcome.status.signal(), Some(libc::SIGTERM), "{outcome:?}");
-    assert_eq!(left(&outcome.tmp()), [PathBuf::new(); 0]);
+    assert_eq!(left(&outcome.tmp()), Vec::<PathBuf>::new());
 }
 
 /// `timeout` sends its signal to the tool, and then to the tool's group.

@@ -176,7 +176,8 @@ fn bad_values_are_refused_by_the_tool_and_told_by_the_library() {
             line.is_some_and(|line| line.ends_with(default)),
             "{outcome:?}"
         );
-        let outcome = Run::plain(tool()).env(name, "bad").arg(heap()).succeed();
+        let outcome = Run::plain(tool()).env(name, "bad").arg(heap()).finish();
+        assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
         assert_eq!(outcome.stderr.matches(name).count(), 1, "{outcome:?}");
     }
 }

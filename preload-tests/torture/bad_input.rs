@@ -451,8 +451,15 @@ fn a_hooked_function_with_a_harmful_name_is_named_harmlessly() {
     assert_harmless(&outcome.stdout);
     assert!(outcome.stderr.contains("hook"), "{outcome:?}");
     let outcome = Run::plain(tool())
-        .args(&["--hook", "no\x1b[31m\u{202e}such(size=64)"])
+        .args(&["--hook", "no\x1bc\u{202e}such(size=64)"])
         .arg(&program)
         .succeed();
+    assert_harmless(&outcome.stderr);
+    // Half a bracket is no pattern, which is said before the program runs.
+    let outcome = Run::plain(tool())
+        .args(&["--hook", "no\x1b[31m\u{202e}such(size=64)"])
+        .arg(&program)
+        .finish();
+    assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
     assert_harmless(&outcome.stderr);
 }

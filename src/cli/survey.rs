@@ -138,6 +138,9 @@ fn lookups_of(
     wanted
 }
 
+/// Function and file as numbers of texts, and the line.
+type FoundPlace = (u32, u32, Option<u32>);
+
 /// What was found in a module, in a form that can go from thread to thread.
 #[derive(Default)]
 struct Found {
@@ -146,7 +149,7 @@ struct Found {
     texts: Texts,
     /// By address: a name, or function, file and line of each place.
     names: Vec<(u64, u32)>,
-    places: Vec<(u64, Vec<(u32, u32, Option<u32>)>)>,
+    places: Vec<(u64, Vec<FoundPlace>)>,
 }
 
 impl Found {

@@ -27,6 +27,10 @@ pub(crate) struct Whole {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each file that is written"
+)]
 enum Place {
     /// What cannot be replaced.
     Itself(File),

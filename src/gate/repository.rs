@@ -127,7 +127,7 @@ mod tests {
         // A link to the repository is the repository.
         let link = root.join("link");
         std::os::unix::fs::symlink(root, &link).expect("linked");
-        let linked = Repository::new(&[link.clone()], link.join("sub"));
+        let linked = Repository::new(std::slice::from_ref(&link), link.join("sub"));
         let path = linked.path_of(Path::new("heap.csv"));
         assert_eq!(path.as_deref(), Some("sub/heap.csv"));
     }

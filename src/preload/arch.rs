@@ -259,6 +259,7 @@ macro_rules! look_up_and_jump {
         }
     };
 }
+#[cfg_attr(test, allow(unused_imports))] // The exported functions are left out of the tests.
 pub(crate) use look_up_and_jump;
 look_up_and_jump! { /// The first call of `free`: looks it up, and goes there.
 first_free, crate::hooks::FREE }

@@ -171,11 +171,10 @@ fn is_secret(name: &str) -> bool {
         .collect::<String>()
         .to_ascii_lowercase();
     // `--author` is none.
-    let is_part = |part: &&str| match *part {
+    NAMES.iter().any(|part| match *part {
         "auth" => name.ends_with("auth"),
         part => name.contains(part),
-    };
-    NAMES.iter().any(|part| is_part(&part))
+    })
 }
 
 impl Profile {

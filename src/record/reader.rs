@@ -244,8 +244,8 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
 
 /// The frames of a stack, of which a record repeats the root.
 fn without_repeated_root(mut frames: [u32; 4]) -> [u32; 4] {
-    let mut pairs = frames.array_windows();
-    let repeated = pairs.position(|[inner, outer]| inner == outer && *inner >= FIRST_FRAME_ID);
+    let mut pairs = frames.iter().zip(frames.iter().skip(1));
+    let repeated = pairs.position(|(inner, outer)| inner == outer && *inner >= FIRST_FRAME_ID);
     if let Some(root) = repeated {
         frames.iter_mut().skip(root + 1).for_each(|id| *id = 0);
     }

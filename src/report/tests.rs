@@ -129,8 +129,8 @@ impl Model {
         for &(frames, size, _, count) in self.sites.iter().filter(|site| site.3 != 0) {
             let mut names = frames.map(|frame| self.name(frame));
             // A frame that is repeated is the root.
-            let is_root = |&[a, b]: &[usize; 2]| a == b && a < self.frames.len();
-            if let Some(root) = frames.array_windows().position(is_root) {
+            let is_root = |pair: &[usize]| pair[0] == pair[1] && pair[0] < self.frames.len();
+            if let Some(root) = frames.windows(2).position(is_root) {
                 names[root + 1..].fill(None);
             }
             *sums.entry((names.to_vec(), size)).or_insert(0) += count;

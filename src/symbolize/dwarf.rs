@@ -142,7 +142,7 @@ fn load<'d>(elf: &Elf<'d>) -> Option<DwarfSections<Cow<'d, [u8]>>> {
 }
 
 /// A section as the crates read it.
-pub(super) fn slice<'s>(section: &'s Cow<'_, [u8]>) -> Slice<'s> {
+pub(super) fn slice(section: &[u8]) -> Slice<'_> {
     EndianSlice::new(section, LittleEndian)
 }
 

@@ -113,7 +113,7 @@ impl<'s> QualifiedNames<'s> {
         });
         let start_of = |header: &UnitHeader<_>| header.debug_info_offset().map_or(0, |at| at.0);
         let index = headers.partition_point(|header| start_of(header) <= at);
-        let header = headers.get(index.checked_sub(1)?)?.clone();
+        let header = *headers.get(index.checked_sub(1)?)?;
         let start = start_of(&header);
         let offset = UnitOffset(at.checked_sub(start)?);
         let unit = self

@@ -145,12 +145,11 @@ impl SplitSections<'_> {
         let in_package =
             package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok()?);
         let in_file = || {
-            let files = || self.files.iter().filter(|(id, _)| *id == load.dwo_id.0);
-            files().find_map(|(_, sections)| {
-                let mut dwarf = sections.borrow(|section| slice(section));
-                dwarf.make_dwo(&load.parent);
-                Some(dwarf)
-            })
+            let mut files = self.files.iter();
+            let (_, sections) = files.find(|(id, _)| *id == load.dwo_id.0)?;
+            let mut dwarf = sections.borrow(|section| slice(section));
+            dwarf.make_dwo(&load.parent);
+            Some(dwarf)
         };
         let dwarf = in_package.or_else(in_file)?;
         only_unit(dwarf, load.dwo_id).map(Arc::new)

@@ -17,6 +17,10 @@ pub(crate) type Context = UnwindContext<usize>;
 
 /// What covers an address.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack of one look-up"
+)]
 pub(crate) enum Entry {
     /// Nothing does.
     Uncovered,
