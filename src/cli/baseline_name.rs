@@ -212,7 +212,7 @@ mod tests {
     /// The baseline of a command line, with these variables.
     fn named(path: &str, command: &[&str], variables: &[(&str, &str)]) -> Result<String, String> {
         let baseline = subject(command, variables).baseline(Path::new(path))?;
-        Ok(baseline.display().to_string())
+        Ok(crate::term::path(&baseline))
     }
 
     fn subject(command: &[&str], variables: &[(&str, &str)]) -> Subject {
