@@ -200,7 +200,8 @@ fn named<'s>(unit: UnitRef<'_, Slice<'s>>, offset: UnitOffset) -> Option<Named<'
     let mut named = Named::default();
     for specification in abbreviation.attributes() {
         let attribute = entries.read_attribute(*specification).ok()?;
-        let text = || unit.attr_string(attribute.value()).ok();
+        let is_short = |text: &Slice<'_>| text.slice().len() <= LONGEST;
+        let text = || unit.attr_string(attribute.value()).ok().filter(is_short);
         match attribute.name() {
             gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
                 named.linkage_name = text();

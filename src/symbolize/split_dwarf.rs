@@ -145,8 +145,7 @@ impl SplitSections<'_> {
         let in_package =
             package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok()?);
         let in_file = || {
-            let mut files = self.files.iter();
-            let (_, sections) = files.find(|(id, _)| *id == load.dwo_id.0)?;
+            let (_, sections) = self.files.iter().find(|(id, _)| *id == load.dwo_id.0)?;
             let mut dwarf = sections.borrow(|section| slice(section));
             dwarf.make_dwo(&load.parent);
             Some(dwarf)
