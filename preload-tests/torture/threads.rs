@@ -96,14 +96,22 @@ fn a_cancellation_at_any_instruction_unwinds_and_loses_no_more_than_its_own_call
             format!("-Wl,-rpath,{}", folder.display()),
         ])
         .build();
-    let (outcome, report) = run(&program, &["cancel-at-once", "200"]);
-    let (begun, done) = begun_and_done(&outcome);
-    assert!(begun > done, "no call was ever interrupted");
-    let counted = report.calls_by("ask") - 200;
-    assert!(
-        (done..=begun).contains(&counted),
-        "{done} done, {counted} counted, {begun} begun"
-    );
+    // On a busy machine two hundred cancellations may all come between two calls.
+    let mut was_interrupted = false;
+    for _ in 0..20 {
+        let (outcome, report) = run(&program, &["cancel-at-once", "200"]);
+        let (begun, done) = begun_and_done(&outcome);
+        let counted = report.calls_by("ask") - 200;
+        assert!(
+            (done..=begun).contains(&counted),
+            "{done} done, {counted} counted, {begun} begun"
+        );
+        was_interrupted |= begun > done;
+        if was_interrupted {
+            break;
+        }
+    }
+    assert!(was_interrupted, "no call was ever interrupted");
 }
 
 #[test]

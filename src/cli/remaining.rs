@@ -53,9 +53,9 @@ pub(crate) fn processes(place: &Place) -> Vec<Running> {
     found
 }
 
-/// Waits until no process of the session runs any more, or a signal hurries the report.
+/// Waits until no process of the session runs any more, or a signal ends the waiting.
 pub(crate) fn wait_for_all(place: &Place) {
-    wait(place, None, signals::is_hurried);
+    wait(place, None, signals::is_waiting_over);
 }
 
 /// Waits a moment for those that are about to end.

@@ -125,8 +125,8 @@ impl Session {
     /// Leaves the folder where it is, for processes that are still `running` or for the user.
     pub(crate) fn keep(self, command: u32, running: bool) -> PathBuf {
         let folder = self.folder.keep();
-        let _ = fs::write(folder.join(MAIN), command.to_string());
         // Where that cannot be noted, the recordings are there all the same.
+        let _ = write_note(&folder, MAIN, Path::new(&command.to_string()));
         if running {
             let _ = write_note(&folder, LEFT, &folder);
         }

@@ -82,6 +82,8 @@ static STATE: Mutex<State> = Mutex::new(State {
 static ASKED: AtomicI32 = AtomicI32::new(0);
 /// The report is to be made quickly.
 static HURRIED: AtomicBool = AtomicBool::new(false);
+/// Whether a signal has ended the waiting for processes that outlive the program.
+static WAITED_ENOUGH: AtomicBool = AtomicBool::new(false);
 /// The main thread looks at [`asked_to_end`] and leaves by itself.
 static POLITE: AtomicBool = AtomicBool::new(false);
 
@@ -142,7 +144,11 @@ fn on_signal(taken: &sys::Taken) {
             state.seen += 1;
             // `timeout` sends its signal to the tool and then to the tool's group, and means one.
             let first = *state.first.get_or_insert_with(Instant::now);
-            if state.seen > 1 && first.elapsed() >= SAME {
+            let is_another = first.elapsed() >= SAME;
+            if state.seen == 1 || is_another {
+                WAITED_ENOUGH.store(true, Relaxed);
+            }
+            if state.seen > 1 && is_another {
                 HURRIED.store(true, Relaxed);
             }
             if state.seen >= GIVES_UP {
@@ -209,6 +215,11 @@ pub(crate) fn asked_to_end() -> Option<i32> {
 /// Returns whether the user has asked for the report to be made quickly.
 pub(crate) fn is_hurried() -> bool {
     HURRIED.load(Relaxed)
+}
+
+/// Returns whether the user has asked not to wait for processes that outlive the program.
+pub(crate) fn is_waiting_over() -> bool {
+    WAITED_ENOUGH.load(Relaxed)
 }
 
 /// Ends the tool if a signal asked for that while a program ran, which has ended.
