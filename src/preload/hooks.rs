@@ -60,7 +60,7 @@ pub(crate) static ENTRIES: [(&CStr, &AtomicPtr<c_void>); 9] = [
 
 /// Not the next definition, which would come back through our `realloc`, but the same overflow
 /// check and the next `realloc`.
-unsafe extern "C" fn reallocarray_body(
+unsafe extern "C-unwind" fn reallocarray_body(
     old: *mut c_void,
     count: usize,
     size: usize,
@@ -85,7 +85,7 @@ unsafe extern "C" fn reallocarray_body(
     }
 }
 
-unsafe extern "C" fn posix_memalign_body(
+unsafe extern "C-unwind" fn posix_memalign_body(
     out: *mut *mut c_void,
     align: usize,
     size: usize,

@@ -31,7 +31,8 @@ pub(crate) fn remember_stderr() {
     }
 }
 
-/// As [`line`], one of the three lines of the original profiler, which `SKIP_HEAP_QUIET` leaves out.
+/// Writes one of the three lines of the original profiler, which `SKIP_HEAP_QUIET` leaves out, as
+/// [`line()`] does.
 pub(crate) fn seed_line(parts: &[&[u8]]) {
     if !settings().quiet {
         line(parts);

@@ -67,7 +67,7 @@ pub(crate) struct Thread {
 ///
 /// # Safety
 /// `entry` points at the return address of the call being recorded, `bp` is the caller's rbp.
-pub(crate) unsafe extern "C" fn record_rest(
+pub(crate) unsafe extern "C-unwind" fn record_rest(
     size: u64,
     entry: *const u64,
     bp: u64,

@@ -74,11 +74,14 @@ pub(crate) unsafe extern "C" fn record() {
     )
 }
 
-/// As [`thread::record_rest`].
+/// Records an allocation with its whole stack: [`thread::record_rest`] where whole stacks are asked for.
+///
+/// May be unwound through: a thread that is cancelled at any instruction is unwound from here, which
+/// a frame of the C ABI that the compiler closes against unwinding would end by `abort`.
 ///
 /// # Safety
-/// As there.
-pub(crate) unsafe extern "C" fn record_call(
+/// `entry` points at the return address of the call being recorded, `bp` is the caller's rbp.
+pub(crate) unsafe extern "C-unwind" fn record_call(
     size: u64,
     entry: *const u64,
     bp: u64,

@@ -45,7 +45,7 @@ static STARTS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
 /// A page that is no more.
 const GONE: usize = 1;
 
-/// [`LiveThread::last_object`]: the next block may be a page.
+/// `LiveThread::last_object`: the next block may be a page.
 pub(crate) const EXPECTED: u64 = 1;
 
 /// What the runtime does to a thread's pages, by the index above an event's address.

@@ -18,7 +18,7 @@ pub(crate) struct Set {
 }
 
 /// All sets. Which of the Skip runtime's functions count, and with which size
-/// [`CLONE`](super::obstack::CLONE) does, depends on the runtime: [`super::obstack::settle`]. A clone
+/// [`CLONE`] does, depends on the runtime: [`super::obstack::settle`]. A clone
 /// that calls `SKIP_Obstack_alloc` is one call, that of the clone.
 pub(crate) const SETS: [Set; 7] = [
     Set {

@@ -43,7 +43,7 @@ pub(crate) enum AskedBy {
     User(usize),
     /// The built-in set of this number.
     Set(usize),
-    /// [`regions`], as its event of this number.
+    /// [`crate::live::regions`], as its event of this number.
     Event(u16),
 }
 

@@ -3,7 +3,7 @@
 //! are not the thread's own.
 //!
 //! On the thread's own stack the bounds are known. Elsewhere (coroutines, alternate signal stacks)
-//! each further page is first asked about ([`sys::is_readable`]), so that a wrong frame pointer
+//! each further page is first asked about (`is_readable`), so that a wrong frame pointer
 //! leads to a shorter stack and not to a fault. In a program that has given up even that call
 //! ([`crate::confined`]) such a stack ends at the first page that would have to be asked about.
 //!
