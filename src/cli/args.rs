@@ -104,14 +104,15 @@ impl Cli {
 }
 
 const LONG_HELP: &str = "\
-Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM) as well:
+Environment variables; those named after an option also hold for the library alone
+(LD_PRELOAD=libskipheap.so PROGRAM):
   SKIP_HEAP_PROFILE   as --profile
   SKIP_HEAP_PROGRAMS  as --programs
   SKIP_HEAP_TRIM      as --trim
   SKIP_HEAP_HOOKS     as --hook, several separated by `;`
   SKIP_HEAP_ALLOCATORS  as --allocators
   SKIP_HEAP_KEEP      1: as --keep
-  SKIP_HEAP_QUIET     1: no lines on standard error but losses and what was asked for
+  SKIP_HEAP_QUIET     1: print only losses and requested results
   SKIP_HEAP_VERIFY    as --verify
   SKIP_HEAP_STACK_DEPTH  as --stack-depth
   SKIP_HEAP_LIVE      1: as --live
@@ -123,17 +124,17 @@ Environment variables, for the library alone (LD_PRELOAD=libskipheap.so PROGRAM)
   SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push, not inherited by the program
   SKIP_HEAP_DEBUGINFOD_TIMEOUT  seconds that a report waits for debuginfod altogether [default: 10]
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
-  SKIP_HEAP_SESSION_OTHERS  set by the tool under root: the folder for those of other users
+  SKIP_HEAP_SESSION_OTHERS  set by the tool as root: the folder for recordings of other users
   TMPDIR              where recordings and CSV files go, in place of /tmp
-An option has the last word over its variable.
+Options override variables.
 
 Exit status: that of the program, or 128 + N when signal N killed it; 127 when the program was not
 found, 126 when it could not be executed, 125 when the profiler failed or the program cannot be
 profiled (it is then not run), 2 for a wrong command line, a value of a variable that is not
 understood, or a recording that cannot be read.
 
-Signals to the tool are passed on to the program. Once that has ended, a signal hurries the report,
-and the third one gives it up.
+Signals to the tool are passed on to the program. After the program has ended, a second signal makes
+the report leave out names that are not resolved yet, and a third one cancels it.
 
 Examples:
   skip-heapprof jq -n '[range(1000)]'         a table of the largest sites, and all of them as a CSV
@@ -165,13 +166,13 @@ pub(crate) struct ReportOptions {
     /// Take names and lines from the object and debug files below DIR; may be given several times.
     ///
     /// For profiles and recordings of other machines, or of stripped programs. A file counts when its build id is
-    /// that of the module. With DEBUGINFOD_URLS set, debuginfod is asked for what is not there,
-    /// for 10 seconds at most (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
+    /// that of the module. With DEBUGINFOD_URLS set, missing files are requested from
+    /// debuginfod, for 10 seconds in total (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) symbols: Vec<PathBuf>,
     /// Leave command lines out of profiles and reports.
     ///
-    /// Without it they are there, but for what looks like a secret: docs/secrets.md has the list.
+    /// By default they are included, with apparent secrets redacted: docs/secrets.md has the list.
     #[arg(long, global = true)]
     pub(crate) no_command_line: bool,
     #[command(flatten)]
@@ -287,9 +288,9 @@ pub(crate) struct RunOptions {
     /// Profile the programs whose names match GLOBS (separated by commas), `!GLOB` to exclude
     /// (SKIP_HEAP_PROGRAMS).
     ///
-    /// By default, all but shells and launchers that only start other programs (sh, env, ...), and make,
-    /// gdb and their like where they are not the command itself. `*` is all programs, `!perl` all but
-    /// perl.
+    /// The default leaves out shells and launchers that only start other programs (sh, env, ...). It
+    /// also leaves out make, gdb and similar programs unless they are the command itself. `*` is all
+    /// programs, `!perl` all but perl.
     #[arg(long, value_name = "GLOBS")]
     pub(crate) programs: Option<OsString>,
     /// Leave the functions that match GLOBS out of the stacks, like operator new
@@ -313,12 +314,12 @@ pub(crate) struct RunOptions {
     /// Which allocators to report: auto, all, none, or some of malloc, obstack, persistent, jemalloc,
     /// mimalloc, tcmalloc, separated by commas (SKIP_HEAP_ALLOCATORS).
     ///
-    /// auto: of a Skip program its ObStack alone; of any other malloc and its relatives, and the
+    /// auto: only the ObStack for a Skip program; otherwise malloc and its relatives, and the
     /// allocators that are linked into the program. persistent is the persistent heap of Skip
     /// programs (sk_palloc).
     #[arg(long, value_name = "NAMES")]
     pub(crate) allocators: Option<OsString>,
-    /// Wait for all processes of the run, daemons too, and not for PROGRAM only.
+    /// Wait for all processes of the run, including daemons.
     ///
     /// Without it, recordings of processes that still run are left for `skip-heapprof report`. A signal to
     /// the tool ends the waiting, and what there is then is reported.
