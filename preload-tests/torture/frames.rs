@@ -175,7 +175,7 @@ fn assert_stack(stacks: &[(Vec<String>, u64)], way: &[(&str, &str)], expected: &
     );
 }
 
-/// Are four frames recorded?
+/// Returns whether four frames are recorded, and not whole stacks.
 fn is_short(way: &[(&str, &str)]) -> bool {
     way.iter().any(|(name, _)| *name == "SKIP_HEAP_STACK_DEPTH")
 }

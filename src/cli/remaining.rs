@@ -91,7 +91,7 @@ fn start_of(pid: u32) -> Option<u64> {
     fields.split_whitespace().nth(BETWEEN)?.parse().ok()
 }
 
-/// Has the process mapped a recording in one of these folders?
+/// Returns whether the process has mapped a recording in one of these folders.
 fn has_mapped(pid: u32, folders: &[PathBuf]) -> bool {
     let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
     let is_ours = |line: &[u8]| {
@@ -111,7 +111,8 @@ fn has_mapped(pid: u32, folders: &[PathBuf]) -> bool {
     maps.split(|&byte| byte == b'\n').any(is_ours)
 }
 
-/// Does the process have this entry in the environment that it was started with, and a library of ours preloaded?
+/// Returns whether the process was started with this entry in its environment and a library of ours
+/// preloaded.
 fn carries(pid: u32, entry: &[u8]) -> bool {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mut entries = environment.split(|&byte| byte == 0);

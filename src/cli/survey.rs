@@ -226,7 +226,7 @@ impl Texts {
     }
 }
 
-/// The same texts for one thread.
+/// Texts that each stand once, for one thread alone.
 struct Shared(Vec<Rc<str>>);
 
 impl Shared {

@@ -40,7 +40,7 @@ impl Label {
         }
     }
 
-    /// Was it given a name?
+    /// Whether it was given a name.
     pub(crate) fn has_name(self) -> bool {
         self.how == THREAD_NAMED
     }

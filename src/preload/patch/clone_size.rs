@@ -116,7 +116,8 @@ struct Reads {
 
 struct Tracer<'a> {
     object: &'a LinkMap,
-    /// Does an address lead to a function of the runtime that allocates its first argument?
+    /// Returns whether an address leads to a function of the runtime that allocates as many bytes as its
+    /// first argument says.
     is_allocator: &'a dyn Fn(Lead) -> bool,
     start: u64,
     code: &'static [u8],
