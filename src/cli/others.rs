@@ -1,7 +1,7 @@
 //! Where processes of other users leave their recordings, while the tool runs as root: a folder that
 //! all may write to, that nobody may list, and whose name only they know.
 //!
-//! `skip-heapprof-XXXXXX/0123456789abcdef0123456789abcdef`: the outer folder has mode 0711 and the
+//! `skip-heapprof-5CymgM/0123456789abcdef0123456789abcdef`: the outer folder has mode 0711 and the
 //! inner one, of which the name is random, 1733. The name is in the environment of the processes of the
 //! session, which the kernel shows to root and to the user of each process alone. Who knows it can add
 //! files there, but neither see, nor change, nor remove those of others.

@@ -97,7 +97,7 @@ impl Pieces {
         })
     }
 
-    /// Is the file in memory up to `end`?
+    /// Returns whether the file is in memory up to `end`.
     pub(crate) fn reach(&self, end: u64) -> bool {
         end <= self.end.load(Relaxed)
     }

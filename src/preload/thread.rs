@@ -508,7 +508,7 @@ impl Pool {
         }
     }
 
-    /// Is this a name that the main thread has or had at the start?
+    /// Returns whether this is a name that the main thread has or had at the start.
     pub(crate) fn is_name_of_main(&self, name: Name) -> bool {
         self.main_names.iter().any(|slot| {
             let words = [0, 1].map(|i: usize| slot[i].load(Relaxed).to_ne_bytes());

@@ -42,7 +42,7 @@ fn parts() -> impl Iterator<Item = &'static Part> {
     })
 }
 
-/// Does the kernel leave it to us to empty mappings in a child?
+/// Returns whether the kernel leaves it to the library to empty mappings in a child.
 pub(crate) fn is_left_to_us() -> bool {
     !LIST.load(Relaxed).is_null()
 }

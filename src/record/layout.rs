@@ -366,15 +366,17 @@ pub(crate) struct LeakRecord {
 /// In place of a frame id, where the stack goes on but was not followed: at code without unwind
 /// information.
 pub(crate) const CUT_NO_UNWIND_INFO: u32 = 1;
-/// As above: at stack memory that cannot be read, or a frame that does not lead towards the root.
+/// Frame id that ends a cut stack: at stack memory that cannot be read, or at a frame that does not
+/// lead towards the root.
 pub(crate) const CUT_UNREADABLE: u32 = 2;
-/// As above: after the longest walk, because recursion or allocation wrappers took it all.
+/// Frame id that ends a cut stack: after the longest walk, because recursion or allocation wrappers
+/// took it all.
 pub(crate) const CUT_TOO_DEEP: u32 = 3;
-/// As above: at code without unwind information, where the frame pointer leads to a frame that is
-/// not known to be the caller's.
+/// Frame id that ends a cut stack: at code without unwind information, where the frame pointer
+/// leads to a frame that is not known to be the caller's.
 pub(crate) const CUT_UNPROVED: u32 = 4;
-/// As above: at unwind information of a kind that is not followed, or that needs a register whose
-/// value is not known.
+/// Frame id that ends a cut stack: at unwind information of a kind that is not followed, or that
+/// needs a register whose value is not known.
 pub(crate) const CUT_UNSUPPORTED: u32 = 5;
 /// The last of these reasons.
 pub(crate) const LAST_CUT: u32 = CUT_UNSUPPORTED;

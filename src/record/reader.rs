@@ -658,7 +658,7 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// Were blocks of the site whose record lies there found unreachable?
+    /// Returns whether blocks of the site whose record lies there were found unreachable.
     fn is_leaked(&self, offset: usize) -> bool {
         self.leaked.binary_search(&(offset as u64)).is_ok()
     }

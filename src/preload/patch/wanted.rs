@@ -151,7 +151,7 @@ impl Found {
             .any(|target| target.asked_by == asked_by)
     }
 
-    /// Is the target a function of the Skip runtime that nobody asked for by name?
+    /// Returns whether the target is a function of the Skip runtime that nobody asked for by name.
     pub(crate) fn is_of_runtime(target: &Target) -> bool {
         matches!(target.asked_by, AskedBy::Set(number)
             if SETS.get(number).is_some_and(|set| set.kind == AllocatorKind::Obstack))

@@ -21,7 +21,7 @@ pub(super) enum Call {
     Indirect,
 }
 
-/// Can the word at an address be read, as far as anybody may be asked?
+/// Returns whether the word at an address can be read; false where the kernel may not be asked.
 pub(super) fn is_readable(address: u64) -> bool {
     !confined::is_strict() && sys::is_readable(address as usize)
 }

@@ -252,7 +252,7 @@ fn word_at_bp(expression: &[u8]) -> Option<i64> {
     (register == X86_64::RBP && next().is_none()).then_some(offset)
 }
 
-/// Was the caller's rbp saved where rbp points, as realigning prologues do?
+/// Returns whether the caller's rbp was saved where rbp points, as realigning prologues do.
 fn is_at_bp(saved: &Saved) -> bool {
     let Saved::AtExpression(expression) = saved else {
         return false;

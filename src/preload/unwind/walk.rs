@@ -119,7 +119,7 @@ pub(crate) fn pack(ids: [u64; 4]) -> Frames {
     }
 }
 
-/// The same return address came again and again.
+/// Ends a walk in which one return address came again and again: the stack is marked as too deep.
 #[cold]
 fn cut(mut ids: [u64; 4], taken: usize) -> Frames {
     if let Some(slot) = ids.get_mut(taken) {
