@@ -15,18 +15,24 @@ const NESTED: &str = "SKIPHEAP_NESTED_BUILD";
 
 /// Everything that the library is made of; the tool's sources are not among it, so that a change
 /// there does not build the library again.
-const LIBRARY_SOURCES: [&str; 7] = [
+const LIBRARY_SOURCES: [&str; 9] = [
     "src/preload",
-    "src/record",
-    "src/symbolize",
     "src/report",
+    "crates/config",
+    "crates/format",
+    "crates/symbolize",
+    "crates/text",
     "Cargo.toml",
     "Cargo.lock",
     "build.rs",
 ];
 
 fn main() {
-    for path in LIBRARY_SOURCES {
+    // A packaged source has no other crates beside it, and what is missing would always be new.
+    for path in LIBRARY_SOURCES
+        .iter()
+        .filter(|path| Path::new(path).exists())
+    {
         println!("cargo::rerun-if-changed={path}");
     }
     link_library();
@@ -69,7 +75,8 @@ fn embed_library() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo")).join("library");
     let mut cargo = Command::new(env::var_os("CARGO").expect("set by cargo"));
     cargo
-        .args(["build", "--lib", "--no-default-features"])
+        .args(["build", "--package", env!("CARGO_PKG_NAME")])
+        .args(["--lib", "--no-default-features"])
         .args(["--profile", "preload", "--locked", "--offline"])
         .arg("--target-dir")
         .arg(&out)

@@ -1,7 +1,7 @@
 //! Control from the program (`include/skipheap.h`) and from outside (`start`, `stop`, `snapshot`).
 
-use crate::record::layout::FORMAT_VERSION;
 use crate::support::{Outcome, Report, Run, Running, Source, fixture_dir, tool};
+use skipheap_format::layout::FORMAT_VERSION;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! The leak check: what can still be reached at the end is no leak, and everything else is.
 
-use crate::record::reader::Recording;
 use crate::support::{Outcome, Run, Source, output_of, read_recording, recordings, tool};
+use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -80,9 +80,6 @@ mod oracle;
 mod outputs;
 mod profile_summaries;
 mod profiles;
-#[path = "../src/record/mod.rs"]
-#[allow(dead_code)] // Tests read only part of what the tool reads.
-mod record;
 mod regions;
 mod reports;
 mod sampling;

@@ -1,7 +1,7 @@
 //! The live heap of Skip programs: objects of the ObStack die with their page.
 
-use crate::record::reader::Recording;
 use crate::support::{Run, Source, instructions, library, read_recording, recordings, tool};
+use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,9 +1,9 @@
 //! Totals, peak, timeline, rows and leaks are sums of the same allocations, in every mode: also
 //! where functions hooked by name ask malloc for their memory, which no row shows.
 
-use crate::record::reader::Recording;
-use crate::record::sampled::probability;
 use crate::support::{Run, Source, read_recording, recordings, tool};
+use skipheap_format::reader::Recording;
+use skipheap_format::sampled::probability;
 use std::collections::HashMap;
 use std::path::Path;
 

@@ -1,12 +1,9 @@
 //! Any bytes as the name of a symbol.
 
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../src/symbolize/demangle.rs"]
-mod demangle;
 
 use libfuzzer_sys::fuzz_target;
+use skipheap_symbolize::demangle;
 
 fuzz_target!(|data: &[u8]| {
     let name = demangle::demangle(data);

@@ -1,15 +1,9 @@
 //! Any bytes as a dump of a JIT and as a map for perf, read to the names of functions.
 
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../src/record/mod.rs"]
-mod record;
-#[path = "../../src/symbolize/mod.rs"]
-mod symbolize;
 
 use libfuzzer_sys::fuzz_target;
-use symbolize::{jit_dump, perf_map};
+use skipheap_symbolize::{jit_dump, perf_map};
 
 /// Magic number, version and length of the header, so that the fuzzer begins at the records.
 const HEADER: [u8; 12] = *b"DTiJ\x01\0\0\0\x28\0\0\0";

@@ -2,27 +2,21 @@
 //! wrappers.
 
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../src/record/mod.rs"]
-mod record;
-#[path = "../../src/symbolize/mod.rs"]
-mod symbolize;
 
 use libfuzzer_sys::fuzz_target;
-use symbolize::ModuleNames;
-use symbolize::bytes::Bytes;
-use symbolize::elf::Elf;
-use symbolize::object_file::ObjectFile;
-use symbolize::wrappers::Wrappers;
+use skipheap_symbolize::ModuleNames;
+use skipheap_symbolize::bytes::Bytes;
+use skipheap_symbolize::elf::Elf;
+use skipheap_symbolize::object_file::ObjectFile;
+use skipheap_symbolize::wrappers::Wrappers;
 
 fuzz_target!(|data: &[u8]| {
     let packed = Elf::parse(data).and_then(|elf| {
         let _ = (elf.build_id(), elf.debuglink(), elf.has_symtab());
         elf.section(b".gnu_debugdata")
     });
-    let unpacked =
-        symbolize::xz::unpack(packed.unwrap_or(data)).filter(|bytes| bytes.len() < 1 << 20);
+    let unpacked = skipheap_symbolize::xz::unpack(packed.unwrap_or(data))
+        .filter(|bytes| bytes.len() < 1 << 20);
     let sources = || {
         std::iter::once(data.to_vec())
             .chain(unpacked.clone())

@@ -7,17 +7,13 @@
 
 #[path = "../../src/profile/mod.rs"]
 mod profile;
-#[path = "../../src/record/mod.rs"]
-mod record;
 #[path = "../../src/report/mod.rs"]
 mod report;
-#[path = "../../src/symbolize/mod.rs"]
-mod symbolize;
 
 /// In place of the tool's module that reads recordings, which profiles are made of: none is made here.
 mod load {
-    use crate::record::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP};
-    use crate::record::reader::Recording;
+    use skipheap_format::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP};
+    use skipheap_format::reader::Recording;
 
     pub(crate) fn cuts(
         _: &Recording<'_>,

@@ -7,19 +7,17 @@
 #![no_main]
 #![allow(dead_code)]
 
-#[path = "../../src/record/mod.rs"]
-mod record;
 #[path = "../../src/report/mod.rs"]
 mod report;
-#[path = "../../src/symbolize/mod.rs"]
-mod symbolize;
 
 use libfuzzer_sys::fuzz_target;
-use record::layout::{FORMAT_VERSION, HEADER_LEN, Header, LEAK_CHECKED, LIVE, MAGIC, WHOLE_STACKS};
-use record::reader::Recording;
 use report::collapsed::{Stacks, Style};
-use symbolize::Symbolizer;
-use symbolize::places::Places;
+use skipheap_format::layout::{
+    FORMAT_VERSION, HEADER_LEN, Header, LEAK_CHECKED, LIVE, MAGIC, WHOLE_STACKS,
+};
+use skipheap_format::reader::Recording;
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 
 fn with_header(data: &[u8]) -> Vec<u8> {
     let (&what, chunks) = data.split_first().unwrap_or((&0, &[]));
@@ -47,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     };
     // What a process that still runs would have left: halves of it, then all.
     let (half, _) = bytes.split_at(bytes.len() / 2);
-    let settled = record::settle::settled(half, bytes.to_vec());
+    let settled = skipheap_format::settle::settled(half, bytes.to_vec());
     assert_eq!(settled.len(), bytes.len());
     let Ok(recording) = Recording::parse(bytes) else {
         return;
@@ -56,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = (recording.exe().len(), recording.cmdline().len());
     let _ = (recording.pid(), recording.ppid(), recording.start_ns());
     let _ = (recording.finished(), recording.forked());
-    for loss in record::loss::LOSSES {
+    for loss in skipheap_format::loss::LOSSES {
         let _ = recording.loss(loss.loss);
     }
     for site in recording.sites() {

@@ -3,8 +3,8 @@
 use super::recorded::Recorded;
 use super::replay::Replay;
 use super::{Allowed, figures::Figures};
-use crate::record::layout::{AGES, FUNCTION_NAMES};
 use crate::support::{Run, tool};
+use skipheap_format::layout::{AGES, FUNCTION_NAMES};
 use std::collections::BTreeMap;
 use std::path::Path;
 

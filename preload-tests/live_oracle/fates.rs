@@ -1,8 +1,8 @@
 //! What became of the blocks of a fixture's run, by size, without an oracle: each kind has a size of its own.
 
 use super::followed;
-use crate::record::reader::Recording;
 use crate::support::{Outcome, Run, read_recording, recordings};
+use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 
 /// What became of the blocks of a size: calls, frees, temporary ones, grown ones.

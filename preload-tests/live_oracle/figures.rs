@@ -1,6 +1,6 @@
 //! What is compared: the figures of a site, and of a run.
 
-use crate::record::layout::AGES;
+use skipheap_format::layout::AGES;
 use std::collections::BTreeMap;
 
 /// What both sides can tell allocations apart by.

@@ -30,11 +30,11 @@ mod races;
 mod recorded;
 mod replay;
 
-use crate::record::layout::{AGES, TIMES};
 use crate::support::{Outcome, Run, Source, library, read_recording, recordings};
 use figures::{Figures, Key, Sites, live_bytes, pooled, total};
 use recorded::Recorded;
 use replay::Replay;
+use skipheap_format::layout::{AGES, TIMES};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use tempfile::TempDir;

@@ -5,8 +5,8 @@
 
 use super::figures::Figures;
 use super::{at_length, followed};
-use crate::record::reader::Recording;
 use crate::support::{Run, Source, library, read_recording, recordings};
+use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 
 /// Runs the program, which must have counted what the recording has.

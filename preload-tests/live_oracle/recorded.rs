@@ -1,9 +1,9 @@
 //! The same figures as a recording has them.
 
 use super::figures::{Key, Sites};
-use crate::record::layout::{AGES, TIMES};
-use crate::record::loss::LOSSES;
-use crate::record::reader::{LiveTotals, Recording, Site};
+use skipheap_format::layout::{AGES, TIMES};
+use skipheap_format::loss::LOSSES;
+use skipheap_format::reader::{LiveTotals, Recording, Site};
 use std::collections::{BTreeMap, HashMap};
 
 /// A recording's outcome.

@@ -2,7 +2,7 @@
 
 use super::figures::{Figures, Key, Sites};
 use super::log::{Event, FIRST_FREE, REALLOCS};
-use crate::record::layout::{AGES, SHORTEST_TIME_LOG2, TIMES};
+use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES};
 use std::collections::HashMap;
 
 /// A block that has not been freed.

@@ -1,6 +1,6 @@
 //! Recordings that a run leaves behind.
 
-use crate::record::reader::Recording;
+use skipheap_format::reader::Recording;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Whole stacks, of programs that try to have one taken for another: what is recorded must be what the
 //! program says, and what a second unwinder sees.
 
-use crate::record::reader::Recording;
 use crate::support::{Outcome, Run, Source, read_recording, recordings};
+use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

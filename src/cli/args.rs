@@ -8,11 +8,11 @@ use crate::merging::MergeOptions;
 use crate::paint::When;
 use crate::profile::tree;
 use crate::push::PushOptions;
-use crate::record::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use crate::shape::Shape;
 use crate::top::TopOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use skipheap_config::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -4,9 +4,9 @@
 //! Reads and writes that file alone. The process is neither stopped nor touched.
 
 use crate::load::{self, EXTENSION, LoadError, Why};
-use crate::record::layout::{Header, STOPPED, STOPS};
-use crate::record::reader::Recording;
 use crate::term;
+use skipheap_format::layout::{Header, STOPPED, STOPS};
+use skipheap_format::reader::Recording;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;

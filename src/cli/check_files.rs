@@ -3,9 +3,9 @@
 use crate::gate::out::{Report, annotations, gitlab, junit, markdown};
 use crate::gate::repository::Repository;
 use crate::output::naming;
-use crate::symbolize::demangle::printable;
 use crate::{term, whole};
 use clap::Args;
+use skipheap_text::printable;
 use std::env;
 use std::fs::OpenOptions;
 use std::io::{self, Write};

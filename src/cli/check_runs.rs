@@ -5,13 +5,13 @@ use crate::check_files::repository;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
 use crate::profile::{Process, Profile};
-use crate::record::loss::Loss;
 use crate::remaining::Running;
 use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
 use crate::side::Side;
 use crate::term::{self, printable};
 use crate::{signals, summary};
+use skipheap_format::loss::Loss;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -312,8 +312,8 @@ fn gaps(harvest: &Harvest) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::harvest;
-    use crate::record::layout::{Header, STATE_FINISHED, STATE_RUNNING, STATE_SNAPSHOT};
     use crate::testing::recording;
+    use skipheap_format::layout::{Header, STATE_FINISHED, STATE_RUNNING, STATE_SNAPSHOT};
     use std::fs;
     use std::mem::offset_of;
 

@@ -13,7 +13,7 @@ use crate::output::naming;
 use crate::profile::sum::{hex, identity};
 use crate::profile::{Process, Profile};
 use crate::scratch;
-use crate::symbolize::hash::FastHasher;
+use skipheap_symbolize::hash::FastHasher;
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::Hasher;

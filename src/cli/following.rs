@@ -1,11 +1,11 @@
 //! Options of a run about what is recorded of each allocation: how much of its stack, what becomes of the
 //! block, and of which allocations at all.
 
-use crate::record::settings::{
+use clap::Args;
+use skipheap_config::settings::{
     LEAK_CHECK, LIVE, SAMPLE, SAMPLE_VALUES, STACK_DEPTH, STACK_DEPTH_VALUES, STOPPED,
     sample_bytes, stack_depth,
 };
-use clap::Args;
 use std::ffi::OsString;
 
 /// What the library is told of it.

@@ -8,14 +8,14 @@ use crate::profile::leaks::leaks;
 use crate::profile::rows::{rows, totals_of_processes};
 use crate::profile::stacks::stacks;
 use crate::profile::{self, LiveProcess, Profile, Site, Str, file};
-use crate::record::layout::TimelinePoint;
-use crate::record::loss::LOSSES;
 use crate::report::figures::{Rate, sum_of_lifetimes};
 use crate::report::suppressions::Suppression;
 use crate::report::timeline::{self, Course, Labelled};
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
 use crate::symbol_files::SymbolFiles;
+use skipheap_format::layout::TimelinePoint;
+use skipheap_format::loss::LOSSES;
 use std::io::{self, Write};
 use std::path::Path;
 

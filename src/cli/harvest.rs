@@ -14,9 +14,6 @@ use crate::profile::intern::Tables;
 use crate::profile::{Profile, build, file, started, tree};
 use crate::programs::{Program, Programs};
 use crate::progress::Progress;
-use crate::record::loss::LOSSES;
-use crate::record::reader::{FormatError, Recording};
-use crate::record::verified::Verified;
 use crate::report::collapsed::{Stacks, Value};
 use crate::report::left::Leaks;
 use crate::report::rows::{Row, Totals, rows, rows_by_origin, totals};
@@ -28,11 +25,14 @@ use crate::stripped::StrippedPrograms;
 use crate::sum::without_origins;
 use crate::survey::survey;
 use crate::symbol_files::SymbolFiles;
-use crate::symbolize::Symbolizer;
-use crate::symbolize::places::Places;
 use crate::whole::Whole;
 use crate::{signals, term};
 use rustix::process::geteuid;
+use skipheap_format::loss::LOSSES;
+use skipheap_format::reader::{FormatError, Recording};
+use skipheap_format::verified::Verified;
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -739,7 +739,7 @@ mod tests {
     }
 
     fn forked(mut bytes: Vec<u8>) -> Vec<u8> {
-        let at = std::mem::offset_of!(crate::record::layout::Header, forked);
+        let at = std::mem::offset_of!(skipheap_format::layout::Header, forked);
         bytes[at] = 1;
         bytes
     }

@@ -1,14 +1,14 @@
 //! The live heap of the processes of a run, as far as blocks were followed: for the summary.
 
-use crate::record::layout::TimelinePoint;
-use crate::record::reader::{FormatError, Recording};
 use crate::report::figures::{Lifetimes, LiveSums, lifetimes};
 use crate::report::leaks::leaks;
 use crate::report::left::Leaks;
 use crate::report::rows::{Row, sort};
 use crate::report::suppressions::Suppression;
-use crate::symbolize::Symbolizer;
-use crate::symbolize::places::Places;
+use skipheap_format::layout::TimelinePoint;
+use skipheap_format::reader::{FormatError, Recording};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -5,15 +5,15 @@ use crate::others::is_drop_folder;
 use crate::owner::Owner;
 use crate::profile::file::FileError;
 use crate::profile::started;
-use crate::record::layout::{CUT_NO_UNWIND_INFO, HEADER_LEN, LAST_CUT};
-use crate::record::reader::{FormatError, Recording};
-use crate::record::settle::settled;
 use crate::report::csv;
 use crate::session::others_of;
-use crate::symbolize::hash::FastMap;
 use crate::term;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
+use skipheap_format::layout::{CUT_NO_UNWIND_INFO, HEADER_LEN, LAST_CUT};
+use skipheap_format::reader::{FormatError, Recording};
+use skipheap_format::settle::settled;
+use skipheap_symbolize::hash::FastMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -359,9 +359,9 @@ pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::layout::{CUT_TOO_DEEP, Header, SiteRecord, WHOLE_STACKS};
     use crate::report::testing::Builder;
     use crate::testing::recording;
+    use skipheap_format::layout::{CUT_TOO_DEEP, Header, SiteRecord, WHOLE_STACKS};
 
     #[test]
     fn a_cut_is_found_at_the_root_of_a_long_stack() {

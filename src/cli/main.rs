@@ -16,16 +16,10 @@ mod export;
 mod gate;
 #[path = "../profile/mod.rs"]
 mod profile;
-#[path = "../record/mod.rs"]
-#[allow(dead_code)] // The tool does not write recordings.
-mod record;
 #[path = "../report/mod.rs"]
 #[allow(dead_code)]
 #[cfg_attr(test, allow(unsafe_code))] // Its tests look at records byte by byte.
 mod report;
-#[path = "../symbolize/mod.rs"]
-#[allow(dead_code, unsafe_code)] // It maps object files.
-mod symbolize;
 
 mod args;
 mod attach;

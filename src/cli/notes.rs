@@ -1,8 +1,8 @@
 //! What the library has to say about its hooks on functions by name, over all processes of a run.
 
-use crate::record::hook_notes::{ABOUT_A_HOOK, taken_back};
-use crate::record::verified;
 use crate::term::counted;
+use skipheap_format::hook_notes::{ABOUT_A_HOOK, taken_back};
+use skipheap_format::verified;
 use std::collections::BTreeMap;
 
 /// The notes of all processes.

@@ -4,9 +4,9 @@
 //! start.
 
 use crate::load::EXTENSION;
-use crate::record::settings::SESSION;
 use crate::session::Place;
 use crate::signals;
+use skipheap_config::settings::SESSION;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

@@ -7,14 +7,14 @@ use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::install::{self, Folder, Readers};
 use crate::output::Output;
-use crate::record::filter::{is_named, is_profiled, named_by};
-use crate::record::settings::{Mode, NAMED, PROFILE, PROGRAMS};
 use crate::remaining::Running;
 use crate::session::Session;
 use crate::target::{self, Target};
 use crate::{
     copies, remaining, reporting, scratch, session, signals, snapshots, term, values, whole,
 };
+use skipheap_config::filter::{is_named, is_profiled, named_by};
+use skipheap_config::settings::{Mode, NAMED, PROFILE, PROGRAMS};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -2,10 +2,10 @@
 
 use crate::install::check_owners;
 use crate::others::{self, Others};
-use crate::record::settings::{OTHERS, SESSION};
 use crate::unreached::{self, Listener};
 use crate::{load, remaining, scratch, sys};
 use rustix::process::geteuid;
+use skipheap_config::settings::{OTHERS, SESSION};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

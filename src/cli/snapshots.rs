@@ -116,8 +116,8 @@ fn list(moved: &[(Head, PathBuf)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::layout::{Header, STATE_SNAPSHOT};
     use crate::testing::recording;
+    use skipheap_format::layout::{Header, STATE_SNAPSHOT};
     use std::mem::offset_of;
 
     fn snapshot(pid: u32) -> Vec<u8> {

@@ -2,11 +2,11 @@
 //!
 //! What is left of the runtime in such a program are its strings.
 
-use crate::record::reader::Recording;
 use memchr::memmem;
 use object::elf::{FileHeader64, SHF_EXECINSTR, SHT_PROGBITS, SHT_SYMTAB};
 use object::read::elf::{FileHeader, SectionHeader};
 use object::{Endianness, ReadCache};
+use skipheap_format::reader::Recording;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;

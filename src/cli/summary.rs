@@ -6,13 +6,13 @@ use crate::load::Cuts;
 use crate::look::figure;
 use crate::paint::{TITLE, WARNING, painted};
 use crate::profile::build::CUT_OFF;
-use crate::record::loss::{LOSSES, Loss};
-use crate::record::verified;
 use crate::report::collapsed::Value;
 use crate::report::rows::Row;
 use crate::summary_live;
 use crate::table::{Line, table};
 use crate::term::{self, bytes, counted, grouped, printable, scaled};
+use skipheap_format::loss::{LOSSES, Loss};
+use skipheap_format::verified;
 use std::fmt::Write;
 use std::path::Path;
 

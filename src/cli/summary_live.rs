@@ -2,12 +2,12 @@
 
 use crate::harvest::{Harvest, Process};
 use crate::live::{LISTED, LiveHeap, LiveRows};
-use crate::record::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
 use crate::report::figures::Lifetimes;
 use crate::report::left::{Blocks, Leak};
 use crate::report::rows::Row;
 use crate::summary::{line, listing, names_of};
 use crate::term::{bytes, counted, grouped, printable, scaled};
+use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
 use std::cmp::Reverse;
 
 /// Processes whose heaps are described.
@@ -283,7 +283,7 @@ mod tests {
     use crate::report::figures::LiveSums;
     use crate::report::left::Leaks;
     use crate::report::suppressions;
-    use crate::symbolize::places::Place;
+    use skipheap_symbolize::places::Place;
 
     fn point(ns: u64, live_bytes: u64) -> TimelinePoint {
         TimelinePoint {

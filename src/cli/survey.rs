@@ -6,13 +6,13 @@
 //! code in either case.
 
 use crate::load::{self, Head};
-use crate::record::reader::{Module, Recording};
 use crate::report::frames::lookups;
 use crate::signals;
-use crate::symbolize::Symbolizer;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::jit_dump;
-use crate::symbolize::places::{Place, Places};
+use skipheap_format::reader::Recording;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::jit_dump;
+use skipheap_symbolize::places::{Place, Places};
+use skipheap_symbolize::{ObjectId, Symbolizer};
 use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -53,27 +53,17 @@ pub(crate) fn survey(heads: &[Head], symbolizer: &mut Symbolizer, places: Option
             index - (tasks - modules.len())
         };
         let ((path, build_id), addresses) = &modules[index];
-        Found::of(index, module(path, build_id), addresses, is_places)
+        Found::of(index, ObjectId { path, build_id }, addresses, is_places)
     };
     let found = side_by_side(tasks, |next| next.map(task).collect::<Vec<_>>());
     let mut places = places;
     for found in found.into_iter().flatten() {
         let (path, build_id) = &modules[found.module].0;
-        let module = module(path, build_id);
+        let module = ObjectId { path, build_id };
         match (found.is_places, &mut places) {
             (true, Some(places)) => found.teach_places(&module, places),
             _ => found.teach_names(&module, symbolizer),
         }
-    }
-}
-
-fn module<'a>(path: &'a [u8], build_id: &'a [u8]) -> Module<'a> {
-    Module {
-        start: 0,
-        end: 0,
-        bias: 0,
-        path,
-        build_id,
     }
 }
 
@@ -153,7 +143,7 @@ struct Found {
 }
 
 impl Found {
-    fn of(index: usize, module: Module<'_>, addresses: &[u64], is_places: bool) -> Self {
+    fn of(index: usize, module: ObjectId<'_>, addresses: &[u64], is_places: bool) -> Self {
         let mut found = Self {
             module: index,
             is_places,
@@ -182,14 +172,14 @@ impl Found {
         found
     }
 
-    fn teach_names(self, module: &Module<'_>, symbolizer: &mut Symbolizer) {
+    fn teach_names(self, module: &ObjectId<'_>, symbolizer: &mut Symbolizer) {
         let texts = self.texts.shared();
         let names = self.names.into_iter();
         let named = names.filter_map(|(address, name)| Some((address, texts.get(name)?)));
         symbolizer.learn(module, named);
     }
 
-    fn teach_places(self, module: &Module<'_>, places: &mut Places) {
+    fn teach_places(self, module: &ObjectId<'_>, places: &mut Places) {
         let texts = self.texts.shared();
         let place = |(function, file, line)| Place {
             function: texts.get(function),

@@ -7,8 +7,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::record::PAGE;
 use rustix::process::{Pid, getpid};
+use skipheap_format::PAGE;
 use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -258,7 +258,7 @@ pub(crate) fn is_copy_on_write(folder: &std::path::Path) -> bool {
     // SAFETY: a path that ends with NUL, and room for a statfs, which is read only when the call filled it.
     unsafe {
         libc::statfs(path.as_ptr(), stat.as_mut_ptr()) == 0
-            && crate::record::disks::is_copy_on_write(stat.assume_init().f_type)
+            && skipheap_format::disks::is_copy_on_write(stat.assume_init().f_type)
     }
 }
 
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_truncated_while_it_is_mapped_reads_as_zeros() {
-        use crate::symbolize::bytes::MappedFile;
+        use skipheap_symbolize::bytes::MappedFile;
         survive_truncated_files();
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), vec![7; 3 * PAGE as usize]).expect("written");

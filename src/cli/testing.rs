@@ -1,7 +1,7 @@
 //! Recordings for unit tests, written with the structures of the format.
 
-use crate::record::PAGE;
-use crate::record::layout::*;
+use skipheap_format::PAGE;
+use skipheap_format::layout::*;
 use std::mem::offset_of;
 
 /// Bytes of a finished recording of process `pid` that started at `start_ns` and has a site

@@ -3,9 +3,10 @@
 
 use crate::args::RunOptions;
 use crate::error::Failure;
-use crate::record::filter::{glob_error, patterns};
-use crate::record::hook_spec;
-use crate::record::settings::*;
+use skipheap_config::filter::patterns;
+use skipheap_config::hook_spec;
+use skipheap_config::settings::*;
+use skipheap_text::glob_error;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -63,10 +64,7 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
 }
 
 fn quoted(value: &OsString) -> String {
-    format!(
-        "\"{}\"",
-        crate::symbolize::demangle::printable(value.as_bytes())
-    )
+    format!("\"{}\"", skipheap_text::printable(value.as_bytes()))
 }
 
 fn unless(is_right: bool, values: &str) -> Option<String> {

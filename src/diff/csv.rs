@@ -228,7 +228,7 @@ fn cut(text: &str) -> String {
     if shown.len() < text.len() {
         shown.push('…');
     }
-    crate::symbolize::demangle::printable(shown.as_bytes())
+    skipheap_text::printable(shown.as_bytes())
 }
 
 /// Each text once.

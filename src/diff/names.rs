@@ -4,7 +4,7 @@
 //! What tells functions of one name apart by their position is taken out as well, but kept beside the
 //! name: numbers of closures and lambdas, lines, addresses of functions without symbols.
 
-use crate::symbolize::demangle::demangle;
+use skipheap_symbolize::demangle::demangle;
 
 /// Digits of a crate's hash in a name: at most 16, without leading zeros.
 const HASH_DIGITS: std::ops::RangeInclusive<usize> = 8..=16;

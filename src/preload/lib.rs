@@ -32,15 +32,15 @@ compile_error!(
     "libskipheap supports x86-64 Linux with glibc; other targets have no entry code yet"
 );
 
-#[path = "../record/mod.rs"]
-#[allow(dead_code)] // The library reads only part of what the tool reads.
-mod record;
+/// The recording and what is agreed upon before it exists.
+mod record {
+    pub(crate) use skipheap_config::*;
+    pub(crate) use skipheap_format::*;
+}
 #[path = "../report/mod.rs"]
 #[allow(dead_code)]
 mod report;
-#[path = "../symbolize/mod.rs"]
-#[allow(dead_code)]
-mod symbolize;
+use skipheap_symbolize as symbolize;
 
 mod api;
 mod arch;

@@ -6,21 +6,22 @@ use super::{
 };
 use super::{redact, started};
 use crate::load;
-use crate::record::layout::{
-    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
-    FIRST_FRAME_ID, LAST_CUT, MOST_FRAMES, StackNode,
-};
-use crate::record::loss::LOSSES;
-use crate::record::reader::{FormatError, Recording, Site as Recorded};
 use crate::report::figures::{Figures, LiveSums};
 use crate::report::frames::FrameNames;
 use crate::report::handover::{Share, hand_leaks, hand_over, owes};
 use crate::report::threads::thread_names;
-use crate::symbolize::Symbolizer;
-use crate::symbolize::demangle::{demangle, printable};
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Places;
 use rustix::system::uname;
+use skipheap_format::layout::{
+    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
+    FIRST_FRAME_ID, LAST_CUT, MOST_FRAMES, StackNode,
+};
+use skipheap_format::loss::LOSSES;
+use skipheap_format::reader::{FormatError, Recording, Site as Recorded};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::demangle::demangle;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Places;
+use skipheap_text::printable;
 
 /// Reasons why a stack is cut, from [`CUT_NO_UNWIND_INFO`] on, as they stand at its root.
 pub(crate) const CUTS: [(u32, &str); LAST_CUT as usize] = [
@@ -126,7 +127,7 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
 fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
     let totals = recording.live_totals()?;
     let since_start = |ns: u64| ns.saturating_sub(recording.start_ns());
-    let point = |point: crate::record::layout::TimelinePoint| Point {
+    let point = |point: skipheap_format::layout::TimelinePoint| Point {
         ns: since_start(point.ns),
         allocations: point.allocations,
         live_bytes: point.live_bytes,

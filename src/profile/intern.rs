@@ -1,7 +1,7 @@
 //! Fills the tables of a [`Profile`]: each text, function, frame and node once.
 
 use super::{Frame, Function, Module, NONE, Node, Profile, Str};
-use crate::symbolize::hash::FastMap;
+use skipheap_symbolize::hash::FastMap;
 
 /// A profile in the making.
 #[derive(Default)]

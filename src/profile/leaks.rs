@@ -5,8 +5,8 @@ use super::{FrameKind, Profile, Site};
 use crate::report::figures::{LiveSums, Rate};
 use crate::report::left::{Frame, Leaks, by_stack, in_order, list};
 use crate::report::suppressions::Suppression;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Place;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Place;
 use std::convert::Infallible;
 use std::rc::Rc;
 

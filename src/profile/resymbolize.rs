@@ -9,8 +9,8 @@
 
 use super::intern::Tables;
 use super::{Frame, FrameKind, Function, Module, NONE, Node, Profile};
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Place;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Place;
 use std::rc::Rc;
 
 /// What files say of an address.

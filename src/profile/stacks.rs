@@ -2,7 +2,7 @@
 
 use super::Profile;
 use crate::report::collapsed::{Stacks, Style};
-use crate::symbolize::places::Place;
+use skipheap_symbolize::places::Place;
 use std::rc::Rc;
 
 /// The stacks of a profile with estimates.

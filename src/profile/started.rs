@@ -1,6 +1,6 @@
 //! What a program is called: by the name that it was started by.
 
-use crate::record::reader::Recording;
+use skipheap_format::reader::Recording;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

@@ -7,14 +7,14 @@
 use super::figures::{Figures, Rate};
 use super::frames::FrameNames;
 use super::interner::Interner;
-use crate::record::layout::{
+use skipheap_format::layout::{
     CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
     FIRST_FRAME_ID, MOST_FRAMES, StackNode,
 };
-use crate::record::reader::{FormatError, Recording, Site};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::{Place, Places};
+use skipheap_format::reader::{FormatError, Recording, Site};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::{Place, Places};
 use std::io::{self, Write};
 use std::rc::Rc;
 

@@ -4,10 +4,10 @@
 //! where R is [`Recording::sample_bytes`]: figures are the sample's divided by p, and the standard
 //! error of n samples is √(n(1-p))/p allocations.
 
-use crate::record::layout::{AGES, TIMES};
-use crate::record::reader::{Live, Recording, Site};
-use crate::record::sampled::probability;
-use crate::symbolize::hash::FastMap;
+use skipheap_format::layout::{AGES, TIMES};
+use skipheap_format::reader::{Live, Recording, Site};
+use skipheap_format::sampled::probability;
+use skipheap_symbolize::hash::FastMap;
 use std::borrow::Borrow;
 
 /// Freed blocks by their age.

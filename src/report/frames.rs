@@ -1,11 +1,11 @@
 //! What a recording's frames are called and where they are, each looked up once.
 
 use super::interner::Interner;
-use crate::record::layout::FIRST_FRAME_ID;
-use crate::record::reader::{FormatError, Frame, Module, Recording};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::{Place, Places};
+use skipheap_format::layout::FIRST_FRAME_ID;
+use skipheap_format::reader::{FormatError, Frame, Module, Recording};
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::{Place, Places};
+use skipheap_symbolize::{ObjectId, Origin, Symbolizer};
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
@@ -16,6 +16,23 @@ fn lookup(frame: &Frame) -> u64 {
         frame.address
     } else {
         frame.address.wrapping_sub(1)
+    }
+}
+
+/// The file that a module was loaded from.
+pub(crate) fn object<'a>(module: &Module<'a>) -> ObjectId<'a> {
+    ObjectId {
+        path: module.path,
+        build_id: module.build_id,
+    }
+}
+
+/// The process that a recording is of.
+pub(crate) fn origin_of(recording: &Recording<'_>) -> Origin {
+    Origin {
+        pid: recording.pid(),
+        uid: recording.uid(),
+        start_ns: recording.start_ns(),
     }
 }
 
@@ -73,9 +90,9 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         for (module, lookups) in lookups(self.recording, ids)? {
             let module = self.recording.module(module)?;
             if let Some(places) = &mut places {
-                places.prepare(&module, lookups.clone());
+                places.prepare(&object(&module), lookups.clone());
             }
-            symbolizer.prepare(&module, lookups);
+            symbolizer.prepare(&object(&module), lookups);
         }
         Ok(())
     }
@@ -106,12 +123,12 @@ impl<'r, 'b> FrameNames<'r, 'b> {
     ) -> Result<Rc<str>, FormatError> {
         let frame = self.recording.frame(id)?;
         let lookup = lookup(&frame);
-        let origin = self.recording.origin();
+        let origin = origin_of(self.recording);
         if frame.module == 0 {
             return Ok(symbolizer.made_at_run_time(&origin, lookup));
         }
         let module = self.known(frame.module)?;
-        Ok(symbolizer.function(&origin, module, lookup))
+        Ok(symbolizer.function(&origin, &object(module), lookup))
     }
 
     /// The address to look a frame up by, as stated in its module's file.
@@ -136,7 +153,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
     ) -> Result<Option<&'p Place>, FormatError> {
         let lookup = lookup(&self.recording.frame(id)?);
         let module = self.module(id)?;
-        Ok(module.and_then(|module| places.at(module, lookup).first()))
+        Ok(module.and_then(|module| places.at(&object(module), lookup).first()))
     }
 
     /// The functions that a frame is in, innermost first, and where: those inlined, and then the one with
@@ -151,7 +168,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         let name = self.name(id, symbolizer)?;
         let lookup = lookup(&self.recording.frame(id)?);
         let mut functions = match self.module(id)? {
-            Some(module) => places.at(module, lookup).to_vec(),
+            Some(module) => places.at(&object(module), lookup).to_vec(),
             None => Vec::new(),
         };
         match functions.last_mut() {

@@ -1,6 +1,6 @@
 //! Texts by number, so that what is added up is added up by numbers.
 
-use crate::symbolize::hash::FastMap;
+use skipheap_symbolize::hash::FastMap;
 use std::rc::Rc;
 
 /// Each text once.

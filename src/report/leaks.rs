@@ -5,12 +5,12 @@ use super::figures::{LiveSums, Rate};
 use super::frames::FrameNames;
 use super::left::{Frame, Leaks, by_stack, in_order, list, named};
 use super::suppressions::Suppression;
-use crate::record::layout::{FIRST_FRAME_ID, MOST_FRAMES};
-use crate::record::reader::{FormatError, Recording, Site};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::demangle::printable;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Places;
+use skipheap_format::layout::{FIRST_FRAME_ID, MOST_FRAMES};
+use skipheap_format::reader::{FormatError, Recording, Site};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Places;
+use skipheap_text::printable;
 use std::rc::Rc;
 
 /// The innermost frames and the stack: the same for all sizes, functions and threads.

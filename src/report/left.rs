@@ -3,8 +3,8 @@
 
 use super::figures::{LiveSums, Rate};
 use super::suppressions::Suppression;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Place;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Place;
 use std::cmp::Reverse;
 use std::hash::Hash;
 use std::rc::Rc;

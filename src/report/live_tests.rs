@@ -9,11 +9,11 @@ use super::left::Blocks;
 use super::rows::{Row, rows, rows_by_origin, totals};
 use super::suppressions;
 use super::testing::{Builder, bytes_of, no_live};
-use crate::record::layout::*;
-use crate::record::reader::{Recording, Site};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::places::Places;
 use proptest::prelude::*;
+use skipheap_format::layout::*;
+use skipheap_format::reader::{Recording, Site};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::offset_of;
 

@@ -2,11 +2,12 @@
 
 use super::frames::FrameNames;
 use super::interner::Interner;
-use crate::record::layout::FIRST_FRAME_ID;
-use crate::record::reader::{FormatError, Recording, Site};
-use crate::symbolize::demangle::{demangle, printable};
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Places;
+use skipheap_format::layout::FIRST_FRAME_ID;
+use skipheap_format::reader::{FormatError, Recording, Site};
+use skipheap_symbolize::demangle::demangle;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Places;
+use skipheap_text::printable;
 use std::rc::Rc;
 
 /// What tells rows with the same names and size apart, where all columns are wanted.

@@ -6,10 +6,10 @@ use super::handover::{Share, hand_over, owes};
 use super::interner::Interner;
 use super::origin::{Origin, Origins, OriginsOf};
 use super::threads::thread_names;
-use crate::record::reader::{FormatError, Recording, Site};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::places::Places;
+use skipheap_format::reader::{FormatError, Recording, Site};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Places;
 use std::cmp::Reverse;
 use std::rc::Rc;
 

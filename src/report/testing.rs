@@ -1,7 +1,7 @@
 //! Recordings for tests, made through the structs of the format.
 
-use crate::record::PAGE;
-use crate::record::layout::*;
+use skipheap_format::PAGE;
+use skipheap_format::layout::*;
 use std::mem::offset_of;
 
 /// The bytes of a record.

@@ -6,12 +6,12 @@ use super::leaks::leaks;
 use super::rows::{Row, rows, rows_by_origin, sort, totals};
 use super::testing::{Builder, bytes_of};
 use super::timeline;
-use crate::record::PAGE;
-use crate::record::layout::*;
-use crate::record::reader::{FormatError, Recording};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::places::Places;
 use proptest::prelude::*;
+use skipheap_format::PAGE;
+use skipheap_format::layout::*;
+use skipheap_format::reader::{FormatError, Recording};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 

@@ -1,9 +1,9 @@
 //! What the threads of a recording are called.
 
 use super::frames::FrameNames;
-use crate::record::reader::{Apart, FormatError, Recording};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::demangle::printable;
+use skipheap_format::reader::{Apart, FormatError, Recording};
+use skipheap_symbolize::Symbolizer;
+use skipheap_text::printable;
 
 /// The threads' names by number. One that was given no name of its own has that of the main thread,
 /// and in brackets the function that it started with or, where that is not known, a number.

@@ -2,10 +2,10 @@
 //! the order of time.
 
 use super::csv::{MISSING, quote};
-use crate::record::layout::TimelinePoint;
-use crate::record::reader::Recording;
-use crate::symbolize::demangle::printable;
 use csv::{QuoteStyle, WriterBuilder};
+use skipheap_format::layout::TimelinePoint;
+use skipheap_format::reader::Recording;
+use skipheap_text::printable;
 use std::io::{self, Write};
 
 /// The columns. Seconds count from the start of the process.

@@ -1,8 +1,8 @@
 //! A folder of object and debug files.
 
 use crate::profile::sum::hex;
-use crate::symbolize::bytes::MappedFile;
-use crate::symbolize::elf::Elf;
+use skipheap_symbolize::bytes::MappedFile;
+use skipheap_symbolize::elf::Elf;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,9 +5,9 @@
 //! yet; such a site is for the next time.
 
 use crate::load::read_on;
-use crate::record::PAGE;
-use crate::record::layout::*;
-use crate::record::reader::Recording;
+use skipheap_format::PAGE;
+use skipheap_format::layout::*;
+use skipheap_format::reader::Recording;
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;

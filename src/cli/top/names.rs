@@ -6,10 +6,11 @@
 
 use super::processor_time;
 use crate::owner::Owner;
-use crate::record::layout::FIRST_FRAME_ID;
-use crate::record::reader::{Frame, Recording};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::hash::FastMap;
+use crate::report::frames::{object, origin_of};
+use skipheap_format::layout::FIRST_FRAME_ID;
+use skipheap_format::reader::{Frame, Recording};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::hash::FastMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -101,15 +102,18 @@ impl Names {
         }
         for (module, lookups) in by_module {
             if let Ok(module) = recording.module(module) {
-                self.symbolizer.prepare(&module, lookups);
+                self.symbolizer.prepare(&object(&module), lookups);
             }
         }
-        let origin = recording.origin();
+        let origin = origin_of(recording);
         for (id, frame) in frames {
             let name = match frame.module {
                 0 => self.symbolizer.made_at_run_time(&origin, lookup(&frame)),
                 module => match recording.module(module) {
-                    Ok(module) => self.symbolizer.function(&origin, &module, lookup(&frame)),
+                    Ok(module) => {
+                        self.symbolizer
+                            .function(&origin, &object(&module), lookup(&frame))
+                    }
                     Err(_) => continue,
                 },
             };

@@ -1,9 +1,9 @@
 //! The rows of a recording that grows: what changed since the last time is added.
 
 use super::names::{NO_NAME, Names};
-use crate::record::layout::FUNCTION_NAMES;
-use crate::record::reader::{Recording, Site};
-use crate::symbolize::hash::FastMap;
+use skipheap_format::layout::FUNCTION_NAMES;
+use skipheap_format::reader::{Recording, Site};
+use skipheap_symbolize::hash::FastMap;
 
 /// All allocations of one size from functions of these names.
 #[derive(Debug, Clone)]

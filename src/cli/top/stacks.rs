@@ -2,11 +2,11 @@
 
 use super::names::{NO_NAME, Names};
 use super::rows::Rows;
-use crate::record::layout::{
+use skipheap_format::layout::{
     CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
 };
-use crate::record::reader::Recording;
-use crate::symbolize::hash::FastMap;
+use skipheap_format::reader::Recording;
+use skipheap_symbolize::hash::FastMap;
 use std::cmp::Reverse;
 
 /// Stacks that are shown.

@@ -8,12 +8,12 @@ use super::clone_size::Words;
 use super::find::{Object, Symbol};
 use super::trampoline::Told;
 use crate::live::regions::EVENTS;
-use crate::record::filter::glob;
 use crate::record::hook_spec::{HookSpec, Nested, SizeOf};
 use crate::record::settings::{AllocatorKind, Allocators};
 use crate::symbolize::demangle::demangle;
 use crate::symbolize::hash::FastMap;
 use memchr::memmem;
+use skipheap_text::glob;
 
 /// A function that is to be hooked.
 pub(crate) struct Target {

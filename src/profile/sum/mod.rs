@@ -26,9 +26,9 @@ pub(crate) mod testing;
 
 use super::intern::Tables;
 use super::{NONE, Process, Profile, Site, Str};
-use crate::symbolize::hash::FastMap;
 use processes::Processes;
 pub(crate) use processes::{hex, identity};
+use skipheap_symbolize::hash::FastMap;
 use stacks::Stacks;
 
 /// What else than the program keeps runs apart.

@@ -4,7 +4,7 @@ use super::super::intern::Tables;
 use super::super::merge::with_texts;
 use super::super::{LiveProcess, Merged, NONE, Process, Profile, Str};
 use super::{By, Refusal, Texts, runs};
-use crate::symbolize::hash::{FastHasher, FastMap};
+use skipheap_symbolize::hash::{FastHasher, FastMap};
 use std::fmt::Write;
 use std::hash::Hasher;
 

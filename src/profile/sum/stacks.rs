@@ -3,7 +3,7 @@
 use super::super::intern::Tables;
 use super::super::{Frame, FrameKind, Function, Module, NONE, Str};
 use super::Texts;
-use crate::symbolize::hash::FastMap;
+use skipheap_symbolize::hash::FastMap;
 
 /// A frame below others, in the sum.
 #[derive(Clone, Copy)]

@@ -1,0 +1,7 @@
+//! What the library and the tool agree upon before a recording exists: the variables with their values
+//! and defaults, which programs are profiled, specifications of hooks, and the session's messages.
+
+pub mod filter;
+pub mod hook_spec;
+pub mod session;
+pub mod settings;

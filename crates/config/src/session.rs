@@ -1,0 +1,69 @@
+//! What the library and the tool agree upon besides the folder of a session: where recordings go that
+//! cannot lie there, and how the library says that it can make none.
+
+/// Abstract sockets at which tools listen are named after this and the last part of the path of the
+/// session's folder.
+pub const SOCKET_PREFIX: &[u8] = b"skip-heapprof/";
+
+/// Bytes of the name of the folder for other users that a message begins with: enough to show that the
+/// sender knows the name, and not enough to find the folder.
+pub const KEY_LEN: usize = 16;
+
+/// The last part of a path.
+pub fn name_of(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
+
+/// What a message begins with, for a session with this folder for other users. Empty where it has none:
+/// then only processes of the tool's own user are believed.
+pub fn key_of(others: &[u8]) -> &[u8] {
+    let name = name_of(others);
+    name.get(..KEY_LEN).unwrap_or(name)
+}
+
+/// A message: that a process has no recording.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message<'m> {
+    /// See [`key_of`].
+    pub key: &'m [u8],
+    /// The number of the error that it met; 0 when it is not known.
+    pub error: i32,
+    /// Path of its executable.
+    pub exe: &'m [u8],
+}
+
+/// Understands a message: the key, the error and the executable, separated by blanks.
+pub fn parse(message: &[u8]) -> Option<Message<'_>> {
+    let mut parts = message.splitn(3, |&byte| byte == b' ');
+    let key = parts.next()?;
+    let error = str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    let exe = parts.next()?;
+    Some(Message { key, error, exe })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_three_parts() {
+        let message = |key: &'static [u8], error, exe: &'static [u8]| Message { key, error, exe };
+        assert_eq!(
+            parse(b"0123 13 /usr/bin/a b"),
+            Some(message(b"0123", 13, b"/usr/bin/a b"))
+        );
+        assert_eq!(parse(b" 0 "), Some(message(b"", 0, b"")));
+        for bad in [b"".as_slice(), b"key", b"key 1", b"key x /bin/sh"] {
+            assert_eq!(parse(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_key_is_half_of_a_name() {
+        assert_eq!(
+            key_of(b"/tmp/x/0123456789abcdef0123456789abcdef"),
+            b"0123456789abcdef"
+        );
+        assert_eq!((key_of(b""), name_of(b"/a/b")), (&b""[..], &b"b"[..]));
+    }
+}
