@@ -18,6 +18,17 @@ class Workload:
     stdin: Path | None = None
     # In the geometric mean of real programs, as opposed to loops made to be worst cases.
     real: bool = True
+    # What runs the program's command, which follows these words, and is not profiled itself; {out}
+    # stands for a fresh folder.
+    wrapper: list = field(default_factory=list)
+    # Which of the targets of the table are for it.
+    group: str = "programs"
+    # What the input is, for the reader of the table.
+    size: str = ""
+    # Whether other profilers are to be measured on it.
+    peers: bool = True
+    # Profiled by the tool with all its processes, and not by the library alone.
+    under_tool: bool = False
 
 
 def tool(name):
