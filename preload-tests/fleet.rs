@@ -81,7 +81,7 @@ fn options_about_single_runs_do_not_go_with_merge() {
         .finish();
     assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
     assert!(
-        outcome.stderr.contains("do not go with `merge`"),
+        outcome.stderr.contains("apply to single runs"),
         "{outcome:?}"
     );
 }

@@ -64,7 +64,7 @@ fn configurations_that_never_end_are_refused_at_once() {
     output_of("mkfifo", &[toml.to_str().expect("text")]);
     let outcome = check().finish();
     assert!(
-        outcome.stderr.contains("nothing to judge by"),
+        outcome.stderr.contains("nothing to compare with"),
         "{outcome:?}"
     );
     fs::remove_file(&toml).expect("gone");

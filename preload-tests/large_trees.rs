@@ -133,13 +133,13 @@ fn exec(before: &str, what: &str) -> Outcome {
     skip_heapprof().args(&["perl", "-e", &script]).finish()
 }
 
-const NOTE: &str = "did not come to an end that can be seen";
+const NOTE: &str = "was not seen: killed";
 
 #[test]
 fn a_program_that_cannot_be_followed_is_counted() {
     let outcome = exec("%ENV = ()", "'/usr/bin/perl', '-e', '1'");
     assert!(
-        outcome.stderr.contains("note: 1 process (perl "),
+        outcome.stderr.contains("note: the end of 1 process (perl "),
         "{outcome:?}"
     );
     assert!(outcome.stderr.contains(NOTE), "{outcome:?}");
@@ -177,7 +177,7 @@ fn a_killed_child_is_counted() {
         "{outcome:?}"
     );
     assert!(
-        outcome.stderr.contains("note: 1 process (life "),
+        outcome.stderr.contains("note: the end of 1 process (life "),
         "{outcome:?}"
     );
 }

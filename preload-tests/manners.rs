@@ -401,7 +401,10 @@ fn a_snapshot_over_the_recording_itself_is_refused() {
             .arg(path)
             .finish();
         assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
-        assert!(outcome.stderr.contains("which goes on"), "{outcome:?}");
+        assert!(
+            outcome.stderr.contains("which is still in use"),
+            "{outcome:?}"
+        );
     }
     let again = Run::plain(tool())
         .args(&["report", "-q", "-o", "-"])
@@ -554,7 +557,9 @@ fn tokens_stay_with_the_tool() {
         .succeed();
     assert!(!outcome.stdout.contains("s3cret"), "{outcome:?}");
     assert!(
-        outcome.stderr.contains("not sent over plain http"),
+        outcome
+            .stderr
+            .contains("not sent to another machine over plain http"),
         "{outcome:?}"
     );
     assert!(!outcome.stderr.contains("s3cret"), "{outcome:?}");

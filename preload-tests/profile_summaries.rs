@@ -106,7 +106,7 @@ fn the_live_heap_is_told_the_same() {
 fn leaks_are_told_the_same_and_end_in_the_same_status() {
     let leaks = Source::c("leaks").flags(&["-g"]).build();
     let recorded = Recorded::new(&["--leak-check", "--stack-depth", "5"], &[&leaks]);
-    let all = "leaked, no pointer to it was found: ";
+    let all = "leaked (unreachable): ";
     recorded.said(&[], &[all, " leak (leaks.c:", "ks.c:33) ← leak ← main ← "]);
     let status = |options: &[&str]| {
         let options = [&["-q", "-o", "/dev/null", "--leak-exit-code", "7"], options].concat();

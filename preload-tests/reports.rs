@@ -158,7 +158,7 @@ fn bad_values_are_refused_by_the_tool_and_told_by_the_library() {
         (["--stack-depth", "0"], "1 to 1024, or full"),
         (["--sample", "1KB"], "512K"),
         (["--columns", "some"], "seed"),
-        (["--value", "peak"], "one number for each stack"),
+        (["--value", "peak"], "one number per stack"),
         (["--suppressions", "/no/such/file"], "/no/such/file"),
     ] {
         let outcome = Run::plain(tool()).args(&options).arg("/bin/true").finish();

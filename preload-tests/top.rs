@@ -240,7 +240,7 @@ fn a_signal_gives_the_terminal_back() {
     let program = watched(0, &[]);
     let mut terminal = Terminal::new(&[&program.pid().to_string()]);
     terminal.until_first("most_bytes");
-    assert!(terminal.text().contains("blocks are not followed (--live)"));
+    assert!(terminal.text().contains("blocks are not tracked (--live)"));
     // SAFETY: no memory effects; a child of ours that has not been waited for.
     unsafe { libc::kill(terminal.tool.id() as i32, libc::SIGTERM) };
     assert_eq!(terminal.end().signal(), Some(libc::SIGTERM));
@@ -436,7 +436,7 @@ fn what_cannot_be_watched_is_refused_with_the_reason() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    assert!(said(&["top"]).contains("try --json"));
+    assert!(said(&["top"]).contains("needs a terminal; --json"));
     assert!(said(&["top", "--json", "8388608"]).contains("there is no process 8388608"));
     let own = std::process::id().to_string();
     assert!(said(&["top", "--json", &own]).contains("is not being profiled"));

@@ -458,7 +458,7 @@ fn a_process_that_cannot_reach_the_session_is_named() {
     }
     assert_eq!(outcome.status.code(), Some(0), "{outcome:?}");
     for part in [
-        "nothing was recorded: 1 process made no recording in ",
+        "nothing was recorded: 1 process could not create a recording in ",
         "/perl ",
         "No such file or directory",
     ] {

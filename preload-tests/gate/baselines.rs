@@ -66,7 +66,7 @@ fn each_test_of_nextest_has_a_baseline_of_its_own() {
     let unknown = check_by(&folder.path().join("{test}.csv"))
         .arg("--")
         .arg(&program);
-    assert_ended(&unknown.finish(), 2, "which test is {test}?");
+    assert_ended(&unknown.finish(), 2, "no name for {test}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn of_updates_at_once_the_first_one_counts() {
     assert_ended(
         &slow.finish(),
         2,
-        "another check wrote this baseline meanwhile",
+        "another check wrote this baseline in the meantime",
     );
     assert_eq!(fs::read_to_string(&baseline).expect("there"), after);
 }

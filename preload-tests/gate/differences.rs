@@ -224,5 +224,5 @@ fn profiles_are_compared_whole() {
         "--format",
         "collapsed",
     ]);
-    assert_ended(&run.finish(), 2, "a CSV has four frames");
+    assert_ended(&run.finish(), 2, "a CSV has only four frames");
 }

@@ -132,9 +132,7 @@ fn budgets_for_the_live_heap_need_a_report_that_knows_it() {
     ] {
         let outcome = check(&report);
         assert_eq!(status(&outcome), expected, "{report:?}: {outcome:?}");
-        let says_so = outcome
-            .stderr
-            .contains("does not say what became of the blocks");
+        let says_so = outcome.stderr.contains("does not have lifetimes of blocks");
         assert_eq!(says_so, expected == 3, "{outcome:?}");
     }
 }
@@ -150,7 +148,7 @@ fn the_command_that_is_advised_accepts_the_new_state() {
     let outcome = check("1");
     let advised = outcome
         .stderr
-        .split("make it with: ")
+        .split("create it with: ")
         .nth(1)
         .expect("advice");
     let script = |line: &str| {
@@ -291,7 +289,7 @@ fn what_varies_is_learned() {
     assert!(
         outcome
             .stderr
-            .contains("vary between the 5 runs, of which the least counts"),
+            .contains("vary between the 5 runs, and the lowest value is used"),
         "{outcome:?}"
     );
 }
@@ -323,7 +321,7 @@ fn reports_are_judged_in_place_of_a_program() {
     assert_ended(
         &check(&[&other]),
         3,
-        "the baseline is one of another program, jq, and this is sqlite3",
+        "the baseline is of another program: jq, not sqlite3",
     );
 }
 

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 /// Profiles the heap of a program: counts every allocation by call site, exactly.
 ///
 /// Runs PROGRAM, prints a summary on standard error when it ends, and writes all call sites to a
-/// CSV file. Everything behind PROGRAM belongs to the program. Use `skip-heapprof run -- PROGRAM`
-/// for a program that is named like one of the commands below.
+/// CSV file. Arguments after PROGRAM are passed to it. Use `skip-heapprof run -- PROGRAM` if the
+/// program has the same name as one of the commands below.
 #[derive(Parser, Debug)]
 #[command(
     name = "skip-heapprof",
@@ -48,7 +48,7 @@ impl Cli {
     pub(crate) fn verb(self) -> Verb {
         let to_stdout = self.report.output.as_deref() == Some(Path::new("-"));
         if to_stdout && self.report.merge == Some(Merge::Program) {
-            let why = "standard output takes one CSV, and --merge=program writes several";
+            let why = "--merge=program writes several files, and standard output takes one";
             Cli::command()
                 .error(ErrorKind::ArgumentConflict, why)
                 .exit()
@@ -81,19 +81,19 @@ impl Cli {
             Some(_) if self.run.is_any() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "options of a run do not go with this command; those of reports do",
+                    "this command takes no options of a run, only those of reports",
                 )
                 .exit(),
             Some(Verb::Merge(_)) if !self.report.goes_with_merge() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "--merge, --timeline, --suppressions and --leak-exit-code are about single runs, and do not \
-                     go with `merge`",
+                    "`merge` takes no --merge, --timeline, --suppressions or --leak-exit-code: they apply to \
+                     single runs",
                 )
                 .exit(),
             Some(verb) => verb,
             None if self.command.is_empty() => Cli::command()
-                .error(ErrorKind::MissingRequiredArgument, "which program?")
+                .error(ErrorKind::MissingRequiredArgument, "no program given")
                 .exit(),
             None => Verb::Run {
                 options: self.run.and_leak_check(checks_leaks),
@@ -104,7 +104,7 @@ impl Cli {
 }
 
 const LONG_HELP: &str = "\
-Environment variables; those named after an option also hold for the library alone
+Environment variables. Those with the name of an option also apply to the library alone
 (LD_PRELOAD=libskipheap.so PROGRAM):
   SKIP_HEAP_PROFILE   as --profile
   SKIP_HEAP_PROGRAMS  as --programs
@@ -122,57 +122,57 @@ Environment variables; those named after an option also hold for the library alo
   SKIP_HEAP_STOPPED   1: as --stopped
   SKIP_HEAP_COLUMNS   as --columns
   SKIP_HEAP_PYROSCOPE_TOKEN, SKIP_HEAP_PARCA_TOKEN  for --push, not inherited by the program
-  SKIP_HEAP_DEBUGINFOD_TIMEOUT  seconds that a report waits for debuginfod altogether [default: 10]
+  SKIP_HEAP_DEBUGINFOD_TIMEOUT  seconds that a report waits for debuginfod in total [default: 10]
   SKIP_HEAP_SESSION   set by the tool: the folder for the recordings of all processes
   SKIP_HEAP_SESSION_OTHERS  set by the tool as root: the folder for recordings of other users
-  TMPDIR              where recordings and CSV files go, in place of /tmp
+  TMPDIR              the folder for recordings and CSV files [default: /tmp]
 Options override variables.
 
-Exit status: that of the program, or 128 + N when signal N killed it; 127 when the program was not
-found, 126 when it could not be executed, 125 when the profiler failed or the program cannot be
-profiled (it is then not run), 2 for a wrong command line, a value of a variable that is not
-understood, or a recording that cannot be read.
+Exit status: that of the program, or 128 + N if signal N killed it; 127 if the program was not
+found, 126 if it could not be executed, 125 if the profiler failed or the program cannot be
+profiled (it is then not run), 2 for an invalid command line, an invalid variable, or a recording
+that cannot be read.
 
-Signals to the tool are passed on to the program. After the program has ended, a second signal makes
-the report leave out names that are not resolved yet, and a third one cancels it.
+Signals to the tool are forwarded to the program. After the program has ended, a second signal
+shortens the report: names that are not resolved yet are left out. A third one cancels it.
 
 Examples:
-  skip-heapprof jq -n '[range(1000)]'         a table of the largest sites, and all of them as a CSV
-  skip-heapprof -o run.html --live ./program  a page with everything
-  skip-heapprof -o run.skipheap ./program     a profile, for reports later and elsewhere
+  skip-heapprof jq -n '[range(1000)]'         the largest sites as a table, all sites as CSV
+  skip-heapprof -o run.html --live ./program  a page for the browser
+  skip-heapprof -o run.skipheap ./program     a profile, from which all reports can be made later
   skip-heapprof report --tree run.skipheap    the call tree
-  skip-heapprof --leak-check ./program        what no pointer leads to at the end
-  skip-heapprof diff old.csv new.csv          what is new, gone, grown, shrunk";
+  skip-heapprof --leak-check ./program        blocks that no pointer leads to at the end
+  skip-heapprof diff old.csv new.csv          new, gone, grown and shrunk sites";
 
 /// What is done with recordings: for `run` and `report`.
 #[derive(Args, Debug, Default, Clone)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct ReportOptions {
-    /// Write the CSV to FILE instead of a fresh file in TMPDIR or /tmp.
+    /// Write the report to FILE instead of a new CSV file in TMPDIR or /tmp.
     ///
-    /// Further processes of the same run are written to FILE with their program's name and process
-    /// id before the extension; without this option, to a folder beside the fresh file. `-` is
-    /// standard output, and implies --merge.
+    /// The extension of FILE selects the format. The report of each further process of the run gets
+    /// its program's name and process id before the extension; without this option, it is in a
+    /// folder beside the new file. `-` is standard output, and implies --merge.
     #[arg(short, long, value_name = "FILE", global = true)]
     pub(crate) output: Option<PathBuf>,
-    /// Write one CSV for all processes together instead of one for each; with `=program` one for
-    /// all processes of each program.
+    /// Write one CSV for all processes instead of one per process; with `=program`, one per
+    /// program.
     #[arg(long, value_name = "HOW", global = true, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "all", hide_possible_values = true)]
     pub(crate) merge: Option<Merge>,
     /// Print no summary.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// Take names and lines from the object and debug files below DIR; may be given several times.
+    /// Take names and lines from the object and debug files below DIR; may be repeated.
     ///
-    /// For profiles and recordings of other machines, or of stripped programs. A file counts when its build id is
-    /// that of the module. With DEBUGINFOD_URLS set, missing files are requested from
-    /// debuginfod, for 10 seconds in total (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
+    /// For profiles and recordings from other machines, or of stripped programs. A file is used if
+    /// its build id is that of the module. If DEBUGINFOD_URLS is set, missing files are requested
+    /// from debuginfod, for at most 10 seconds in total (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) symbols: Vec<PathBuf>,
     /// Leave command lines out of profiles and reports.
     ///
-    /// By default they are included, with apparent secrets redacted: docs/secrets.md has the list.
+    /// By default they are included, with apparent secrets redacted (see docs/secrets.md).
     #[arg(long, global = true)]
     pub(crate) no_command_line: bool,
     #[command(flatten)]
@@ -195,8 +195,8 @@ impl ReportOptions {
 }
 
 impl ReportOptions {
-    /// Options that `check` and `diff` have no use for, in a sentence. Who gives `--suppressions` to a check must not
-    /// believe that they are looked at.
+    /// Options that `check` and `diff` have no use for, in a sentence. Who gives `--suppressions`
+    /// to a check must not believe that they are looked at.
     fn misplaced(&self, verb: &Verb) -> Option<String> {
         let name = match verb {
             Verb::Check(_) => "check",
@@ -228,7 +228,7 @@ impl ReportOptions {
     fn conflict(&self) -> Option<&'static str> {
         let tree = &self.look.tree;
         if tree.is_idle() {
-            return Some("--min-share and --depth are for --tree");
+            return Some("--min-share and --depth need --tree");
         }
         let output = self.output.as_deref();
         self.shape.conflict(output, tree.tree.is_some())
@@ -285,44 +285,45 @@ pub(crate) enum Merge {
 #[derive(Args, Debug, Default, Clone)]
 #[command(next_help_heading = "Recording")]
 pub(crate) struct RunOptions {
-    /// Profile the programs whose names match GLOBS (separated by commas), `!GLOB` to exclude
+    /// Profile only programs whose names match GLOBS, separated by commas; `!GLOB` excludes
     /// (SKIP_HEAP_PROGRAMS).
     ///
-    /// The default leaves out shells and launchers that only start other programs (sh, env, ...). It
-    /// also leaves out make, gdb and similar programs unless they are the command itself. `*` is all
-    /// programs, `!perl` all but perl.
+    /// The default leaves out shells and launchers that only start other programs (sh, env, ...).
+    /// It also leaves out make, gdb and similar programs unless they are the command itself. `*` is
+    /// all programs, `!perl` all but perl.
     #[arg(long, value_name = "GLOBS")]
     pub(crate) programs: Option<OsString>,
-    /// Leave the functions that match GLOBS out of the stacks, like operator new
+    /// Leave functions that match GLOBS out of the stacks, as is done with operator new
     /// (SKIP_HEAP_TRIM).
     ///
-    /// For an allocation wrapper of your own: its callers become the sites.
+    /// Use it for your own allocation wrappers: their callers become the call sites.
     #[arg(long, value_name = "GLOBS")]
     pub(crate) trim: Option<OsString>,
-    /// 0: nothing, 1: every program but the Skip compiler, 2: the compiler too
+    /// 0: profile nothing, 1: every program except the Skip compiler, 2: the compiler too
     /// (SKIP_HEAP_PROFILE; default: 1).
     #[arg(long, value_name = "N", hide_possible_values = true)]
     pub(crate) profile: Option<Profile>,
-    /// Count the calls of a function too, by name: NAME(size=arg0) (SKIP_HEAP_HOOKS).
+    /// Also count calls of a function: NAME(size=arg0) (SKIP_HEAP_HOOKS).
     ///
-    /// For allocators that are linked into the program. NAME is a symbol or a glob; the size is a
-    /// product of numbers and of arguments arg0 to arg5, as in `my_calloc(size=arg0*arg1)` or
-    /// `pool_take(size=64)`. Calls from one hooked function to another count once, those of
-    /// `NAME(size=..., nested=all)` each time. Several: give the option again, or separate with `;`.
+    /// For allocators that are linked into the program. NAME is a symbol or a glob. The size is a
+    /// product of numbers and of the arguments arg0 to arg5, as in `my_calloc(size=arg0*arg1)` or
+    /// `pool_take(size=64)`. A call from one hooked function to another is not counted again,
+    /// unless the specification says `NAME(size=..., nested=all)`. May be repeated; `;` separates
+    /// several.
     #[arg(long, value_name = "SPEC")]
     pub(crate) hook: Vec<String>,
-    /// Which allocators to report: auto, all, none, or some of malloc, obstack, persistent, jemalloc,
-    /// mimalloc, tcmalloc, separated by commas (SKIP_HEAP_ALLOCATORS).
+    /// Which allocators to report: auto, all, none, or some of malloc, obstack, persistent,
+    /// jemalloc, mimalloc, tcmalloc, separated by commas (SKIP_HEAP_ALLOCATORS).
     ///
     /// auto: only the ObStack for a Skip program; otherwise malloc and its relatives, and the
-    /// allocators that are linked into the program. persistent is the persistent heap of Skip
+    /// allocators that are linked into the program. persistent: the persistent heap of Skip
     /// programs (sk_palloc).
     #[arg(long, value_name = "NAMES")]
     pub(crate) allocators: Option<OsString>,
     /// Wait for all processes of the run, including daemons.
     ///
-    /// Without it, recordings of processes that still run are left for `skip-heapprof report`. A signal to
-    /// the tool ends the waiting, and what there is then is reported.
+    /// By default, recordings of processes that still run are left for `skip-heapprof report`. A
+    /// signal to the tool ends the wait, and the tool reports what has been recorded so far.
     #[arg(long)]
     pub(crate) wait: bool,
     /// Keep the recordings and say where they are (SKIP_HEAP_KEEP).
@@ -330,10 +331,10 @@ pub(crate) struct RunOptions {
     /// `skip-heapprof report` turns them into the same CSV files again.
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Compare one stack in N with what a second unwinder sees, and say how often they disagree
+    /// Compare one stack in N with a second unwinder, and report how often they disagree
     /// (SKIP_HEAP_VERIFY).
     ///
-    /// A test of the profiler, and slower: each allocation takes the longer way.
+    /// This tests the profiler itself, and makes each allocation slower.
     #[arg(long, value_name = "1/N")]
     pub(crate) verify: Option<OsString>,
     #[command(flatten)]
@@ -417,7 +418,7 @@ impl RunOptions {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Verb {
-    /// Run a program, whatever its name is.
+    /// Run a program, even if it has the name of a command.
     #[command(override_usage = "skip-heapprof run [OPTIONS] [--] PROGRAM [ARGUMENTS]...")]
     Run {
         #[command(flatten)]
@@ -427,58 +428,63 @@ pub(crate) enum Verb {
         #[arg(trailing_var_arg = true)]
         command: Vec<OsString>,
     },
-    /// Write CSV and summary of recordings, also of a process that was killed or still runs.
+    /// Report on recordings and profiles, also of processes that were killed or still run.
     Report {
-        /// Recordings (*.skipheap-rec), or folders of recordings.
+        /// Recordings (*.skipheap-rec), profiles (*.skipheap), or folders of recordings.
         #[arg(value_name = "RECORDING", required = true)]
         recordings: Vec<PathBuf>,
     },
-    /// Compare two runs: which sites are new, gone, grown, shrunk.
+    /// Compare two runs: show new, gone, grown and shrunk sites.
     ///
-    /// Sites are matched by names, whatever lines, addresses, hashes and build folders have become. -o FILE
-    /// writes .csv, .json, .md, .folded (two numbers a stack) or .skipheap; without it a table is printed.
+    /// Sites are matched by name, even if lines, addresses, hashes and build folders have changed.
+    /// -o FILE writes .csv, .json, .md, .folded (two numbers per stack) or .skipheap; the default
+    /// is a table.
     #[command(override_usage = "skip-heapprof diff [OPTIONS] OLD NEW")]
     Diff(DiffOptions),
-    /// Fail when a program allocates more than a baseline, limits and budgets allow: for CI.
+    /// Fail if a program allocates more than its baseline or budgets allow, for CI.
     ///
-    /// Exit status: 0 within the limits, 1 on a regression, 2 for a wrong command line or an unusable file,
-    /// 3 when the data are not fit to be judged (the program failed, something was not recorded, ...).
+    /// Exit status: 0 within the limits, 1 for a regression, 2 for an invalid command line or an
+    /// unusable file, 3 if the data cannot be compared (the program failed, something was not
+    /// recorded, ...).
     #[command(
         override_usage = "skip-heapprof check [OPTIONS] --baseline FILE -- PROGRAM [ARGUMENTS]...\n       \
                           skip-heapprof check [OPTIONS] --baseline FILE REPORT..."
     )]
     Check(Box<CheckOptions>),
-    /// Add the profiles of many runs up to one.
+    /// Combine many runs into one profile.
     ///
-    /// Sites with the same stack by names, size, allocation function and thread are summed over all runs of a
-    /// program. Without --output and --format the result is a fresh profile (*.skipheap).
+    /// Sites with the same stack (by name), size, allocation function and thread are summed over
+    /// all runs of a program. Without --output and --format, the result is a new profile
+    /// (*.skipheap).
     Merge(MergeOptions),
-    /// Watch a running process: which sites allocate, now and so far.
+    /// Watch the call sites of a running process.
     Top(TopOptions),
     /// Write what a running process has recorded so far to a file, and print its path.
     ///
-    /// The process is not stopped. `skip-heapprof report` and `skip-heapprof diff` read the file.
+    /// The process is not interrupted. `skip-heapprof report` and `skip-heapprof diff` read the
+    /// file.
     Snapshot {
         /// The process.
         pid: u32,
     },
-    /// Have a running process record its allocations again.
+    /// Resume recording in a running process.
     Start {
         /// The process.
         pid: u32,
     },
-    /// Have a running process record no allocations until `start`.
+    /// Pause recording in a running process until `start`.
     ///
-    /// Blocks that were followed are followed until they are freed.
+    /// Blocks that are already tracked are tracked until they are freed.
     Stop {
         /// The process.
         pid: u32,
     },
     /// Print the path of libskipheap.so, for use with LD_PRELOAD.
     Library,
-    /// Print the script that completes this tool's command lines in a shell.
+    /// Print the completion script for a shell.
     ///
-    /// For bash: `skip-heapprof completions bash > ~/.local/share/bash-completion/completions/skip-heapprof`.
+    /// For bash: `skip-heapprof completions bash >
+    /// ~/.local/share/bash-completion/completions/skip-heapprof`.
     Completions {
         /// bash, zsh, fish, elvish or powershell.
         #[arg(hide_possible_values = true)]

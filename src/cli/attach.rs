@@ -50,7 +50,7 @@ impl fmt::Display for NotAttached {
             Self::NoProcess(pid) => write!(f, "there is no process {pid}"),
             Self::NotAllowed(pid, error) => write!(
                 f,
-                "process {pid} cannot be looked at ({error}): it is another user's, or has more \
+                "process {pid} cannot be accessed ({error}): it belongs to another user, or has more \
                  privileges"
             ),
             Self::NotProfiled(pid) => write!(
@@ -136,8 +136,8 @@ fn inner_pid(pid: u32) -> u32 {
         .unwrap_or(pid)
 }
 
-/// Opens the file that is mapped: by its name in the process's view, by its name in ours, or, where it
-/// has none any more, through the mapping.
+/// Opens the file that is mapped: by its name in the process's view, by its name in ours, or, where
+/// it has none any more, through the mapping.
 fn open(pid: u32, mapping: &Mapping, for_writing: bool) -> Result<File, NotAttached> {
     let absolute = mapping.path.strip_prefix("/").unwrap_or(&mapping.path);
     let mut refused = None;

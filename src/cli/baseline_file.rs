@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What tells a file from the one that replaced it: device, inode, size, and time of the last change.
+/// What tells a file from the one that replaced it: device, inode, size, and time of the last
+/// change.
 type Identity = Option<(u64, u64, u64, i64, i64)>;
 
 /// A baseline that is going to be written.
@@ -59,8 +60,8 @@ impl BaselineFile {
                 return Ok(());
             }
             return Err(Failure::unusable(format_args!(
-                "{}: another check wrote this baseline meanwhile, and it is left as it is: update one after the other, \
-                 or give each a baseline of its own, with {{program}} and {{test}} in the name",
+                "{}: another check wrote this baseline in the meantime, so it was not changed: update one after the \
+                 other, or give each its own baseline, with {{program}} and {{test}} in the name",
                 term::path(path)
             )));
         }
@@ -82,16 +83,17 @@ fn identity(path: &Path) -> Identity {
     Some((data.dev(), data.ino(), data.size(), time.0, time.1))
 }
 
-/// The folder of a file, which only one update at a time may change. The lock is advisory, leaves no file, and ends
-/// with the process.
+/// The folder of a file, which only one update at a time may change. The lock is advisory, leaves
+/// no file, and ends with the process.
 struct Locked {
     _folder: Option<File>,
 }
 
 impl Locked {
-    /// Waits for the folder. Where it cannot be locked (some network file systems), or is not let go in time, the
-    /// update goes on without: two of them may then miss each other in the few instructions between their look and
-    /// their rename, and what stays is still one baseline, whole.
+    /// Waits for the folder. Where it cannot be locked (some network file systems), or is not let
+    /// go in time, the update goes on without: two of them may then miss each other in the few
+    /// instructions between their look and their rename, and what stays is still one baseline,
+    /// whole.
     fn new(path: &Path) -> Self {
         let real = path.canonicalize();
         let path = real.as_deref().unwrap_or(path);

@@ -36,7 +36,8 @@ const LONGEST: usize = 150;
 pub(crate) struct Subject {
     program: String,
     test: Option<String>,
-    /// Whether cargo nextest runs the program, once for each test and before that for the list of them.
+    /// Whether cargo nextest runs the program, once for each test and before that for the list of
+    /// them.
     is_of_nextest: bool,
     /// Whether the program only lists its tests.
     is_list: bool,
@@ -109,8 +110,8 @@ impl Subject {
             (Some(test), true) => file_name(test),
             (None, true) => {
                 return Err(format!(
-                    "which test is {TEST}? It is known where cargo nextest or pytest runs one, and from the program's \
-                     arguments: --exact NAME (Rust), -test.run=^NAME$ (Go), --gtest_filter=NAME, --test-case=NAME"
+                    "no name for {TEST}: cargo nextest and pytest set it in the environment, and the program's \
+                     arguments can contain it: --exact NAME (Rust), -test.run=^NAME$ (Go), --gtest_filter=NAME, --test-case=NAME"
                 ));
             }
             (_, false) => String::new(),
@@ -121,8 +122,8 @@ impl Subject {
             .into())
     }
 
-    /// Returns whether the program only lists its tests and a baseline of that name is one of a test: there is
-    /// nothing to check then.
+    /// Returns whether the program only lists its tests and a baseline of that name is one of a
+    /// test: there is nothing to check then.
     pub(crate) fn is_list_for(&self, baseline: Option<&Path>) -> bool {
         let is_of_test = |path: &Path| path.to_string_lossy().contains(TEST);
         self.is_list && baseline.is_some_and(is_of_test)
@@ -179,8 +180,8 @@ fn one_pattern(filter: String) -> Option<String> {
     is_one.then_some(filter)
 }
 
-/// The name of a test as part of a file's name. Names that differ keep differing: where a character has to be
-/// replaced by one that other names may have, a hash of the name follows.
+/// The name of a test as part of a file's name. Names that differ keep differing: where a character
+/// has to be replaced by one that other names may have, a hash of the name follows.
 fn file_name(test: &str) -> String {
     let plain = test.replace("::", ".").replace('/', ".");
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -297,7 +298,7 @@ mod tests {
             &["p", "-test.run"],
         ] {
             let said = named("{test}.csv", command, &[]).unwrap_err();
-            assert!(said.starts_with("which test is {test}?"), "{said}");
+            assert!(said.starts_with("no name for {test}"), "{said}");
         }
     }
 

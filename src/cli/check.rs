@@ -28,37 +28,38 @@ use std::process::Command;
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct CheckOptions {
-    /// The accepted state: a CSV that --update wrote, or any report. `{program}` stands for the program's
-    /// name, `{test}` for that of the test that it runs alone.
+    /// Baseline: a CSV that --update wrote, or any report. `{program}` stands for the program's
+    /// name, `{test}` for the name of the one test that it runs.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Accept the new state: write the baseline.
+    /// Write the baseline, to accept the new state.
     #[arg(long, requires = "baseline")]
     pub(crate) update: bool,
-    /// Limits and budgets [default: skipheap.toml in the current folder, if there is one].
+    /// File with limits and budgets [default: skipheap.toml in the current folder, if it exists].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Run the program N times: what varies between the runs is no regression.
+    /// Run the program N times, so that variation between runs is not a regression.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
     pub(crate) repeat: Option<u32>,
-    /// By how much the bytes of all sites together, and of each, may grow: 1%, 64KiB, off [default: 1%].
+    /// How much the bytes of all sites, and of each, may grow: 1%, 64KiB, off [default: 1%].
     #[arg(long, value_name = "LIMIT")]
     pub(crate) max_growth: Option<Limit>,
-    /// By how much the calls may grow [default: 1%].
+    /// How much the calls of all sites, and of each, may grow [default: 1%].
     #[arg(long, value_name = "LIMIT")]
     pub(crate) max_calls_growth: Option<Limit>,
-    /// Bytes that a site which the baseline does not have may allocate, and by which a known one may grow in
-    /// any case [default: 64KiB].
+    /// Bytes that a new site may allocate, and by which a known one may always grow [default:
+    /// 64KiB].
     #[arg(long, value_name = "LIMIT")]
     pub(crate) max_new_site: Option<Limit>,
-    /// Calls of such a site [default: 1000].
+    /// Calls that a new site may make, and by which those of a known one may always grow [default:
+    /// 1000].
     #[arg(long, value_name = "LIMIT")]
     pub(crate) max_new_calls: Option<Limit>,
     #[command(flatten)]
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) run: RunOptions,
-    /// Reports of the program, each of one run, in place of a program to run.
+    /// Reports to judge in place of a program to run, each of one run.
     #[arg(value_name = "REPORT", conflicts_with = "command")]
     pub(crate) reports: Vec<PathBuf>,
     /// The program to run and its arguments.
@@ -78,8 +79,8 @@ impl CheckOptions {
     }
 }
 
-/// Says which limits the configuration switches off, since whoever reads the verdict may not know the
-/// file.
+/// Says which limits the configuration switches off, since whoever reads the verdict may not know
+/// the file.
 fn switched_off(config: &Config) -> Option<String> {
     let limits = config.limits.switched_off();
     let path = config.path.as_deref().filter(|_| !limits.is_empty())?;
@@ -91,7 +92,8 @@ fn switched_off(config: &Config) -> Option<String> {
     ))
 }
 
-/// Part of the baseline's bytes that the run has too, in percent, below which it is another program.
+/// Part of the baseline's bytes that the run has too, in percent, below which it is another
+/// program.
 const IN_COMMON: u128 = 1;
 
 /// Checks. Returns the exit status.
@@ -101,12 +103,12 @@ const IN_COMMON: u128 = 1;
 pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
     if options.command.is_empty() && options.reports.is_empty() {
         return Err(Failure::unusable(
-            "check what? Give -- PROGRAM, or a report",
+            "nothing to check: give -- PROGRAM, or a report",
         ));
     }
     if wanted.output.is_some() || wanted.merge.is_some() {
         return Err(Failure::unusable(
-            "check writes no report of the run: --markdown, --junit and --gitlab are its files; `skip-heapprof \
+            "check does not write a report of the run, but --markdown, --junit and --gitlab; `skip-heapprof \
              -o FILE PROGRAM` writes one",
         ));
     }
@@ -129,12 +131,12 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
     let path = path.transpose().map_err(Failure::unusable)?;
     if path.is_none() && budgets.is_empty() {
         return Err(Failure::unusable(
-            "there is nothing to judge by: give --baseline FILE, or budgets in skipheap.toml",
+            "nothing to compare with: give --baseline FILE, or budgets in skipheap.toml",
         ));
     }
     if path.as_deref() == Some(Path::new("-")) {
         return Err(Failure::unusable(
-            "--baseline names a file, and `-` is none; ./- is a file of that name",
+            "--baseline needs a file; if its name is `-`, write ./-",
         ));
     }
     let (old, baseline) = read_baseline(path.as_deref(), options.update)?;
@@ -207,7 +209,8 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
     })
 }
 
-/// Becomes the program, which only lists its tests for whoever runs them: there is nothing to check.
+/// Becomes the program, which only lists its tests for whoever runs them: there is nothing to
+/// check.
 fn list(command: &[OsString], quiet: bool) -> Result<u8, Failure> {
     let (program, arguments) = command
         .split_first()
@@ -254,7 +257,7 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
         return match update {
             true => Ok((Side::default(), Baseline::default())),
             false => Err(Failure::unusable(format_args!(
-                "{}: there is no baseline yet; make it with: {}",
+                "{}: no such baseline; create it with: {}",
                 term::path(path),
                 accept()
             ))),
@@ -268,7 +271,7 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
     let flaws = check_runs::flaws(&side);
     if !flaws.is_empty() && !update {
         return Err(Failure::unusable(format_args!(
-            "{}: unfit as a baseline: {}; make it anew with: {}",
+            "{}: cannot be a baseline: {}; create a new one with: {}",
             term::path(path),
             flaws.join("; "),
             accept()
@@ -292,19 +295,20 @@ fn difference_of_programs(
     if let Some((was, is)) = others(&old.programs, &measured.programs) {
         let (was, is) = (term::printable(was), term::printable(is));
         return Some(format!(
-            "the baseline is one of another program, {was}, and this is {is}"
+            "the baseline is of another program: {was}, not {is}"
         ));
     }
     let (common, all) = evidence.in_common();
     (common * 100 < all * IN_COMMON).then(|| {
-        "the baseline has almost no site in common with this run: it is one of another program, or of a build \
+        "the baseline has almost no site in common with this run: it is of another program, or of a build \
          with other names (other options, stripped)"
             .to_owned()
     })
 }
 
-/// The largest programs of both, where these are known and have none in common. Which is the largest of a tree changes
-/// with little, and so does the hash in the name of a test binary with every build.
+/// The largest programs of both, where these are known and have none in common. Which is the
+/// largest of a tree changes with little, and so does the hash in the name of a test binary with
+/// every build.
 fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)> {
     let names = |programs: &'a [String]| programs.iter().map(|name| without_hash(name));
     let is_common = names(old).any(|old| names(new).any(|new| old == new));

@@ -121,8 +121,8 @@ impl Measured {
         match side {
             Ok(side) if !finished.is_profiled() && side.rows.is_empty() => {
                 self.unfit.push(format!(
-                    "nothing was profiled{of}: the program is left out itself, and started none that could be \
-                     profiled (--programs says which are)"
+                    "nothing was profiled{of}: the program itself is left out, and it started none that could be \
+                     profiled (--programs selects programs)"
                 ));
             }
             Ok(side) => {
@@ -139,7 +139,7 @@ impl Measured {
         for Running { pid, exe, .. } in running {
             let exe = printable(&exe);
             self.unfit.push(format!(
-                "process {pid} ({exe}) still runs, so that its allocations are not all there{of}"
+                "process {pid} ({exe}) is still running, so its allocations are incomplete{of}"
             ));
         }
     }
@@ -227,8 +227,8 @@ pub(crate) fn flaws(side: &Side) -> Vec<String> {
 struct Ends {
     /// They are not all there: the process was killed, or went on.
     broken: Vec<String>,
-    /// They may not be. A child of fork that executes a program which is left out, as what `system` of Perl starts does,
-    /// leaves a recording without an end too.
+    /// They may not be. A child of fork that executes a program which is left out, as what `system`
+    /// of Perl starts does, leaves a recording without an end too.
     unclear: Vec<String>,
 }
 
@@ -247,20 +247,20 @@ impl Ends {
             let less = "and there is less than in the baseline";
             if process.merged.is_some() {
                 ends.unclear.push(format!(
-                    "not all runs of {program} came to an end that was seen, {less}"
+                    "the end of some runs of {program} was not seen, {less}"
                 ));
             } else if process.end_ns != 0 {
                 // That of a snapshot is when it was made.
                 ends.broken.push(format!(
-                    "{name} went on: the report is one of a moment, not of the whole run"
+                    "{name} continued: the report is a snapshot, not the whole run"
                 ));
             } else if is_copy(profile, process) {
                 ends.unclear.push(format!(
-                    "{name}, a child of fork, did not come to an end that was seen, {less}: it may have been killed"
+                    "the end of {name}, a child of fork, was not seen, {less}: it may have been killed"
                 ));
             } else {
                 ends.broken.push(format!(
-                    "{name} did not come to an end that was seen: it was killed, still runs, or was replaced by a \
+                    "the end of {name} was not seen: it was killed, still runs, or was replaced by a \
                      program that was not recorded (--programs '!NAME' leaves a program out)"
                 ));
             }
@@ -283,8 +283,8 @@ fn is_copy(profile: &Profile, process: &Process) -> bool {
     parent != process.pid && others.any(|other| other.pid == parent && other.exe == process.exe)
 }
 
-/// Does a loss make counts of calls and bytes wrong? Those before the C library is ready are the same few
-/// in each run, and those of lives concern none.
+/// Does a loss make counts of calls and bytes wrong? Those before the C library is ready are the
+/// same few in each run, and those of lives concern none.
 fn matters(loss: Loss) -> bool {
     !matches!(
         loss,
@@ -401,7 +401,7 @@ mod tests {
         let killed = in_state(STATE_RUNNING, 11, 2, 1);
         let found = ends(&[whole.clone(), killed.clone()]);
         assert!(
-            found.broken[0].starts_with("process 11 (program) did not come to an end"),
+            found.broken[0].starts_with("the end of process 11 (program) was not seen"),
             "{found:?}"
         );
         let known = Ends::of(&side(std::slice::from_ref(&killed)), &[11]);
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(ends(&[killed.clone(), next]), Ends::default());
         let snapshot = in_state(STATE_SNAPSHOT, 12, 2, 1);
         let found = ends(std::slice::from_ref(&snapshot));
-        assert!(found.broken[0].contains("went on"), "{found:?}");
+        assert!(found.broken[0].contains("continued"), "{found:?}");
         // It may have executed a program that is left out.
         let found = ends(&[whole, in_state(STATE_RUNNING, 13, 2, 10)]);
         assert_eq!((found.broken.len(), found.unclear.len()), (0, 1));
@@ -429,7 +429,7 @@ mod tests {
         assert!(said(recording(1, 1, &[])).contains("the baseline has no rows"));
         let cut = whole[..whole.len() - 100].to_vec();
         assert!(said(cut).contains("cut off at offset"));
-        assert!(said(in_state(STATE_RUNNING, 1, 1, 1)).contains("did not come to an end"));
+        assert!(said(in_state(STATE_RUNNING, 1, 1, 1)).contains("was not seen"));
         let mut lossy = whole.clone();
         lossy[offset_of!(Header, losses)] = 5;
         assert!(said(lossy).contains("5 allocations not recorded"));

@@ -81,7 +81,7 @@ fn spare(process: &Attached, to: &Path) -> Result<(), Failure> {
     ))?;
     if inputs::id_of_file(to) == Some(inputs::id(&own)) {
         return Err(Failure::unusable(format_args!(
-            "{}: that is the recording of process {}, which goes on; name another file with -o",
+            "{}: this is the recording of process {}, which is still in use; name another file with -o",
             term::path(to),
             process.pid
         )));
@@ -96,7 +96,7 @@ fn check_is_recording(to: Option<&Path>, has_format: bool) -> Result<(), Failure
         return Ok(());
     }
     Err(Failure::unusable(format_args!(
-        "a snapshot is a recording (.{EXTENSION}), of which `skip-heapprof report` makes every other format"
+        "a snapshot is a recording (.{EXTENSION}); `skip-heapprof report` converts it to other formats"
     )))
 }
 

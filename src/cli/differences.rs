@@ -18,17 +18,18 @@ use std::path::{Path, PathBuf};
 /// Options of `diff`.
 #[derive(Args, Debug)]
 pub(crate) struct DiffOptions {
-    /// The run to compare with: a CSV, a profile (.skipheap), a recording, or a folder of recordings.
+    /// The old run: a CSV, a profile (.skipheap), a recording, or a folder of recordings.
     pub(crate) old: PathBuf,
-    /// The run that is compared.
+    /// The new run.
     pub(crate) new: PathBuf,
-    /// Sites to list where people read: the table, Markdown.
+    /// Number of sites in the table and in Markdown.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) top: usize,
-    /// Show sites without a difference too; in Markdown list every site. CSV and JSON always have all.
+    /// Also show sites without a difference; list every site in Markdown. CSV and JSON always have
+    /// all.
     #[arg(long)]
     pub(crate) all: bool,
-    /// End with status 1 when there is a difference.
+    /// Exit with status 1 if there is a difference.
     #[arg(long)]
     pub(crate) exit_code: bool,
 }
@@ -62,8 +63,8 @@ impl Form {
             }
             if Format::of_name(path).is_none() {
                 return Err(Failure::unusable(format_args!(
-                    "{}: the ending does not say which format: .csv, .json, .md, .txt, .folded, .skipheap, or \
-                     another one of --format",
+                    "{}: unknown extension: use .csv, .json, .md, .txt, .folded or .skipheap, or \
+                     name the format with --format",
                     term::path(path)
                 )));
             }
@@ -151,8 +152,8 @@ fn joined(old: &Side, new: &Side) -> Result<Profile, Failure> {
     let profile = |side: &Side| match &side.profile {
         Some(profile) => Ok((profile.clone(), side.name.clone())),
         None => Err(Failure::unusable(format_args!(
-            "{}: a CSV has four frames of each stack, and this format needs all: compare profiles (.skipheap) or \
-             recordings",
+            "{}: a CSV has only four frames of each stack, and this format needs whole stacks: compare \
+             profiles (.skipheap) or recordings",
             side.name
         ))),
     };
@@ -161,7 +162,7 @@ fn joined(old: &Side, new: &Side) -> Result<Profile, Failure> {
         |profile: &Profile| profile.processes.iter().all(|process| process.whole_stacks);
     if has_whole(&old) != has_whole(&new) {
         return Err(Failure::unusable(
-            "one side has whole stacks and the other four frames of each, so that no stack is the same; record \
+            "one side has whole stacks and the other only four frames, so that no stacks match; record \
              both with --stack-depth full",
         ));
     }

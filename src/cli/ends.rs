@@ -52,9 +52,9 @@ pub(crate) fn text(harvest: &Harvest) -> Option<String> {
     }
     (!unseen.is_empty()).then(|| {
         format!(
-            "{} ({}) did not come to an end that can be seen: killed, ended by a bare system call (as \
-             Go programs are), or replaced by exec with a program that was not recorded (its \
-             environment was emptied, it is static, it is left out, or it may create no files)",
+            "the end of {} ({}) was not seen: killed, ended by a bare system call (as in Go programs), \
+             or replaced by exec with a program that was not recorded (its environment was \
+             emptied, it is static, it is left out, or it must not create files)",
             counted(unseen.len() as u64, "process", "processes"),
             names.join(", ")
         )
@@ -113,11 +113,14 @@ mod tests {
         assert_eq!(text(&harvest), None);
         harvest.unseen_ends = vec![2];
         let said = text(&harvest).expect("a note");
-        assert!(said.starts_with("1 process (perl 2) did not"), "{said}");
+        assert!(
+            said.starts_with("the end of 1 process (perl 2) was not seen"),
+            "{said}"
+        );
         harvest.unseen_ends = vec![1, 2, 3, 4, 9];
         let said = text(&harvest).expect("a note");
         assert!(
-            said.starts_with("5 processes (perl 1, perl 2, perl 3, and 2 more) did"),
+            said.starts_with("the end of 5 processes (perl 1, perl 2, perl 3, and 2 more) was"),
             "{said}"
         );
     }

@@ -8,7 +8,7 @@ use std::fmt;
 pub(crate) enum Code {
     /// An input cannot be used. clap uses the same for a wrong command line.
     Unusable = 2,
-    /// Of a check: the data are not fit to be judged.
+    /// Of a check: the data are cannot be compared.
     Unfit = 3,
     /// The profiler failed, or cannot profile the program. As `env`, `timeout` and `nice` have it.
     Failed = 125,

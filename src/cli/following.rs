@@ -11,28 +11,28 @@ use std::ffi::OsString;
 /// What the library is told of it.
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct Following {
-    /// Record N frames of each stack, or all of them with `full` (SKIP_HEAP_STACK_DEPTH; default: 4).
+    /// Record N frames of each stack, or all with `full` (SKIP_HEAP_STACK_DEPTH; default: 4).
     ///
-    /// Reports that need whole stacks turn `full` on by themselves. The CSV shows four frames at most.
+    /// Formats that need whole stacks imply `full`. The CSV shows at most four frames.
     #[arg(long, value_name = "N|full", value_parser = depth)]
     pub(crate) stack_depth: Option<String>,
-    /// Follow each block until it is freed: what is left at the end, the peak, lifetimes
-    /// (SKIP_HEAP_LIVE).
+    /// Track each block until it is freed: peak, lifetimes, unfreed blocks (SKIP_HEAP_LIVE).
     #[arg(long)]
     pub(crate) live: bool,
-    /// At the end, look for blocks to which no pointer is left (SKIP_HEAP_LEAK_CHECK).
+    /// When the program ends, search for blocks that no pointer leads to (SKIP_HEAP_LEAK_CHECK).
     ///
-    /// Implies --live and whole stacks. The search takes anything that could be a pointer for one, so
-    /// that it may miss a leak.
+    /// Implies --live and whole stacks. Any word that could be a pointer is treated as one, so the
+    /// check may miss leaks.
     #[arg(long)]
     pub(crate) leak_check: bool,
-    /// Record only a sample, about one allocation in so many BYTES, as 524288 or 512K
+    /// Record only a sample: about one allocation per BYTES, such as 524288 or 512K
     /// (SKIP_HEAP_SAMPLE).
     ///
-    /// Totals are estimates then, and reports state their standard error.
+    /// Totals are then estimates, and reports give their standard error.
     #[arg(long, value_name = "BYTES", value_parser = sample)]
     pub(crate) sample: Option<String>,
-    /// Record nothing until the program or `skip-heapprof start` says so (SKIP_HEAP_STOPPED).
+    /// Start without recording, until the program or `skip-heapprof start` starts it
+    /// (SKIP_HEAP_STOPPED).
     #[arg(long)]
     pub(crate) stopped: bool,
 }
@@ -89,8 +89,8 @@ pub(crate) struct Needs {
     pub(crate) live: bool,
 }
 
-/// The variables to add to those that were given, so that there is what a report needs. What the user
-/// has set stays, by option or in the environment, which `value` asks.
+/// The variables to add to those that were given, so that there is what a report needs. What the
+/// user has set stays, by option or in the environment, which `value` asks.
 pub(crate) fn additions(
     needs: Needs,
     value: impl Fn(&str) -> Option<OsString>,

@@ -177,7 +177,7 @@ impl fmt::Display for HarvestError {
             Self::Write(error) => write!(f, "cannot write the report: {error}"),
             Self::NotFollowed(path) => write!(
                 f,
-                "{}: blocks were not followed until they are freed, which this report needs; run with \
+                "{}: this format needs live blocks, and the run did not track them; run with \
                  --live",
                 term::path(path)
             ),
@@ -482,7 +482,8 @@ impl<'w> Reader<'w> {
         }
     }
 
-    /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of it.
+    /// Adds a process to the harvest and returns its rows; `None` when there is nothing to say of
+    /// it.
     fn read(&mut self, head: &Head, harvest: &mut Harvest) -> Result<Option<Read>, HarvestError> {
         let (bytes, owner) = load::bytes_and_owner(&head.path)?;
         let recording = load::parse(&bytes, &head.path)?;

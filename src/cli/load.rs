@@ -62,11 +62,11 @@ impl fmt::Display for LoadError {
             Why::Io(error) => error.fmt(f),
             Why::Format(error) => error.fmt(f),
             Why::Csv => f.write_str(
-                "a CSV, in which only four frames of each stack are left: `skip-heapprof diff` and `skip-heapprof \
-                 check` read it; reports are made of profiles and recordings",
+                "a CSV, which has only four frames of each stack: `skip-heapprof diff` and `skip-heapprof \
+                 check` read it, reports need a profile or a recording",
             ),
             Why::Profile(error) => error.fmt(f),
-            Why::Output => f.write_str("both an input and a file to write: name another one to write"),
+            Why::Output => f.write_str("both an input and an output: name another output file"),
             Why::NoProfiles => write!(
                 f,
                 "a folder without profiles (*.{}); recordings are named one by one",
@@ -280,14 +280,13 @@ fn check_claim(claimed: u64, stored: u64) -> io::Result<()> {
     if claimed <= ALWAYS.max(stored.saturating_mul(MOST_RATIO)) {
         return Ok(());
     }
-    let what = format!(
-        "damaged recording: it claims to hold {claimed} bytes, of which {stored} are stored"
-    );
+    let what = format!("damaged recording: it claims to hold {claimed} bytes, but has {stored}");
     Err(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
-/// Opens a regular file; reading from anything else might never end. In a folder to which other users add files it is
-/// no link, and has no other name: what is read there belongs to who added it.
+/// Opens a regular file; reading from anything else might never end. In a folder to which other
+/// users add files it is no link, and has no other name: what is read there belongs to who added
+/// it.
 pub(crate) fn open(path: &Path) -> Result<File, LoadError> {
     let data = fs::metadata(path).map_err(LoadError::at(path))?;
     let is_from_others = path.parent().is_some_and(is_drop_folder);

@@ -13,17 +13,18 @@ use std::cmp::Reverse;
 #[derive(Args, Debug, Default, Clone)]
 #[command(next_help_heading = "Terminal")]
 pub(crate) struct Look {
-    /// List N sites, processes and programs in the summary [default: 10].
+    /// Number of sites, processes and programs in the summary [default: 10].
     #[arg(long, value_name = "N", global = true)]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) top: Option<usize>,
-    /// List the sites with the most bytes, calls, live bytes, bytes at the peak or temporary blocks
-    /// [default: bytes].
+    /// Sort sites by bytes, calls, live bytes, bytes at the peak, or temporary blocks
+    /// [possible values: bytes, calls, live, peak, temporary; default: bytes].
     // A text, since the command `top` has an option of this name with other values.
     #[arg(long, value_name = "WHAT", global = true, hide_possible_values = true)]
     #[arg(value_parser = ["bytes", "calls", "live", "peak", "temporary"])]
     pub(crate) sort: Option<String>,
-    /// Draw tables in N columns [default: COLUMNS, else those of the terminal; as many as it takes in a file or a pipe].
+    /// Width of tables in columns [default: COLUMNS, or the terminal's; unlimited in a file or a
+    /// pipe].
     #[arg(long, value_name = "N", global = true)]
     #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(term::LEAST_WIDTH as u64..))]
     pub(crate) width: Option<usize>,
@@ -61,8 +62,8 @@ pub(crate) fn figure(row: &Row, value: Value) -> u64 {
     }
 }
 
-/// The `most` rows with the largest numbers of a kind, without those that have none. Rows are in the order of
-/// every report, which decides among equals.
+/// The `most` rows with the largest numbers of a kind, without those that have none. Rows are in
+/// the order of every report, which decides among equals.
 pub(crate) fn largest(rows: &[Row], value: Value, most: usize) -> Vec<Row> {
     let mut found: Vec<&Row> = rows.iter().filter(|row| figure(row, value) > 0).collect();
     if value == Value::Bytes {

@@ -31,25 +31,25 @@ const MOST_READERS: usize = 4;
 /// Options of `merge` alone.
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct MergeOptions {
-    /// Profiles (*.skipheap), recordings (*.skipheap-rec), or folders of profiles, which are searched as
-    /// deep as they go.
+    /// Profiles (*.skipheap), recordings (*.skipheap-rec), or folders of profiles, which are
+    /// searched recursively.
     #[arg(value_name = "INPUT", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Go on without inputs that cannot be read, and say how many there were.
+    /// Skip inputs that cannot be read, and report how many there were.
     #[arg(long)]
     pub(crate) skip_damaged: bool,
-    /// Keep apart: the runs of a program by the build id of its executable (`build`) or by `host`, and calls of
-    /// one function that stand on different lines (`line`).
+    /// Do not combine runs that differ in build id (`build`) or `host`, or calls that differ in
+    /// their source line (`line`).
     ///
-    /// Several are separated by commas. Without `line`, the line of a function in a stack is only stated where
-    /// all runs agree.
+    /// Commas separate several. Without `line`, a frame only has a source line if all runs agree on
+    /// it.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) by: Vec<Apart>,
-    /// Write a dataset of Parquet files to FOLDER, by program, build, host and date; the sum only where
-    /// --output or --push wants it.
+    /// Write a dataset of Parquet files to FOLDER, by program, build, host and date. The sum is
+    /// only written with --output or --push.
     ///
-    /// A file for each profile. A profile that is written again replaces its file. fleet/query.sql (DuckDB) and
-    /// fleet/spark_job.py read it.
+    /// There is one file per profile. If a profile is written again, its file is replaced.
+    /// fleet/query.sql (DuckDB) and fleet/spark_job.py read the dataset.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) parquet: Option<PathBuf>,
 }
@@ -242,7 +242,7 @@ impl Merged {
             text.push_str(&format!("{}: {added}\n", self.done));
             if inputs.has_output {
                 text.push_str(
-                    "note: the file that was written lies in a folder of inputs; it is not one\n",
+                    "note: the output file is in a folder of inputs; it was not read as an input\n",
                 );
             }
         }
@@ -292,7 +292,8 @@ impl Reader {
         }
     }
 
-    /// Reads an input. Names are added before it is merged: after that a frame stands for several places.
+    /// Reads an input. Names are added before it is merged: after that a frame stands for several
+    /// places.
     fn read(&mut self, path: &Path) -> Result<Profile, LoadError> {
         let profile = self.without_symbols(path)?;
         Ok(match &mut self.symbols {

@@ -42,13 +42,14 @@ pub(crate) fn report(paths: &[PathBuf], wanted: &ReportOptions) -> Result<u8, Fa
     }
     if wanted.shape.leak_exit_code.is_some() && !harvest.is_leak_checked() {
         return Err(Failure::unusable(
-            "--leak-exit-code: no leak check was made when this was recorded (--leak-check)",
+            "--leak-exit-code: this was recorded without a leak check (--leak-check)",
         ));
     }
     Ok(status(0, &harvest, wanted))
 }
 
-/// Removes the folders of sessions that the tool left behind for processes that still ran, where these have ended.
+/// Removes the folders of sessions that the tool left behind for processes that still ran, where
+/// these have ended.
 fn remove_those_left(paths: &[PathBuf], quiet: bool) {
     for folder in paths.iter().filter(|path| path.is_dir()) {
         if session::remove_if_over(folder) && !quiet {
@@ -95,8 +96,8 @@ pub(crate) fn recordings(paths: &[PathBuf]) -> Result<Vec<PathBuf>, LoadError> {
 /// What the options ask for.
 ///
 /// # Errors
-/// When the suppressions cannot be read, a folder with symbols is none, the limit for debuginfod is no number, or it
-/// is not clear what is to be written where.
+/// When the suppressions cannot be read, a folder with symbols is none, the limit for debuginfod is
+/// no number, or it is not clear what is to be written where.
 pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failure> {
     wanted
         .shape
@@ -120,7 +121,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         if !folder.is_dir() {
             let path = term::path(folder);
             return Err(Failure::unusable(format_args!(
-                "--symbols {path}: there is no such folder"
+                "--symbols {path}: no such folder"
             )));
         }
     }
@@ -171,7 +172,8 @@ pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Outp
     tell(harvest, wanted, output, tree);
 }
 
-/// Prints the summary on standard error, unless that is not wanted, with this in place of the sites.
+/// Prints the summary on standard error, unless that is not wanted, with this in place of the
+/// sites.
 fn tell(harvest: &Harvest, wanted: &ReportOptions, output: &Output, tree: Option<String>) {
     for remark in &harvest.remarks {
         term::say(&format!("skip-heapprof: {remark}\n"));

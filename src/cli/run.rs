@@ -166,7 +166,7 @@ impl<'a> Prepared<'a> {
     fn run(self) -> Result<(Ending, Session, Places), Failure> {
         let session = Session::new().map_err(Failure::because(
             Code::Failed,
-            "cannot make a folder for the recordings (TMPDIR says where)",
+            "cannot create a folder for the recordings (TMPDIR can name another place)",
         ))?;
         let places = Places::new(&session)?;
         let mut command = Command::new(&self.target.path);
@@ -220,21 +220,21 @@ fn ld_preload(library: &Path) -> OsString {
     let (others, rest) = copies::apart(&before);
     for other in &others {
         say(format_args!(
-            "{} in LD_PRELOAD is another copy of the profiler's library and is left out: {} serves",
+            "{} in LD_PRELOAD is another copy of the profiler's library and is ignored: {} is used",
             term::path(other),
             term::path(library)
         ));
     }
     match copies::of_the_system() {
         Some((other, true)) => say(format_args!(
-            "{} in {} is another copy of the profiler's library: {} serves",
+            "{} in {} is another copy of the profiler's library: {} is used",
             term::path(&other),
             copies::SYSTEM,
             term::path(library)
         )),
         Some((other, false)) => {
             say(format_args!(
-                "{} in {} is another version of the profiler's library, and serves",
+                "{} in {} is another version of the profiler's library, and is used",
                 term::path(&other),
                 copies::SYSTEM
             ));
@@ -351,8 +351,8 @@ impl Ending {
         }
     }
 
-    /// Those that ran `before` the recordings were read, and those that run now: what they did in between is not
-    /// in the report either.
+    /// Those that ran `before` the recordings were read, and those that run now: what they did in
+    /// between is not in the report either.
     fn and_running(&self, mut before: Vec<Running>, session: &Session) -> Vec<Running> {
         for process in self.running(session) {
             match before.iter_mut().find(|known| known.pid == process.pid) {
@@ -417,7 +417,7 @@ impl Ending {
         let is_hurried = harvested.as_ref().is_ok_and(|harvest| harvest.is_hurried);
         if is_hurried {
             say(format_args!(
-                "a signal asked for the report at once: some functions are given by address alone"
+                "a signal shortened the report: some functions are shown as addresses"
             ));
         }
         if in_use || options.keep || is_hurried || harvested.is_err() || kept.is_err() {
@@ -447,10 +447,10 @@ impl Ending {
     fn say_why_there_is_nothing(&self) {
         let name = term::path(&self.target.path);
         if self.mode == Mode::Off {
-            say(format_args!("nothing was profiled, as {PROFILE}=0 asks"));
+            say(format_args!("nothing was profiled, because {PROFILE} is 0"));
         } else if !self.profiled {
             say(format_args!(
-                "nothing was profiled: {name} is left out itself (by default, shells and programs that only \
+                "nothing was profiled: {name} itself is left out (by default, shells and programs that only \
                  start others) and started no program that could be profiled; \
                  {PROGRAMS} or --programs says which programs are, --programs '*' is all"
             ));
@@ -467,11 +467,11 @@ fn say_where_recordings_are(folder: &Path, running: &[Running], is_left: bool) {
     for process in running {
         let exe = crate::term::printable(&process.exe);
         let what = match process.is_recorded {
-            true => "goes on recording",
+            true => "is still recorded",
             false => "what it starts is recorded",
         };
         say(format_args!(
-            "process {} ({exe}) still runs and {what}",
+            "process {} ({exe}) is still running, and {what}",
             process.pid
         ));
     }

@@ -16,39 +16,40 @@ use std::{env, io};
 #[derive(Args, Debug, Default, Clone)]
 #[command(next_help_heading = "Report")]
 pub(crate) struct Shape {
-    /// Columns of the CSV: `seed`, the seven of the original, or `all` (SKIP_HEAP_COLUMNS).
+    /// Columns of the CSV (SKIP_HEAP_COLUMNS).
     ///
-    /// `all` tells apart source lines, object files, allocation functions and threads, and adds what became
-    /// of the blocks; for that a run follows them as with --live.
+    /// `all` distinguishes source lines, object files, allocation functions and threads, and adds the
+    /// lifetimes of blocks, for which a run turns --live on.
     #[arg(long, value_name = "WHICH", global = true)]
     pub(crate) columns: Option<Columns>,
-    /// What to write; by default, what the name of --output ends with (.csv, .folded, .collapsed, .skipheap,
-    /// .json, ...); without an ending a CSV.
+    /// Format of the report [default: that of the extension of --output, or csv].
     ///
-    /// All but the CSV have whole stacks, with inlined functions; a run records them so by itself.
+    /// All formats but csv and markdown contain whole stacks with inlined functions. A run that
+    /// writes them records whole stacks.
     #[arg(long, value_name = "FORMAT", global = true)]
     pub(crate) format: Option<Format>,
-    /// The number of each collapsed stack [default: bytes].
+    /// Value to show in trees, flame graphs and collapsed stacks [default: bytes].
     #[arg(long, value_name = "WHAT", global = true)]
     pub(crate) value: Option<Figure>,
-    /// In collapsed stacks, show a function that calls itself once, and so functions that call each
-    /// other in turn.
+    /// In trees, flame graphs and collapsed stacks, collapse recursive calls into one frame.
     #[arg(long, global = true)]
     pub(crate) fold_recursion: bool,
-    /// In collapsed stacks, add file and line to each function.
+    /// In trees, flame graphs and collapsed stacks, add file and line to each function.
     #[arg(long, global = true)]
     pub(crate) lines: bool,
-    /// Write live bytes, live blocks and RSS by time to FILE, as CSV.
+    /// Write live bytes, live blocks and RSS over time to FILE, as CSV.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) timeline: Option<PathBuf>,
-    /// Leave leaks that are known out of the summary (SKIP_HEAP_SUPPRESSIONS).
+    /// Leave known leaks out of the report (SKIP_HEAP_SUPPRESSIONS).
     ///
-    /// FILE has lines `leak:PATTERN`, as LeakSanitizer reads them. A leak is known when PATTERN occurs
-    /// in a function, source file or object file of its stack.
+    /// FILE has lines `leak:PATTERN`, the format of LeakSanitizer. A leak is known if PATTERN
+    /// matches a function, source file or object file in its stack.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) suppressions: Option<PathBuf>,
-    /// End with status N when the leak check found leaks that are not suppressed. By default the
-    /// status is the program's. A run implies --leak-check.
+    /// Exit with status N if there are leaks that are not suppressed [default: the program's
+    /// status].
+    ///
+    /// For a run, implies --leak-check.
     #[arg(long, value_name = "N", global = true)]
     pub(crate) leak_exit_code: Option<u8>,
 }
@@ -56,10 +57,10 @@ pub(crate) struct Shape {
 /// The values of `--columns`.
 #[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Columns {
-    /// Those of the original.
+    /// The seven columns of the original profiler.
     #[default]
     Seed,
-    /// All there are.
+    /// Every column.
     All,
 }
 
@@ -112,9 +113,12 @@ impl ValueEnum for Format {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
-            Self::Csv => Some(PossibleValue::new("csv").help("A table")),
+            Self::Csv => Some(
+                PossibleValue::new("csv")
+                    .help("Comma-separated values, for spreadsheets and databases"),
+            ),
             Self::Collapsed => {
-                Some(PossibleValue::new("collapsed").help("Stacks, a line each, for flame graphs"))
+                Some(PossibleValue::new("collapsed").help("One stack per line, for flame graphs"))
             }
             Self::Export(format) => format.to_possible_value(),
         }
@@ -132,7 +136,7 @@ pub(crate) enum Figure {
     Live,
     /// Blocks that were not freed.
     LiveBlocks,
-    /// Bytes that lived at the peak.
+    /// Bytes that were live at the peak.
     Peak,
     /// Allocations that were freed before the thread's next one.
     Temporary,
@@ -211,7 +215,7 @@ impl Shape {
             .map(|format| format.ending())
             .collect();
         Err(format!(
-            "{}: the ending does not say which format: .{}; or --format says it",
+            "{}: unknown extension: use .{}, or name the format with --format",
             term::path(path),
             known.join(", .")
         ))
@@ -245,12 +249,12 @@ impl Shape {
         let of_stacks = self.value.is_some() || self.fold_recursion || self.lines;
         if of_stacks && !has_value && !has_tree {
             return Some(
-                "--value, --fold-recursion and --lines are for --tree, collapsed stacks and other formats with \
-                 one number for each stack: -o FILE.folded or FILE.svg, or --format",
+                "--value, --fold-recursion and --lines need --tree, or a format with one number per stack: \
+                 -o FILE.folded or FILE.svg, or --format",
             );
         }
         let is_csv = matches!(kind, Kind::Csv(_));
-        (!is_csv && self.columns.is_some()).then_some("only a CSV has --columns")
+        (!is_csv && self.columns.is_some()).then_some("--columns needs the CSV format")
     }
 
     /// What a run has to record for such a report.

@@ -127,7 +127,7 @@ fn wish() -> Wish {
 fn refuse_devices(path: &Path) -> io::Result<()> {
     let kind = path.metadata()?.file_type();
     match kind.is_char_device() || kind.is_block_device() {
-        true => Err(io::Error::other("a device, and no report")),
+        true => Err(io::Error::other("a device, not a report")),
         false => Ok(()),
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         for path in ["/dev/zero", "/dev/full", "/dev/null"] {
             let failure = Side::read(Path::new(path)).unwrap_err();
             let said = format!("{:#}", failure.error);
-            assert_eq!(said, format!("{path}: a device, and no report"));
+            assert_eq!(said, format!("{path}: a device, not a report"));
         }
     }
 }

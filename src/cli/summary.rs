@@ -278,12 +278,13 @@ pub(crate) fn losses(harvest: &Harvest, counts: fn(Loss) -> bool) -> impl Iterat
         .map(|(count, loss)| format!("{} {}", grouped(*count), loss.text))
 }
 
-/// What the numbers do not include, of whatever is read: a line each; of losses those that `counts`.
+/// What the numbers do not include, of whatever is read: a line each; of losses those that
+/// `counts`.
 pub(crate) fn gaps(harvest: &Harvest, counts: fn(Loss) -> bool) -> Vec<String> {
     let missing = (harvest.missing > 0).then(|| format!("{} {CUT_OFF}", grouped(harvest.missing)));
     let cut_off = harvest.cut_off.iter().map(|(path, end, missing)| {
         format!(
-            "{}: cut off at offset {end}, {} missing: what stood there is in no report",
+            "{}: cut off at offset {end}, {} missing from this report",
             term::path(path),
             counted(*missing, "byte", "bytes"),
         )

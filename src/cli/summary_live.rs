@@ -74,8 +74,8 @@ fn course(text: &mut String, heap: &LiveHeap) {
     line(text, format_args!("over {seconds:.2} s: {bars}"));
 }
 
-/// Most live bytes in each of `count` equal spans of time. Between points nothing is known, so that a span
-/// without one has what was there before.
+/// Most live bytes in each of `count` equal spans of time. Between points nothing is known, so that
+/// a span without one has what was there before.
 fn columns(points: &[TimelinePoint], start: u64, count: usize) -> Vec<u64> {
     let end = points.last().map_or(start, |point| point.ns);
     let span = (end.saturating_sub(start) / count as u64).max(1);
@@ -213,7 +213,7 @@ fn left(
 ) {
     let left = &heap.left;
     let what = match left.unreachable {
-        true => "leaked, no pointer to it was found",
+        true => "leaked (unreachable)",
         false => "not freed at the end",
     };
     let whose = whose.map_or(String::new(), |process| {
@@ -243,7 +243,7 @@ fn left(
         let frees = counted(heap.unknown_frees, "free", "frees");
         line(
             text,
-            format_args!("note: {frees} of blocks that were not followed"),
+            format_args!("note: {frees} of blocks that were not tracked"),
         );
     }
     let cells = |leak: &Leak| [scaled(leak.left.bytes), grouped(leak.left.blocks)];
@@ -391,7 +391,7 @@ mod tests {
             "half at most 33 µs\n",
             "realloc: 3 blocks grown, 4,096 bytes (4.1 kB) copied\n",
             " copied  times  largest  ",
-            "leaked, no pointer to it was found: 400 bytes in 4 blocks from 1 stack\n",
+            "leaked (unreachable): 400 bytes in 4 blocks from 1 stack\n",
             "suppressed by leak:b*: 400 bytes in 4 blocks\n",
             "take (a.c:3)\n",
         ] {

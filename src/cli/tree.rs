@@ -23,18 +23,18 @@ const SOME: f64 = 0.05;
 /// Options of the tree.
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct TreeOptions {
-    /// Print the call tree, from the roots of the stacks; with `=callers` from the functions that allocate out to
-    /// their callers.
+    /// Print the call tree from the roots of the stacks; with `=callers`, from the allocating
+    /// functions to their callers.
     ///
-    /// The numbers are what --value says, of the function with all it calls and of itself alone. `report` prints
-    /// the tree on standard output, and without -o writes no file besides; a run prints it with the summary.
+    /// --value selects the numbers, which are given inclusive and exclusive of callees. `report` prints the
+    /// tree on standard output, and writes a file only with -o. A run prints it with the summary.
     #[arg(long, value_name = "FROM", global = true, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "roots", hide_possible_values = true)]
     pub(crate) tree: Option<From>,
-    /// Leave out of the tree what is less than this part of all [default: 1%].
+    /// Hide branches of the tree below this share of the total [default: 1%].
     #[arg(long, value_name = "SHARE", global = true, value_parser = share)]
     pub(crate) min_share: Option<f64>,
-    /// Show so many levels of the tree.
+    /// Show at most this many levels of the tree.
     #[arg(long, value_name = "LEVELS", global = true)]
     pub(crate) depth: Option<usize>,
 }
@@ -56,7 +56,7 @@ fn share(text: &str) -> Result<f64, String> {
     };
     let share = number.parse::<f64>().map(|number| number / unit);
     let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "it must be a part of all, as 1% or 0.01".to_owned())
+    share.ok_or_else(|| "must be a share, such as 1% or 0.01".to_owned())
 }
 
 impl TreeOptions {

@@ -32,8 +32,8 @@ pub(crate) struct Unreached {
     pub(crate) error: i32,
 }
 
-/// Where processes say so. What they say waits until it is asked for: up to as many as the kernel lets wait
-/// for a connection (`net.core.somaxconn`).
+/// Where processes say so. What they say waits until it is asked for: up to as many as the kernel
+/// lets wait for a connection (`net.core.somaxconn`).
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: UnixListener,
@@ -54,8 +54,8 @@ impl Listener {
         Ok(Self { socket, key })
     }
 
-    /// The processes that have said so by now. Who they are the kernel says; who does not know the key, or is another
-    /// user where there is none, is not heard.
+    /// The processes that have said so by now. Who they are the kernel says; who does not know the
+    /// key, or is another user where there is none, is not heard.
     pub(crate) fn take(&self) -> Vec<Unreached> {
         let mut found = Vec::new();
         while found.len() < MOST
@@ -107,7 +107,7 @@ pub(crate) fn text(unreached: &[Unreached], session: &Path) -> Option<String> {
     }
     (!unreached.is_empty()).then(|| {
         format!(
-            "{} made no recording in {} and {} missing from the report ({})",
+            "{} could not create a recording in {} and {} missing from the report ({})",
             counted(unreached.len() as u64, "process", "processes"),
             path(session),
             if unreached.len() == 1 { "is" } else { "are" },
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!((heard.len(), heard[0].pid), (1, std::process::id()));
         let said = text(&heard, Path::new("/tmp/s")).expect("a text");
         assert!(
-            said.starts_with("1 process made no recording in /tmp/s and is missing"),
+            said.starts_with("1 process could not create a recording in /tmp/s and is missing"),
             "{said}"
         );
         assert!(

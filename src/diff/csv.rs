@@ -75,7 +75,7 @@ pub(crate) fn read(input: impl Read) -> Result<Sheet, CsvError> {
     let mut record = ByteRecord::new();
     let columns = match reader.read_byte_record(&mut record).map_err(unreadable)? {
         true => Columns::of(&record)?,
-        false => return Err(whole("it is empty: there is not even a header")),
+        false => return Err(whole("it is empty, without a header")),
     };
     let mut sheet = Sheet {
         spreads: columns.has(SPREAD[0]).then(Vec::new),
@@ -273,7 +273,8 @@ impl Fields<'_> {
             } else {
                 ""
             };
-            let what = format!("{found} fields, and not the {expected} of the header{why}");
+            let fields = if found == 1 { "field" } else { "fields" };
+            let what = format!("{found} {fields}, but the header has {expected}{why}");
             return Err(at(self.line, None, what));
         }
         let mut names = [const { None }; NAMES];
@@ -373,7 +374,7 @@ impl Fields<'_> {
         match std::str::from_utf8(field) {
             Ok(text) => Ok(Some(texts.get(text))),
             Err(_) => {
-                let what = "it is no text (UTF-8)".to_owned();
+                let what = "not UTF-8 text".to_owned();
                 Err(at(self.line, Some(column), what))
             }
         }
@@ -388,7 +389,7 @@ impl Fields<'_> {
         match text.trim().parse() {
             Ok(number) => Ok(Some(number)),
             Err(_) => {
-                let what = format!("`{}` is no whole number", cut(&text));
+                let what = format!("`{}` is not a whole number", cut(&text));
                 Err(at(self.line, Some(column), what))
             }
         }

@@ -27,7 +27,7 @@ fn the_original_profilers_file_is_read() {
 fn errors_say_line_and_column() {
     let h = header();
     for (text, expected) in [
-        (String::new(), "it is empty: there is not even a header"),
+        (String::new(), "it is empty, without a header"),
         ("a,b\n".into(), "line 1: there is no column `pc0`"),
         (
             format!("{h},pc0\n"),
@@ -35,7 +35,7 @@ fn errors_say_line_and_column() {
         ),
         (
             format!("{h}\nf,-,-,-,16,2,32\nf,-,-,-,x,2,32\n"),
-            "line 3, column `bytes allocated`: `x` is no whole number",
+            "line 3, column `bytes allocated`: `x` is not a whole number",
         ),
         (
             format!("{h}\nf,-,-,-,16,-,32\n"),
@@ -43,7 +43,7 @@ fn errors_say_line_and_column() {
         ),
         (
             format!("{h}\nf,-,-,-,16,-2,32\n"),
-            "line 2, column `call count`: `-2` is no whole number",
+            "line 2, column `call count`: `-2` is not a whole number",
         ),
         (
             format!("{h}\nf,-,-,-,16,2,33\n"),
@@ -51,7 +51,7 @@ fn errors_say_line_and_column() {
         ),
         (
             format!("{h}\n<<<<<<< HEAD\n"),
-            "line 2: 1 fields, and not the 7 of the header; this is the mark of a merge",
+            "line 2: 1 field, but the header has 7; this is the mark of a merge",
         ),
         (
             format!("{h},least calls,most calls\nf,-,-,-,16,2,32,3,2\n"),
@@ -71,7 +71,7 @@ fn errors_say_line_and_column() {
     }
     let no_text = [h.as_bytes(), b"\n\xff,-,-,-,1,1,1\n"].concat();
     let said = read(&no_text[..]).unwrap_err().to_string();
-    assert_eq!(said, "line 2, column `pc0`: it is no text (UTF-8)");
+    assert_eq!(said, "line 2, column `pc0`: not UTF-8 text");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_line_without_an_end_does_not_fill_the_memory() {
 #[test]
 fn what_is_repeated_of_a_file_reaches_no_terminal() {
     let said = error(&format!("{}\nf,-,-,-,\x1b[31m,2,32\n", header()));
-    assert!(said.contains("`\\x1b[31m` is no whole number"), "{said}");
+    assert!(said.contains("`\\x1b[31m` is not a whole number"), "{said}");
 }
 
 proptest! {

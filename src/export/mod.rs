@@ -28,15 +28,15 @@ use std::path::Path;
 /// The formats of profiles.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Everything, in one compressed file that can be reported anywhere.
+    /// Everything that was recorded, in one file for `report`, `diff`, `merge` and `check`.
     Skipheap,
-    /// For scripts: sites with their stacks by name.
+    /// Sites with their stacks, for scripts.
     Json,
-    /// One page to look at in a browser, which needs no network.
+    /// One page for a browser; needs no network.
     Html,
-    /// For `go tool pprof`, Pyroscope, Parca: compressed protocol buffers.
+    /// For `go tool pprof`, Pyroscope and Parca.
     Pprof,
-    /// A flame graph, drawn.
+    /// A flame graph.
     Svg,
     /// For speedscope.app.
     Speedscope,
@@ -44,7 +44,7 @@ pub(crate) enum Format {
     Dhat,
     /// For profiler.firefox.com.
     Firefox,
-    /// For DuckDB, pandas, Spark: a table of all sites.
+    /// For DuckDB, pandas and Spark: a table of all sites.
     Parquet,
     /// The largest sites as a table, for the description of a change.
     Markdown,
@@ -97,8 +97,8 @@ impl Format {
         by_ending.or(is_dhat.then_some(Self::Dhat))
     }
 
-    /// The format that a file's name asks for, whatever the case, and the ending that says so. Of several
-    /// endings that fit the longest counts: `.speedscope.json` is no `.json`.
+    /// The format that a file's name asks for, whatever the case, and the ending that says so. Of
+    /// several endings that fit the longest counts: `.speedscope.json` is no `.json`.
     fn and_ending(path: &Path) -> Option<(Self, &'static str)> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
         let fits = |ending: &str| {
@@ -112,8 +112,8 @@ impl Format {
             .max_by_key(|(_, ending)| ending.len())
     }
 
-    /// What stands before the last dot of a file's name, and what behind it; of an ending with several
-    /// dots before the first of these.
+    /// What stands before the last dot of a file's name, and what behind it; of an ending with
+    /// several dots before the first of these.
     pub(crate) fn split_name(path: &Path) -> (&OsStr, &OsStr) {
         let name = path.file_name().unwrap_or_default();
         match Self::and_ending(path) {
@@ -135,8 +135,8 @@ impl Format {
 
     /// Is it about what became of the blocks, so that a run follows them?
     ///
-    /// A `.skipheap` holds what the run was told to record, and costs what that costs; JSON, Parquet and Markdown
-    /// have the figures where they are known.
+    /// A `.skipheap` holds what the run was told to record, and costs what that costs; JSON,
+    /// Parquet and Markdown have the figures where they are known.
     pub(crate) fn needs_live(self) -> bool {
         match self {
             Self::Html | Self::Pprof | Self::Speedscope | Self::Dhat | Self::Firefox => true,

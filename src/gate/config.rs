@@ -227,7 +227,7 @@ mod tests {
             ),
             (
                 "[limits]\nmax-growth = \"lots\"\n",
-                "line 2: `lots` is no limit",
+                "line 2: `lots` is not a limit",
             ),
             (
                 "[limits]\nmax-growth = -1\n",

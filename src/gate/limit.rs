@@ -82,7 +82,7 @@ impl FromStr for Amount {
             }
         });
         amount.map(Self).ok_or_else(|| {
-            format!("`{text}` is no amount: a number, for bytes with a unit as in 64KiB or 2MB")
+            format!("`{text}` is not an amount: use a number, with a unit for bytes (64KiB, 2MB)")
         })
     }
 }
@@ -101,12 +101,12 @@ impl FromStr for Limit {
                 .map(|Amount(most)| Self::Number(most))
                 .map_err(|_| {
                     format!(
-                        "`{text}` is no limit: `1%`, an amount as in `64KiB` or `1000`, or `off`"
+                        "`{text}` is not a limit: use `1%`, an amount such as `64KiB` or `1000`, or `off`"
                     )
                 }),
             Some(number) => match number.trim().parse::<f64>() {
                 Ok(percent) if percent >= 0.0 && percent.is_finite() => Ok(Self::Percent(percent)),
-                _ => Err(format!("`{text}` is no percentage")),
+                _ => Err(format!("`{text}` is not a percentage")),
             },
         }
     }

@@ -120,9 +120,9 @@ pub(crate) fn judge(evidence: &Evidence, limits: &Limits, budgets: &[Budget]) ->
     verdict.variation(evidence);
     if evidence.without_symbols {
         verdict.notes.push(
-            "functions without symbols are taken together by object file (`lib.so+?`), since their addresses \
-             change with every build: what one of them allocates more and another less is not seen; debug \
-             symbols make it precise"
+            "functions without symbols are combined by object file (`lib.so+?`), because their addresses \
+             change with every build: growth in one and shrinkage in another cancel out; debug symbols \
+             make it precise"
                 .to_owned(),
         );
     }
@@ -164,7 +164,7 @@ impl Verdict {
                 }
                 self.shrank = true;
                 self.notes.push(format!(
-                    "{what} shrank from {} to {} ({}): --update keeps it so",
+                    "{what} shrank from {} to {} ({}): --update records it",
                     crate::diff::out::text::large(old),
                     crate::diff::out::text::large(new),
                     percent(old, new)
@@ -247,8 +247,8 @@ impl Verdict {
         let needs_live = amounts.peak.is_some() || amounts.leaks.is_some();
         if needs_live && new.untold {
             self.unfit.push(format!(
-                "the budget `{}` limits `peak` or `leaks`, and the report does not say what became of the \
-                 blocks; record with --live (those of functions hooked by name are not followed)",
+                "the budget `{}` limits `peak` or `leaks`, and the report does not have lifetimes of \
+                 blocks; record with --live (blocks of hooked functions are not tracked)",
                 printable(&budget.written.glob)
             ));
         }
@@ -312,8 +312,8 @@ impl Verdict {
             Some(site) => {
                 let (least, most) = site.range();
                 format!(
-                    "{} of {} vary between the {runs} runs, of which the least counts; most of all {}: {} to {} \
-                     bytes",
+                    "{} of {} vary between the {runs} runs, and the lowest value is used; the largest variation is {}: \
+                     {} to {} bytes",
                     grouped(varying.len() as u64),
                     counted(evidence.sites.len() as u64, "site", "sites"),
                     stack(&site.names),

@@ -44,7 +44,7 @@ pub(crate) fn leaks(recording: &Recording<'_>, symbolizer: &mut Symbolizer, plac
         return;
     };
     say(&format!(
-        "leaked, no pointer to it was found: {} from {} stacks",
+        "leaked (unreachable): {} from {} stacks",
         amount(found.all),
         found.stacks
     ));

@@ -1,5 +1,5 @@
 //! Names, values and defaults of the environment variables: one table for the library, the tool
-//! and the README.
+//! and docs/settings.md.
 
 use skipheap_format::layout::MOST_FRAMES;
 

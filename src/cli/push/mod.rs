@@ -21,17 +21,17 @@ use target::Target;
 /// Options about pushes.
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct PushOptions {
-    /// Send the profile to a server too; may be given several times.
+    /// Also send the profile to a server; may be repeated.
     ///
-    /// pyroscope+http://HOST:PORT/APP or parca+http://HOST:PORT/APP (or +https). Without APP the program's name is
-    /// taken; labels stand behind it: ?env=prod&region=eu. A push that fails is a warning, and changes
-    /// neither files nor the exit status.
+    /// pyroscope+http://HOST:PORT/APP or parca+http://HOST:PORT/APP (or +https). APP defaults to
+    /// the program's name. Labels follow it: ?env=prod&region=eu. If a push fails, a warning is
+    /// printed; files and the exit status do not change.
     #[arg(long, value_name = "URL", global = true)]
     push: Vec<Target>,
-    /// Send tokens to other machines over plain HTTP too, where everybody on the way can read them.
+    /// Allow tokens to be sent to other machines over unencrypted HTTP.
     #[arg(long, global = true)]
     push_token_over_http: bool,
-    /// Longest time for all pushes together.
+    /// Time limit for all pushes together.
     #[arg(long, value_name = "SECONDS", global = true, default_value = "20")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
     push_timeout: u64,

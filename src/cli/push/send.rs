@@ -60,8 +60,8 @@ pub(super) fn send(
     let has_token = secrets.iter().any(|(name, _)| *name == AUTHORIZATION);
     if has_token && !token_over_http && !is_private(&request.url) {
         return Err(format!(
-            "{}_TOKEN is not sent over plain http to another machine, where everybody on the way can read \
-             it: use https, or --push-token-over-http",
+            "{}_TOKEN is not sent to another machine over plain http, where others could read it: use \
+             https, or --push-token-over-http",
             request.secrets
         ));
     }
@@ -232,7 +232,7 @@ fn grpc_status(headers: &HeaderMap, answer: &[u8]) -> Result<(), Failed> {
             again: matches!(code, "4" | "8" | "10" | "14"),
         }),
         None => Err(Failed {
-            why: "the answer is not one of gRPC-Web: is that a Parca server?".to_owned(),
+            why: "not a gRPC-Web response: is this a Parca server?".to_owned(),
             again: false,
         }),
     }

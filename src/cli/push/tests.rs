@@ -289,7 +289,7 @@ fn errors_of_grpc_are_errors() {
     for (given, expected) in [
         (trailers_only, "gRPC status 16: who are you?"),
         (in_a_frame, "gRPC status 3: bad pprof"),
-        (answer("200 OK", "", b"<html>"), "is that a Parca server?"),
+        (answer("200 OK", "", b"<html>"), "is this a Parca server?"),
     ] {
         let (address, serving) = server(vec![given]);
         let said = pushed(&format!("parca+http://{address}"), 20).unwrap_err();

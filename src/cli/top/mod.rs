@@ -37,21 +37,21 @@ use watch::Watch;
 /// What is watched, and how.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct TopOptions {
-    /// The process; without it, the only one that is being profiled, or a choice.
+    /// Process id [default: the only process that is being profiled; if there are several, a list].
     pub(crate) pid: Option<u32>,
-    /// Print one moment as JSON, and end.
+    /// Print one snapshot as JSON, and exit.
     ///
-    /// Rates are those of one interval, which it waits for.
+    /// Rates are measured over one interval.
     #[arg(long)]
     pub(crate) json: bool,
-    /// How often to look.
+    /// Seconds between two updates.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     pub(crate) interval: Duration,
-    /// By what to sort.
+    /// Column to sort by [default: bytes].
     // A text, since the summary has an option of this name with other values.
     #[arg(long, value_name = "COLUMN", value_parser = ["bytes", "calls", "live", "rate"])]
     pub(crate) sort: Option<String>,
-    /// Sites to print with --json.
+    /// Number of sites to print with --json.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) rows: usize,
 }
@@ -82,7 +82,7 @@ pub(crate) fn top(options: &TopOptions) -> Result<u8, Failure> {
     }
     if !io::stdout().is_terminal() {
         return Err(Failure::unusable(
-            "`top` draws on a terminal, which standard output is not: try --json",
+            "`top` needs a terminal; --json prints a snapshot without one",
         ));
     }
     let found = candidates(options)?;
@@ -113,7 +113,7 @@ fn show(screen: &mut Screen, mut found: Vec<Attached>, options: &TopOptions) -> 
 fn print(options: &TopOptions) -> Result<u8, Failure> {
     let mut found = candidates(options)?;
     if found.len() > 1 {
-        let mut text = "which of these processes?".to_owned();
+        let mut text = "several processes are being profiled: name one of them".to_owned();
         for process in &found {
             let name = term::printable(&process.program);
             // Writing to a string cannot fail.
@@ -138,7 +138,7 @@ fn candidates(options: &TopOptions) -> Result<Vec<Attached>, Failure> {
     };
     match found.is_empty() {
         true => Err(Failure::unusable(
-            "no process is being profiled, or none that you may look at",
+            "no process is being profiled, or none that you have access to",
         )),
         false => Ok(found),
     }

@@ -74,7 +74,7 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, watch: &Watch) {
             // The process notes it a little later.
             scaled(live.peak_bytes.max(totals.live_bytes)),
         ),
-        None => format!("blocks are not followed (--live); RSS {rss}"),
+        None => format!("blocks are not tracked (--live); RSS {rss}"),
     };
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let lines = vec![Line::styled(first, bold), second.into(), third.into()];

@@ -130,7 +130,7 @@ pub(crate) fn notes(diff: &Diff) -> Vec<String> {
     }
     if diff.old.live.is_some() != diff.new.live.is_some() {
         notes.push(
-            "only one side says what became of the blocks (--live), so that this is not compared"
+            "live and peak bytes are not compared, because only one side has them (--live)"
                 .to_owned(),
         );
     }

@@ -7,7 +7,7 @@ use super::Report;
 pub(crate) fn write(report: &Report) -> String {
     let mut out = String::new();
     for why in &report.unfit {
-        out.push_str(&command("error", None, "Heap: not fit to be judged", why));
+        out.push_str(&command("error", None, "Heap: cannot be compared", why));
     }
     for finding in &report.verdict.findings {
         let place = report.place(finding);
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(write(&report()), expected.concat());
         assert_eq!(
             write(&unfit()),
-            "::error title=Heap%3A not fit to be judged::the program was killed by signal 9\n"
+            "::error title=Heap%3A cannot be compared::the program was killed by signal 9\n"
         );
     }
 

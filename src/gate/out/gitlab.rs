@@ -53,7 +53,7 @@ pub(crate) fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
         issues.push(issue(
             "unfit",
             why,
-            format!("heap of {} not judged: {why}", report.program),
+            format!("heap of {} cannot be compared: {why}", report.program),
             None,
         ));
     }

@@ -18,7 +18,7 @@ pub(crate) fn write(report: &Report) -> String {
     let mut out = String::new();
     let verdict = match report.ending() {
         Ending::Passed => "within all limits ✅".to_owned(),
-        Ending::Unfit => "not fit to be judged ⚠️".to_owned(),
+        Ending::Unfit => "cannot be compared ⚠️".to_owned(),
         Ending::Failed => {
             let count = report.verdict.findings.len() as u64;
             format!("{} ❌", counted(count, "regression", "regressions"))

@@ -23,7 +23,7 @@ pub(crate) struct Report {
     pub(crate) config: Option<PathBuf>,
     /// The judgement.
     pub(crate) verdict: Verdict,
-    /// Why the data are not fit to be judged; none: they are.
+    /// Why the data are cannot be compared; none: they are.
     pub(crate) unfit: Vec<String>,
     /// The run with the least bytes, compared with the baseline.
     pub(crate) diff: Option<Diff>,

@@ -28,7 +28,7 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
             for why in &report.unfit {
                 line(
                     out,
-                    format_args!("skip-heapprof: {program}: not fit to be judged: {why}"),
+                    format_args!("skip-heapprof: {program}: cannot be compared: {why}"),
                 );
             }
         }
@@ -187,7 +187,7 @@ mod tests {
         let said = write(&unfit(), 80, true);
         assert_eq!(
             said,
-            "skip-heapprof: jq: not fit to be judged: the program was killed by signal 9\n"
+            "skip-heapprof: jq: cannot be compared: the program was killed by signal 9\n"
         );
         assert_eq!(write(&Report::default(), 80, true), "");
     }
