@@ -8,6 +8,7 @@
 //! | `csv.rs` | the report as a file: header, quoting, order, merging of rows, frames of a row |
 //! | `calls.rs` | which calls count, with which size, and that they behave as without the library |
 //! | `control.rs` | `skipheap.h`, and control of running processes from outside |
+//! | `documents/` | tests, files and options that the documents name exist, and examples show what happens |
 //! | `exports.rs` | what the library exports, links to and contains |
 //! | `wrappers.rs` | who asked: allocation wrappers of C++, Rust and the user are trimmed |
 //! | `builds.rs` | names and counts for every way to build a program: options, stripping, debug files |
@@ -60,6 +61,7 @@ mod ci;
 mod control;
 mod csv;
 mod daemons;
+mod documents;
 mod exports;
 mod fleet;
 mod formats;
