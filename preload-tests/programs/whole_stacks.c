@@ -241,6 +241,56 @@ static void threads(void) {
     puts("");
 }
 
+/* Stacks that take turns, some hundreds of them: the same call from the same place and for the same size by several
+   ways, at several depths, in an order that is never the same for long. */
+FUNCTION void left(int depth, size_t size);
+FUNCTION void right(int depth, size_t size) {
+    if (!depth) ask(size);
+    else if (number(2)) left(depth - 1, size);
+    else right(depth - 1, size);
+    NO_TAIL_CALL();
+}
+FUNCTION void left(int depth, size_t size) {
+    if (!depth) ask(size);
+    else if (number(2)) right(depth - 1, size);
+    else left(depth - 1, size);
+    NO_TAIL_CALL();
+}
+/* The callers are told by the bits of `path`, from the root on. */
+FUNCTION void follows(unsigned path, int depth, size_t size);
+FUNCTION void follows_too(unsigned path, int depth, size_t size) {
+    if (!depth) ask(size);
+    else if (path & 1) follows_too(path >> 1, depth - 1, size);
+    else follows(path >> 1, depth - 1, size);
+    NO_TAIL_CALL();
+}
+FUNCTION void follows(unsigned path, int depth, size_t size) {
+    if (!depth) ask(size);
+    else if (path & 1) follows_too(path >> 1, depth - 1, size);
+    else follows(path >> 1, depth - 1, size);
+    NO_TAIL_CALL();
+}
+static int rising(const void *a, const void *b) {
+    return *(const int *)a - *(const int *)b;
+}
+static void turns(void) {
+    static int asked[7][64];
+    for (int i = 0; i < 60000; i++) {
+        /* Some ways are taken often, and all of them now and then. */
+        int depth = 1 + (i / 7) % 6;
+        unsigned path = number(4) ? (unsigned)(i / 3) % 5 : number(1u << depth);
+        path &= (1u << depth) - 1;
+        follows(path, depth, 1024);
+        asked[depth][path]++;
+        if (i % 5 == 0) left(1 + i % 9, 1025);
+    }
+    printf("1025 * 12000\n1024");
+    qsort(asked, sizeof asked / sizeof(int), sizeof(int), rising);
+    for (size_t i = 0; i < sizeof asked / sizeof(int); i++)
+        if ((&asked[0][0])[i]) printf(" %d", (&asked[0][0])[i]);
+    puts("");
+}
+
 /* Random calls: the size says by which way it was asked for. */
 enum { BASE = 2000, DEPTH = 5, WAYS = 8 };
 static int ways[BASE + 40000];
@@ -299,6 +349,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(how, "signals-apart")) signals(SA_ONSTACK, ITIMER_REAL, SIGALRM);
     else if (!strcmp(how, "signals-nested")) signals(SA_NODEFER, ITIMER_REAL, SIGALRM);
     else if (!strcmp(how, "threads")) threads();
+    else if (!strcmp(how, "turns")) turns();
     else if (!strcmp(how, "random")) random_calls();
     else return 1;
     return 0;

@@ -14,7 +14,7 @@ const BUILDS: [&[&str]; 4] = [
     &["-O2", "-mavx2", "-fcf-protection=full"],
 ];
 
-const CASES: [&str; 13] = [
+const CASES: [&str; 14] = [
     "same-slots",
     "root",
     "recursion",
@@ -27,6 +27,7 @@ const CASES: [&str; 13] = [
     "signals-apart",
     "signals-nested",
     "threads",
+    "turns",
     "random",
 ];
 
@@ -107,7 +108,7 @@ fn a_second_unwinder_sees_the_same_stacks() {
         for case in CASES {
             // Each costs as much as hundreds of allocations.
             let one_in = match case {
-                "root" | "recursion" | "random" | "threads" => "1/7",
+                "root" | "recursion" | "random" | "threads" | "turns" => "1/7",
                 _ => "1/1",
             };
             let outcome = whole(program.clone(), case)

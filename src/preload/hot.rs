@@ -39,7 +39,6 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
-use crate::process::Process;
 use crate::record::layout::{LiveRecord, NESTED_THREAD, SiteRecord};
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
@@ -60,12 +59,12 @@ pub(crate) static RECORD: AtomicPtr<c_void> = AtomicPtr::new(record as *mut c_vo
 /// The path that trampolines take to record the call of a function hooked by name
 /// ([`crate::patch`]).
 pub(crate) fn at_entry() -> unsafe extern "C" fn() {
-    if sample::is_on() {
-        sample::record_at_entry
-    } else if live::is_on() {
-        record_at_entry_and_sum_up
-    } else {
-        record_at_entry
+    match (deep::is_on(), live::is_on()) {
+        _ if sample::is_on() => sample::record_at_entry,
+        (false, false) => record_at_entry,
+        (false, true) => record_at_entry_and_sum_up,
+        (true, false) => deep::record_at_entry,
+        (true, true) => deep::record_at_entry_and_sum_up,
     }
 }
 
@@ -73,6 +72,8 @@ pub(crate) fn at_entry() -> unsafe extern "C" fn() {
 pub(crate) fn at_entry_of_object() -> unsafe extern "C" fn() {
     if sample::is_on() {
         sample::record_at_entry
+    } else if deep::is_on() {
+        deep::record_object_at_entry
     } else {
         record_object_at_entry
     }
@@ -84,6 +85,8 @@ pub(crate) fn begin() {
         live::regions::record_page
     } else if sample::is_on() {
         sample::record
+    } else if deep::is_on() && live::is_on() {
+        deep::record_and_follow
     } else if deep::is_on() {
         deep::record
     } else if live::is_on() {
@@ -291,6 +294,7 @@ macro_rules! count {
         "inc qword ptr [r11 + 24]\n"
     };
 }
+pub(crate) use count;
 
 /// A naked function's body: the lines given, with the operands that [`path!`] names.
 macro_rules! body {
@@ -318,31 +322,39 @@ macro_rules! body {
     };
 }
 
-/// Records an allocation of rdi bytes (with the function's index above), returns the block in rax.
-///
-/// # Safety
-/// To be jumped to with rsp and rbp as the caller of the hook left them.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record() {
-    body!(path!("0", count!(), "ret\n", "jmp {rest}\n");)
-}
+/// The functions that the hooks of allocation functions jump to, of a path: `$path` with the
+/// operands of `$body`, and `$rest` where it leads nowhere.
+macro_rules! after_call {
+    ($body:ident, $path:ident, $rest:literal) => {
+        /// Records an allocation of rdi bytes (with the function's index above), returns the block in rax.
+        ///
+        /// # Safety
+        /// To be jumped to with rsp and rbp as the caller of the hook left them.
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn record() {
+            $body!($path!("0", count!(), "ret\n", $rest);)
+        }
 
-/// The same where blocks are followed: what is counted, [`crate::live`] knows.
-///
-/// # Safety
-/// As [`record`].
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record_and_follow() {
-    body!(
-        path!(
-            "0",
-            "mov rdi, rax\n mov rsi, r11\n mov rdx, rcx\n jmp {born}\n",
-            "ret\n",
-            "jmp {rest}\n"
-        );
-        born = sym crate::live::born_here,
-    )
+        /// As [`record`], where blocks are followed: what is counted, [`crate::live`] knows.
+        ///
+        /// # Safety
+        /// As [`record`].
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn record_and_follow() {
+            $body!(
+                $path!(
+                    "0",
+                    "mov rdi, rax\n mov rsi, r11\n mov rdx, rcx\n jmp {born}\n",
+                    "ret\n",
+                    $rest
+                );
+                born = sym crate::live::born_here,
+            )
+        }
+    };
 }
+pub(crate) use after_call;
+after_call!(body, path, "jmp {rest}\n");
 
 /// A push or pop of a register with the unwind rule that follows from it. They are exact at each
 /// instruction: a signal handler that allocates may interrupt any.
@@ -351,11 +363,13 @@ macro_rules! push {
         concat!("push ", $register, "\n .cfi_adjust_cfa_offset 8\n")
     };
 }
+pub(crate) use push;
 macro_rules! pop {
     ($register:literal) => {
         concat!("pop ", $register, "\n .cfi_adjust_cfa_offset -8\n")
     };
 }
+pub(crate) use pop;
 
 /// Puts back what [`record_at_entry`] saved and returns to the trampoline.
 macro_rules! leave {
@@ -379,6 +393,7 @@ macro_rules! leave {
         )
     };
 }
+pub(crate) use leave;
 
 /// Calls `{rest}` with what else it may change saved, and leaves.
 #[rustfmt::skip]
@@ -430,11 +445,12 @@ macro_rules! call_with_all_saved {
             )
     };
 }
+pub(crate) use call_with_all_saved;
 
-/// The body of [`record_at_entry`]; `$count` as in [`path!`].
+/// The body of a function of [`at_entry!`]; `$count` as in [`path!`].
 #[rustfmt::skip]
-macro_rules! at_entry {
-    ($count:expr; $($operands:tt)*) => { body!(
+macro_rules! before_call_body {
+    ($body:ident, $path:ident, $count:expr; $($operands:tt)*) => { $body!(
         ".cfi_def_cfa_offset 24",
         push!("rsi"),
         push!("rdx"),
@@ -447,7 +463,7 @@ macro_rules! at_entry {
         ".cfi_adjust_cfa_offset 32",
         "movups xmmword ptr [rsp], xmm0",
         "movups xmmword ptr [rsp + 16], xmm1",
-        path!(
+        $path!(
             "104",
             $count,
             leave!(),
@@ -456,79 +472,96 @@ macro_rules! at_entry {
         $($operands)*
     ) };
 }
+pub(crate) use before_call_body;
 
-/// Records a call of rdi bytes (with the function's index above) that is about to be made, and
-/// leaves every register but rdi and the flags as it was.
-///
-/// Every register, not only those of arguments: the compiler knows which ones a function of the
-/// same file leaves alone, and keeps values in them across the call (GCC's `-fipa-ra`). The upper
-/// parts of the vector registers are left alone here and in [`crate::thread::record_rest`], and
-/// saved by cold sections, which call into the C library.
-///
-/// The stated unwind rules lead straight to the caller of the hooked function: the trampoline has
-/// none, and no frame of its own.
-///
-/// # Safety
-/// To be called by a trampoline that has pushed one word since the hooked function was entered.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record_at_entry() {
-    at_entry!(count!();)
-}
+/// The functions that trampolines call, of a path: as [`after_call!`].
+#[rustfmt::skip]
+macro_rules! before_call {
+    ($body:ident, $path:ident) => {
+        /// Records a call of rdi bytes (with the function's index above) that is about to be made, and
+        /// leaves every register but rdi and the flags as it was.
+        ///
+        /// Every register, not only those of arguments: the compiler knows which ones a function of the
+        /// same file leaves alone, and keeps values in them across the call (GCC's `-fipa-ra`). The upper
+        /// parts of the vector registers are left alone here and in [`crate::thread::record_rest`], and
+        /// saved by cold sections, which call into the C library.
+        ///
+        /// The stated unwind rules lead straight to the caller of the hooked function: the trampoline has
+        /// none, and no frame of its own.
+        ///
+        /// # Safety
+        /// To be called by a trampoline that has pushed one word since the hooked function was entered.
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn record_at_entry() {
+            before_call_body!($body, $path, count!();)
+        }
 
-/// As [`record_at_entry`], and counts the call for the thread too, unless it is nested: where the
-/// live heap is recorded, the timeline says how many allocations there were.
-///
-/// # Safety
-/// As [`record_at_entry`].
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record_at_entry_and_sum_up() {
-    at_entry!(
-        concat!(
-            "cmp dword ptr [r11 + {site_thread}], -1\n",
-            "je 83f\n",
-            "inc qword ptr [rcx + {hooked_calls}]\n",
-            "83:\n",
-            count!(),
-        );
-        site_thread = const size_of::<SiteRecord>() + offset_of!(LiveRecord, thread),
-        hooked_calls = const OFFSET_HOOKED_CALLS,
-    )
+        /// As [`record_at_entry`], and counts the call for the thread too, unless it is nested: where the
+        /// live heap is recorded, the timeline says how many allocations there were.
+        ///
+        /// # Safety
+        /// As [`record_at_entry`].
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn record_at_entry_and_sum_up() {
+            before_call_body!(
+                $body,
+                $path,
+                concat!(
+                    "cmp dword ptr [r11 + {site_thread}], -1\n",
+                    "je 83f\n",
+                    "inc qword ptr [rcx + {hooked_calls}]\n",
+                    "83:\n",
+                    count!(),
+                );
+                site_thread = const SITE_THREAD,
+                hooked_calls = const OFFSET_HOOKED_CALLS,
+            )
+        }
+
+        /// As [`record_at_entry_and_sum_up`], for objects that are followed ([`crate::live::regions`]).
+        ///
+        /// # Safety
+        /// As [`record_at_entry`].
+        #[unsafe(naked)]
+        pub(crate) unsafe extern "C" fn record_object_at_entry() {
+            before_call_body!(
+                $body,
+                $path,
+                concat!(
+                    "cmp dword ptr [r11 + {site_thread}], -1\n",
+                    "je 83f\n",
+                    // A peak, or a page, is new since the site's last object: the longer way.
+                    "mov rdx, qword ptr [rip + {process}]\n",
+                    "mov edx, dword ptr [rdx + {epoch}]\n",
+                    "cmp dword ptr [r11 + {site_epoch}], edx\n",
+                    "jne 99f\n",
+                    "mov edx, dword ptr [rcx + {generation}]\n",
+                    "cmp dword ptr [r11 + {site_generation}], edx\n",
+                    "jne 99f\n",
+                    "mov qword ptr [rcx + {last_object}], r11\n",
+                    "inc qword ptr [rcx + {hooked_calls}]\n",
+                    "83:\n",
+                    count!(),
+                );
+                site_thread = const SITE_THREAD,
+                site_epoch = const SITE_EPOCH,
+                site_generation = const crate::live::regions::SITE_GENERATION,
+                hooked_calls = const OFFSET_HOOKED_CALLS,
+                generation = const OFFSET_GENERATION,
+                last_object = const OFFSET_LAST_OBJECT,
+                process = sym crate::process::PROCESS,
+                epoch = const crate::process::Process::OFFSET_EPOCH,
+            )
+        }
+    };
 }
+pub(crate) use before_call;
+before_call!(body, path);
+
+/// Where the counters behind a site's record lie.
+pub(crate) const SITE_THREAD: usize = size_of::<SiteRecord>() + offset_of!(LiveRecord, thread);
+pub(crate) const SITE_EPOCH: usize = size_of::<SiteRecord>() + offset_of!(LiveRecord, epoch);
 const _: () = assert!(NESTED_THREAD == u32::MAX);
-
-/// As [`record_at_entry_and_sum_up`], for objects that are followed ([`live::regions`]).
-///
-/// # Safety
-/// As [`record_at_entry`].
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record_object_at_entry() {
-    at_entry!(
-        concat!(
-            "cmp dword ptr [r11 + {site_thread}], -1\n",
-            "je 83f\n",
-            // A peak, or a page, is new since the site's last object: the longer way.
-            "mov rdx, qword ptr [rip + {process}]\n",
-            "mov edx, dword ptr [rdx + {epoch}]\n",
-            "cmp dword ptr [r11 + {site_epoch}], edx\n",
-            "jne 99f\n",
-            "mov edx, dword ptr [rcx + {generation}]\n",
-            "cmp dword ptr [r11 + {site_generation}], edx\n",
-            "jne 99f\n",
-            "mov qword ptr [rcx + {last_object}], r11\n",
-            "inc qword ptr [rcx + {hooked_calls}]\n",
-            "83:\n",
-            count!(),
-        );
-        site_thread = const size_of::<SiteRecord>() + offset_of!(LiveRecord, thread),
-        site_epoch = const size_of::<SiteRecord>() + offset_of!(LiveRecord, epoch),
-        site_generation = const live::regions::SITE_GENERATION,
-        hooked_calls = const OFFSET_HOOKED_CALLS,
-        generation = const OFFSET_GENERATION,
-        last_object = const OFFSET_LAST_OBJECT,
-        process = sym crate::process::PROCESS,
-        epoch = const Process::OFFSET_EPOCH,
-    )
-}
 
 /// Tells [`live::regions::event`] that a function is called, and leaves every register but rdi and
 /// the flags as it was.

@@ -329,6 +329,7 @@ pub(crate) const OFFSET_STACK_LO: usize = offset_of!(Thread, stack_lo);
 pub(crate) const OFFSET_STACK_LEN: usize = offset_of!(Thread, stack_len);
 pub(crate) const OFFSET_STACK_HI: usize = offset_of!(Thread, stack_hi);
 pub(crate) const OFFSET_STACK_HI_16: usize = offset_of!(Thread, stack_hi_16);
+pub(crate) const OFFSET_LAST_STACK: usize = offset_of!(Thread, last_stack);
 pub(crate) const OFFSET_COUNTDOWN: usize =
     offset_of!(Thread, sampler) + offset_of!(Sampler, countdown);
 pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OFFSET_CLOCK;

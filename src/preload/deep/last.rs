@@ -9,19 +9,27 @@
 //! May be used at any moment, also in a signal handler that interrupted a use in the same thread. What is found
 //! in the midst of a change may be wrong, but leads nowhere but to the thread's own stack.
 
+use super::calls::{Calls, Recorded};
 use super::{MOST, Stack};
-use crate::record::layout::CUT_TOO_DEEP;
+use crate::record::layout::{CUT_TOO_DEEP, SiteRecord};
 use crate::stack::Bounds;
 use crate::sys;
 use crate::unwind::{self, Regs, Rule, Special};
+use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 /// A word of the stack, as a walk found it.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Word {
+pub(super) struct Word {
     address: u64,
     value: u64,
+}
+
+impl Word {
+    pub(super) fn new(address: u64, value: u64) -> Self {
+        Self { address, value }
+    }
 }
 
 /// A frame that a walk came to.
@@ -97,6 +105,7 @@ pub(crate) struct Last {
     words: [Word; 3 * MOST],
     /// A walk's frames until they are kept, from the innermost on.
     fresh: [Seen; MOST],
+    calls: Calls,
 }
 
 /// What a walk that has come to a frame of the last stack finds there.
@@ -108,6 +117,9 @@ pub(super) enum Found {
 }
 
 impl Last {
+    pub(super) const OFFSET_WALKER: usize = offset_of!(Self, walker);
+    pub(super) const OFFSET_CALLS: usize = offset_of!(Self, calls) + Calls::OFFSET_SETS;
+
     /// Memory for one; null when there is none. A child of fork inherits it with what was there, so that
     /// a walk which was interrupted by the fork comes to its end.
     pub(crate) fn map() -> *mut Self {
@@ -123,6 +135,7 @@ impl Last {
         unsafe {
             (&raw mut (*this).len).write_volatile(0);
             Self::clear(this);
+            (*this).calls.clear();
             (*this).start_from(0);
         }
     }
@@ -419,6 +432,47 @@ impl Last {
             }
         }
         (count, true)
+    }
+
+    /// Remembers a call that was recorded with a stack that is here, so that the next one like it
+    /// need not be walked.
+    ///
+    /// # Safety
+    /// The calling thread owns it, `entry` points at the return address of the call, and `record` is
+    /// that of its site in the thread's table.
+    #[inline(always)]
+    pub(super) unsafe fn remember(
+        this: *mut Self,
+        (entry, bp): (*const u64, u64),
+        size: u64,
+        stack: Stack,
+        record: *mut SiteRecord,
+    ) {
+        let rules = unwind::generation();
+        // SAFETY: as the caller promises.
+        unsafe {
+            let is_new = !(*this).calls.is_seen(mix(stack.hash, size as u32));
+            if is_new || (*this).depth(rules) < stack.depth {
+                return;
+            }
+            let innermost = (&raw const (*this).kept).cast::<Kept>().add(stack.depth);
+            let call = Recorded {
+                entry: entry as u64,
+                ra: *entry,
+                size,
+                bp,
+                uses_bp: (*innermost).uses_bp,
+                rules,
+                record,
+            };
+            let words = (&raw const (*this).words).cast::<Word>();
+            let words = core::slice::from_raw_parts(words, usize::from((*innermost).words));
+            let holds = move || {
+                let (sp, hash) = ((*innermost).seen.sp, (*innermost).hash);
+                sp == call.entry + 8 && hash == stack.hash && Self::is_claimed(this, entry)
+            };
+            Calls::keep(&raw mut (*this).calls, call, words, holds);
+        }
     }
 
     /// From what comes behind the root to the innermost frame of a stack.

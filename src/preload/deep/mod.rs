@@ -1,19 +1,25 @@
 //! Whole stacks: each site is a stack up to its root, and a size, not four frames and a size.
 //!
-//! Where it is asked for, the hooks go on at [`record`] and not at [`crate::hot`], whose own check of
-//! the stack's bounds fails: the state of a thread keeps them in [`Last`]. A walk ([`walk`]) finds most of
+//! Where it is asked for, the hooks go on in [`hot`] and not in [`crate::hot`], whose own check of
+//! the stack's bounds fails: the state of a thread keeps them in [`Last`]. A call that was recorded
+//! lately with the same stack is found there ([`calls`]); else [`record_call`] walks. A walk ([`walk`]) finds most of
 //! the stack as the last one left it; what a stack is known by is a hash, and the stack itself is
 //! written to the recording once ([`nodes`]).
 //!
 //! [`record`] may run at any moment, also in a signal handler that interrupted it. Such a handler works in
 //! the same [`Last`]; the interrupted call notices and starts over.
 
+mod calls;
+mod hot;
 mod last;
 mod nodes;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub(crate) use hot::{
+    record, record_and_follow, record_at_entry, record_at_entry_and_sum_up, record_object_at_entry,
+};
 pub(crate) use last::Last;
 pub(crate) use nodes::Nodes;
 
@@ -57,23 +63,6 @@ pub(crate) fn is_on() -> bool {
     settings().stack_depth > 4
 }
 
-/// As [`crate::hot::record`], for whole stacks.
-///
-/// # Safety
-/// To be jumped to with rsp and rbp as the caller of the hook left them.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "mov rsi, rsp",
-        "mov rdx, rbp",
-        "mov rcx, rax",
-        "jmp {body}",
-        ".cfi_endproc",
-        body = sym record_call,
-    )
-}
-
 /// Records an allocation with its whole stack: [`thread::record_rest`] where whole stacks are asked for.
 ///
 /// May be unwound through: a thread that is cancelled at any instruction is unwound from here, which
@@ -97,7 +86,11 @@ pub(crate) unsafe extern "C-unwind" fn record_call(
             let last = thread.last_stack();
             if !sample::is_on() && !last.is_null() && (*last).is_on_own_stack(entry) {
                 let walk = |last| walk::own(last, entry, bp);
-                if record_stack(thread, last, size, entry, block, walk).is_some() {
+                if let Some((stack, record)) = record_stack(thread, last, size, entry, block, walk)
+                {
+                    if !record.is_null() {
+                        Last::remember(last, (entry, bp), size, stack, record);
+                    }
                     return block;
                 }
             }
@@ -134,7 +127,7 @@ pub(crate) unsafe fn record_rest(
             None => walk::any(last, entry, bp),
         };
         let stack = record_stack(thread, last, size, entry, block, walk);
-        if let Some(stack) = stack.filter(|_| verify::is_on()) {
+        if let Some((stack, _)) = stack.filter(|_| verify::is_on()) {
             verify::whole(
                 || {
                     Last::is_claimed(last, entry)
@@ -146,7 +139,7 @@ pub(crate) unsafe fn record_rest(
     }
 }
 
-/// Walks and counts: which stack it was. `None` when there is no state of this thread any more, because this
+/// Walks and counts: which stack it was, and its site's record, which is null when none could be made. `None` when there is no state of this thread any more, because this
 /// is a child that was forked meanwhile.
 ///
 /// # Safety
@@ -159,7 +152,7 @@ unsafe fn record_stack(
     entry: *const u64,
     block: *mut c_void,
     walk: impl Fn(*mut Last) -> Stack,
-) -> Option<Stack> {
+) -> Option<(Stack, *mut SiteRecord)> {
     loop {
         // SAFETY: as the caller promises. What was walked holds as long as nobody else has claimed the
         // last stack since.
@@ -174,7 +167,7 @@ unsafe fn record_stack(
             if record.is_null() {
                 record = match new_site(thread, last, stack, size, entry) {
                     Made::Site(record) => record,
-                    Made::Nothing | Made::Lost(_) => return Some(stack),
+                    Made::Nothing | Made::Lost(_) => return Some((stack, record)),
                     Made::Again => {
                         Last::clear(last);
                         continue;
@@ -183,7 +176,7 @@ unsafe fn record_stack(
                 };
             }
             thread::count_at(thread, record, block);
-            return Some(stack);
+            return Some((stack, record));
         }
     }
 }

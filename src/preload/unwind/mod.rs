@@ -29,7 +29,7 @@ pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
 pub(crate) use row_table::{is_from_sp, saved_bp};
 pub(crate) use rule::{Rule, Special};
 pub(crate) use second::{Seen, Wanted, frames as by_libgcc};
-pub(crate) use table::{HEAD as TABLE_HEAD, TABLE, generation, view as rules};
+pub(crate) use table::{GENERATION, HEAD as TABLE_HEAD, TABLE, generation, view as rules};
 pub(crate) use walk::{Regs, step};
 
 use crate::process::Process;

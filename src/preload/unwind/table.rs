@@ -67,7 +67,7 @@ static SUSPENDED: AtomicU32 = AtomicU32::new(0);
 
 /// How often rules were forgotten, or the table taken away or given back: what was found by rules before
 /// may be found no more.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
+pub(crate) static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 /// Changes whenever a rule that was found once may have become another.
 #[inline(always)]
