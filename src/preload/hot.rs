@@ -344,7 +344,7 @@ macro_rules! after_call {
             $body!(
                 $path!(
                     "0",
-                    "mov rdi, rax\n mov rsi, r11\n mov rdx, rcx\n jmp {born}\n",
+                    "mov rdi, rax\n mov rsi, r11\n jmp {born}\n",
                     "ret\n",
                     $rest
                 );

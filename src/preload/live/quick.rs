@@ -16,13 +16,15 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
-/// What the hot path jumps to when it has found the site: [`born`], and hands the block through.
+/// What the hot path jumps to when it has found the site: [`born`], and hands the block through. The
+/// third register of arguments holds nothing, so that the thread's state is where the path has it.
 ///
 /// # Safety
 /// As [`born`].
 pub(crate) unsafe extern "C" fn born_here(
     block: *mut c_void,
     record: *mut SiteRecord,
+    _: u64,
     thread: *const Thread,
 ) -> *mut c_void {
     // SAFETY: as the caller promises.
