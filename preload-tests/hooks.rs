@@ -330,9 +330,15 @@ fn the_tool_passes_hooks_on_and_says_what_came_of_them() {
 type Budget = (&'static str, &'static [(&'static str, &'static str)], u64);
 
 /// Most instructions that a hook may add to a call, by what is recorded.
-const BUDGETS: [Budget; 4] = [
+const BUDGETS: [Budget; 6] = [
     ("four frames", &[], 130),
     ("the live heap", &[("SKIP_HEAP_LIVE", "1")], 135),
+    ("whole stacks", &[("SKIP_HEAP_STACK_DEPTH", "full")], 100),
+    (
+        "whole stacks and the live heap",
+        &[("SKIP_HEAP_STACK_DEPTH", "full"), ("SKIP_HEAP_LIVE", "1")],
+        105,
+    ),
     // Of which nothing is taken: the trampoline, and what an allocation of malloc costs then.
     ("a sample", &[("SKIP_HEAP_SAMPLE", "1G")], 32),
     (
