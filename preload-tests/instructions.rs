@@ -218,3 +218,23 @@ fn a_program_that_is_left_out_pays_next_to_nothing() {
     assert!(added > 0, "the library was not loaded");
     assert!(added <= LEFT_OUT_BUDGET, "{added} instructions");
 }
+
+/// Most instructions that the library may add to an allocation of a program in which every second
+/// allocation is of a new stack, by what is recorded; the report at exit included.
+const NEW_STACKS: [(Variables, u64); 2] =
+    [(&[], 260), (&[("SKIP_HEAP_STACK_DEPTH", "full")], 3_500)];
+
+#[test]
+fn new_stacks_and_sites_stay_within_their_budgets() {
+    let program = Source::c("many_stacks").flags(&["-O2"]).build();
+    let (few, many) = (2_000, 12_000);
+    let run = |how| counted(&program, many, how).1 - counted(&program, few, how).1;
+    let allocations = (many - few) * 10;
+    let plain = run(How::Plain);
+    for (variables, budget) in NEW_STACKS {
+        let added = (run(How::With(variables)) - plain) / allocations;
+        println!("{variables:?}: {added} instructions added");
+        assert!(added > 50, "the library did not run: {added}");
+        assert!(added <= budget, "{added} instructions, budget {budget}");
+    }
+}

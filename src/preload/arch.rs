@@ -537,6 +537,32 @@ pub(crate) unsafe fn decrement_at<const OFFSET: usize, T>(structure: *mut T) {
     }
 }
 
+/// Has the cache line of this address fetched, if there is memory. No access: any address will do.
+#[inline(always)]
+pub(crate) fn prefetch(address: usize) {
+    // SAFETY: a hint, which faults nowhere.
+    unsafe {
+        asm!("prefetcht0 byte ptr [{address}]", address = in(reg) address,
+            options(nostack, preserves_flags, readonly));
+    }
+}
+
+/// Puts `new` in the place of `old` in a single instruction, as [`increment_count`]; false, and nothing
+/// else, where there is another value.
+///
+/// # Safety
+/// `word` is a word that no other thread changes.
+#[inline(always)]
+pub(crate) unsafe fn replace(word: *mut usize, old: usize, new: usize) -> bool {
+    let found: usize;
+    // SAFETY: as the caller promises. Without a lock prefix it is whole for signal handlers alone.
+    unsafe {
+        asm!("cmpxchg qword ptr [{word}], {new}", word = in(reg) word, new = in(reg) new,
+            inout("rax") old => found, options(nostack));
+    }
+    found == old
+}
+
 /// Adds one to a counter that stays at its end once it is there; true then. A signal handler that comes in
 /// between two instructions at that moment finds it one too small.
 ///

@@ -42,8 +42,8 @@
 use crate::record::layout::{LiveRecord, NESTED_THREAD, SiteRecord};
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
-    OFFSET_GENERATION, OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_INDEX_MASK, OFFSET_LAST_OBJECT,
-    OFFSET_STACK_HI, OFFSET_STACK_HI_16, OFFSET_STACK_LEN, OFFSET_STACK_LO,
+    OFFSET_GENERATION, OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_LAST_OBJECT, OFFSET_STACK_HI,
+    OFFSET_STACK_HI_16, OFFSET_STACK_LEN, OFFSET_STACK_LO,
 };
 use crate::unwind::Rule;
 use crate::{deep, live, sample};
@@ -224,7 +224,7 @@ macro_rules! path {
         // None in a child that was forked in a signal handler which interrupted this.
         "test r10, r10\n",
         "jz 99f\n",
-        "80: and r9, qword ptr [rcx + {index_mask}]\n",
+        "80: and r9, qword ptr [r10 - {index_head}]\n",
         "mov r11, qword ptr [r10 + r9 * 8]\n",
         "cmp r11w, r8w\n",
         "jne 81f\n",
@@ -308,7 +308,7 @@ macro_rules! body {
             hi = const OFFSET_STACK_HI,
             hi_16 = const OFFSET_STACK_HI_16,
             index = const OFFSET_INDEX,
-            index_mask = const OFFSET_INDEX_MASK,
+            index_head = const crate::sites::INDEX_HEAD,
             head = const crate::unwind::TABLE_HEAD,
             factor = const HASH_FACTOR,
             wrapper = const Rule::TRANSPARENT,

@@ -166,7 +166,8 @@ impl Pieces {
     }
 
     /// Has zeros of this process alone in the place of what was written, which are `used` bytes of the
-    /// file, and unmaps the rest and the list itself, in a child of fork.
+    /// file, and unmaps the rest, in a child of fork. The list stays for what a signal handler that
+    /// forked has interrupted: it leads to these zeros.
     ///
     /// # Safety
     /// The pieces are the parent's, and nobody asks for them any more.
@@ -179,7 +180,6 @@ impl Pieces {
                 sys::map_zeros_over(base, used as usize);
                 sys::unmap(unused, (end - start - used) as usize);
             }
-            sys::unmap(this.cast_mut().cast(), size_of::<Self>());
         }
     }
 

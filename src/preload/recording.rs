@@ -676,8 +676,8 @@ impl Recording {
         }
     }
 
-    fn pieces(&self) -> Option<&Pieces> {
-        // SAFETY: null, or pieces that are not unmapped in this process.
+    pub(crate) fn pieces(&self) -> Option<&'static Pieces> {
+        // SAFETY: null, or pieces, whose list is never unmapped.
         unsafe { self.pieces.load(Acquire).as_ref() }
     }
 

@@ -3,15 +3,19 @@
 //! The records themselves lie in the recording, in chunks that belong to one thread, so that
 //! counting is one increment of the thread's own memory, and survives the process. The index is
 //! private memory: a power of two of words, each a record's address with 16 bits of the hash below
-//! it.
+//! it. In front of them lies the mask, so that one load leads to both.
+//!
+//! [`Table::add`] makes the record of a new site, also at any moment: it needs neither a lock nor a
+//! system call, as long as the thread's chunk and the index have room. Each step that matters is one
+//! instruction, and a signal handler that adds sites comes before or after it: a place is taken by
+//! moving [`Table::next`] on from where it was seen, and the index gets a site where a search for it
+//! ended. A thread that is cancelled in between leaves a record that counts nothing.
 //!
 //! [`Table::find`] is the hot path, at any moment, also in a signal handler that interrupted it in
 //! the same thread; an index that was replaced therefore stays readable. Such a handler may also fork,
 //! and the child go on in the middle of a search: table and index read as zeros there, which is a
 //! search that ends without a site.
 
-use crate::deep;
-use crate::patch;
 use crate::process::Process;
 use crate::record::PAGE;
 use crate::record::layout::{
@@ -20,28 +24,86 @@ use crate::record::layout::{
 };
 use crate::recording::{Full, LARGEST_CHUNK};
 use crate::settings::settings;
-use crate::sys;
 use crate::unwind::Frames;
+use crate::{arch, deep, patch, sys};
 use core::mem::offset_of;
 use core::ptr;
+use core::sync::atomic::{Ordering::Release, compiler_fence, fence};
 
 /// Slots of a thread's first index, 4 KiB.
 const FIRST_SLOTS: usize = 512;
+/// Bytes in front of an index, of which the last word is the mask.
+const HEAD: usize = 64;
+/// How far in front of an index its mask lies. For the assembly of the hot path.
+pub(crate) const INDEX_HEAD: usize = size_of::<u64>();
+/// Replaced indexes of at least this many slots give their memory back.
+const LARGE: usize = 8192;
+/// How many words further on a growing index fetches what it will read.
+const AHEAD: usize = 16;
 
 /// The sites of one thread. All zeros is a table that was not made yet.
 #[repr(C)]
 pub(crate) struct Table {
-    /// Invariant: `mask + 1` words, or null with a mask of 0.
+    /// Invariant: null, or words with their mask in front, never unmapped. Of an index that was
+    /// replaced, all of it may read as zeros.
     index: *mut u64,
-    mask: usize,
-    used: usize,
+    used: u64,
     /// What of a record's second word a site is known by: all of it, or of whole stacks, the upper half.
     known_by: u64,
-    /// Where the next record goes, and the bytes from there to the end of the chunk.
-    next: *mut u8,
-    room: usize,
+    /// Where the next record goes, and the end of the chunk.
+    next: usize,
+    end: usize,
     /// Pages of the last chunk.
     pages: u32,
+}
+
+/// An index as it was found: replacing it leaves this one readable.
+#[derive(Clone, Copy)]
+struct Index {
+    words: *mut u64,
+    mask: usize,
+}
+
+impl Index {
+    /// Words in the index.
+    fn slots(self) -> usize {
+        self.mask + 1
+    }
+
+    /// The word at a place.
+    ///
+    /// # Safety
+    /// `at` was masked.
+    #[inline(always)]
+    unsafe fn word(self, at: usize) -> u64 {
+        // SAFETY: masked places lie in the index.
+        unsafe { self.words.add(at).read_volatile() }
+    }
+
+    /// The record that is looked for, or the place of the free word that ended the search.
+    ///
+    /// # Safety
+    /// It is an index of the calling thread's.
+    #[inline(always)]
+    unsafe fn search(
+        self,
+        hash: u64,
+        is_it: impl Fn(*mut SiteRecord) -> bool,
+    ) -> Result<*mut SiteRecord, usize> {
+        let mut at = home(hash) & self.mask;
+        loop {
+            // SAFETY: masked just now.
+            let word = unsafe { self.word(at) };
+            let record: *mut SiteRecord = ptr::with_exposed_provenance_mut((word >> 16) as usize);
+            if word as u16 == tag(hash) && is_it(record) {
+                return Ok(record);
+            }
+            if word == 0 {
+                return Err(at);
+            }
+            at = (at + 1) & self.mask;
+        }
+    }
 }
 
 /// A random odd number.
@@ -67,6 +129,20 @@ fn tag(hash: u64) -> u16 {
     hash as u16 | 1
 }
 
+/// Returns whether a record is that of a site.
+///
+/// # Safety
+/// It is a record of the calling thread's table.
+#[inline(always)]
+unsafe fn is_of(record: *mut SiteRecord, frames: Frames, size: u64, known_by: u64) -> bool {
+    let words = record.cast::<u64>();
+    // SAFETY: as the caller promises: a record that is in the index is complete.
+    unsafe {
+        let second = (*words.add(1) ^ frames.second) & known_by;
+        (*words ^ frames.first) | second | (*words.add(2) ^ size) == 0
+    }
+}
+
 impl Table {
     /// The record of a site; null when the site is new.
     ///
@@ -74,50 +150,48 @@ impl Table {
     /// The table belongs to the calling thread and was begun.
     #[inline(always)]
     pub(crate) unsafe fn find(&self, frames: Frames, size: u64) -> *mut SiteRecord {
-        let hash = hash(frames, size);
-        let index = self.index;
-        if index.is_null() {
-            return ptr::null_mut();
+        // SAFETY: as the caller promises.
+        unsafe {
+            let Some(index) = Self::index(self) else {
+                return ptr::null_mut();
+            };
+            let is_it = |record| is_of(record, frames, size, self.known_by);
+            index
+                .search(hash(frames, size), is_it)
+                .unwrap_or(ptr::null_mut())
         }
-        let mut at = home(hash) & self.mask;
-        loop {
-            // SAFETY: masked offsets lie in the index; a word that is not 0 holds the address of a
-            // record of this thread, which stays mapped. The mask never shrinks but to 0.
-            unsafe {
-                let word = *index.add(at);
-                if word as u16 == tag(hash) {
-                    let record = (word >> 16) as *mut u64;
-                    if *record == frames.first
-                        && *record.add(1) & self.known_by == frames.second
-                        && *record.add(2) == size
-                    {
-                        return record.cast();
-                    }
-                }
-                if word == 0 {
-                    return ptr::null_mut();
-                }
-            }
-            at = (at + 1) & self.mask;
+    }
+
+    /// The index as it is now.
+    ///
+    /// # Safety
+    /// As [`Self::find`].
+    #[inline(always)]
+    unsafe fn index(this: *const Self) -> Option<Index> {
+        // SAFETY: as the caller promises. A word with the mask lies in front of each index.
+        unsafe {
+            let words = (&raw const (*this).index).read_volatile();
+            (!words.is_null()).then(|| Index {
+                words,
+                mask: words.sub(1).read_volatile() as usize,
+            })
         }
     }
 
     /// The records of all sites.
     pub(crate) fn records(&self) -> impl Iterator<Item = *mut SiteRecord> + '_ {
-        let words = if self.index.is_null() {
-            0
-        } else {
-            self.mask + 1
-        };
-        (0..words).filter_map(|at| {
-            // SAFETY: within the index, whose words are addresses of records or 0.
-            let record = unsafe { *self.index.add(at) >> 16 } as *mut SiteRecord;
+        // SAFETY: nobody changes the table while it is borrowed.
+        let index = unsafe { Self::index(self) };
+        let places = index.map_or(0, Index::slots);
+        (0..places).filter_map(move |at| {
+            // SAFETY: within the index.
+            let word = index.map_or(0, |index| unsafe { index.word(at) });
+            let record: *mut SiteRecord = ptr::with_exposed_provenance_mut((word >> 16) as usize);
             (!record.is_null()).then_some(record)
         })
     }
 
     pub(crate) const OFFSET_INDEX: usize = offset_of!(Table, index);
-    pub(crate) const OFFSET_MASK: usize = offset_of!(Table, mask);
 
     /// Makes the first index. Cold section.
     pub(crate) fn begin(&mut self) -> Result<(), Full> {
@@ -129,25 +203,137 @@ impl Table {
         }
     }
 
-    /// The same for frames as a record has them.
+    /// The record of a site, known by frames as a record has them; null when the site is new.
     ///
     /// # Safety
     /// As [`Self::find`].
     pub(crate) unsafe fn find_known(&self, frames: Frames, size: u64) -> *mut SiteRecord {
         // SAFETY: as the caller promises.
-        unsafe { self.find(self.key(frames), size) }
+        unsafe { self.find(key(frames, self.known_by), size) }
     }
 
-    /// What of a record's frames a site is known by.
-    fn key(&self, frames: Frames) -> Frames {
-        Frames {
-            second: frames.second & self.known_by,
-            ..frames
+    /// The record of a site, which is made, with a count of 0, where there is none. Of whole stacks
+    /// `frames` has the node's id in the lower half of the second word. `None` where a cold section has to
+    /// make room first. At any moment.
+    ///
+    /// # Safety
+    /// The table belongs to the calling thread.
+    #[inline(always)]
+    pub(crate) unsafe fn add(
+        this: *mut Self,
+        thread: u32,
+        frames: Frames,
+        size: u64,
+    ) -> Option<*mut SiteRecord> {
+        let live = settings().live;
+        // Whether a call is nested, hooks in the heap say.
+        if live && patch::is_in_use() {
+            return None;
+        }
+        // SAFETY: as the caller promises.
+        unsafe {
+            let used = (&raw const (*this).used).read_volatile();
+            if is_full(used, Self::index(this)?.slots()) {
+                return None;
+            }
+            Self::add_with(this, frames, size, live.then_some(thread), false)
         }
     }
 
-    /// Makes the record of a site, with a count of 0. Of whole stacks `frames` has the node's id in the lower half
-    /// of the second word. Cold section.
+    /// As [`Self::add`], into an index with room. `thread` where blocks are followed.
+    ///
+    /// # Safety
+    /// As [`Self::add`].
+    #[inline(always)]
+    unsafe fn add_with(
+        this: *mut Self,
+        frames: Frames,
+        size: u64,
+        thread: Option<u32>,
+        is_nested: bool,
+    ) -> Option<*mut SiteRecord> {
+        // SAFETY: the fields are this thread's. A signal handler may change them between any two
+        // instructions, and a child of fork that it makes finds zeros: each is read once.
+        unsafe {
+            let mut index = Self::index(this)?;
+            let known_by = (&raw const (*this).known_by).read_volatile();
+            let known = key(frames, known_by);
+            let hash = hash(known, size);
+            let is_it = |record| is_of(record, known, size, known_by);
+            let mut free = match index.search(hash, is_it) {
+                Ok(record) => return Some(record),
+                Err(at) => at,
+            };
+            let len = record_len(thread.is_some());
+            let place = Self::take_place(this, len)?;
+            let record: *mut SiteRecord = ptr::with_exposed_provenance_mut(place);
+            let words = record.cast::<u64>();
+            words.write_volatile(frames.first);
+            words.add(1).write_volatile(frames.second);
+            words.add(2).write_volatile(size);
+            if let Some(thread) = thread {
+                let behind: *mut LiveRecord = record.add(1).cast();
+                let thread = if is_nested { NESTED_THREAD } else { thread };
+                (&raw mut (*behind).thread).write_volatile(thread);
+                if is_nested {
+                    (&raw mut (*behind).epoch).write_volatile(NESTED_EPOCH);
+                }
+            }
+            // What the record counts comes later: that is what makes it visible to readers.
+            fence(Release);
+            loop {
+                let word = (place as u64) << 16 | u64::from(tag(hash));
+                let slot = index.words.add(free).cast::<usize>();
+                if !arch::replace(slot, 0, word as usize) {
+                    // A handler has put a site there, perhaps this one.
+                    match index.search(hash, is_it) {
+                        Ok(known) => {
+                            arch::replace(&raw mut (*this).next, place + len, place);
+                            return Some(known);
+                        }
+                        Err(at) => free = at,
+                    }
+                    continue;
+                }
+                arch::increment_at::<{ offset_of!(Table, used) }, _>(this);
+                // A handler may have replaced the index, with a site less in it.
+                let now = Self::index(this)?;
+                if now.words == index.words {
+                    return Some(record);
+                }
+                index = now;
+                match index.search(hash, is_it) {
+                    Ok(known) => return Some(known),
+                    Err(at) => free = at,
+                }
+            }
+        }
+    }
+
+    /// Takes the next `len` bytes of the thread's chunk; `None` where it has not as many.
+    ///
+    /// # Safety
+    /// As [`Self::add`].
+    #[inline(always)]
+    unsafe fn take_place(this: *mut Self, len: usize) -> Option<usize> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let next = &raw mut (*this).next;
+            loop {
+                // In this order: another chunk has another place, which no longer is the one seen.
+                let place = next.read_volatile();
+                let end = (&raw const (*this).end).read_volatile();
+                if end.wrapping_sub(place) < len || end < place {
+                    return None;
+                }
+                if arch::replace(next, place, place + len) {
+                    return Some(place);
+                }
+            }
+        }
+    }
+
+    /// As [`Self::add`], with room made where there is none. Cold section.
     pub(crate) fn insert(
         &mut self,
         process: &Process,
@@ -157,114 +343,130 @@ impl Table {
     ) -> Result<*mut SiteRecord, Full> {
         // A signal handler may have made the site, or replaced the index, since the look-up.
         // SAFETY: the table is the calling thread's.
-        let known = unsafe { self.find(self.key(frames), size) };
+        let known = unsafe { self.find_known(frames, size) };
         if !known.is_null() {
             return Ok(known);
         }
-        if self.index.is_null() {
+        // SAFETY: as above.
+        let Some(index) = (unsafe { Self::index(self) }) else {
             // The state of a parent, in a child that was forked in the midst of this.
             return Err(Full::NoMemory);
-        }
-        if self.used * 3 >= (self.mask + 1) * 2 {
+        };
+        if is_full(self.used, index.slots())
+            && self.grow(index.slots() * 2).is_err()
+            && self.used as usize >= index.mask
+        {
             // A fuller index is slower, no more; the last slot stays free so that searches end.
-            if self.grow((self.mask + 1) * 2).is_err() && self.used >= self.mask {
-                return Err(Full::NoMemory);
-            }
+            return Err(Full::NoMemory);
         }
         let live = settings().live;
-        let len = if live {
-            LIVE_SITE_LEN
-        } else {
-            size_of::<SiteRecord>()
-        };
-        if self.room < len {
-            let pages = (self.pages * 2).clamp(1, LARGEST_CHUNK);
-            let chunk = process.recording.sites_chunk(pages, thread)?;
-            debug_assert!(chunk.len < (u64::from(pages) * PAGE) as usize);
-            let skipped = if live {
-                LIVE_SITES_START - size_of::<ChunkHeader>()
-            } else {
-                0
-            };
-            self.pages = pages;
-            self.next = chunk.records.wrapping_add(skipped);
-            self.room = chunk.len - skipped;
+        if self.end - self.next < record_len(live) {
+            self.take_chunk(process, thread, live)?;
         }
-        let record: *mut SiteRecord = self.next.cast();
-        if live {
-            // SAFETY: the record lies in this thread's chunk, with room for a live record behind it.
-            unsafe { process.numbers.add(record)? };
-        }
-        self.next = self.next.wrapping_add(len);
-        self.room -= len;
-        // SAFETY: the record lies in this thread's chunk. What it counts comes last: that is what
-        // makes the record visible.
-        unsafe {
-            let key = record.cast::<u64>();
-            key.write_volatile(frames.first);
-            key.add(1).write_volatile(frames.second);
-            key.add(2).write_volatile(size);
-            if live {
-                let behind: *mut LiveRecord = record.add(1).cast();
-                let is_nested = patch::is_nested(&process.recording, frames, size);
-                let thread = if is_nested { NESTED_THREAD } else { thread };
-                (&raw mut (*behind).thread).write_volatile(thread);
-                if is_nested {
-                    (&raw mut (*behind).epoch).write_volatile(NESTED_EPOCH);
-                }
-            }
-            core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
-        }
-        self.used += 1;
-        self.put(record, hash(self.key(frames), size));
-        Ok(record)
+        let is_nested = live && patch::is_nested(&process.recording, frames, size);
+        // SAFETY: the table is the calling thread's, and there is room.
+        unsafe { Self::add_with(self, frames, size, live.then_some(thread), is_nested) }
+            .ok_or(Full::NoMemory)
     }
 
-    fn put(&mut self, record: *mut SiteRecord, hash: u64) {
-        let mut at = home(hash) & self.mask;
-        // SAFETY: masked offsets lie in the index, which has a free word.
-        unsafe {
-            while *self.index.add(at) != 0 {
-                at = (at + 1) & self.mask;
-            }
-            self.index
-                .add(at)
-                .write_volatile((record as u64) << 16 | u64::from(tag(hash)));
+    /// Takes a chunk for the next records.
+    fn take_chunk(&mut self, process: &Process, thread: u32, live: bool) -> Result<(), Full> {
+        let pages = (self.pages * 2).clamp(1, LARGEST_CHUNK);
+        let chunk = process.recording.sites_chunk(pages, thread)?;
+        debug_assert!(chunk.len < (u64::from(pages) * PAGE) as usize);
+        let skipped = if live {
+            LIVE_SITES_START - size_of::<ChunkHeader>()
+        } else {
+            0
+        };
+        let first = chunk.records.wrapping_add(skipped);
+        let room = chunk.len - skipped;
+        if live {
+            let len = record_len(live);
+            // SAFETY: the places lie in this thread's chunk.
+            unsafe { process.numbers.add_all(first, len, room / len)? };
         }
+        self.pages = pages;
+        self.next = first.expose_provenance();
+        self.end = self.next + room;
+        Ok(())
     }
 
     fn grow(&mut self, slots: usize) -> Result<(), Full> {
-        let fresh: *mut u64 = sys::map_wiped_on_fork(slots * size_of::<u64>()).cast();
+        let fresh = sys::map_table(HEAD + slots * size_of::<u64>());
         if fresh.is_null() {
             return Err(Full::NoMemory);
         }
-        let (old, old_len) = (
-            self.index,
-            if self.index.is_null() {
-                0
-            } else {
-                self.mask + 1
-            },
-        );
-        self.index = fresh;
-        self.mask = slots - 1;
-        for i in 0..old_len {
-            // SAFETY: within the old index, whose words are addresses of records or 0. The old
-            // index is not freed: a count that a signal handler interrupted may still be reading
-            // it.
-            unsafe {
-                let record = (*old.add(i) >> 16) as *mut SiteRecord;
-                if !record.is_null() {
-                    let key = record.cast::<u64>();
-                    let frames = Frames {
-                        first: *key,
-                        second: *key.add(1),
-                    };
-                    self.put(record, hash(self.key(frames), *key.add(2)));
+        let fresh = Index {
+            words: fresh.wrapping_add(HEAD).cast(),
+            mask: slots - 1,
+        };
+        // SAFETY: the head lies in front of the new words.
+        unsafe { fresh.words.sub(1).write(fresh.mask as u64) };
+        // SAFETY: the table is borrowed.
+        let old = unsafe { Self::index(self) };
+        if let Some(old) = old {
+            for at in 0..old.slots() {
+                // SAFETY: within the old index, whose words are addresses of records or 0, and the
+                // new one has more room than that.
+                unsafe {
+                    let ahead = old.word((at + AHEAD) & old.mask) >> 16;
+                    arch::prefetch(ahead as usize);
+                    let word = old.word(at);
+                    let record = (word >> 16) as *const u64;
+                    if !record.is_null() {
+                        let frames = Frames {
+                            first: *record,
+                            second: *record.add(1),
+                        };
+                        let hash = hash(key(frames, self.known_by), *record.add(2));
+                        let mut to = home(hash) & fresh.mask;
+                        while fresh.word(to) != 0 {
+                            to = (to + 1) & fresh.mask;
+                        }
+                        fresh.words.add(to).write(word);
+                    }
                 }
             }
         }
+        compiler_fence(Release);
+        self.index = fresh.words;
+        if let Some(old) = old.filter(|old| old.slots() >= LARGE) {
+            // What a signal handler has interrupted may still search there: it finds nothing, and
+            // looks once more before it makes a site.
+            // SAFETY: the mapping is this table's, and stays.
+            unsafe {
+                sys::discard(
+                    old.words.wrapping_byte_sub(HEAD).cast(),
+                    HEAD + old.slots() * size_of::<u64>(),
+                );
+            }
+        }
         Ok(())
+    }
+}
+
+/// What of a record's frames a site is known by.
+fn key(frames: Frames, known_by: u64) -> Frames {
+    Frames {
+        second: frames.second & known_by,
+        ..frames
+    }
+}
+
+/// Returns whether an index with so many sites needs more slots.
+#[inline(always)]
+fn is_full(used: u64, slots: usize) -> bool {
+    used * 3 >= slots as u64 * 2
+}
+
+/// Bytes of a record.
+#[inline(always)]
+fn record_len(live: bool) -> usize {
+    if live {
+        LIVE_SITE_LEN
+    } else {
+        size_of::<SiteRecord>()
     }
 }
 
@@ -343,7 +545,7 @@ mod tests {
             allocate((process, &mut table), &mut model, site(&mut random, 14)).unwrap();
         }
         assert!(model.len() > 50_000 && model.values().any(|&count| count > 3));
-        assert_eq!(table.used, model.len());
+        assert_eq!(table.used as usize, model.len());
         assert_eq!(testing::site_counts(&process.recording), model);
         let (mean, longest) = probes(&table);
         assert!(mean < 2.2 && longest < 120, "{mean} {longest}");
@@ -352,17 +554,19 @@ mod tests {
     /// Mean and longest number of words of the index that a search for a site reads.
     fn probes(table: &Table) -> (f64, usize) {
         let (mut sum, mut longest) = (0, 0);
-        for at in 0..=table.mask {
+        // SAFETY: the table was begun.
+        let index = unsafe { Table::index(table) }.unwrap();
+        for at in 0..=index.mask {
             // SAFETY: within the index, whose words are addresses of records or 0.
             unsafe {
-                let record = (*table.index.add(at) >> 16) as *const u64;
+                let record = (index.word(at) >> 16) as *const u64;
                 if !record.is_null() {
                     let frames = Frames {
                         first: *record,
                         second: *record.add(1),
                     };
-                    let home = home(hash(table.key(frames), *record.add(2)));
-                    let read = (at.wrapping_sub(home) & table.mask) + 1;
+                    let home = home(hash(key(frames, table.known_by), *record.add(2)));
+                    let read = (at.wrapping_sub(home) & index.mask) + 1;
                     sum += read;
                     longest = longest.max(read);
                 }

@@ -54,6 +54,18 @@ pub(crate) fn map_wiped_on_fork(len: usize) -> *mut u8 {
     p
 }
 
+/// Maps memory as [`map_wiped_on_fork`] for a table that is read at random places: a large one in
+/// large pages, where there are some, which saves most of the address translations.
+pub(crate) fn map_table(len: usize) -> *mut u8 {
+    const LARGE: usize = 4 << 20;
+    let table = map_wiped_on_fork(len);
+    if len >= LARGE && !table.is_null() {
+        // SAFETY: the mapping just made.
+        unsafe { libc::madvise(table.cast(), len, libc::MADV_HUGEPAGE) };
+    }
+    table
+}
+
 /// Maps a stack of `len` bytes, the lowest `guard` of them without access; its end, or 0. Does without
 /// `mprotect`, which a program may have given up (seccomp).
 pub(crate) fn map_stack(len: usize, guard: usize) -> usize {

@@ -202,10 +202,27 @@ pub(crate) unsafe fn count_at(thread: &Thread, record: *mut SiteRecord, block: *
     }
 }
 
-/// Makes the record of a site. Error: what is lost where there is none to be had.
+/// Makes the record of a site, in a cold section where the table has no room for it. Error: what is
+/// lost where there is none to be had.
 #[cold]
 #[inline(never)]
 fn new_site(
+    thread: &Thread,
+    process: &Process,
+    frames: Frames,
+    size: u64,
+) -> Result<*mut SiteRecord, Loss> {
+    // SAFETY: the table is this thread's.
+    match unsafe { Table::add(thread.sites.get(), thread.number, frames, size) } {
+        Some(record) => Ok(record),
+        None => new_site_with_room(thread, process, frames, size),
+    }
+}
+
+/// As [`new_site`], with room made where there is none.
+#[cold]
+#[inline(never)]
+fn new_site_with_room(
     thread: &Thread,
     process: &Process,
     frames: Frames,
@@ -340,7 +357,6 @@ pub(crate) const OFFSET_GENERATION: usize =
 pub(crate) const OFFSET_LAST_OBJECT: usize =
     offset_of!(Thread, live) + LiveThread::OFFSET_LAST_OBJECT;
 pub(crate) const OFFSET_INDEX: usize = offset_of!(Thread, sites) + Table::OFFSET_INDEX;
-pub(crate) const OFFSET_INDEX_MASK: usize = offset_of!(Thread, sites) + Table::OFFSET_MASK;
 
 /// Runs `f` with all signals blocked, the hooks of this thread passing through, errno and the state of
 /// floating-point numbers restored; a panic ends here and is counted. `None` after a panic, and where no signal can be blocked

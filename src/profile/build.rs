@@ -181,12 +181,17 @@ impl<'r> Adding<'_, 'r, '_> {
             return Ok(());
         }
         for (id, StackNode { parent, frame }) in recording.stack_nodes() {
-            let above = match parent {
-                0 => NONE,
-                _ => *self.ends.get(&parent).ok_or(FormatError::Corrupt {
-                    offset: u64::from(id) * size_of::<StackNode>() as u64,
-                    what: "a stack whose caller is none",
-                })?,
+            let above = match self.ends.get(&parent) {
+                _ if parent == 0 => NONE,
+                Some(&above) => above,
+                // Written after a copy had passed its place: no site of that copy has it.
+                None if parent < id => continue,
+                None => {
+                    return Err(FormatError::Corrupt {
+                        offset: u64::from(id) * size_of::<StackNode>() as u64,
+                        what: "a stack whose caller comes behind it",
+                    });
+                }
             };
             let end = self.step(above, frame)?;
             self.ends.insert(id, end);

@@ -306,12 +306,17 @@ impl Adding<'_, '_, '_> {
     fn all_stacks(&mut self, recording: &Recording<'_>) -> Result<FastMap<u32, u32>, FormatError> {
         let mut ends: FastMap<u32, u32> = FastMap::default();
         for (id, StackNode { parent, frame }) in recording.stack_nodes() {
-            let above = match parent {
-                0 => ROOT,
-                _ => *ends.get(&parent).ok_or(FormatError::Corrupt {
-                    offset: u64::from(id) * size_of::<StackNode>() as u64,
-                    what: "a stack whose caller is none",
-                })?,
+            let above = match ends.get(&parent) {
+                _ if parent == 0 => ROOT,
+                Some(&above) => above,
+                // Written after a copy had passed its place: no site of that copy has it.
+                None if parent < id => continue,
+                None => {
+                    return Err(FormatError::Corrupt {
+                        offset: u64::from(id) * size_of::<StackNode>() as u64,
+                        what: "a stack whose caller comes behind it",
+                    });
+                }
             };
             let end = self.step(above, frame)?;
             ends.insert(id, end);

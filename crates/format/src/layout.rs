@@ -3,7 +3,7 @@
 /// First eight bytes of a recording.
 pub const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub const FORMAT_VERSION: u32 = 5;
+pub const FORMAT_VERSION: u32 = 6;
 /// Bytes of the header, and offset of the first chunk.
 pub const HEADER_LEN: u64 = 4096;
 /// First four bytes of a chunk, "SKCH".
@@ -117,13 +117,16 @@ pub struct ChunkHeader {
     /// Length of the chunk in pages, this header included.
     pub pages: u32,
     /// Bytes of records that are complete, counted from the end of this header. Not kept for
-    /// [`CHUNK_SITES`], where a site exists as soon as its count is not zero.
+    /// [`CHUNK_SITES`], where a site exists as soon as its count is not zero. Of [`CHUNK_STACKS`] it
+    /// counts places that were taken: one of zeros has no node yet.
     pub used: u32,
     /// Of [`CHUNK_SITES`], the number of the thread that counts in it (see [`ThreadRecord`]), or
     /// [`ENDED_THREADS`]; else 0.
     pub thread: u32,
+    /// Of [`CHUNK_STACKS`], the id of the first node; else 0. Readers need it for nothing.
+    pub first: u32,
     /// Zero.
-    pub reserved: [u32; 3],
+    pub reserved: [u32; 2],
 }
 
 /// An object file that was mapped into the process.
@@ -272,7 +275,7 @@ pub const LIVE_SITES_START: usize = 64;
 
 /// A frame of a stack, in a tree that grows from the roots.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackNode {
     /// Id of the caller's node (offset in the file / 8), 0 at the root. Always less than its own.
     pub parent: u32,

@@ -3,7 +3,7 @@
 //! One definition for both sides. This crate depends on nothing but `core` and `std` basics, and
 //! knows neither the library nor the tool.
 //!
-//! # Format, version 5
+//! # Format, version 6
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.
@@ -39,7 +39,7 @@
 //! ([`reader::Recording::sites`] says how it is told).
 //!
 //! All records only ever grow: a record is written completely before the word that makes it visible
-//! (the chunk's `used`, or a site's `count` or `frees`). Afterwards only a site's counters change (those
+//! (the chunk's `used`, a node's own, or a site's `count` or `frees`). Afterwards only a site's counters change (those
 //! of a thread that ends become 0, and the site of [`layout::ENDED_THREADS`] gets them), a thread's record, and the points of the timeline, which are thinned out in place.
 
 pub mod disks;

@@ -785,7 +785,8 @@ impl<'a> Recording<'a> {
         Ok(frames)
     }
 
-    /// All nodes of stacks with their ids: a caller's comes before those that it called.
+    /// All nodes of stacks with their ids: a caller's comes before those that it called. Where a
+    /// copy was made while nodes were written, a caller's may be missing.
     pub fn stack_nodes(&self) -> impl Iterator<Item = (u32, StackNode)> + '_ {
         let len = size_of::<StackNode>();
         self.chunks
@@ -799,6 +800,7 @@ impl<'a> Recording<'a> {
                     frame: u32_at(record, 4),
                 }))
             })
+            .filter(|(_, node)| node.frame != 0)
     }
 
     /// Were whole stacks recorded, not four frames?

@@ -69,17 +69,32 @@ impl Copy {
                 // Changed in place.
                 CHUNK_TIMELINE | CHUNK_THREADS => self.read_again(at, len)?,
                 // Records are only added.
-                _ => {
+                kind => {
+                    let known = match kind {
+                        CHUNK_STACKS => self.nodes(body, chunk.used),
+                        _ => chunk.used,
+                    };
                     self.read_again(at, head)?;
                     let used = self.chunk(at).used.min(len.saturating_sub(head));
-                    if used > chunk.used {
-                        self.read_again(body + chunk.used, used - chunk.used)?;
+                    if used > known {
+                        self.read_again(body + known, used - known)?;
                     }
                 }
             }
             at = at.saturating_add(chunk.len);
         }
         Ok(())
+    }
+
+    /// Bytes of a chunk's nodes up to the first place that has none yet.
+    fn nodes(&self, body: usize, used: usize) -> usize {
+        let places = self.bytes.get(body..).unwrap_or(&[]);
+        let places = places.get(..used).unwrap_or(places);
+        let (nodes, _) = places.as_chunks::<{ size_of::<StackNode>() }>();
+        let written = nodes
+            .iter()
+            .position(|node| *node == [0; size_of::<StackNode>()]);
+        written.map_or(used, |count| count * size_of::<StackNode>())
     }
 
     fn chunk(&self, at: usize) -> Chunk {
@@ -155,6 +170,20 @@ mod tests {
         // A frame is added to it.
         grown[chunk + 12] = 32;
         grown[chunk + 48..chunk + 64].fill(8);
+        write(&grown);
+        check(&mut copy);
+        // Of three nodes the first is written last.
+        let chunk = grown.len();
+        for word in [CHUNK_MAGIC, CHUNK_STACKS, 1, 24] {
+            grown.extend(word.to_le_bytes());
+        }
+        grown.resize(chunk + PAGE as usize, 0);
+        let end = grown.len() as u64;
+        grown[cursor..cursor + 8].copy_from_slice(&end.to_le_bytes());
+        grown[chunk + 40..chunk + 56].fill(5);
+        write(&grown);
+        check(&mut copy);
+        grown[chunk + 32..chunk + 40].fill(4);
         write(&grown);
         check(&mut copy);
     }

@@ -480,9 +480,45 @@ impl Last {
         self.kept.get(..=depth).unwrap_or(&[])
     }
 
-    /// The same, to note nodes.
-    pub(super) fn frames_mut(&mut self, depth: usize) -> &mut [Kept] {
-        self.kept.get_mut(..=depth).unwrap_or(&mut [])
+    /// What [`Kept::node`] is at a depth, which a signal handler may change at any moment.
+    ///
+    /// # Safety
+    /// The depth is at most [`MOST`], and `this` the calling thread's.
+    #[inline(always)]
+    pub(super) unsafe fn node(this: *const Self, depth: usize) -> u32 {
+        // SAFETY: as the caller promises.
+        unsafe { (&raw const (*Self::kept(this, depth)).node).read_volatile() }
+    }
+
+    /// Notes the node of a frame. After a signal handler has walked, what is noted here is not used.
+    ///
+    /// # Safety
+    /// As [`Self::node`].
+    #[inline(always)]
+    pub(super) unsafe fn set_node(this: *mut Self, depth: usize, node: u32) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let kept = Self::kept(this, depth).cast_mut();
+            (&raw mut (*kept).node).write_volatile(node);
+        }
+    }
+
+    /// What [`Kept::frame`] is at a depth, as [`Self::node`].
+    ///
+    /// # Safety
+    /// As [`Self::node`].
+    #[inline(always)]
+    pub(super) unsafe fn frame_id(this: *const Self, depth: usize) -> u32 {
+        // SAFETY: as the caller promises.
+        unsafe { (&raw const (*Self::kept(this, depth)).seen.rule).read_volatile() }.frame() as u32
+    }
+
+    /// # Safety
+    /// As [`Self::node`].
+    #[inline(always)]
+    unsafe fn kept(this: *const Self, depth: usize) -> *const Kept {
+        // SAFETY: as the caller promises.
+        unsafe { (&raw const (*this).kept).cast::<Kept>().add(depth) }
     }
 
     /// The ids of a stack's frames, innermost first, with the marker where it was cut.

@@ -23,15 +23,18 @@ pub(crate) use hot::{
 pub(crate) use last::Last;
 pub(crate) use nodes::Nodes;
 
-use crate::process;
+use crate::process::{self, Process};
 use crate::record::layout::{MOST_FRAMES, SiteRecord};
 use crate::record::loss::Loss;
+use crate::recording::{Full, Recording};
 use crate::settings::settings;
+use crate::sites::Table;
 use crate::thread::{self, Thread};
 use crate::unwind::Frames;
 use crate::{control, sample, stack, verify};
 use core::ffi::c_void;
 use core::ptr;
+use nodes::Stop;
 
 /// Most frames that are looked at, wrappers included.
 const MOST: usize = MOST_FRAMES as usize;
@@ -54,6 +57,15 @@ impl Stack {
         Frames {
             first: self.hash,
             second: (self.depth as u64) << 32,
+        }
+    }
+
+    /// What its sites' records have in place of frames.
+    fn known(self, node: u32) -> Frames {
+        let key = self.key();
+        Frames {
+            second: key.second | u64::from(node),
+            ..key
         }
     }
 }
@@ -194,7 +206,11 @@ enum Made {
     Elsewhere,
 }
 
-/// Makes the record of a site, and writes the stack where it is new.
+/// Makes the record of a site, and writes the stack where it is new: in a cold section only where room
+/// is to be made for them.
+///
+/// # Safety
+/// The state and its last stack are the calling thread's, and the stack was walked there.
 #[cold]
 #[inline(never)]
 unsafe fn new_site(
@@ -207,6 +223,52 @@ unsafe fn new_site(
     let Some(process) = process::process() else {
         return Made::Nothing;
     };
+    // SAFETY: as the caller promises.
+    unsafe {
+        if let Some(open) = process.nodes.open(&process.recording) {
+            // From here on, what was opened is of the process that the state is of.
+            if !ptr::eq(thread.last_stack(), last) {
+                return Made::Elsewhere;
+            }
+            let node = open.intern(last, stack.depth);
+            if !Last::is_claimed(last, entry) {
+                return Made::Again;
+            }
+            if let Ok(node) = node
+                && ptr::eq(thread.last_stack(), last)
+                && let Some(record) = add(thread, stack, node, size)
+            {
+                return Made::Site(record);
+            }
+        }
+        new_site_with_room(thread, process, last, stack, size, entry)
+    }
+}
+
+/// Makes the record of a site where the thread has room for it.
+///
+/// # Safety
+/// The state is the calling thread's.
+#[inline(always)]
+unsafe fn add(thread: &Thread, stack: Stack, node: u32, size: u64) -> Option<*mut SiteRecord> {
+    // SAFETY: as the caller promises.
+    unsafe { Table::add(thread.sites(), thread.number(), stack.known(node), size) }
+}
+
+/// As [`new_site`], with room made where there is none.
+///
+/// # Safety
+/// As [`new_site`].
+#[cold]
+#[inline(never)]
+unsafe fn new_site_with_room(
+    thread: &Thread,
+    process: &Process,
+    last: *mut Last,
+    stack: Stack,
+    size: u64,
+    entry: *const u64,
+) -> Made {
     let made = thread::cold_section(|| {
         if !ptr::eq(thread.last_stack(), last) {
             return Made::Elsewhere;
@@ -216,16 +278,10 @@ unsafe fn new_site(
             if !Last::is_claimed(last, entry) {
                 return Made::Again;
             }
-            let node = process
-                .nodes
-                .intern(&process.recording, (*last).frames_mut(stack.depth));
-            let made = node.and_then(|node| {
-                let key = stack.key();
-                let known = Frames {
-                    second: key.second | u64::from(node),
-                    ..key
-                };
-                (*thread.sites()).insert(process, thread.number(), known, size)
+            let (nodes, recording) = (&process.nodes, &process.recording);
+            let made = node_with_room(nodes, recording, last, stack.depth).and_then(|node| {
+                let (number, known) = (thread.number(), stack.known(node));
+                (*thread.sites()).insert(process, number, known, size)
             });
             made.map_or_else(|full| Made::Lost(full.loss()), Made::Site)
         }
@@ -235,4 +291,25 @@ unsafe fn new_site(
         process.recording.lose(why, 1);
     }
     made
+}
+
+/// The node of a stack, with room made where there is none. Cold section.
+///
+/// # Safety
+/// The last stack is the calling thread's, and has so many frames.
+unsafe fn node_with_room(
+    nodes: &Nodes,
+    recording: &Recording,
+    last: *mut Last,
+    depth: usize,
+) -> Result<u32, Full> {
+    loop {
+        let open = nodes.open(recording);
+        // SAFETY: as the caller promises.
+        match open.map(|open| unsafe { open.intern(last, depth) }) {
+            Some(Ok(node)) => return Ok(node),
+            Some(Err(Stop::FrameLost)) => return Err(recording.why_full()),
+            Some(Err(Stop::NoRoom)) | None => nodes.make_room(recording)?,
+        }
+    }
 }

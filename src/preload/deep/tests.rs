@@ -413,8 +413,8 @@ fn stacks_share_their_nodes_and_are_read_as_they_were() {
         let regs = machine.lay_out(&frames);
         let (stack, ids) = machine.walk(regs);
         // SAFETY: nobody else uses it.
-        let kept = unsafe { (*machine.last).frames_mut(stack.depth) };
-        let node = nodes.intern(recording, kept).unwrap();
+        let node = unsafe { super::node_with_room(nodes, recording, machine.last, stack.depth) };
+        let node = node.unwrap();
         expected.push((node, ids));
     }
     let bytes = recording.snapshot();

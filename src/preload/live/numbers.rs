@@ -1,7 +1,7 @@
 //! The sites' records by number: what a shadow keeps of a block has no room for an address.
 //!
-//! A record has its number in itself ([`LiveRecord::number`]), from 1 in the order in which they were
-//! made. The way back is an array of addresses, which is copied into one twice as large when it is
+//! A record has its number in itself ([`LiveRecord::number`]), which its place gets from 1 on when a
+//! thread takes a chunk of places. The way back is an array of addresses, which is copied into one twice as large when it is
 //! full; the old one stays mapped, since a thread may be reading it. So it does in a child of fork, where
 //! what a signal handler interrupted may still look for its parent's records.
 //!
@@ -55,28 +55,38 @@ impl Numbers {
         unsafe { *array.add(number as usize) }
     }
 
-    /// Gives a new record, which nobody else has seen, its number.
+    /// Gives the places of a new chunk, which nobody else has seen, their numbers: a record that is
+    /// made there later needs nothing that other threads have. `len` is that of a place.
     ///
     /// # Safety
-    /// A [`LiveRecord`] lies behind it.
-    pub(crate) unsafe fn add(&self, record: *mut SiteRecord) -> Result<(), Full> {
+    /// There are `count` places from `first` on, each with room for a [`LiveRecord`] behind the site's.
+    pub(crate) unsafe fn add_all(
+        &self,
+        first: *mut u8,
+        len: usize,
+        count: usize,
+    ) -> Result<(), Full> {
         let _guard = self.lock.lock();
         // SAFETY: the lock makes this the only reference.
         let room = unsafe { &mut *self.own.get() };
-        let number = room.used + 1;
-        if number >= MOST {
+        if room.used + count >= MOST {
             return Err(Full::TooLong);
         }
-        if number >= room.len {
+        while room.used + count >= room.len {
             self.grow(room)?;
         }
-        // SAFETY: the array has room for the number; the record behind is the caller's.
-        unsafe {
-            self.records.load(Relaxed).add(number).write(record);
-            let live: *mut LiveRecord = record.add(1).cast();
-            (&raw mut (*live).number).write_volatile(number as u32);
+        let array = self.records.load(Relaxed);
+        for place in 0..count {
+            let number = room.used + 1 + place;
+            // SAFETY: the array has room for the number; the place is one of the caller's.
+            unsafe {
+                let record: *mut SiteRecord = first.add(place * len).cast();
+                array.add(number).write(record);
+                let live: *mut LiveRecord = record.add(1).cast();
+                (&raw mut (*live).number).write_volatile(number as u32);
+            }
         }
-        room.used = number;
+        room.used += count;
         Ok(())
     }
 

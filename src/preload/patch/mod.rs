@@ -66,6 +66,11 @@ static MALLOC_IS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
 /// A function is hooked at its entry.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
+/// Returns whether a function is hooked at its entry: calls may be nested.
+pub(crate) fn is_in_use() -> bool {
+    IN_USE.load(Relaxed)
+}
+
 /// While the program starts: objects of an ObStack are followed, as far as they can be. Later it is
 /// too late to see the pages.
 static FOLLOWS: AtomicBool = AtomicBool::new(false);
