@@ -17,9 +17,9 @@ const NESTED: &str = "SKIPHEAP_NESTED_BUILD";
 /// there does not build the library again.
 const LIBRARY_SOURCES: [&str; 9] = [
     "src/preload",
-    "src/report",
     "crates/config",
     "crates/format",
+    "crates/profile",
     "crates/symbolize",
     "crates/text",
     "Cargo.toml",

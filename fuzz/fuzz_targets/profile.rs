@@ -3,28 +3,10 @@
 //! Whatever passes the checks must be safe to walk.
 
 #![no_main]
-#![allow(dead_code, unused_imports)]
-
-#[path = "../../src/profile/mod.rs"]
-mod profile;
-#[path = "../../src/report/mod.rs"]
-mod report;
-
-/// In place of the tool's module that reads recordings, which profiles are made of: none is made here.
-mod load {
-    use skipheap_format::layout::{CUT_NO_UNWIND_INFO, CUT_TOO_DEEP};
-    use skipheap_format::reader::Recording;
-
-    pub(crate) fn cuts(
-        _: &Recording<'_>,
-    ) -> [u64; (CUT_TOO_DEEP - CUT_NO_UNWIND_INFO + 1) as usize] {
-        Default::default()
-    }
-}
 
 use libfuzzer_sys::fuzz_target;
-use profile::Profile;
-use profile::file::{MAGIC, read_from, write};
+use skipheap_profile::Profile;
+use skipheap_profile::file::{MAGIC, read_from, write};
 
 fuzz_target!(|data: &[u8]| {
     let mut file = MAGIC.to_vec();

@@ -5,17 +5,13 @@
 //! heap, the leak check, a sample.
 
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../src/report/mod.rs"]
-mod report;
 
 use libfuzzer_sys::fuzz_target;
-use report::collapsed::{Stacks, Style};
 use skipheap_format::layout::{
     FORMAT_VERSION, HEADER_LEN, Header, LEAK_CHECKED, LIVE, MAGIC, WHOLE_STACKS,
 };
 use skipheap_format::reader::Recording;
+use skipheap_profile::report::collapsed::{Stacks, Style};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 
@@ -81,18 +77,24 @@ fuzz_target!(|data: &[u8]| {
                 .expect("a sink takes everything");
         }
     }
-    let _ = report::leaks::leaks(&recording, &[], 3, &mut symbolizer, &mut places);
-    report::timeline::write(&recording, std::io::sink()).expect("a sink takes everything");
-    if let Ok(rows) = report::rows::rows_by_origin(&[&recording], &mut symbolizer, &mut places) {
-        report::csv_all::write(&rows, std::io::sink()).expect("a sink takes everything");
+    let _ =
+        skipheap_profile::report::leaks::leaks(&recording, &[], 3, &mut symbolizer, &mut places);
+    skipheap_profile::report::timeline::write(&recording, std::io::sink())
+        .expect("a sink takes everything");
+    if let Ok(rows) =
+        skipheap_profile::report::rows::rows_by_origin(&[&recording], &mut symbolizer, &mut places)
+    {
+        skipheap_profile::report::csv_all::write(&rows, std::io::sink())
+            .expect("a sink takes everything");
     }
-    if let Ok(rows) = report::rows::rows(&[&recording], &mut Symbolizer::new()) {
+    if let Ok(rows) = skipheap_profile::report::rows::rows(&[&recording], &mut Symbolizer::new()) {
         assert!(
             rows.iter()
                 .all(|row| row.names.iter().flatten().all(|name| !name.is_empty()))
         );
-        let totals = report::rows::totals(&rows);
+        let totals = skipheap_profile::report::rows::totals(&rows);
         assert_eq!(totals.sites, rows.len());
-        report::csv::write(&rows, std::io::sink()).expect("a sink takes everything");
+        skipheap_profile::report::csv::write(&rows, std::io::sink())
+            .expect("a sink takes everything");
     }
 });

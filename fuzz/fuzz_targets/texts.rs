@@ -12,13 +12,11 @@ mod csv_reader;
 mod input_file;
 #[path = "../../src/gate/limit.rs"]
 mod limit;
-#[path = "../../src/report/mod.rs"]
-mod report;
 #[path = "../../src/cli/term.rs"]
 mod term;
 
 use libfuzzer_sys::fuzz_target;
-use report::csv::HEADER;
+use skipheap_profile::report::csv::HEADER;
 use skipheap_text::harmless;
 
 fuzz_target!(|data: &[u8]| {
@@ -33,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let said = harmless(&text);
     assert_eq!(harmless(&said), said);
-    if let Ok(suppressions) = report::suppressions::parse(&text) {
+    if let Ok(suppressions) = skipheap_profile::report::suppressions::parse(&text) {
         for suppression in suppressions {
             let _ = suppression.matches("operator new(unsigned long)");
         }

@@ -6,13 +6,13 @@ use crate::following::{Following, Needs};
 use crate::look::Look;
 use crate::merging::MergeOptions;
 use crate::paint::When;
-use crate::profile::tree;
 use crate::push::PushOptions;
 use crate::shape::Shape;
 use crate::top::TopOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use skipheap_config::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
+use skipheap_profile::tree;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -4,14 +4,14 @@ use crate::args::{ReportOptions, RunOptions};
 use crate::check_files::repository;
 use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
-use crate::profile::{Process, Profile};
 use crate::remaining::Running;
-use crate::report::rows::{Row, totals};
 use crate::run::{Finished, run_once};
 use crate::side::Side;
 use crate::term::{self, printable};
 use crate::{signals, summary};
 use skipheap_format::loss::Loss;
+use skipheap_profile::report::rows::{Row, totals};
+use skipheap_profile::{Process, Profile};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

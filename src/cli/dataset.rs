@@ -10,9 +10,9 @@
 
 use crate::export::parquet::Rows;
 use crate::output::naming;
-use crate::profile::sum::{hex, identity};
-use crate::profile::{Process, Profile};
 use crate::scratch;
+use skipheap_profile::sum::{hex, identity};
+use skipheap_profile::{Process, Profile};
 use skipheap_symbolize::hash::FastHasher;
 use std::collections::BTreeMap;
 use std::fs;
@@ -148,7 +148,7 @@ fn date(ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::sum::testing::Fleet;
+    use skipheap_profile::sum::testing::Fleet;
 
     fn files(folder: &Path) -> Vec<String> {
         let mut found = Vec::new();
@@ -199,7 +199,7 @@ mod tests {
             live: false,
         };
         // One profile with processes of two programs.
-        let mut tables = crate::profile::intern::Tables::default();
+        let mut tables = skipheap_profile::intern::Tables::default();
         tables.add(&fleet.run(0));
         tables.add(&fleet.run(1));
         for _ in 0..2 {

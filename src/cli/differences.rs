@@ -6,12 +6,12 @@ use crate::diff::{self, compare, profiles};
 use crate::error::{Code, Failure};
 use crate::harvest::HarvestError;
 use crate::output::Output;
-use crate::profile::Profile;
-use crate::report::collapsed::Style;
 use crate::shape::{Format, Kind};
 use crate::side::Side;
 use crate::{export, inputs, side, summary, term};
 use clap::Args;
+use skipheap_profile::Profile;
+use skipheap_profile::report::collapsed::Style;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -172,7 +172,7 @@ fn joined(old: &Side, new: &Side) -> Result<Profile, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::csv::HEADER;
+    use skipheap_profile::report::csv::HEADER;
     use std::fs;
 
     #[test]

@@ -2,20 +2,22 @@
 
 use crate::harvest::{Harvest, HarvestError, Process};
 use crate::live::{LISTED, LiveHeap};
-use crate::load::{Cuts, LoadError};
-use crate::profile::build::{CUT_OFF, CUTS};
-use crate::profile::leaks::leaks;
-use crate::profile::rows::{rows, totals_of_processes};
-use crate::profile::stacks::stacks;
-use crate::profile::{self, LiveProcess, Profile, Site, Str, file};
-use crate::report::figures::{Rate, sum_of_lifetimes};
-use crate::report::suppressions::Suppression;
-use crate::report::timeline::{self, Course, Labelled};
+use crate::load::LoadError;
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
 use crate::symbol_files::SymbolFiles;
 use skipheap_format::layout::TimelinePoint;
 use skipheap_format::loss::LOSSES;
+use skipheap_profile as profile;
+use skipheap_profile::build::{CUT_OFF, CUTS};
+use skipheap_profile::leaks::leaks;
+use skipheap_profile::report::cuts::Cuts;
+use skipheap_profile::report::figures::{Rate, sum_of_lifetimes};
+use skipheap_profile::report::suppressions::Suppression;
+use skipheap_profile::report::timeline::{self, Course, Labelled};
+use skipheap_profile::rows::{rows, totals_of_processes};
+use skipheap_profile::stacks::stacks;
+use skipheap_profile::{LiveProcess, Profile, Site, Str, file};
 use std::io::{self, Write};
 use std::path::Path;
 

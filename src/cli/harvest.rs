@@ -5,24 +5,16 @@ use crate::args::Merge;
 use crate::error::{Code, Failure};
 use crate::from_profile;
 use crate::live::{self, LiveHeap, LiveRows};
-use crate::load::{self, Cuts, Head, LoadError};
+use crate::load::{self, Head, LoadError};
 use crate::look;
 use crate::notes::Notes;
 use crate::output::Output;
 use crate::owner::Acting;
-use crate::profile::intern::Tables;
-use crate::profile::{Profile, build, file, started, tree};
 use crate::programs::{Program, Programs};
 use crate::progress::Progress;
-use crate::report::collapsed::{Stacks, Value};
-use crate::report::left::Leaks;
-use crate::report::rows::{Row, Totals, rows, rows_by_origin, totals};
-use crate::report::suppressions::Suppression;
-use crate::report::timeline;
 use crate::shape::{Columns, Kind};
 use crate::sheet::{Read, Sheet};
 use crate::stripped::StrippedPrograms;
-use crate::sum::without_origins;
 use crate::survey::survey;
 use crate::symbol_files::SymbolFiles;
 use crate::whole::Whole;
@@ -31,6 +23,15 @@ use rustix::process::geteuid;
 use skipheap_format::loss::LOSSES;
 use skipheap_format::reader::{FormatError, Recording};
 use skipheap_format::verified::Verified;
+use skipheap_profile::intern::Tables;
+use skipheap_profile::report::collapsed::{Stacks, Value};
+use skipheap_profile::report::cuts::{Cuts, cuts};
+use skipheap_profile::report::left::Leaks;
+use skipheap_profile::report::rows::{Row, Totals, rows, rows_by_origin, totals};
+use skipheap_profile::report::sum::without_origins;
+use skipheap_profile::report::suppressions::Suppression;
+use skipheap_profile::report::timeline;
+use skipheap_profile::{Profile, build, file, started, tree};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::borrow::Cow;
@@ -603,7 +604,7 @@ impl Harvest {
         for (sum, what) in self.verified.iter_mut().zip(Verified::ALL) {
             *sum = sum.saturating_add(recording.counter(what as usize));
         }
-        for (sum, cut) in self.cuts.iter_mut().zip(load::cuts(recording)) {
+        for (sum, cut) in self.cuts.iter_mut().zip(cuts(recording)) {
             *sum = sum.saturating_add(cut);
         }
         if let Some((end, missing)) = recording.cut_off() {

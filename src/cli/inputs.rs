@@ -1,7 +1,7 @@
 //! Which files are meant by the profiles, recordings and folders that the user names.
 
 use crate::load::{self, LoadError, Why};
-use crate::profile::file::EXTENSION;
+use skipheap_profile::file::EXTENSION;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -4,10 +4,10 @@
 
 use crate::harvest::{Wish, harvest};
 use crate::output::Output;
-use crate::report::collapsed::{Style, Value};
-use crate::report::testing::{Builder, bytes_of, no_live};
 use crate::shape::{Columns, Kind};
 use skipheap_format::layout::*;
+use skipheap_profile::report::collapsed::{Style, Value};
+use skipheap_profile::report::testing::{Builder, bytes_of, no_live};
 use std::fs;
 use std::mem::offset_of;
 use std::path::Path;

@@ -1,12 +1,12 @@
 //! The live heap of the processes of a run, as far as blocks were followed: for the summary.
 
-use crate::report::figures::{Lifetimes, LiveSums, lifetimes};
-use crate::report::leaks::leaks;
-use crate::report::left::Leaks;
-use crate::report::rows::{Row, sort};
-use crate::report::suppressions::Suppression;
 use skipheap_format::layout::TimelinePoint;
 use skipheap_format::reader::{FormatError, Recording};
+use skipheap_profile::report::figures::{Lifetimes, LiveSums, lifetimes};
+use skipheap_profile::report::leaks::leaks;
+use skipheap_profile::report::left::Leaks;
+use skipheap_profile::report::rows::{Row, sort};
+use skipheap_profile::report::suppressions::Suppression;
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::cmp::Reverse;

@@ -3,17 +3,16 @@
 
 use crate::others::is_drop_folder;
 use crate::owner::Owner;
-use crate::profile::file::FileError;
-use crate::profile::started;
-use crate::report::csv;
 use crate::session::others_of;
 use crate::term;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
-use skipheap_format::layout::{CUT_NO_UNWIND_INFO, HEADER_LEN, LAST_CUT};
+use skipheap_format::layout::HEADER_LEN;
 use skipheap_format::reader::{FormatError, Recording};
 use skipheap_format::settle::settled;
-use skipheap_symbolize::hash::FastMap;
+use skipheap_profile::file::FileError;
+use skipheap_profile::report::csv;
+use skipheap_profile::started;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -70,7 +69,7 @@ impl fmt::Display for LoadError {
             Why::NoProfiles => write!(
                 f,
                 "a folder without profiles (*.{}); recordings are named one by one",
-                crate::profile::file::EXTENSION
+                skipheap_profile::file::EXTENSION
             ),
             Why::NoRecordings => write!(f, "a folder without recordings (*.{EXTENSION})"),
         }
@@ -328,59 +327,11 @@ pub(crate) fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Allocations whose stacks were cut, by the reason: from [`CUT_NO_UNWIND_INFO`] to
-/// [`LAST_CUT`].
-pub(crate) type Cuts = [u64; (LAST_CUT - CUT_NO_UNWIND_INFO + 1) as usize];
-
-/// Counts the allocations whose stacks were cut.
-pub(crate) fn cuts(recording: &Recording<'_>) -> Cuts {
-    let mut cuts = Cuts::default();
-    let reasons = CUT_NO_UNWIND_INFO..=LAST_CUT;
-    // The marker stands at the root, which is not among the innermost frames of a long stack.
-    let mut cut_stacks: FastMap<u32, u32> = FastMap::default();
-    for (id, node) in recording.stack_nodes() {
-        let reason = match node.parent {
-            0 => reasons.contains(&node.frame).then_some(node.frame),
-            parent => cut_stacks.get(&parent).copied(),
-        };
-        cut_stacks.extend(reason.map(|reason| (id, reason)));
-    }
-    for site in recording.sites() {
-        let marker = site.frames.iter().find(|id| reasons.contains(id));
-        if let Some(id) = marker.or_else(|| cut_stacks.get(&site.node)) {
-            let count = &mut cuts[(id - CUT_NO_UNWIND_INFO) as usize];
-            *count = count.saturating_add(site.count);
-        }
-    }
-    cuts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::Builder;
     use crate::testing::recording;
-    use skipheap_format::layout::{CUT_TOO_DEEP, Header, SiteRecord, WHOLE_STACKS};
-
-    #[test]
-    fn a_cut_is_found_at_the_root_of_a_long_stack() {
-        let mut builder = Builder::new();
-        builder.put(std::mem::offset_of!(Header, flags), WHOLE_STACKS);
-        let cut = [900, 901, 902, 903, 904, CUT_NO_UNWIND_INFO];
-        let stacks = builder.stacks(&[cut.to_vec(), cut[..5].to_vec(), vec![CUT_TOO_DEEP]]);
-        let site = |(&node, count): (&u32, u64)| SiteRecord {
-            frames: [0, 0, node, 0],
-            size: 8,
-            count,
-        };
-        let sites: Vec<SiteRecord> = stacks.iter().zip([2, 3, 4]).map(site).collect();
-        builder.sites(1, &sites);
-        let bytes = builder.finish(0);
-        assert_eq!(
-            cuts(&Recording::parse(&bytes).expect("parsed")),
-            [2, 0, 4, 0, 0]
-        );
-    }
+    use skipheap_format::layout::Header;
 
     #[test]
     fn the_written_part_of_a_file_is_read() {

@@ -1,12 +1,12 @@
 //! Options about what the terminal shows.
 
 use crate::paint::When;
-use crate::report::collapsed::Value;
-use crate::report::rows::Row;
 use crate::term;
 use crate::tree::TreeOptions;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use skipheap_profile::report::collapsed::Value;
+use skipheap_profile::report::rows::Row;
 use std::cmp::Reverse;
 
 /// For `run` and `report`.
@@ -78,7 +78,7 @@ pub(crate) fn largest(rows: &[Row], value: Value, most: usize) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::LiveSums;
+    use skipheap_profile::report::figures::LiveSums;
 
     #[test]
     fn each_kind_of_number_has_its_order() {

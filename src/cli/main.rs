@@ -8,19 +8,6 @@
 // What a failing test prints is for its author.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
-#[path = "../diff/mod.rs"]
-mod diff;
-#[path = "../export/mod.rs"]
-mod export;
-#[path = "../gate/mod.rs"]
-mod gate;
-#[path = "../profile/mod.rs"]
-mod profile;
-#[path = "../report/mod.rs"]
-#[allow(dead_code)]
-#[cfg_attr(test, allow(unsafe_code))] // Its tests look at records byte by byte.
-mod report;
-
 mod args;
 mod attach;
 mod baseline_file;
@@ -31,11 +18,17 @@ mod check_runs;
 mod control;
 mod copies;
 mod dataset;
+#[path = "../diff/mod.rs"]
+mod diff;
 mod differences;
 mod ends;
 mod error;
+#[path = "../export/mod.rs"]
+mod export;
 mod following;
 mod from_profile;
+#[path = "../gate/mod.rs"]
+mod gate;
 mod harvest;
 mod input_file;
 mod inputs;
@@ -67,7 +60,6 @@ mod side;
 mod signals;
 mod snapshots;
 mod stripped;
-mod sum;
 mod summary;
 mod summary_live;
 mod survey;

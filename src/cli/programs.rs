@@ -95,8 +95,8 @@ impl Programs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::rows::{Row, totals};
     use crate::shape::Columns;
+    use skipheap_profile::report::rows::{Row, totals};
     use std::fs;
 
     fn row(size: u64, calls: u64) -> Row {

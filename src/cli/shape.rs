@@ -2,12 +2,12 @@
 
 use crate::export;
 use crate::following::Needs;
-use crate::report::collapsed::{Style, Value};
-use crate::report::suppressions::{self, Suppression};
 use crate::{input_file, term};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use skipheap_config::settings::{COLUMNS, SUPPRESSIONS};
+use skipheap_profile::report::collapsed::{Style, Value};
+use skipheap_profile::report::suppressions::{self, Suppression};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::{env, io};

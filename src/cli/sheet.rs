@@ -1,13 +1,13 @@
 //! What a report file is made of: the rows of a CSV or collapsed stacks, of one process or of several.
 
 use crate::export;
-use crate::profile::Profile;
-use crate::profile::intern::Tables;
-use crate::report::collapsed::Stacks;
-use crate::report::rows::Row;
-use crate::report::{csv, csv_all};
 use crate::shape::{Columns, Kind};
-use crate::sum::Sum;
+use skipheap_profile::Profile;
+use skipheap_profile::intern::Tables;
+use skipheap_profile::report::collapsed::Stacks;
+use skipheap_profile::report::rows::Row;
+use skipheap_profile::report::sum::Sum;
+use skipheap_profile::report::{csv, csv_all};
 use std::io::{self, Write};
 
 /// What was read of one process.

@@ -7,13 +7,13 @@ use crate::export::Format;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::LoadError;
 use crate::output::Output;
-use crate::profile::rows::rows;
-use crate::profile::{Profile, file};
-use crate::report::collapsed::Style;
-use crate::report::collapsed::Value;
-use crate::report::rows::Row;
 use crate::shape::Kind;
 use crate::{input_file, reporting, scratch, session, term};
+use skipheap_profile::report::collapsed::Style;
+use skipheap_profile::report::collapsed::Value;
+use skipheap_profile::report::rows::Row;
+use skipheap_profile::rows::rows;
+use skipheap_profile::{Profile, file};
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -178,7 +178,7 @@ mod tests {
             path("a.csv"),
             format!(
                 "{}\nf,-,-,-,16,2,32\n",
-                crate::report::csv::HEADER.join(",")
+                skipheap_profile::report::csv::HEADER.join(",")
             ),
         )
         .expect("written");
@@ -192,7 +192,10 @@ mod tests {
         let path = folder.path().join("a.csv");
         fs::write(
             &path,
-            format!("{}\nf,-,-,-,x,2,32\n", crate::report::csv::HEADER.join(",")),
+            format!(
+                "{}\nf,-,-,-,x,2,32\n",
+                skipheap_profile::report::csv::HEADER.join(",")
+            ),
         )
         .expect("written");
         let said = format!("{:#}", Side::read(&path).unwrap_err().error);

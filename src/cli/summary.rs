@@ -2,17 +2,17 @@
 
 use crate::ends;
 use crate::harvest::{Harvest, Process};
-use crate::load::Cuts;
 use crate::look::figure;
 use crate::paint::{TITLE, WARNING, painted};
-use crate::profile::build::CUT_OFF;
-use crate::report::collapsed::Value;
-use crate::report::rows::Row;
 use crate::summary_live;
 use crate::table::{Line, table};
 use crate::term::{self, bytes, counted, grouped, printable, scaled};
 use skipheap_format::loss::{LOSSES, Loss};
 use skipheap_format::verified;
+use skipheap_profile::build::CUT_OFF;
+use skipheap_profile::report::collapsed::Value;
+use skipheap_profile::report::cuts::Cuts;
+use skipheap_profile::report::rows::Row;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -348,7 +348,7 @@ mod tests {
     use super::*;
     use crate::paint::plain;
     use crate::programs::Program;
-    use crate::report::rows::Totals;
+    use skipheap_profile::report::rows::Totals;
     use std::path::PathBuf;
 
     fn text(harvest: &Harvest, width: usize) -> String {

@@ -2,12 +2,12 @@
 
 use crate::harvest::{Harvest, Process};
 use crate::live::{LISTED, LiveHeap, LiveRows};
-use crate::report::figures::Lifetimes;
-use crate::report::left::{Blocks, Leak};
-use crate::report::rows::Row;
 use crate::summary::{line, listing, names_of};
 use crate::term::{bytes, counted, grouped, printable, scaled};
 use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
+use skipheap_profile::report::figures::Lifetimes;
+use skipheap_profile::report::left::{Blocks, Leak};
+use skipheap_profile::report::rows::Row;
 use std::cmp::Reverse;
 
 /// Processes whose heaps are described.
@@ -280,9 +280,9 @@ fn names_of_leak(leak: &Leak) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::live::of_rows;
-    use crate::report::figures::LiveSums;
-    use crate::report::left::Leaks;
-    use crate::report::suppressions;
+    use skipheap_profile::report::figures::LiveSums;
+    use skipheap_profile::report::left::Leaks;
+    use skipheap_profile::report::suppressions;
     use skipheap_symbolize::places::Place;
 
     fn point(ns: u64, live_bytes: u64) -> TimelinePoint {

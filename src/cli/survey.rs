@@ -6,9 +6,9 @@
 //! code in either case.
 
 use crate::load::{self, Head};
-use crate::report::frames::lookups;
 use crate::signals;
 use skipheap_format::reader::Recording;
+use skipheap_profile::report::frames::lookups;
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::jit_dump;
 use skipheap_symbolize::places::{Place, Places};

@@ -2,14 +2,14 @@
 
 use crate::names::shorten;
 use crate::paint::{HOT, QUIET, TITLE, WARM, painted};
-use crate::profile::Profile;
-use crate::profile::tree::{Branch, Inner, Name, Wish, tree};
-use crate::report::collapsed::Value;
 use crate::summary::line;
 use crate::table::percent;
 use crate::term::{counted, grouped, printable, scaled};
 use anstyle::Style;
 use clap::{Args, ValueEnum};
+use skipheap_profile::Profile;
+use skipheap_profile::report::collapsed::Value;
+use skipheap_profile::tree::{Branch, Inner, Name, Wish, tree};
 
 /// Narrowest room for a name, however deep it stands.
 const LEAST_NAME: usize = 16;
@@ -226,7 +226,7 @@ impl Drawing<'_> {
 mod tests {
     use super::*;
     use crate::paint::plain;
-    use crate::profile::testing::{of_sites, small};
+    use skipheap_profile::testing::{of_sites, small};
 
     const OPTIONS: TreeOptions = TreeOptions {
         tree: Some(From::Roots),

@@ -1,11 +1,11 @@
 //! Reads the CSV files that the reports write, with the seven columns of the original or with all, by the
 //! names of their columns. Errors say the line and the column.
 
-use crate::report::csv::HEADER;
-use crate::report::figures::LiveSums;
-use crate::report::origin::Origin;
-use crate::report::rows::{NAMES, Row};
 use csv::{ByteRecord, Position, ReaderBuilder};
+use skipheap_profile::report::csv::HEADER;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::origin::Origin;
+use skipheap_profile::report::rows::{NAMES, Row};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
 //! Reading of CSV files.
 
 use super::*;
-use crate::report::{csv as seed, csv_all};
 use proptest::prelude::*;
+use skipheap_profile::report::{csv as seed, csv_all};
 
 fn error(text: &str) -> String {
     read(text.as_bytes()).unwrap_err().to_string()
@@ -14,7 +14,7 @@ fn header() -> String {
 
 #[test]
 fn the_original_profilers_file_is_read() {
-    let original = include_bytes!("../report/testdata/original-output.csv");
+    let original = skipheap_profile::report::testing::ORIGINAL.as_bytes();
     let sheet = read(&original[..]).unwrap();
     assert_eq!(sheet.rows.len(), 8);
     assert!(sheet.spreads.is_none());

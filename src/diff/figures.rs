@@ -1,6 +1,6 @@
 //! Figures of one side of a difference, and sums of them without a limit.
 
-use crate::report::rows::Row;
+use skipheap_profile::report::rows::Row;
 
 /// What was counted at a site in one of the two runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

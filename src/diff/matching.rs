@@ -5,7 +5,7 @@ use super::names::Told;
 use super::rename::{Renames, renames};
 use super::side::{NameId, Names, Site, Stack, sites};
 use super::sizes::{self, Lone};
-use crate::report::rows::{NAMES, Row};
+use skipheap_profile::report::rows::{NAMES, Row};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;

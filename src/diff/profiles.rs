@@ -6,10 +6,10 @@
 use super::figures::Figures as Counted;
 use super::rename::{Renames, renames};
 use super::side::{NameId, Names, Site as Window};
-use crate::profile::intern::Tables;
-use crate::profile::{Frame, Function, Module, NONE, Profile, Site};
-use crate::report::figures::Figures;
-use crate::report::rows::NAMES;
+use skipheap_profile::intern::Tables;
+use skipheap_profile::report::figures::Figures;
+use skipheap_profile::report::rows::NAMES;
+use skipheap_profile::{Frame, Function, Module, NONE, Profile, Site};
 use std::collections::HashMap;
 use std::rc::Rc;
 

@@ -1,8 +1,8 @@
 //! Profiles of two runs as one.
 
 use super::*;
-use crate::profile::testing::{of_sites, small};
 use proptest::prelude::*;
+use skipheap_profile::testing::{of_sites, small};
 
 /// Sums of calls and bytes, of the new and of the old figures.
 fn sums(profile: &Profile) -> [u64; 4] {

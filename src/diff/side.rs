@@ -2,7 +2,7 @@
 
 use super::figures::Figures;
 use super::names::{Parts, Told, parts, stable};
-use crate::report::rows::{NAMES, Row};
+use skipheap_profile::report::rows::{NAMES, Row};
 use std::collections::HashMap;
 use std::rc::Rc;
 

@@ -2,9 +2,9 @@
 
 use super::figures::Delta;
 use super::*;
-use crate::report::figures::LiveSums;
-use crate::report::rows::Row;
 use proptest::prelude::*;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::rows::Row;
 
 fn row(names: &[&str], size: u64, calls: u64) -> Row {
     let mut row = Row {

@@ -3,8 +3,8 @@
 
 use super::data::{self, Loss, Timeline};
 use super::site_columns::{Difference, Sites, difference, signed, sites};
-use crate::profile::{FrameKind, Profile, Str};
 use serde::Serialize;
+use skipheap_profile::{FrameKind, Profile, Str};
 
 /// Version of these data; the page refuses newer ones than it knows.
 const VERSION: u32 = 1;
@@ -103,7 +103,7 @@ impl<'p> Document<'p> {
 }
 
 fn processes(profile: &Profile) -> Vec<Process<'_>> {
-    let of_live = |live: &crate::profile::LiveProcess| data::timeline(&live.timeline);
+    let of_live = |live: &skipheap_profile::LiveProcess| data::timeline(&live.timeline);
     profile
         .processes
         .iter()
@@ -163,11 +163,11 @@ fn frames(profile: &Profile) -> Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::NONE;
-    use crate::profile::rows::rows;
-    use crate::profile::testing::{of_sites, small};
-    use crate::report::figures::Figures;
     use serde_json::Value;
+    use skipheap_profile::NONE;
+    use skipheap_profile::report::figures::Figures;
+    use skipheap_profile::rows::rows;
+    use skipheap_profile::testing::{of_sites, small};
 
     fn document(profile: &Profile) -> Value {
         serde_json::to_value(Document::new(profile)).expect("JSON")
@@ -213,7 +213,7 @@ mod tests {
         let mut profile = small();
         // The same name in two modules.
         let twice = *profile.functions.last().expect("a function");
-        profile.functions.push(crate::profile::Function {
+        profile.functions.push(skipheap_profile::Function {
             module: NONE,
             ..twice
         });

@@ -1,8 +1,9 @@
 //! What several formats say of processes and figures in the same words.
 
-use crate::profile::{self, Profile};
-use crate::report::figures::Figures;
 use serde::Serialize;
+use skipheap_profile as profile;
+use skipheap_profile::Profile;
+use skipheap_profile::report::figures::Figures;
 use std::fmt;
 
 /// A process.

@@ -5,9 +5,9 @@
 //! blocks were not followed, or processes have no peak in common, nothing is said of lifetimes at all (`bklt`).
 
 use super::data;
-use crate::profile::{FrameKind, NONE, Node, Profile};
-use crate::report::figures::LiveSums;
 use serde::Serialize;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::{FrameKind, NONE, Node, Profile};
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -171,7 +171,7 @@ fn text(profile: &Profile, node: &Node) -> String {
 }
 
 impl Sums {
-    fn add(&mut self, site: &crate::profile::Site) {
+    fn add(&mut self, site: &skipheap_profile::Site) {
         let add = |blocks_sum: &mut u64, bytes_sum: &mut u64, blocks: u64| {
             *blocks_sum = blocks_sum.saturating_add(blocks);
             *bytes_sum = bytes_sum.saturating_add(blocks.saturating_mul(site.size));
@@ -257,8 +257,8 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
     use serde_json::{Value, json};
+    use skipheap_profile::testing::small;
 
     fn file(profile: &Profile) -> Value {
         let mut bytes = Vec::new();
@@ -295,7 +295,7 @@ mod tests {
             parent,
             frame: profile.frames.len() as u32 - 1,
         });
-        profile.sites.push(crate::profile::Site {
+        profile.sites.push(skipheap_profile::Site {
             node: profile.nodes.len() as u32 - 1,
             ..last
         });

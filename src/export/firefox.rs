@@ -6,11 +6,11 @@
 //! these entries apart; where blocks were not followed they are left out, since everything would seem to be retained.
 
 use super::data;
-use crate::profile::{NONE, Process, Profile, Site};
 use fxprof_processed_profile::{
     CategoryHandle, Frame, FrameFlags, FrameHandle, FrameInfo, ProcessHandle, ReferenceTimestamp,
     SamplingInterval, StackHandle, ThreadHandle, Timestamp,
 };
+use skipheap_profile::{NONE, Process, Profile, Site};
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -190,8 +190,8 @@ impl Stacks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
     use serde_json::Value;
+    use skipheap_profile::testing::small;
 
     fn file(profile: &Profile) -> Value {
         let mut bytes = Vec::new();

@@ -2,11 +2,11 @@
 
 use super::{Format, write};
 use crate::from_profile;
-use crate::profile::testing::small;
-use crate::profile::{Profile, file};
-use crate::report::collapsed::{Style, Value};
 use crate::shape::{Columns, Kind};
 use proptest::prelude::*;
+use skipheap_profile::report::collapsed::{Style, Value};
+use skipheap_profile::testing::small;
+use skipheap_profile::{Profile, file};
 use std::io;
 
 /// The profile with some bytes of its encoding changed, when that is still one.

@@ -4,11 +4,11 @@
 //! [`super::columns`]. Base64 has no `<`, so that whatever a symbol is called, it cannot end the element.
 
 use super::columns::Document;
-use crate::profile::Profile;
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use skipheap_profile::Profile;
 use std::io::{self, BufWriter, Write};
 
 /// The page without data.
@@ -42,10 +42,10 @@ fn fill(page: &str, profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::of_sites;
     use base64::Engine;
     use flate2::read::GzDecoder;
     use serde_json::Value;
+    use skipheap_profile::testing::of_sites;
 
     #[test]
     fn the_page_holds_the_data_and_no_name_gets_out_of_them() {

@@ -10,9 +10,10 @@
 //! Both are innermost first. Figures about blocks are there where blocks were followed. Sites are in the order
 //! of bytes, then calls, both falling. By name with jq: `.frames as $f | .sites[] | [$f[.stack[]].function]`.
 
-use crate::profile::{self, FrameKind, NONE, Profile, Site};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
+use skipheap_profile as profile;
+use skipheap_profile::{FrameKind, NONE, Profile, Site};
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
@@ -157,8 +158,8 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
     use serde_json::Value;
+    use skipheap_profile::testing::small;
 
     #[test]
     fn sites_have_their_stacks_and_figures() {

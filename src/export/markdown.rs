@@ -3,11 +3,11 @@
 
 use super::data;
 use crate::diff::out::markdown::{code, escaped};
-use crate::profile::Profile;
-use crate::profile::rows::rows;
-use crate::report::figures::LiveSums;
-use crate::report::rows::{Row, totals};
 use crate::term::{bytes, counted, grouped};
+use skipheap_profile::Profile;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::rows::{Row, totals};
+use skipheap_profile::rows::rows;
 use std::io::{self, Write};
 
 /// Sites that are listed.
@@ -107,7 +107,7 @@ fn sites(profile: &Profile, rows: &[Row], total: u64, out: &mut dyn Write) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::{of_sites, small};
+    use skipheap_profile::testing::{of_sites, small};
 
     fn text(profile: &Profile) -> String {
         let mut out = Vec::new();

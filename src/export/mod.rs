@@ -17,9 +17,9 @@ mod site_columns;
 mod speedscope;
 mod svg;
 
-use crate::profile::{Profile, file};
-use crate::report::collapsed::Style;
 use clap::ValueEnum;
+use skipheap_profile::report::collapsed::Style;
+use skipheap_profile::{Profile, file};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;

@@ -5,7 +5,6 @@
 
 use super::data;
 use super::parquet_columns::{COLUMNS, Cell, Column, Context, Kind};
-use crate::profile::{Profile, Site};
 use ::parquet::basic::{
     Compression, ConvertedType, LogicalType, Repetition, Type as Physical, ZstdLevel,
 };
@@ -16,6 +15,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::types::{PrimitiveTypeBuilder, Type, TypePtr};
 use serde::Serialize;
+use skipheap_profile::{Profile, Site};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl<W: Write + Send> Rows<W> {
     pub(crate) fn new(out: W) -> Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_created_by(crate::profile::TOOL.to_owned())
+            .set_created_by(skipheap_profile::TOOL.to_owned())
             .build();
         let writer = SerializedFileWriter::new(out, schema()?, Arc::new(properties))?;
         Ok(Self { writer })
@@ -253,9 +253,9 @@ fn next_column<'g, W: Write + Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
     use ::parquet::file::reader::{FileReader, SerializedFileReader};
     use ::parquet::record::{Field, Row};
+    use skipheap_profile::testing::small;
 
     fn rows(file: Vec<u8>) -> Vec<Row> {
         let mut copy = tempfile::tempfile().expect("a file");
@@ -299,7 +299,7 @@ mod tests {
         without.processes[0].live = None;
         for site in &mut without.sites {
             site.figures.live = None;
-            site.node = crate::profile::NONE;
+            site.node = skipheap_profile::NONE;
         }
         let mut rows_of = Rows::new(Vec::new()).expect("begun");
         rows_of.add(&small()).expect("added");

@@ -1,9 +1,9 @@
 //! The columns of the Parquet file, in their order. A change here is one of the format: `docs/parquet.md`.
 
 use super::data;
-use crate::profile::{FrameKind, NONE, Process, Profile, Site, Str};
-use crate::report::figures::LiveSums;
 use ::parquet::data_type::ByteArray;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::{FrameKind, NONE, Process, Profile, Site, Str};
 
 /// What the values of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

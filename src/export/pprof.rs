@@ -9,12 +9,12 @@ use super::data;
 use super::pprof_messages::{
     Function, Label, Line, Location, Mapping, Profile as Message, Sample, ValueType,
 };
-use crate::profile::{FrameKind, Profile, Site};
-use crate::report::collapsed::Value;
-use crate::report::figures::Figures;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message as _;
+use skipheap_profile::report::collapsed::Value;
+use skipheap_profile::report::figures::Figures;
+use skipheap_profile::{FrameKind, Profile, Site};
 use std::collections::HashMap;
 use std::io::{self, Write};
 
@@ -307,8 +307,8 @@ fn location(profile: &Profile, id: u64, frames: &[u32]) -> Location {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
     use flate2::read::GzDecoder;
+    use skipheap_profile::testing::small;
     use std::io::Read;
 
     fn sums(message: &Message) -> Vec<i64> {

@@ -2,9 +2,9 @@
 //! memory once more.
 
 use super::data;
-use crate::profile::{NONE, Profile, Site, Str};
-use crate::report::figures::{Figures, LiveSums};
 use serde::{Serialize, Serializer};
+use skipheap_profile::report::figures::{Figures, LiveSums};
+use skipheap_profile::{NONE, Profile, Site, Str};
 use std::collections::HashMap;
 
 /// The figures of a difference's older run.

@@ -4,10 +4,10 @@
 //! function. Samples are in the order of the call tree, so that the view by order is a flame graph as well.
 
 use super::data;
-use crate::profile::{NONE, Profile, Site};
-use crate::report::collapsed::Value;
-use crate::report::figures::Figures;
 use serde::{Serialize, Serializer};
+use skipheap_profile::report::collapsed::Value;
+use skipheap_profile::report::figures::Figures;
+use skipheap_profile::{NONE, Profile, Site};
 use std::io::{self, Write};
 
 /// Name, unit and value; those behind the second are known where blocks were followed.
@@ -190,8 +190,8 @@ fn depth_first(profile: &Profile) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
     use serde_json::Value as Json;
+    use skipheap_profile::testing::small;
 
     fn file(profile: &Profile) -> Json {
         let mut bytes = Vec::new();

@@ -5,11 +5,11 @@
 
 use super::data;
 use crate::diff::out::collapsed;
-use crate::profile::Profile;
-use crate::profile::stacks::stacks;
-use crate::report::collapsed::{Style, Value};
 use inferno::flamegraph::color::{BasicPalette, Palette};
 use inferno::flamegraph::{Direction, Options, from_lines};
+use skipheap_profile::Profile;
+use skipheap_profile::report::collapsed::{Style, Value};
+use skipheap_profile::stacks::stacks;
 use std::io::{self, Write};
 
 /// Sums that stay exact on their way through JavaScript.
@@ -169,8 +169,8 @@ fn nothing(profile: &Profile, style: Style, out: &mut dyn Write) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::{of_sites, small};
-    use crate::report::figures::Figures;
+    use skipheap_profile::report::figures::Figures;
+    use skipheap_profile::testing::{of_sites, small};
 
     fn svg(profile: &Profile, value: Value) -> String {
         let style = Style {

@@ -3,9 +3,9 @@
 
 use super::evidence::{Names, comparable};
 use crate::diff::csv::SPREAD;
-use crate::report::csv::HEADER;
-use crate::report::rows::{NAMES, Row};
 use csv::{QuoteStyle, Writer, WriterBuilder};
+use skipheap_profile::report::csv::HEADER;
+use skipheap_profile::report::rows::{NAMES, Row};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

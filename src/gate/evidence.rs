@@ -4,7 +4,7 @@ use super::baseline::Baseline;
 use super::places::{Place, Places};
 use crate::diff::names::without_addresses;
 use crate::diff::{Change, Diff, compare};
-use crate::report::rows::{NAMES, Row};
+use skipheap_profile::report::rows::{NAMES, Row};
 use std::collections::HashMap;
 use std::rc::Rc;
 

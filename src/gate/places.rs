@@ -3,7 +3,7 @@
 
 use super::evidence::Names;
 use crate::diff::names::without_addresses;
-use crate::profile::{NONE, Profile};
+use skipheap_profile::{NONE, Profile};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -68,7 +68,7 @@ pub(crate) fn places(profile: &Profile, is_ours: impl Fn(&str) -> bool) -> Place
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::testing::small;
+    use skipheap_profile::testing::small;
 
     #[test]
     fn the_innermost_frame_in_a_file_of_the_project_is_the_place() {

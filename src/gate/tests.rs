@@ -7,10 +7,10 @@ use super::evidence::Evidence;
 use super::limit::{Amount, Limit};
 use super::verdict::{Limits, Rule, Verdict, judge};
 use crate::diff::csv::read;
-use crate::report::figures::LiveSums;
-use crate::report::origin::Origin;
-use crate::report::rows::Row;
 use proptest::prelude::*;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::origin::Origin;
+use skipheap_profile::report::rows::Row;
 use std::rc::Rc;
 
 fn row(names: &[&str], size: u64, calls: u64) -> Row {

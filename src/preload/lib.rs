@@ -37,9 +37,7 @@ mod record {
     pub(crate) use skipheap_config::*;
     pub(crate) use skipheap_format::*;
 }
-#[path = "../report/mod.rs"]
-#[allow(dead_code)]
-mod report;
+use skipheap_profile::report;
 use skipheap_symbolize as symbolize;
 
 mod api;

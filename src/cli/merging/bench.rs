@@ -4,7 +4,7 @@
 
 use super::tests::merged;
 use super::*;
-use crate::profile::sum::testing::Fleet;
+use skipheap_profile::sum::testing::Fleet;
 use std::fs;
 use std::io::Write;
 use std::process::Command;

@@ -1,9 +1,9 @@
 //! Merging files.
 
 use super::*;
-use crate::profile::sum::runs;
-use crate::profile::sum::testing::Fleet;
 use crate::testing::recording;
+use skipheap_profile::sum::runs;
+use skipheap_profile::sum::testing::Fleet;
 use std::fs;
 use tempfile::TempDir;
 

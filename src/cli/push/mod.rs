@@ -10,10 +10,10 @@ mod target;
 
 use crate::args::ReportOptions;
 use crate::export::{self, Format};
-use crate::profile::Profile;
-use crate::report::collapsed::Style;
 use crate::term;
 use clap::Args;
+use skipheap_profile::Profile;
+use skipheap_profile::report::collapsed::Style;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use target::Target;

@@ -137,7 +137,7 @@ fn try_once(
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .user_agent(crate::profile::TOOL)
+        .user_agent(skipheap_profile::TOOL)
         .build();
     let mut builder = config.new_agent().post(&request.url);
     for (name, value) in &request.headers {

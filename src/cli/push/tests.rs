@@ -1,9 +1,9 @@
 //! Pushes to servers on this machine.
 
 use super::*;
-use crate::profile::testing::small;
 use flate2::read::GzDecoder;
 use prost::Message;
+use skipheap_profile::testing::small;
 use std::io::Write;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -3,9 +3,9 @@
 //! A server may never answer, and the client's own limit (`DEBUGINFOD_TIMEOUT`) holds for each file: all requests
 //! together have one limit here, after which only files that the client has kept are taken.
 
-use crate::profile::sum::hex;
 use crate::term;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use skipheap_profile::sum::hex;
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! A folder of object and debug files.
 
-use crate::profile::sum::hex;
+use skipheap_profile::sum::hex;
 use skipheap_symbolize::bytes::MappedFile;
 use skipheap_symbolize::elf::Elf;
 use std::collections::HashMap;

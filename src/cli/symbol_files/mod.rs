@@ -5,12 +5,12 @@
 pub(crate) mod debuginfod;
 mod folder;
 
-use crate::profile::Profile;
-use crate::profile::resymbolize::{Known, Symbols, resymbolize};
-use crate::profile::sum::hex;
 use crate::term;
 use debuginfod::Debuginfod;
 use folder::Folder;
+use skipheap_profile::Profile;
+use skipheap_profile::resymbolize::{Known, Symbols, resymbolize};
+use skipheap_profile::sum::hex;
 use skipheap_symbolize::bytes::{Bytes, MappedFile};
 use skipheap_symbolize::demangle::demangle;
 use skipheap_symbolize::dwarf::{Located, locate_in};

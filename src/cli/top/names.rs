@@ -6,9 +6,9 @@
 
 use super::processor_time;
 use crate::owner::Owner;
-use crate::report::frames::{object, origin_of};
 use skipheap_format::layout::FIRST_FRAME_ID;
 use skipheap_format::reader::{Frame, Recording};
+use skipheap_profile::report::frames::{object, origin_of};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::hash::FastMap;
 use std::rc::Rc;

@@ -1,8 +1,8 @@
 //! Differences as collapsed stacks with two numbers, old and new: what `inferno-flamegraph` and `flamegraph.pl`
 //! draw in red and blue.
 
-use crate::profile::Profile;
-use crate::report::collapsed::Style;
+use skipheap_profile::Profile;
+use skipheap_profile::report::collapsed::Style;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -49,7 +49,7 @@ fn name(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::diff::profiles::compare;
-    use crate::profile::testing::of_sites;
+    use skipheap_profile::testing::of_sites;
 
     #[test]
     fn each_stack_has_both_numbers() {

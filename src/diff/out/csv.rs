@@ -96,7 +96,7 @@ fn fields(change: &Change) -> [String; 20] {
 mod tests {
     use super::*;
     use crate::diff::compare;
-    use crate::report::rows::Row;
+    use skipheap_profile::report::rows::Row;
 
     #[test]
     fn differences_of_all_lines_are_that_of_the_totals() {

@@ -119,7 +119,7 @@ fn site(change: &Change) -> Site<'_> {
 mod tests {
     use super::*;
     use crate::diff::compare;
-    use crate::report::rows::Row;
+    use skipheap_profile::report::rows::Row;
 
     #[test]
     fn the_object_holds_both_sides_and_the_difference() {

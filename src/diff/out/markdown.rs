@@ -102,8 +102,8 @@ pub(crate) fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::diff::compare;
-    use crate::report::rows::Row;
     use proptest::prelude::*;
+    use skipheap_profile::report::rows::Row;
 
     fn row(name: &str, size: u64) -> Row {
         Row {

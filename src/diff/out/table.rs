@@ -87,7 +87,7 @@ fn names(change: &Change) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::diff::compare;
-    use crate::report::rows::Row;
+    use skipheap_profile::report::rows::Row;
 
     fn row(name: &str, size: u64, calls: u64) -> Row {
         Row {

@@ -1,0 +1,321 @@
+//! The tables of a profile, and what can be read off them.
+
+use crate::report::figures::{Figures, Rate};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// Index into [`Profile::strings`]; 0 is the empty text, "not known".
+pub type Str = u32;
+
+/// In place of an index: there is none.
+pub const NONE: u32 = u32::MAX;
+
+/// Everything that is known of a run: of one process, or of several together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Name and version of what wrote it.
+    pub tool: String,
+    /// Every text once. The first is empty.
+    pub strings: Vec<Box<str>>,
+    /// In the order in which they began.
+    pub processes: Vec<Process>,
+    /// Object files.
+    pub modules: Vec<Module>,
+    /// Functions by name, file and module.
+    pub functions: Vec<Function>,
+    /// Places in functions.
+    pub frames: Vec<Frame>,
+    /// The call tree.
+    pub nodes: Vec<Node>,
+    /// Names of threads.
+    pub threads: Vec<Str>,
+    /// Allocations, each (node, size, allocator, thread, process) once.
+    pub sites: Vec<Site>,
+    /// Are the figures of samples scaled to estimates of the whole? See [`Profile::estimated`].
+    pub scaled: bool,
+    /// Where this is a comparison: what the older run was called. [`Site::old`] is its share.
+    pub compared_with: Option<String>,
+}
+
+/// A process that was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// File name of the executable.
+    pub program: Str,
+    /// Its path.
+    pub exe: Str,
+    /// The command line.
+    pub command: Vec<Str>,
+    /// Process id.
+    pub pid: u32,
+    /// The parent's.
+    pub ppid: u32,
+    /// The machine that the report was made on, which is the one that ran the process unless the recording
+    /// was carried there: name, operating system with release, architecture.
+    pub host: Str,
+    /// See [`Self::host`].
+    pub os: Str,
+    /// See [`Self::host`].
+    pub arch: Str,
+    /// Processors of that machine.
+    pub cpus: u32,
+    /// Start, nanoseconds since 1970.
+    pub start_ns: u64,
+    /// End, nanoseconds since 1970; 0 where it is not known.
+    pub end_ns: u64,
+    /// Did the library see the end?
+    pub finished: bool,
+    /// Were whole stacks recorded, not four frames?
+    pub whole_stacks: bool,
+    /// Most frames that were to be shown of a stack.
+    pub stack_depth: u32,
+    /// Mean number of bytes between two samples; 0: every allocation was recorded.
+    pub sample_bytes: u64,
+    /// The live heap, where blocks were followed.
+    pub live: Option<LiveProcess>,
+    /// Honesty counters above 0: what is missing from the figures, and how often.
+    pub losses: Vec<(Str, u64)>,
+    /// Allocations whose stacks were cut, by reason.
+    pub cuts: Vec<(Str, u64)>,
+    /// What the library had to say.
+    pub notes: Vec<Str>,
+    /// Where this is a sum over the runs of a program: what they were. See [`sum`].
+    pub merged: Option<Merged>,
+}
+
+/// The runs that a process of a merged profile stands for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Merged {
+    /// How many.
+    pub runs: u64,
+    /// The machines, in the order of the alphabet.
+    pub hosts: Vec<Str>,
+    /// Build ids of the executables in hexadecimal digits, in the order of the alphabet.
+    pub builds: Vec<Str>,
+}
+
+/// The live heap of a process as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LiveProcess {
+    /// Most live bytes at any moment; 0 where that is not known (a sample).
+    pub peak_bytes: u64,
+    /// When that was, nanoseconds since 1970.
+    pub peak_ns: u64,
+    /// Frees of blocks that were not followed.
+    pub unknown_frees: u64,
+    /// Was the leak check made, so that [`Site::unreachable`] is known?
+    pub leak_checked: bool,
+    /// The course of the heap.
+    pub timeline: Vec<Point>,
+    /// Labels that the program gave.
+    pub phases: Vec<Phase>,
+}
+
+/// The state of the heap at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Nanoseconds since the start of the process.
+    pub ns: u64,
+    /// Allocations so far.
+    pub allocations: u64,
+    /// Live bytes.
+    pub live_bytes: u64,
+    /// Live blocks.
+    pub live_blocks: u64,
+    /// Resident set size in bytes; 0 when it is not known.
+    pub rss: u64,
+}
+
+/// A label that the program gave to what comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Nanoseconds since the start of the process.
+    pub ns: u64,
+    /// Allocations so far.
+    pub allocations: u64,
+    /// Live bytes.
+    pub live_bytes: u64,
+    /// The label.
+    pub label: Str,
+}
+
+/// An object file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Module {
+    /// As the loader knew it.
+    pub path: Str,
+    /// Empty when the file has none.
+    pub build_id: Vec<u8>,
+}
+
+/// A function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// Demangled; never empty.
+    pub name: Str,
+    /// Source file.
+    pub file: Str,
+    /// Index of its module, or [`NONE`].
+    pub module: u32,
+}
+
+/// A place in a function where it called the next one, or the allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// Index of the function.
+    pub function: u32,
+    /// Line in its file; 0 where it is not known.
+    pub line: u32,
+    /// What kind of a frame it is.
+    pub kind: FrameKind,
+    /// To look names up by, as stated in the module's file (for a return address one less); 0 of a marker.
+    pub address: u64,
+}
+
+/// Kinds of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FrameKind {
+    /// Of a function with code of its own.
+    Physical,
+    /// Of a function that the compiler inlined into that of the nearest physical frame outwards.
+    Inlined,
+    /// No function, but why the stack ends here, at its root.
+    Marker,
+}
+
+/// A frame below others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Node {
+    /// Index of the caller's node, which is less than its own; [`NONE`] at a root.
+    pub parent: u32,
+    /// Index of the frame.
+    pub frame: u32,
+}
+
+/// All allocations of one size from one stack in one thread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Site {
+    /// Index of the innermost node; [`NONE`] without a stack.
+    pub node: u32,
+    /// Size of each allocation in bytes.
+    pub size: u64,
+    /// The allocation function.
+    pub allocator: Str,
+    /// Index into [`Profile::threads`], or [`NONE`].
+    pub thread: u32,
+    /// Index into [`Profile::processes`].
+    pub process: u32,
+    /// What was counted: of a sample, unless [`Profile::scaled`], the sample alone.
+    pub figures: Figures,
+    /// Of the blocks that are left, those to which no pointer was found.
+    pub unreachable: u64,
+    /// The same of the older run, in a comparison.
+    pub old: Option<Box<Figures>>,
+}
+
+impl Site {
+    /// Bytes of all its allocations.
+    pub fn bytes(&self) -> u64 {
+        self.size.saturating_mul(self.figures.calls)
+    }
+}
+
+/// Who writes a profile.
+pub const TOOL: &str = concat!("skip-heapprof ", env!("CARGO_PKG_VERSION"));
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            tool: TOOL.to_owned(),
+            strings: vec!["".into()],
+            processes: Vec::new(),
+            modules: Vec::new(),
+            functions: Vec::new(),
+            frames: Vec::new(),
+            nodes: Vec::new(),
+            threads: Vec::new(),
+            sites: Vec::new(),
+            scaled: false,
+            compared_with: None,
+        }
+    }
+}
+
+impl Profile {
+    /// With the figures of samples scaled to estimates of the whole, as every report shows them. (Files hold
+    /// the samples, since estimates are rounded: they are made of sums.)
+    pub fn estimated(&self) -> Cow<'_, Self> {
+        let is_sampled = self
+            .processes
+            .iter()
+            .any(|process| process.sample_bytes != 0);
+        if self.scaled || !is_sampled {
+            return Cow::Borrowed(self);
+        }
+        let mut scaled = self.clone();
+        scaled.scaled = true;
+        for site in &mut scaled.sites {
+            let rate = Rate::new(self.processes[site.process as usize].sample_bytes);
+            site.figures.scale(rate, site.size);
+            site.unreachable = rate.whole(site.unreachable, site.size);
+        }
+        Cow::Owned(scaled)
+    }
+
+    /// The build id of a process's executable; empty where it has none, or is not known.
+    pub fn build_id(&self, process: &Process) -> &[u8] {
+        let own = |module: &&Module| module.path == process.exe;
+        let module = self.modules.iter().find(own);
+        module.map_or(&[], |module| &module.build_id)
+    }
+
+    /// A text.
+    pub fn text(&self, index: Str) -> &str {
+        self.strings.get(index as usize).map_or("", |text| text)
+    }
+
+    /// The nodes of a site's stack, innermost first.
+    pub fn stack(&self, node: u32) -> impl Iterator<Item = (u32, &Node)> {
+        let mut next = node;
+        std::iter::from_fn(move || {
+            let index = next;
+            let node = self.nodes.get(index as usize)?;
+            next = node.parent;
+            Some((index, node))
+        })
+    }
+
+    /// The frame of a node.
+    pub fn frame(&self, node: &Node) -> &Frame {
+        &self.frames[node.frame as usize]
+    }
+
+    /// The function of a frame.
+    pub fn function(&self, frame: &Frame) -> &Function {
+        &self.functions[frame.function as usize]
+    }
+
+    /// The functions of the innermost four frames as the CSV has them: without inlined ones, direct
+    /// recursion once. Indices into [`Self::functions`], [`NONE`] where the stack was shorter.
+    pub fn call_site(&self, node: u32) -> [u32; 4] {
+        let mut functions = [NONE; 4];
+        let mut slots = functions.iter_mut();
+        let mut last = None;
+        for (_, node) in self.stack(node) {
+            let frame = self.frame(node);
+            let place = (self.function(frame).module, frame.address);
+            if frame.kind != FrameKind::Physical || last == Some(place) {
+                continue;
+            }
+            last = Some(place);
+            let Some(slot) = slots.next() else { break };
+            *slot = frame.function;
+        }
+        functions
+    }
+
+    /// Were blocks followed in any process?
+    pub fn has_live(&self) -> bool {
+        self.processes.iter().any(|process| process.live.is_some())
+    }
+}

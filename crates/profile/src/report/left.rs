@@ -1,0 +1,243 @@
+//! From what is left of each stack to a list: which leaks are known, and their order. The stacks may be
+//! those of a recording or of a profile, and the list is the same.
+
+use super::figures::{LiveSums, Rate};
+use super::suppressions::Suppression;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::places::Place;
+use std::cmp::Reverse;
+use std::hash::Hash;
+use std::rc::Rc;
+
+/// A number of blocks and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Blocks {
+    /// Bytes of all.
+    pub bytes: u64,
+    /// How many.
+    pub blocks: u64,
+}
+
+impl Blocks {
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.blocks = self.blocks.saturating_add(other.blocks);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// The blocks of one stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leak {
+    /// The functions, innermost first, those inlined too.
+    pub stack: Vec<Place>,
+    /// What is left.
+    pub left: Blocks,
+}
+
+/// What is left of all blocks of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaks {
+    /// Only blocks to which no pointer was found: the leak check was made.
+    pub unreachable: bool,
+    /// Without those that are suppressed.
+    pub all: Blocks,
+    /// Stacks of these.
+    pub stacks: usize,
+    /// The stacks with the most bytes.
+    pub largest: Vec<Leak>,
+    /// What each suppression kept away, in their order.
+    pub suppressed: Vec<Blocks>,
+}
+
+/// A frame of a stack.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Frame {
+    /// Its functions, innermost first.
+    functions: Vec<Place>,
+    /// The first suppression that matches one of them, its file or its module.
+    known: Option<usize>,
+}
+
+impl Frame {
+    /// A frame with these functions in this module.
+    pub fn new(
+        mut functions: Vec<Place>,
+        module: Option<&str>,
+        suppressions: &[Suppression],
+    ) -> Self {
+        for place in &mut functions {
+            place.function.get_or_insert_with(|| "[inlined]".into());
+        }
+        let texts = || {
+            let places = functions.iter();
+            let of_places = places.flat_map(|place| [&place.function, &place.file]);
+            of_places.filter_map(|text| text.as_deref()).chain(module)
+        };
+        let known = suppressions
+            .iter()
+            .position(|one| texts().any(|text| one.matches(text)));
+        Self { functions, known }
+    }
+}
+
+/// The blocks that are left of each stack, from sums by stack and size.
+pub fn by_stack<S: Hash + Eq>(sums: FastMap<(S, u64), LiveSums>, rate: Rate) -> FastMap<S, Blocks> {
+    let mut stacks: FastMap<S, Blocks> = FastMap::default();
+    for ((stack, size), mut sum) in sums {
+        sum.scale(rate, size);
+        let blocks = sum.live();
+        if blocks > 0 {
+            let bytes = blocks.saturating_mul(size);
+            stacks
+                .entry(stack)
+                .or_default()
+                .add(Blocks { bytes, blocks });
+        }
+    }
+    stacks
+}
+
+/// Puts stacks in the order of the list: those with the most bytes first.
+pub fn in_order<S>(stacks: FastMap<S, Blocks>) -> Vec<(S, Blocks)> {
+    let mut found: Vec<(S, Blocks)> = stacks.into_iter().collect();
+    found.sort_by_key(|&(_, left)| Reverse(left));
+    found
+}
+
+/// How many of the stacks, in order, [`list`] asks for the frames of.
+pub fn named<S>(found: &[(S, Blocks)], suppressions: &[Suppression], most: usize) -> usize {
+    let Some(last) = most.checked_sub(1).and_then(|last| found.get(last)) else {
+        return found.len() * usize::from(most > 0 || !suppressions.is_empty());
+    };
+    match suppressions {
+        // Among equals the names decide.
+        [] => found.partition_point(|(_, left)| *left >= last.1),
+        _ => found.len(),
+    }
+}
+
+/// The list of stacks in order, with the `most` that have the most bytes. `frames` names a stack,
+/// innermost frame first.
+///
+/// # Errors
+/// Those of `frames`.
+pub fn list<S, E>(
+    found: &[(S, Blocks)],
+    suppressions: &[Suppression],
+    most: usize,
+    mut frames: impl FnMut(&S) -> Result<Vec<Rc<Frame>>, E>,
+) -> Result<Leaks, E> {
+    let mut leaks = Leaks {
+        suppressed: vec![Blocks::default(); suppressions.len()],
+        ..Leaks::default()
+    };
+    let named = named(found, suppressions, most);
+    let (named, others) = found.split_at(named);
+    for equals in named.chunk_by(|a, b| a.1 == b.1) {
+        let stacks = equals
+            .iter()
+            .map(|(stack, left)| Ok((frames(stack)?, *left)));
+        let mut stacks = stacks.collect::<Result<Vec<_>, E>>()?;
+        stacks.sort();
+        for (stack, left) in stacks {
+            leaks.add(&stack, left, most);
+        }
+    }
+    for &(_, left) in others {
+        leaks.add(&[], left, 0);
+    }
+    Ok(leaks)
+}
+
+impl Leaks {
+    /// Adds the blocks of a stack, and the stack where it is one of the first `most`.
+    fn add(&mut self, stack: &[Rc<Frame>], left: Blocks, most: usize) {
+        let known = stack.iter().filter_map(|frame| frame.known).min();
+        if let Some(sum) = known.and_then(|known| self.suppressed.get_mut(known)) {
+            sum.add(left);
+            return;
+        }
+        self.all.add(left);
+        self.stacks += 1;
+        if self.largest.len() < most {
+            let functions = stack.iter().flat_map(|frame| &frame.functions);
+            let stack = functions.cloned().collect();
+            self.largest.push(Leak { stack, left });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::suppressions;
+    use super::*;
+    use std::convert::Infallible;
+
+    fn place(name: &str) -> Place {
+        Place {
+            function: Some(name.into()),
+            file: None,
+            line: None,
+        }
+    }
+
+    /// Stacks of these names and bytes, of a block each.
+    fn listed(stacks: &[(&[&str], u64)], known: &str, most: usize) -> (Leaks, usize) {
+        let suppressions = suppressions::parse(known).expect("suppressions");
+        let stacks = stacks
+            .iter()
+            .map(|&(names, bytes)| (names, Blocks { bytes, blocks: 1 }));
+        let found = in_order(stacks.collect());
+        let mut asked = 0;
+        let frames = |names: &&[&str]| -> Result<_, Infallible> {
+            asked += 1;
+            let frame = |name: &&str| Frame::new(vec![place(name)], Some("/m"), &suppressions);
+            Ok(names.iter().map(|name| Rc::new(frame(name))).collect())
+        };
+        let Ok(leaks) = list(&found, &suppressions, most, frames);
+        (leaks, asked)
+    }
+
+    const STACKS: &[(&[&str], u64)] = &[
+        (&["z"], 5),
+        (&["b", "main"], 7),
+        (&["a", "main"], 7),
+        (&["a", "lib"], 7),
+        (&["y"], 9),
+    ];
+
+    #[test]
+    fn among_equals_the_names_decide_and_no_more_stacks_are_named() {
+        let (leaks, asked) = listed(STACKS, "", 2);
+        let first = |leak: &Leak| {
+            leak.stack
+                .iter()
+                .map(|place| place.function.clone())
+                .collect()
+        };
+        let names: Vec<Vec<_>> = leaks.largest.iter().map(first).collect();
+        assert_eq!(
+            names,
+            [
+                vec![Some("y".into())],
+                vec![Some("a".into()), Some("lib".into())]
+            ]
+        );
+        assert_eq!((leaks.stacks, leaks.all.bytes, asked), (5, 35, 4));
+        assert_eq!(listed(STACKS, "", 0).1, 0);
+    }
+
+    #[test]
+    fn the_first_suppression_that_matches_any_frame_counts() {
+        let (leaks, _) = listed(STACKS, "leak:^main$\nleak:^a$\nleak:nothing", 9);
+        let kept: Vec<u64> = leaks.suppressed.iter().map(|blocks| blocks.bytes).collect();
+        assert_eq!(kept, [14, 7, 0]);
+        assert_eq!((leaks.stacks, leaks.all.bytes), (2, 14));
+        assert_eq!(
+            listed(STACKS, "leak:^/m$", 9).0.stacks,
+            0,
+            "modules are matched too"
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! From a recording to rows, as the library needs them at a program's end and the tool for its CSV.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+pub mod collapsed;
+pub mod csv;
+pub mod csv_all;
+pub mod cuts;
+pub mod figures;
+pub mod frames;
+pub mod handover;
+pub mod interner;
+pub mod leaks;
+pub mod left;
+pub mod origin;
+pub mod rows;
+pub mod sum;
+pub mod suppressions;
+pub mod threads;
+pub mod timeline;
+
+#[cfg(test)]
+mod live_tests;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
