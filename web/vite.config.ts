@@ -1,4 +1,4 @@
-// Builds the page as one file, dist/report.html, which the tool embeds.
+// Builds the page as one file, crates/export/assets/report.html, which the tool embeds.
 import { defineConfig } from "vite";
 import { viteSingleFile } from "vite-plugin-singlefile";
 import { sealed } from "./build/sealed.ts";
@@ -9,7 +9,7 @@ export default defineConfig({
     oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
     build: {
         target: "es2022",
-        outDir: "dist",
+        outDir: "../crates/export/assets",
         modulePreload: false,
         reportCompressedSize: false,
     },

@@ -2,20 +2,10 @@
 //! configurations with their globs.
 
 #![no_main]
-#![allow(dead_code)]
-
-#[path = "../../src/gate/config.rs"]
-mod config;
-#[path = "../../src/diff/csv.rs"]
-mod csv_reader;
-#[path = "../../src/cli/input_file.rs"]
-mod input_file;
-#[path = "../../src/gate/limit.rs"]
-mod limit;
-#[path = "../../src/cli/term.rs"]
-mod term;
 
 use libfuzzer_sys::fuzz_target;
+use skipheap_compare::diff::csv;
+use skipheap_compare::gate::config;
 use skipheap_profile::report::csv::HEADER;
 use skipheap_text::harmless;
 
@@ -24,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     file.push(b'\n');
     file.extend_from_slice(data);
     for bytes in [data, &file] {
-        if let Ok(sheet) = csv_reader::read(bytes) {
+        if let Ok(sheet) = csv::read(bytes) {
             assert_eq!(sheet.rows.len(), sheet.lines.len());
         }
     }

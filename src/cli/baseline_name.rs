@@ -1,7 +1,7 @@
 //! Names of baselines: `{program}` and `{test}` stand for what is checked.
 
 use crate::check_runs::without_hash;
-use crate::gate::out::gitlab::fingerprint;
+use skipheap_compare::gate::out::gitlab::fingerprint;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -5,17 +5,18 @@ use crate::baseline_file::BaselineFile;
 use crate::baseline_name::Subject;
 use crate::check_files::{Files, repository, shell_word};
 use crate::check_runs::{self, Measured, without_hash};
+use crate::check_text as text;
 use crate::error::{Code, Failure};
-use crate::gate::baseline::{self, Baseline};
-use crate::gate::budget::Budget;
-use crate::gate::config::{Config, REPEATS, Written};
-use crate::gate::evidence::Evidence;
-use crate::gate::limit::Limit;
-use crate::gate::out::{Ending, Report, text};
-use crate::gate::verdict::{Limits, judge};
 use crate::side::Side;
-use crate::{sys, term, values};
+use crate::{config_file, sys, term, values};
 use clap::Args;
+use skipheap_compare::gate::baseline::{self, Baseline};
+use skipheap_compare::gate::budget::Budget;
+use skipheap_compare::gate::config::{Config, REPEATS, Written};
+use skipheap_compare::gate::evidence::Evidence;
+use skipheap_compare::gate::limit::Limit;
+use skipheap_compare::gate::out::{Ending, Report};
+use skipheap_compare::gate::verdict::{Limits, judge};
 use skipheap_profile::redact;
 use std::env;
 use std::ffi::OsString;
@@ -112,7 +113,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
              -o FILE PROGRAM` writes one",
         ));
     }
-    let config = Config::read(options.config.as_deref())
+    let config = config_file::read(options.config.as_deref())
         .map_err(Failure::because(Code::Unusable, "cannot use the limits"))?;
     let mut budgets = Vec::new();
     for written in config.budgets.clone() {

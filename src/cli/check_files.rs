@@ -1,10 +1,10 @@
 //! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
 
-use crate::gate::out::{Report, annotations, gitlab, junit, markdown};
-use crate::gate::repository::Repository;
 use crate::output::naming;
 use crate::{term, whole};
 use clap::Args;
+use skipheap_compare::gate::out::{Report, annotations, gitlab, junit, markdown};
+use skipheap_compare::gate::repository::Repository;
 use skipheap_text::printable;
 use std::env;
 use std::fs::OpenOptions;
@@ -123,7 +123,7 @@ pub(crate) fn shell_word(word: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::out::testing;
+    use skipheap_compare::gate::out::testing;
     use std::fs;
 
     #[test]

@@ -2,13 +2,13 @@
 
 use crate::args::{ReportOptions, RunOptions};
 use crate::check_files::repository;
-use crate::gate::places::{Places, places};
 use crate::harvest::Harvest;
 use crate::remaining::Running;
 use crate::run::{Finished, run_once};
 use crate::side::Side;
 use crate::term::{self, printable};
 use crate::{signals, summary};
+use skipheap_compare::gate::places::{Places, places};
 use skipheap_format::loss::Loss;
 use skipheap_profile::report::rows::{Row, totals};
 use skipheap_profile::{Process, Profile};

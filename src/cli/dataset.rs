@@ -8,9 +8,9 @@
 //! writing a profile again replaces its file. Values are escaped as Hive does it; what is not known is
 //! `__HIVE_DEFAULT_PARTITION__`.
 
-use crate::export::parquet::Rows;
 use crate::output::naming;
 use crate::scratch;
+use skipheap_export::parquet::Rows;
 use skipheap_profile::sum::{hex, identity};
 use skipheap_profile::{Process, Profile};
 use skipheap_symbolize::hash::FastHasher;

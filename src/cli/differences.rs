@@ -1,15 +1,17 @@
 //! `skip-heapprof diff`: what a run allocates more or less than another.
 
 use crate::args::ReportOptions;
-use crate::diff::out::{Named, collapsed, csv, json, markdown, table};
-use crate::diff::{self, compare, profiles};
+use crate::differences_table as table;
 use crate::error::{Code, Failure};
 use crate::harvest::HarvestError;
 use crate::output::Output;
 use crate::shape::{Format, Kind};
 use crate::side::Side;
-use crate::{export, inputs, side, summary, term};
+use crate::{inputs, side, summary, term};
 use clap::Args;
+use skipheap_compare::diff::out::{Named, collapsed, csv, json, markdown};
+use skipheap_compare::diff::{self, compare, profiles};
+use skipheap_export as export;
 use skipheap_profile::Profile;
 use skipheap_profile::report::collapsed::Style;
 use std::io::{self, Write};

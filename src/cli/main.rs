@@ -15,21 +15,20 @@ mod baseline_name;
 mod check;
 mod check_files;
 mod check_runs;
+mod check_text;
+mod config_file;
 mod control;
 mod copies;
 mod dataset;
-#[path = "../diff/mod.rs"]
-mod diff;
 mod differences;
+mod differences_table;
 mod ends;
 mod error;
-#[path = "../export/mod.rs"]
-mod export;
 mod following;
 mod from_profile;
-#[path = "../gate/mod.rs"]
-mod gate;
 mod harvest;
+#[cfg(test)]
+mod hostile_profiles;
 mod input_file;
 mod inputs;
 mod install;

@@ -1,10 +1,10 @@
 //! Where CSV files go and how they are named.
 
-use crate::export::Format;
 use crate::inputs::{self, Id};
 use crate::shape::Kind;
 use crate::sheet::Read;
 use crate::{scratch, whole};
+use skipheap_export::Format;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;

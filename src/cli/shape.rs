@@ -1,11 +1,11 @@
 //! Options about what a report looks like: its format, its columns, and what goes beside it.
 
-use crate::export;
 use crate::following::Needs;
 use crate::{input_file, term};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use skipheap_config::settings::{COLUMNS, SUPPRESSIONS};
+use skipheap_export as export;
 use skipheap_profile::report::collapsed::{Style, Value};
 use skipheap_profile::report::suppressions::{self, Suppression};
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ impl ValueEnum for Format {
             Self::Collapsed => {
                 Some(PossibleValue::new("collapsed").help("One stack per line, for flame graphs"))
             }
-            Self::Export(format) => format.to_possible_value(),
+            Self::Export(format) => Some(PossibleValue::new(format.name()).help(format.about())),
         }
     }
 }

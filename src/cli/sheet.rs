@@ -1,7 +1,7 @@
 //! What a report file is made of: the rows of a CSV or collapsed stacks, of one process or of several.
 
-use crate::export;
 use crate::shape::{Columns, Kind};
+use skipheap_export as export;
 use skipheap_profile::Profile;
 use skipheap_profile::intern::Tables;
 use skipheap_profile::report::collapsed::Stacks;

@@ -1,14 +1,14 @@
 //! Reads one side of a comparison: a CSV, a profile, a recording, or a folder of recordings.
 
 use crate::args::Merge;
-use crate::diff::csv;
 use crate::error::{Code, Failure};
-use crate::export::Format;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::LoadError;
 use crate::output::Output;
 use crate::shape::Kind;
 use crate::{input_file, reporting, scratch, session, term};
+use skipheap_compare::diff::csv;
+use skipheap_export::Format;
 use skipheap_profile::report::collapsed::Style;
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::rows::Row;

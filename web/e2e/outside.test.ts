@@ -62,7 +62,7 @@ describe("what comes from outside", () => {
     });
 
     test("and the file names no address to load from", () => {
-        const page = readFileSync(new URL("../dist/report.html", import.meta.url), "utf8");
+        const page = readFileSync(new URL("../../crates/export/assets/report.html", import.meta.url), "utf8");
         const [code] = page.split('<script id="skipheap-licences"');
         // Names of formats look like addresses, and are none.
         const addresses = [...code.matchAll(/https?:\/\/[^"'`\s)]+/g)].map(([address]) => address).filter((address) => !address.startsWith("http://www.w3.org/"));

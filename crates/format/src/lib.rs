@@ -42,6 +42,10 @@
 //! (the chunk's `used`, a node's own, or a site's `count` or `frees`). Afterwards only a site's counters change (those
 //! of a thread that ends become 0, and the site of [`layout::ENDED_THREADS`] gets them), a thread's record, and the points of the timeline, which are thinned out in place.
 
+#![deny(unsafe_code)]
+// What a failing test prints is for its author.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 pub mod disks;
 pub mod hook_notes;
 pub mod layout;

@@ -13,6 +13,10 @@
 //!
 //! Without the feature `profiles` only [`report`] is there, which is all that the library needs.
 
+#![deny(unsafe_code)]
+// What a failing test prints is for its author.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 #[cfg(feature = "profiles")]
 pub mod build;
 #[cfg(feature = "profiles")]

@@ -14,6 +14,8 @@
         clippy::panic
     )
 )]
+// What a failing test prints is for its author.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod bytes;
 pub mod code_map;
@@ -71,6 +73,12 @@ pub struct Symbolizer {
 /// Finds the symbols or qualified names of functions in the debug information of a module, by its path,
 /// its build id and addresses (SVMA).
 pub type DebugNames = fn(&[u8], &[u8], &[u64]) -> FastMap<u64, Vec<u8>>;
+
+impl Default for Symbolizer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Symbolizer {
     /// Knows no file yet.

@@ -9,9 +9,10 @@ mod send;
 mod target;
 
 use crate::args::ReportOptions;
-use crate::export::{self, Format};
 use crate::term;
 use clap::Args;
+use skipheap_export as export;
+use skipheap_export::Format;
 use skipheap_profile::Profile;
 use skipheap_profile::report::collapsed::Style;
 use std::fmt::Write as _;

@@ -24,8 +24,10 @@ pub fn cuts(recording: &Recording<'_>) -> Cuts {
     for site in recording.sites() {
         let marker = site.frames.iter().find(|id| reasons.contains(id));
         if let Some(id) = marker.or_else(|| cut_stacks.get(&site.node)) {
-            let count = &mut cuts[(id - CUT_NO_UNWIND_INFO) as usize];
-            *count = count.saturating_add(site.count);
+            let index = (id - CUT_NO_UNWIND_INFO) as usize;
+            if let Some(count) = cuts.get_mut(index) {
+                *count = count.saturating_add(site.count);
+            }
         }
     }
     cuts

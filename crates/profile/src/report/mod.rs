@@ -30,6 +30,7 @@ pub mod timeline;
 #[cfg(test)]
 mod live_tests;
 #[cfg(any(test, feature = "testing"))]
+#[allow(unsafe_code)] // Records are written byte by byte.
 pub mod testing;
 #[cfg(test)]
 mod tests;

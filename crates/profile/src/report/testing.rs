@@ -1,5 +1,7 @@
 //! Recordings for tests, made through the structs of the format.
 
+#![allow(clippy::indexing_slicing)] // A test that is wrong may fail.
+
 use skipheap_format::PAGE;
 use skipheap_format::layout::*;
 use std::mem::offset_of;
@@ -18,6 +20,12 @@ pub fn bytes_of<T: Copy>(record: &T) -> &[u8] {
 pub struct Builder {
     /// What was written so far.
     pub bytes: Vec<u8>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Builder {

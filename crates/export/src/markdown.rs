@@ -1,0 +1,140 @@
+//! Markdown: the largest sites as a table with totals and what is missing from them, for descriptions of changes and
+//! summaries of CI jobs.
+
+use super::data;
+use skipheap_compare::diff::out::markdown::{code, escaped};
+use skipheap_profile::Profile;
+use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::rows::{Row, totals};
+use skipheap_profile::rows::rows;
+use skipheap_text::{bytes, counted, grouped};
+use std::io::{self, Write};
+
+/// Sites that are listed.
+const LISTED: usize = 20;
+
+/// Writes the table.
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let rows = rows(profile, false);
+    let all = totals(&rows);
+    writeln!(out, "### Heap of {}\n", code(&data::title(profile)))?;
+    writeln!(
+        out,
+        "**{}**, {}, {}",
+        escaped(&counted(all.calls, "allocation", "allocations")),
+        escaped(&bytes(all.bytes)),
+        counted(all.sites as u64, "site", "sites"),
+    )?;
+    if profile.has_live() {
+        let sum = |of: fn(&LiveSums) -> u64| {
+            let live = rows
+                .iter()
+                .filter_map(|row| Some((row.live.as_ref()?, row.size)));
+            live.fold((0_u64, 0_u64), |sum, (live, size)| {
+                let blocks = of(live);
+                let bytes = sum.1.saturating_add(blocks.saturating_mul(size));
+                (sum.0.saturating_add(blocks), bytes)
+            })
+        };
+        let (left, left_bytes) = sum(LiveSums::live);
+        let (_, peak_bytes) = sum(LiveSums::peak);
+        writeln!(
+            out,
+            "\nAt the {} {}, not freed {} in {}",
+            match profile.processes.len() {
+                1 => "peak",
+                _ => "peaks of all processes together",
+            },
+            escaped(&bytes(peak_bytes)),
+            escaped(&bytes(left_bytes)),
+            counted(left, "block", "blocks"),
+        )?;
+    }
+    sites(profile, &rows, all.bytes, out)?;
+    for loss in data::losses(profile) {
+        writeln!(out, "\n> Missing or cut: {}", escaped(&loss.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The table of the largest sites.
+fn sites(profile: &Profile, rows: &[Row], total: u64, out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let (heading, rule) = match profile.has_live() {
+        true => (" at peak | not freed |", "---:|---:|"),
+        false => ("", ""),
+    };
+    writeln!(
+        out,
+        "\n| bytes | share | calls | size |{heading} allocated by ← called by |\n|---:|---:|---:|---:|{rule}---|"
+    )?;
+    for row in rows.iter().take(LISTED) {
+        let share = 100.0 * row.total as f64 / total.max(1) as f64;
+        let cells = [
+            grouped(row.total),
+            format!("{share:.1} %"),
+            grouped(row.calls),
+            grouped(row.size),
+        ];
+        write!(out, "| {} |", cells.join(" | "))?;
+        if profile.has_live() {
+            for of in [LiveSums::peak, LiveSums::live] {
+                match &row.live {
+                    Some(live) => write!(out, " {} |", grouped(of(live).saturating_mul(row.size)))?,
+                    None => write!(out, " - |")?,
+                }
+            }
+        }
+        let names: Vec<&str> = row.names.iter().flatten().map(|name| &**name).collect();
+        let stack = match names.is_empty() {
+            true => "-".to_owned(),
+            false => names.join(" ← "),
+        };
+        writeln!(out, " {} |", code(&stack))?;
+    }
+    if rows.len() > LISTED {
+        let more = counted((rows.len() - LISTED) as u64, "site", "sites");
+        writeln!(out, "\nand {more} that allocate less")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skipheap_profile::testing::{of_sites, small};
+
+    fn text(profile: &Profile) -> String {
+        let mut out = Vec::new();
+        write(profile, &mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_largest_sites_are_listed_with_what_is_missing() {
+        let text = text(&small());
+        for line in [
+            "### Heap of <code>program &#45;n</code>",
+            "**19 allocations**, 4,672 bytes (4&#46;7 kB), 4 sites",
+            "At the peak 4,336 bytes (4&#46;3 kB), not freed 4,336 bytes (4&#46;3 kB) in 7 blocks",
+            "| 4,096 | 87.7 % | 1 | 4,096 | 4,096 | 4,096 | <code>read ← main</code> |",
+            "> Missing or cut: internal errors of the profiler&#58; 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_no_markup() {
+        let text = text(&of_sites("p", &[(&["a|b`c`<i>d"], 8, 1, 0)]));
+        assert!(
+            text.contains("<code>a&#124;b&#96;c&#96;&#60;i&#62;d</code> |"),
+            "{text}"
+        );
+    }
+}
