@@ -85,7 +85,9 @@ impl Format {
     /// What it is for.
     pub fn about(self) -> &'static str {
         match self {
-            Self::Skipheap => "Everything that was recorded, in one file for `report`, `diff`, `merge` and `check`",
+            Self::Skipheap => {
+                "Everything that was recorded, in one file for `report`, `diff`, `merge` and `check`"
+            }
             Self::Json => "Sites with their stacks, for scripts",
             Self::Html => "One page for a browser; needs no network",
             Self::Pprof => "For `go tool pprof`, Pyroscope and Parca",

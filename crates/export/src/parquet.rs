@@ -1,5 +1,5 @@
 //! Parquet: one row a site, with everything about its process repeated, which costs next to nothing once it is
-//! compressed. The columns are documented in `docs/parquet.md` and listed in [`super::parquet_columns`].
+//! compressed. The columns are documented in `docs/parquet.md` and listed in `super::parquet_columns`.
 //!
 //! [`Rows`] takes any number of profiles, one after the other, and keeps one group of rows in memory at most.
 

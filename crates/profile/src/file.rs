@@ -8,7 +8,7 @@
 //! ```
 //!
 //! postcard's encoding (<https://postcard.jamesmunns.com/wire-format>) has no names of fields, so that
-//! any change of [`Profile`] or what it is made of raises [`VERSION`].
+//! any change of [`Profile`] or what it is made of raises `VERSION`.
 
 use super::Profile;
 use std::fs::File;

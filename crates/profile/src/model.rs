@@ -79,7 +79,7 @@ pub struct Process {
     pub cuts: Vec<(Str, u64)>,
     /// What the library had to say.
     pub notes: Vec<Str>,
-    /// Where this is a sum over the runs of a program: what they were. See [`sum`].
+    /// Where this is a sum over the runs of a program: what they were. See [`crate::sum`].
     pub merged: Option<Merged>,
 }
 

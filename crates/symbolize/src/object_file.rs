@@ -17,7 +17,7 @@ pub struct ObjectFile {
 /// Which strings a symbol's name is in.
 #[derive(Clone, Debug)]
 pub struct StringsAt {
-    /// Index into [`ObjectFile::sources`].
+    /// Index into `ObjectFile::sources`.
     pub source: usize,
     /// Bytes of the source.
     pub range: Range<usize>,

@@ -2,7 +2,7 @@
 //! is the one who asked for memory. They are left out of the stacks when these are recorded.
 //!
 //! Runs inside the profiled program when it first runs code of a module, over all of the module's
-//! symbols. So a look at the mangled name sorts out nearly all of them ([`may_wrap`]), and only the
+//! symbols. So a look at the mangled name sorts out nearly all of them (`may_wrap`), and only the
 //! rest is demangled and compared. Globs for which no such look will do are left to
 //! [`super::module_wrappers`].
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// The wrappers, as globs of demangled names. Functions of libc such as `strdup` are none: they are
 /// callers like any other.
 ///
-/// A name that is added here needs a line in [`may_wrap`], too; a test sees to it.
+/// A name that is added here needs a line in `may_wrap`, too; a test sees to it.
 const WRAPPERS: [&str; 20] = [
     // C++: the global ones in all forms, and those of a class.
     "operator new(*",

@@ -1,7 +1,7 @@
 //! Differences between two runs of a program, or of two builds of it.
 //!
 //! Rows of two reports are matched by names ([`names`]), functions that only a position or an address tells
-//! apart by what they allocate ([`rename`]), and sizes that changed by their calls ([`sizes`]). Every row of
+//! apart by what they allocate (`rename`), and sizes that changed by their calls (`sizes`). Every row of
 //! both sides is in exactly one [`Change`], so that the changes add up to the difference of the totals.
 //! Pure: reads no files and prints nothing.
 

@@ -12,7 +12,7 @@
 //! | command, path, machine, process id | where all runs agree, else none; see [`Merged`] |
 //! | source line of a function in a stack | where all agree, else none |
 //! | address, object file | those of the first run that had the stack |
-//! | notes of the library | the first [`processes::MOST_NOTES`] different ones |
+//! | notes of the library | the first `processes::MOST_NOTES` different ones |
 //!
 //! A program with a single run keeps everything. Runs that were sampled at different rates are apart,
 //! because estimates are made of sums.
