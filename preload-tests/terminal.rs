@@ -70,7 +70,7 @@ const QUIET: &str = "-o /dev/null";
 fn the_summary_fits_the_window() {
     let profiled = Profiled::new();
     let texts = [60, 100, 200].map(|columns| {
-        let text = without_colours(&profiled.shown(columns, QUIET, &[]));
+        let text = without_colours(&profiled.shown(columns, &format!("--sites {QUIET}"), &[]));
         let table = text.lines().skip_while(|line| !line.contains(" share "));
         let table: Vec<&str> = table.take_while(|line| !line.is_empty()).collect();
         let longest = table.iter().map(|line| line.chars().count()).max();
@@ -96,7 +96,7 @@ fn names_are_whole_in_a_pipe_and_a_width_may_be_asked_for() {
         longest.expect("a table")
     };
     let piped = |options: &[&str], columns: &str| {
-        let options = [options, &["-o", "/dev/null"]].concat();
+        let options = [options, &["--sites", "-o", "/dev/null"]].concat();
         let run = profiled.piped(&options).env("COLUMNS", columns);
         run.succeed().stderr
     };
@@ -114,10 +114,11 @@ fn names_are_whole_in_a_pipe_and_a_width_may_be_asked_for() {
             "{text}"
         );
     }
-    let options = format!("--width 60 {QUIET}");
+    let options = format!("--sites --width 60 {QUIET}");
     let text = without_colours(&profiled.shown(200, &options, &[]));
     assert!(longest(&text) <= 60, "{text}");
-    let text = without_colours(&profiled.shown(60, QUIET, &[("COLUMNS", "200")]));
+    let text =
+        without_colours(&profiled.shown(60, &format!("--sites {QUIET}"), &[("COLUMNS", "200")]));
     assert!(text.contains(whole), "{text}");
     let outcome = profiled.piped(&["--width", "7"]).finish();
     assert_eq!(outcome.status.code(), Some(2), "{outcome:?}");
@@ -164,7 +165,7 @@ fn sites(outcome: &Outcome) -> Vec<String> {
 fn the_summary_lists_what_is_asked_for() {
     let profiled = Profiled::new();
     let listed = |options: &[&str]| {
-        let options = [options, &["-o", "/dev/null"]].concat();
+        let options = [options, &["--sites", "-o", "/dev/null"]].concat();
         sites(&profiled.piped(&options).succeed())
     };
     let start = |line: &str, text: &str| assert!(line.starts_with(text), "{line}");

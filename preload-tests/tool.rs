@@ -48,7 +48,8 @@ fn recordings(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_program_is_profiled_and_summed_up() {
-    let outcome = skip_heapprof().arg(Source::c("pattern").build()).succeed();
+    let run = skip_heapprof().arg("--sites");
+    let outcome = run.arg(Source::c("pattern").build()).succeed();
     assert_eq!(outcome.stdout, "");
     report_of(&outcome).assert_is("pattern.csv");
     assert!(
@@ -81,7 +82,7 @@ fn largest_sites(outcome: &Outcome) -> Vec<&str> {
 
 #[test]
 fn the_summary_shows_the_ten_largest_sites() {
-    let (outcome, report) = with_o(|run| run.arg("/usr/bin/jq").args(&["-n", "[range(9)]"]));
+    let (outcome, report) = with_o(|run| run.args(&["--sites", "/usr/bin/jq", "-n", "[range(9)]"]));
     assert!(report.rows.len() > 20);
     let shown = largest_sites(&outcome);
     assert_eq!(shown.len(), 10, "{outcome:?}");

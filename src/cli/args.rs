@@ -433,6 +433,10 @@ pub(crate) enum Verb {
         /// Recordings (*.skipheap-rec), profiles (*.skipheap), or folders of recordings.
         #[arg(value_name = "RECORDING", required = true)]
         recordings: Vec<PathBuf>,
+        /// Treat functions that match GLOBS as plumbing: their callers are responsible for what they
+        /// allocate.
+        #[arg(long, value_name = "GLOBS")]
+        trim: Vec<String>,
     },
     /// Compare two runs: show new, gone, grown and shrunk sites.
     ///

@@ -80,6 +80,7 @@ pub(crate) fn write(report: &Report, width: usize, quiet: bool) -> String {
             old: &old,
             new: &report.program,
             all: false,
+            functions: None,
             listed: LISTED,
         };
         line(

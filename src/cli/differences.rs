@@ -9,10 +9,12 @@ use crate::shape::{Format, Kind};
 use crate::side::Side;
 use crate::{inputs, side, summary, term};
 use clap::Args;
+use skipheap_compare::diff::functions::{Sums, by_function};
 use skipheap_compare::diff::out::{Named, collapsed, csv, json, markdown};
 use skipheap_compare::diff::{self, compare, profiles};
 use skipheap_export as export;
 use skipheap_profile::Profile;
+use skipheap_profile::functions::StackSums;
 use skipheap_profile::report::collapsed::Style;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -112,11 +114,20 @@ pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Resu
         _ => None,
     };
     let diff = compare(&old.rows, &new.rows);
+    let functions = match wanted.look.sites {
+        true => None,
+        false => {
+            let plumbing = wanted.look.plumbing.read()?;
+            let (old, new) = (sums(&old), sums(&new));
+            Some(by_function(&diff, old, &new, &plumbing))
+        }
+    };
     let named = Named {
         diff: &diff,
         old: &old.name,
         new: &new.name,
         all: options.all,
+        functions: functions.as_deref(),
         listed: options.top,
     };
     let write = |out: &mut dyn Write| -> io::Result<()> {
@@ -147,6 +158,17 @@ pub(crate) fn differences(options: &DiffOptions, wanted: &ReportOptions) -> Resu
         .iter()
         .all(|change| change.kind() == diff::Kind::Same);
     Ok(u8::from(options.exit_code && !is_equal))
+}
+
+/// A side by stacks, whole ones where it has them.
+fn sums(side: &Side) -> Sums<'_> {
+    Sums {
+        rows: &side.rows,
+        stacks: match &side.profile {
+            Some(profile) => StackSums::of_profile(&profile.estimated()),
+            None => StackSums::of_rows(&side.rows),
+        },
+    }
 }
 
 /// Both sides in one profile.

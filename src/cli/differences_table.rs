@@ -1,9 +1,10 @@
 //! Differences for the terminal.
 
-use crate::summary::{line, listing};
+use crate::summary::{RESPONSIBLE, function_line, line, listing};
 use crate::term::{self, printable};
 use comfy_table::{CellAlignment, Table, presets};
 use skipheap_compare::diff::Match;
+use skipheap_compare::diff::functions::FunctionChange;
 use skipheap_compare::diff::matching::Change;
 use skipheap_compare::diff::out::{Named, text};
 
@@ -18,6 +19,13 @@ pub(crate) fn write(named: &Named<'_>, width: usize) -> String {
     line(&mut out, format_args!("{}\n", totals(named)));
     line(&mut out, format_args!("{}", text::explained(diff)));
     let with_live = diff.delta().live.is_some();
+    if let Some(changes) = named.shown_functions() {
+        functions(&mut out, &changes, named.listed, with_live, width);
+        for note in text::notes(diff) {
+            line(&mut out, format_args!("note: {note}"));
+        }
+        return crate::paint::plain(&out);
+    }
     let shown: Vec<&Change> = named.shown().take(named.listed).collect();
     if with_live {
         let cells = |change: &Change| {
@@ -51,6 +59,54 @@ pub(crate) fn write(named: &Named<'_>, width: usize) -> String {
         line(&mut out, format_args!("note: {note}"));
     }
     crate::paint::plain(&out)
+}
+
+/// The table of responsible functions.
+fn functions(
+    out: &mut String,
+    changes: &[&FunctionChange],
+    listed: usize,
+    with_live: bool,
+    width: usize,
+) {
+    let shown = changes.iter().take(listed);
+    if with_live {
+        let lines = shown.map(|change| {
+            let cells = [
+                text::signed(change.bytes()),
+                text::signed(change.peak()),
+                text::signed(change.live()),
+                text::signed(change.calls()),
+                change.word().to_owned(),
+            ];
+            function_line(&change.function, cells, None)
+        });
+        let lines: Vec<_> = lines.collect();
+        let headings = ["bytes", "at the peak", "not freed", "calls", ""];
+        crate::table::table(out, headings, RESPONSIBLE, &lines, width);
+    } else {
+        let lines = shown.map(|change| {
+            let cells = [
+                text::signed(change.bytes()),
+                text::signed(change.calls()),
+                change.word().to_owned(),
+            ];
+            function_line(&change.function, cells, None)
+        });
+        let lines: Vec<_> = lines.collect();
+        crate::table::table(out, ["bytes", "calls", ""], RESPONSIBLE, &lines, width);
+    }
+    let more = changes.len().saturating_sub(listed);
+    if more > 0 {
+        let more = term::counted(more as u64, "function", "functions");
+        line(out, format_args!(" and {more} with smaller differences"));
+    }
+    if !changes.is_empty() {
+        line(
+            out,
+            format_args!("\n--sites lists call sites, each with its size"),
+        );
+    }
 }
 
 fn totals(named: &Named<'_>) -> String {
@@ -111,6 +167,7 @@ mod tests {
                 old: "a\x1b.csv",
                 new: "b.csv",
                 all: false,
+                functions: None,
                 listed,
             },
             width,

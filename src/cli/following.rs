@@ -13,7 +13,9 @@ use std::ffi::OsString;
 pub(crate) struct Following {
     /// Record N frames of each stack, or all with `full` (SKIP_HEAP_STACK_DEPTH; default: 4).
     ///
-    /// Formats that need whole stacks imply `full`. The CSV shows at most four frames.
+    /// Formats that need whole stacks imply `full`, and so do C++ and Rust programs built without
+    /// optimisation, whose innermost four frames are all containers. The CSV shows at most four
+    /// frames.
     #[arg(long, value_name = "N|full", value_parser = depth)]
     pub(crate) stack_depth: Option<String>,
     /// Track each block until it is freed: peak, lifetimes, unfreed blocks (SKIP_HEAP_LIVE).

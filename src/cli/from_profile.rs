@@ -52,6 +52,9 @@ pub(crate) fn take(
     suppressions: &[Suppression],
     harvest: &mut Harvest,
 ) -> Read {
+    if let (true, Some(process)) = (harvest.processes.is_empty(), profile.processes.first()) {
+        harvest.set_command(process.command.iter().map(|&word| profile.text(word)));
+    }
     count(&profile, suppressions, harvest);
     read_of(profile, kind)
 }
@@ -83,6 +86,7 @@ pub(crate) fn read_of(profile: Profile, kind: Kind) -> Read {
         rows: rows(&profile, kind == Kind::Csv(Columns::All)),
         stacks,
         profile: Some(profile),
+        sums: None,
     }
 }
 

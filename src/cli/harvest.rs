@@ -23,6 +23,7 @@ use rustix::process::geteuid;
 use skipheap_format::loss::LOSSES;
 use skipheap_format::reader::{FormatError, Recording};
 use skipheap_format::verified::Verified;
+use skipheap_profile::functions::{Functions, StackSums};
 use skipheap_profile::intern::Tables;
 use skipheap_profile::report::collapsed::{Stacks, Value};
 use skipheap_profile::report::cuts::{Cuts, cuts};
@@ -31,7 +32,8 @@ use skipheap_profile::report::rows::{Row, Totals, rows, rows_by_origin, totals};
 use skipheap_profile::report::sum::without_origins;
 use skipheap_profile::report::suppressions::Suppression;
 use skipheap_profile::report::timeline;
-use skipheap_profile::{Profile, build, file, started, tree};
+use skipheap_profile::{Profile, build, file, redact, started, tree};
+use skipheap_responsible::Plumbing;
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::borrow::Cow;
@@ -83,6 +85,14 @@ pub(crate) struct Harvest {
     pub(crate) tree: Option<tree::Wish>,
     /// The first rows of all processes together, largest first.
     pub(crate) largest: Vec<Row>,
+    /// The same allocations by the function that is responsible.
+    pub(crate) functions: Functions,
+    /// Most resident memory of any process of the run, where that is known.
+    pub(crate) peak_rss: Option<u64>,
+    /// The command line, without secrets; empty where it is not to be shown.
+    pub(crate) command: String,
+    /// List call sites in place of functions.
+    pub(crate) lists_sites: bool,
     /// The live heap by rows, where blocks were followed.
     pub(crate) live: Option<LiveRows>,
     /// Allocations in the sample, and the square of the standard error of all bytes, where only a
@@ -131,6 +141,10 @@ pub(crate) struct Wish {
     pub(crate) tree: Option<tree::Wish>,
     /// Rows to keep for the summary.
     pub(crate) largest: usize,
+    /// List call sites in place of responsible functions.
+    pub(crate) lists_sites: bool,
+    /// What is not responsible for what it allocates.
+    pub(crate) plumbing: Plumbing,
     /// Go on when a recording cannot be read.
     pub(crate) tolerant: bool,
     /// Folders with files that have names; `None`: no look elsewhere than where the modules are.
@@ -157,6 +171,12 @@ impl Wish {
     fn needs_live(&self) -> bool {
         let of_tree = self.tree.is_some_and(|tree| tree.value.needs_live());
         self.kind.needs_live() || of_tree || self.sort.needs_live()
+    }
+
+    /// Sums for responsible functions of a profile, where they are wanted.
+    fn sums_of(&self, profile: Option<&Profile>) -> Option<StackSums> {
+        let profile = profile.filter(|_| self.largest > 0)?;
+        Some(StackSums::of_profile(&profile.estimated()))
     }
 }
 
@@ -343,7 +363,8 @@ pub(crate) fn harvest_profile(
     wish: &Wish,
 ) -> Result<Harvest, HarvestError> {
     let mut harvest = Harvest::default();
-    let read = from_profile::take(profile, wish.kind, &wish.suppressions, &mut harvest);
+    let mut read = from_profile::take(profile, wish.kind, &wish.suppressions, &mut harvest);
+    read.sums = wish.sums_of(read.profile.as_ref());
     let mut all = All {
         sum: Sheet::default(),
         programs: Programs::default(),
@@ -422,6 +443,10 @@ impl All<'_> {
         }
         harvest.profile = all.profile.filter(|_| self.wish.keeps_profile);
         harvest.tree = self.wish.tree;
+        harvest.lists_sites = self.wish.lists_sites;
+        if let Some(sums) = &all.sums {
+            harvest.functions = sums.functions(&self.wish.plumbing, self.wish.sort);
+        }
         harvest.sum_up(all.rows, self.wish);
         Ok(())
     }
@@ -508,6 +533,11 @@ impl<'w> Reader<'w> {
             written.map_err(HarvestError::Write)?;
         }
         harvest.count(&recording, head, &mut self.stripped);
+        if is_first && !self.wish.no_command_line {
+            let words = recording.cmdline().split(|&byte| byte == 0);
+            let words: Vec<_> = words.map(String::from_utf8_lossy).collect();
+            harvest.set_command(words.iter().map(|word| &**word));
+        }
         let program = started::program(&recording);
         harvest.processes.push(Process {
             program: String::from_utf8_lossy(program).into_owned(),
@@ -530,6 +560,8 @@ impl<'w> Reader<'w> {
             !self.wish.no_command_line,
             harvest,
         )?;
+        let mut read = read;
+        read.sums = self.wish.sums_of(read.profile.as_ref());
         let has_live = read.profile.as_ref().is_some_and(Profile::has_live);
         if self.wish.needs_live() && !has_live {
             return Err(HarvestError::NotFollowed(path.to_owned()));
@@ -565,7 +597,9 @@ impl<'w> Reader<'w> {
                 true => profile.cleaned(false),
                 false => profile,
             };
-            return Ok(from_profile::read_of(profile, self.wish.kind));
+            let mut read = from_profile::read_of(profile, self.wish.kind);
+            read.sums = self.wish.sums_of(read.profile.as_ref());
+            return Ok(read);
         }
         let rows = match self.wish.kind {
             Kind::Csv(Columns::All) => rows_by_origin(&[recording], symbolizer, places)?,
@@ -579,10 +613,18 @@ impl<'w> Reader<'w> {
             }
             Kind::Csv(_) | Kind::Export(..) => None,
         };
+        let sums = match self.wish.largest {
+            0 => None,
+            _ => {
+                let rows = plain(&rows, self.wish.kind);
+                Some(StackSums::of_recording(recording, &rows, symbolizer)?)
+            }
+        };
         Ok(Read {
             rows,
             stacks,
             profile: None,
+            sums,
         })
     }
 }
@@ -617,6 +659,13 @@ impl Harvest {
         if recording.sample_bytes() != 0 {
             self.sampled.get_or_insert_default();
         }
+    }
+
+    /// Sets the command line that the summary shows.
+    pub(crate) fn set_command<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
+        let words = redact::command(words).join(" ");
+        // In one line, whatever a script among them has.
+        self.command = words.split_whitespace().collect::<Vec<_>>().join(" ");
     }
 
     /// What the summary says of all rows.
@@ -704,6 +753,8 @@ mod tests {
         sort: Value::Bytes,
         tree: None,
         largest: 10,
+        lists_sites: false,
+        plumbing: Plumbing::new(),
         quiet: true,
         tolerant: false,
         symbols: None,

@@ -8,6 +8,7 @@ use crate::shape::{Columns, Kind};
 use skipheap_format::layout::*;
 use skipheap_profile::report::collapsed::{Style, Value};
 use skipheap_profile::report::testing::{Builder, bytes_of, no_live};
+use skipheap_responsible::Plumbing;
 use std::fs;
 use std::mem::offset_of;
 use std::path::Path;
@@ -88,6 +89,8 @@ fn measured(folder: &Path, kind: Kind, name: &str) -> Duration {
         sort: Value::Bytes,
         tree: None,
         largest: 10,
+        lists_sites: false,
+        plumbing: Plumbing::new(),
         quiet: true,
         tolerant: false,
         symbols: None,

@@ -1,6 +1,7 @@
 //! Options about what the terminal shows.
 
 use crate::paint::When;
+use crate::plumbing::PlumbingOptions;
 use crate::term;
 use crate::tree::TreeOptions;
 use clap::Args;
@@ -23,6 +24,9 @@ pub(crate) struct Look {
     #[arg(long, value_name = "WHAT", global = true, hide_possible_values = true)]
     #[arg(value_parser = ["bytes", "calls", "live", "peak", "temporary"])]
     pub(crate) sort: Option<String>,
+    /// List call sites, one for each size, instead of responsible functions.
+    #[arg(long, global = true)]
+    pub(crate) sites: bool,
     /// Width of tables in columns [default: COLUMNS, or the terminal's; unlimited in a file or a
     /// pipe].
     #[arg(long, value_name = "N", global = true)]
@@ -31,6 +35,8 @@ pub(crate) struct Look {
     /// Colours: auto (on a terminal, unless NO_COLOR is set), always, or never.
     #[arg(long, value_name = "WHEN", global = true, hide_possible_values = true)]
     pub(crate) color: Option<When>,
+    #[command(flatten)]
+    pub(crate) plumbing: PlumbingOptions,
     #[command(flatten)]
     pub(crate) tree: TreeOptions,
 }

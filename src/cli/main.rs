@@ -27,6 +27,7 @@ mod error;
 mod following;
 mod from_profile;
 mod harvest;
+mod hints;
 #[cfg(test)]
 mod hostile_profiles;
 mod input_file;
@@ -44,6 +45,7 @@ mod others;
 mod output;
 mod owner;
 mod paint;
+mod plumbing;
 mod programs;
 mod progress;
 mod push;
@@ -101,7 +103,11 @@ fn main() -> ExitCode {
     }
     let done = match verb {
         Verb::Run { options, command } => run::run(&command, &options, &wanted),
-        Verb::Report { recordings } => reporting::report(&recordings, &wanted),
+        Verb::Report { recordings, trim } => {
+            let mut wanted = wanted;
+            wanted.look.plumbing.trim = trim;
+            reporting::report(&recordings, &wanted)
+        }
         Verb::Check(options) => check::check(*options, &wanted),
         Verb::Diff(options) => differences::differences(&options, &wanted),
         Verb::Merge(options) => merging::merge(&options, &wanted),

@@ -122,6 +122,7 @@ mod tests {
             rows,
             stacks: None,
             profile: None,
+            sums: None,
         };
         programs.count(&process);
         programs.add(program, &read);

@@ -141,6 +141,8 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
             true => 0,
             false => wanted.look.top.unwrap_or(summary::LISTED),
         },
+        lists_sites: wanted.look.sites,
+        plumbing: wanted.look.plumbing.read()?,
         tolerant,
         quiet: wanted.quiet,
         // A run finds its modules where they are, and asks nobody else unless it is told to.

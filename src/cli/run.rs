@@ -11,7 +11,7 @@ use crate::remaining::Running;
 use crate::session::Session;
 use crate::target::{self, Target};
 use crate::{
-    copies, remaining, reporting, scratch, session, signals, snapshots, term, values, whole,
+    copies, remaining, reporting, scratch, session, signals, snapshots, sys, term, values, whole,
 };
 use skipheap_config::filter::{is_named, is_profiled, named_by};
 use skipheap_config::settings::{Mode, NAMED, PROFILE, PROGRAMS};
@@ -143,8 +143,8 @@ impl<'a> Prepared<'a> {
         wanted: &ReportOptions,
     ) -> Result<Self, Failure> {
         values::check(options)?;
-        let settings = Settings::new(options, wanted);
         let target = target::find(program).map_err(refused)?;
+        let settings = Settings::new(options, wanted, target.is_unoptimized());
         let words = std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
         let named = named_by(std::process::id(), words.map(OsStr::as_bytes));
         let profiled = settings.profiles(&target, &named);
@@ -209,6 +209,9 @@ impl<'a> Prepared<'a> {
             profiled: self.profiled,
             mode: self.settings.mode,
             target: self.target,
+            command: std::iter::once(self.program.to_owned())
+                .chain(self.arguments.iter().cloned())
+                .collect(),
         };
         Ok((ending, session, places))
     }
@@ -253,7 +256,8 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(options: &RunOptions, wanted: &ReportOptions) -> Self {
+    /// Of a program that was built without optimisation, four frames say nothing for people.
+    fn new(options: &RunOptions, wanted: &ReportOptions, is_unoptimized: bool) -> Self {
         let mut variables = options.variables();
         let value = |name: &str| {
             let option = variables.iter().find(|variable| variable.0 == name);
@@ -264,7 +268,7 @@ impl Settings {
         let profile = value(PROFILE);
         let programs = value(PROGRAMS);
         let mut needs = wanted.needs();
-        needs.whole_stacks |= wanted.push.is_wanted();
+        needs.whole_stacks |= wanted.push.is_wanted() || is_unoptimized;
         let additions = following::additions(needs, value);
         variables.extend(additions);
         let mode = Mode::parse(profile.as_deref().map(OsStr::as_bytes));
@@ -335,6 +339,8 @@ struct Ending {
     profiled: bool,
     mode: Mode,
     target: Target,
+    /// The program and its arguments.
+    command: Vec<OsString>,
 }
 
 impl Ending {
@@ -384,6 +390,15 @@ impl Ending {
             harvest.unreached = session.unreached();
             harvest.unseen_ends = ends::unseen(&harvest.heads, &running, self.killed());
             harvest.unrecorded = self.unrecorded(harvest);
+            harvest.peak_rss = sys::peak_rss_of_children();
+            if !wanted.no_command_line {
+                let words: Vec<_> = self
+                    .command
+                    .iter()
+                    .map(|word| word.to_string_lossy())
+                    .collect();
+                harvest.set_command(words.iter().map(|word| &**word));
+            }
         }
         let code = match &harvested {
             Ok(harvest) if harvest.processes.is_empty() && harvest.unreadable.is_empty() => {
@@ -532,7 +547,7 @@ mod tests {
                 programs: programs.map(Into::into),
                 ..RunOptions::default()
             };
-            Settings::new(&options, &ReportOptions::default())
+            Settings::new(&options, &ReportOptions::default(), false)
         };
         assert!(!settings(Some("jq")).profiles(&sh, b""));
         assert!(settings(Some("*")).profiles(&sh, b""));

@@ -3,6 +3,7 @@
 use crate::shape::{Columns, Kind};
 use skipheap_export as export;
 use skipheap_profile::Profile;
+use skipheap_profile::functions::StackSums;
 use skipheap_profile::intern::Tables;
 use skipheap_profile::report::collapsed::Stacks;
 use skipheap_profile::report::rows::Row;
@@ -19,6 +20,8 @@ pub(crate) struct Read {
     pub(crate) stacks: Option<Stacks>,
     /// All there is, where that is wanted.
     pub(crate) profile: Option<Profile>,
+    /// Sums for responsible functions, where they are wanted.
+    pub(crate) sums: Option<StackSums>,
 }
 
 impl Read {
@@ -49,6 +52,7 @@ pub(crate) struct Sheet {
     rows: Sum,
     stacks: Option<Stacks>,
     profile: Option<Tables>,
+    sums: Option<StackSums>,
 }
 
 impl Sheet {
@@ -57,6 +61,7 @@ impl Sheet {
         self.rows.set(read.rows);
         self.stacks = read.stacks;
         self.profile = read.profile.map(Tables::of);
+        self.sums = read.sums;
     }
 
     /// Adds one of several processes.
@@ -71,6 +76,9 @@ impl Sheet {
         if let Some(profile) = &read.profile {
             self.profile.get_or_insert_default().add(profile);
         }
+        if let Some(sums) = &read.sums {
+            self.sums.get_or_insert_default().add(sums);
+        }
     }
 
     /// The sum, in the order of every report.
@@ -79,6 +87,7 @@ impl Sheet {
             rows: self.rows.rows(),
             stacks: self.stacks,
             profile: self.profile.map(|tables| tables.profile),
+            sums: self.sums,
         }
     }
 }

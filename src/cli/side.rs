@@ -14,6 +14,7 @@ use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::rows::Row;
 use skipheap_profile::rows::rows;
 use skipheap_profile::{Profile, file};
+use skipheap_responsible::Plumbing;
 use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -114,6 +115,8 @@ fn wish() -> Wish {
         sort: Value::Bytes,
         tree: None,
         largest: 0,
+        lists_sites: false,
+        plumbing: Plumbing::new(),
         quiet: false,
         tolerant: false,
         symbols: None,

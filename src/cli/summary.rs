@@ -2,17 +2,21 @@
 
 use crate::ends;
 use crate::harvest::{Harvest, Process};
+use crate::hints::hints;
 use crate::look::figure;
 use crate::paint::{TITLE, WARNING, painted};
 use crate::summary_live;
-use crate::table::{Line, table};
-use crate::term::{self, bytes, counted, grouped, printable, scaled};
+use crate::table::{Line, percent, table};
+use crate::term::{self, bytes, counted, cut, grouped, printable, scaled};
 use skipheap_format::loss::{LOSSES, Loss};
 use skipheap_format::verified;
 use skipheap_profile::build::CUT_OFF;
+use skipheap_profile::functions::{self, Function};
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::cuts::Cuts;
 use skipheap_profile::report::rows::Row;
+use skipheap_responsible::fold;
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -21,6 +25,14 @@ pub(crate) const LISTED: usize = 10;
 
 /// The heading of stacks.
 const STACK: &str = "allocated by ← called by";
+/// The heading of responsible functions.
+pub(crate) const RESPONSIBLE: &str = "responsible (via plumbing) ← mostly called by";
+/// Threads that are listed.
+const THREADS: usize = 4;
+/// Part of all bytes of which the responsible functions may be unknown without a word about it.
+const MOST_BEYOND: f64 = 0.1;
+/// Longest command line in the headline.
+const LONGEST_COMMAND: usize = 120;
 
 /// Why stacks were cut, in the order of [`Cuts`].
 const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
@@ -35,7 +47,7 @@ const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
 /// stands in place of the largest sites.
 pub(crate) fn text(harvest: &Harvest, width: usize, tree: Option<&str>) -> String {
     let mut text = String::new();
-    headline(&mut text, harvest);
+    headline(&mut text, harvest, width);
     estimate(&mut text, harvest);
     if harvest.processes.len() > 1 {
         if (2..harvest.processes.len()).contains(&harvest.programs.len()) {
@@ -46,7 +58,13 @@ pub(crate) fn text(harvest: &Harvest, width: usize, tree: Option<&str>) -> Strin
     match tree {
         Some("") => {}
         Some(tree) => line(&mut text, format_args!("\n{}", tree.trim_end())),
-        None => sites(&mut text, harvest, width),
+        None if harvest.lists_sites || harvest.functions.all.is_empty() => {
+            sites(&mut text, harvest, width);
+        }
+        None => {
+            functions(&mut text, harvest, width);
+            threads(&mut text, harvest);
+        }
     }
     summary_live::live(&mut text, harvest, width);
     let files = files(harvest);
@@ -63,7 +81,7 @@ pub(crate) fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
     text.push('\n');
 }
 
-fn headline(text: &mut String, harvest: &Harvest) {
+fn headline(text: &mut String, harvest: &Harvest, width: usize) {
     let who = match &harvest.processes[..] {
         [one] => match one.runs {
             Some(runs) => format!("{}, {} runs", printable(&one.program), grouped(runs)),
@@ -87,6 +105,22 @@ fn headline(text: &mut String, harvest: &Harvest) {
         bytes(totals.bytes)
     );
     line(text, format_args!("{}", painted(TITLE, said)));
+    let command = printable(&harvest.command);
+    if !command.is_empty() && command != *program_alone(harvest) {
+        let shown = cut(
+            &command,
+            width.min(LONGEST_COMMAND).saturating_sub("command: ".len()),
+        );
+        line(text, format_args!("command: {shown}"));
+    }
+}
+
+/// The program's name where the headline has it; the command line says no more then.
+fn program_alone(harvest: &Harvest) -> Cow<'_, str> {
+    match &harvest.processes[..] {
+        [one] => Cow::Owned(printable(&one.program)),
+        _ => Cow::Borrowed(""),
+    }
 }
 
 /// Says how far estimates are to be trusted.
@@ -124,6 +158,7 @@ fn programs(text: &mut String, harvest: &Harvest, width: usize) {
         ],
         share: Some(share(program.bytes, harvest.totals.bytes)),
         names: vec![printable(&program.name)],
+        responsible: None,
     });
     let lines: Vec<_> = lines.collect();
     table(
@@ -145,7 +180,7 @@ fn and_more(text: &mut String, all: usize, listed: usize) {
 }
 
 /// Part of a whole.
-fn share(part: u64, whole: u64) -> f64 {
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
@@ -164,6 +199,7 @@ fn processes(text: &mut String, harvest: &Harvest, width: usize) {
         ],
         share: Some(share(process.totals.bytes, harvest.totals.bytes)),
         names: vec![printable(&process.program)],
+        responsible: None,
     });
     let lines: Vec<_> = lines.collect();
     table(
@@ -176,16 +212,136 @@ fn processes(text: &mut String, harvest: &Harvest, width: usize) {
     and_more(text, harvest.processes.len(), listed);
 }
 
+/// Lists the functions that are responsible for the most.
+fn functions(text: &mut String, harvest: &Harvest, width: usize) {
+    let value = harvest.sort;
+    let whole = harvest.functions.all.iter();
+    let whole = whole.fold(0_u64, |sum, function| {
+        sum.saturating_add(functions::figure(&function.figures, value))
+    });
+    let second = match value {
+        Value::Bytes | Value::Temporary => "calls",
+        Value::Calls => "bytes",
+        Value::Live | Value::LiveBlocks | Value::Peak => "blocks",
+    };
+    let lines = harvest
+        .functions
+        .largest(value, listed(harvest))
+        .into_iter()
+        .map(|function| {
+            let figures = &function.figures;
+            let number = functions::figure(figures, value);
+            let first = match value {
+                Value::Calls | Value::LiveBlocks | Value::Temporary => grouped(number),
+                Value::Bytes | Value::Live | Value::Peak => scaled(number),
+            };
+            let blocks = match value {
+                Value::Bytes | Value::Temporary => grouped(figures.calls),
+                Value::Calls => scaled(figures.bytes),
+                Value::Live | Value::LiveBlocks => grouped(figures.live_blocks),
+                Value::Peak => grouped(figures.peak_blocks),
+            };
+            function_line(
+                function,
+                [first, blocks, function.shown_sizes()],
+                share(number, whole),
+            )
+        });
+    let lines: Vec<_> = lines.collect();
+    table(
+        text,
+        [heading(value), second, "size"],
+        RESPONSIBLE,
+        &lines,
+        width,
+    );
+    and_more(
+        text,
+        harvest.functions.all.len(),
+        lines.len().max(listed(harvest)),
+    );
+    let beyond = share(harvest.functions.beyond_bytes, harvest.functions.bytes);
+    if beyond > MOST_BEYOND {
+        line(
+            text,
+            format_args!(
+                "note: of {} of the bytes, only containers and wrappers are among the recorded frames (← …); \
+                 --stack-depth full finds who called them",
+                percent(beyond)
+            ),
+        );
+    }
+}
+
+/// The line of a responsible function.
+pub(crate) fn function_line<const N: usize>(
+    function: &Function,
+    cells: [String; N],
+    share: impl Into<Option<f64>>,
+) -> Line<N> {
+    let mut names = vec![function.shown()];
+    names.extend(function.shown_callers());
+    Line {
+        cells,
+        share: share.into(),
+        names,
+        responsible: Some(function.shown_via()),
+    }
+}
+
+/// Says which threads allocated, where there are several.
+fn threads(text: &mut String, harvest: &Harvest) {
+    let threads = &harvest.functions.threads;
+    if threads.len() < 2 {
+        return;
+    }
+    let all = threads.iter().map(|(_, bytes)| bytes);
+    let all = all.fold(0, |sum: u64, &bytes| sum.saturating_add(bytes));
+    let shown = threads.iter().take(THREADS).map(|(name, bytes)| {
+        let name = match &**name {
+            "" => "?".to_owned(),
+            // One without a name of its own has the function that it started with.
+            name => match name.split_once(" (") {
+                Some((name, start)) => {
+                    let start = fold(start.strip_suffix(')').unwrap_or(start));
+                    printable(&format!("{name} ({start})"))
+                }
+                None => printable(name),
+            },
+        };
+        format!(
+            "{name} {} ({})",
+            scaled(*bytes),
+            percent(share(*bytes, all))
+        )
+    });
+    let mut shown: Vec<String> = shown.collect();
+    if threads.len() > THREADS {
+        shown.push(counted((threads.len() - THREADS) as u64, "other", "others"));
+    }
+    line(text, format_args!("\nby thread: {}", shown.join(", ")));
+}
+
+fn heading(value: Value) -> &'static str {
+    match value {
+        Value::Bytes => "bytes",
+        Value::Calls => "calls",
+        Value::Live | Value::LiveBlocks => "live",
+        Value::Peak => "at the peak",
+        Value::Temporary => "temporary",
+    }
+}
+
 /// Lists the largest sites.
 fn sites(text: &mut String, harvest: &Harvest, width: usize) {
     let value = harvest.sort;
     let live = harvest.live.as_ref();
-    let (heading, whole) = match value {
-        Value::Bytes => ("bytes", harvest.totals.bytes),
-        Value::Calls => ("calls", harvest.totals.calls),
-        Value::Live | Value::LiveBlocks => ("live", live.map_or(0, |live| live.left_bytes)),
-        Value::Peak => ("at the peak", live.map_or(0, |live| live.peak_bytes)),
-        Value::Temporary => ("temporary", live.map_or(0, |live| live.sums.temporary)),
+    let whole = match value {
+        Value::Bytes => harvest.totals.bytes,
+        Value::Calls => harvest.totals.calls,
+        Value::Live | Value::LiveBlocks => live.map_or(0, |live| live.left_bytes),
+        Value::Peak => live.map_or(0, |live| live.peak_bytes),
+        Value::Temporary => live.map_or(0, |live| live.sums.temporary),
     };
     let (second, blocks): (_, fn(&Row) -> String) = match value {
         Value::Calls => ("bytes", |row| scaled(row.total)),
@@ -208,10 +364,11 @@ fn sites(text: &mut String, harvest: &Harvest, width: usize) {
             cells: [first, blocks(row), grouped(row.size)],
             share: Some(share(number, whole)),
             names: names_of(row),
+            responsible: None,
         }
     });
     let lines: Vec<_> = lines.collect();
-    table(text, [heading, second, "size"], STACK, &lines, width);
+    table(text, [heading(value), second, "size"], STACK, &lines, width);
 }
 
 /// The names of a row for the terminal, innermost first.
@@ -231,6 +388,7 @@ pub(crate) fn listing<const N: usize>(
         cells,
         share: None,
         names,
+        responsible: None,
     });
     let lines: Vec<_> = lines.collect();
     table(text, headings, STACK, &lines, width);
@@ -315,6 +473,9 @@ fn warnings(text: &mut String, harvest: &Harvest) {
             text,
             format_args!("note: {}", verified::sentence(&harvest.verified)),
         );
+    }
+    for hint in hints(harvest) {
+        line(text, format_args!("note: {hint}"));
     }
     for note in harvest.notes.lines(harvest.processes.len()) {
         line(text, format_args!("note: {}", printable(&note)));

@@ -2,12 +2,17 @@
 
 use crate::harvest::{Harvest, Process};
 use crate::live::{LISTED, LiveHeap, LiveRows};
-use crate::summary::{line, listing, names_of};
+use crate::summary::{RESPONSIBLE, function_line, line, listing, names_of};
+use crate::table::table;
 use crate::term::{bytes, counted, grouped, printable, scaled};
 use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
+use skipheap_profile::functions;
+use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::figures::Lifetimes;
 use skipheap_profile::report::left::{Blocks, Leak};
 use skipheap_profile::report::rows::Row;
+use skipheap_responsible::{Plumbing, fold, is_unnamed};
+use skipheap_symbolize::places::Place;
 use std::cmp::Reverse;
 
 /// Processes whose heaps are described.
@@ -55,7 +60,7 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
         );
         course(text, heap);
     }
-    at_peak(text, rows, width);
+    at_peak(text, harvest, rows, width);
     short_lived(text, rows, &heaps);
     growth(text, rows, width);
     for (process, heap) in &heaps {
@@ -104,7 +109,29 @@ fn bars(values: &[u64]) -> String {
     values.iter().map(bar).collect()
 }
 
-fn at_peak(text: &mut String, rows: &LiveRows, width: usize) {
+fn at_peak(text: &mut String, harvest: &Harvest, rows: &LiveRows, width: usize) {
+    if !harvest.lists_sites && !harvest.functions.all.is_empty() {
+        let lines = harvest.functions.largest(Value::Peak, LISTED).into_iter();
+        let lines = lines.map(|function| {
+            let figures = &function.figures;
+            let cells = [
+                scaled(figures.peak),
+                grouped(figures.peak_blocks),
+                function.shown_sizes(),
+            ];
+            let share = figures.peak as f64 / rows.peak_bytes.max(1) as f64;
+            function_line(function, cells, share)
+        });
+        let lines: Vec<_> = lines.collect();
+        table(
+            text,
+            ["at the peak", "blocks", "size"],
+            RESPONSIBLE,
+            &lines,
+            width,
+        );
+        return;
+    }
     let cells = |row: &Row| {
         let blocks = row.live.as_ref().map_or(0, |live| live.peak());
         [
@@ -259,15 +286,23 @@ fn amount(blocks: Blocks) -> String {
     format!("{} in {number}", bytes(blocks.bytes))
 }
 
-/// The functions of a leak, the innermost one with its line.
+/// The functions of a leak from the responsible one outwards, that with its line.
 fn names_of_leak(leak: &Leak) -> Vec<String> {
-    let mut names: Vec<String> = leak
-        .stack
+    let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
+    let names: Vec<String> = leak.stack.iter().map(name).collect();
+    let plumbing = functions::plumbing();
+    let kinds: Vec<_> = names.iter().map(|name| plumbing.kind(name)).collect();
+    let unnamed = |at: usize| names.get(at).is_some_and(|name| is_unnamed(name));
+    let first = match Plumbing::responsible(&kinds, unnamed) {
+        Some(found) if !found.is_beyond => found.at,
+        _ => 0,
+    };
+    let mut names: Vec<String> = names
         .iter()
-        .map(|place| printable(place.function.as_deref().unwrap_or("?")))
+        .skip(first)
+        .map(|name| printable(&fold(name)))
         .collect();
-    let innermost = leak.stack.first();
-    if let (Some(name), Some(place)) = (names.first_mut(), innermost)
+    if let (Some(name), Some(place)) = (names.first_mut(), leak.stack.get(first))
         && let (Some(file), Some(number)) = (&place.file, place.line)
     {
         let file = file.rsplit('/').next().unwrap_or(file);
@@ -283,7 +318,6 @@ mod tests {
     use skipheap_profile::report::figures::LiveSums;
     use skipheap_profile::report::left::Leaks;
     use skipheap_profile::report::suppressions;
-    use skipheap_symbolize::places::Place;
 
     fn point(ns: u64, live_bytes: u64) -> TimelinePoint {
         TimelinePoint {

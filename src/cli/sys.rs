@@ -39,6 +39,18 @@ fn remember() {
     INHERITED.get_or_init(|| inherited);
 }
 
+/// Most resident memory in bytes of any process that the tool has waited for, and of those that these waited for.
+pub(crate) fn peak_rss_of_children() -> Option<u64> {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is large enough, and all zeros is a valid value of it, should the call fail.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let kilobytes = u64::try_from(usage.ru_maxrss).ok().filter(|&most| most > 0);
+    kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024))
+}
+
 /// Is the signal ignored?
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();

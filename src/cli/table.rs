@@ -1,6 +1,6 @@
 //! Tables of the summary: numbers with a stack or a name behind them, and a bar for the share where there is one.
 
-use crate::names::fitted;
+use crate::names::{fitted, shorten};
 use crate::paint::{BAR, QUIET, painted};
 use crate::summary::line;
 use crate::term::{columns_of, cut};
@@ -11,6 +11,10 @@ const GAP: usize = 2;
 const MOST_BAR: usize = 20;
 /// Narrowest room for names that a bar may take something of.
 const LEAST_ROOM: usize = 25;
+/// Longest part of the room for names that bars leave to the first name of each line.
+const LONGEST_NAME: usize = 60;
+/// Plumbing and callers that have less room are left out.
+const LEAST_REST: usize = 8;
 /// Between the names of a stack.
 const ARROW: &str = " ← ";
 
@@ -23,6 +27,8 @@ pub(crate) struct Line<const N: usize> {
     pub(crate) share: Option<f64>,
     /// The functions of a stack, innermost first, or one name.
     pub(crate) names: Vec<String>,
+    /// Where the first of them is responsible, and comes before all others: the plumbing that it calls, if any.
+    pub(crate) responsible: Option<Option<String>>,
 }
 
 /// Adds a table in lines of at most `width` columns; nothing where there are no lines.
@@ -52,8 +58,13 @@ pub(crate) fn table<const N: usize>(
         taken += share_width + GAP;
     }
     let room = width.saturating_sub(taken);
+    let longest = lines.iter().filter_map(|line| line.names.first());
+    let longest = longest.map(|name| columns_of(name)).max().unwrap_or(0);
     let bar = match has_share && room >= LEAST_ROOM {
-        true => (room / 5).min(MOST_BAR),
+        // Names stay whole before bars are long.
+        true => (room / 5)
+            .min(MOST_BAR)
+            .min((room - 1).saturating_sub(longest.min(LONGEST_NAME))),
         false => 0,
     };
     let room = room.saturating_sub(bar + if bar > 0 { 1 } else { 0 });
@@ -89,7 +100,7 @@ pub(crate) fn table<const N: usize>(
         let filled = row
             .share
             .map_or(String::new(), |share| blocks(share / largest, bar));
-        let names = stack(&row.names, room);
+        let names = stack(&row.names, row.responsible.as_ref(), room);
         line(
             text,
             format_args!("{}", put(&row.cells, share, &filled, &names)),
@@ -103,8 +114,11 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// The functions of a stack, of which the innermost stands out.
-fn stack(names: &[String], room: usize) -> String {
+fn stack(names: &[String], responsible: Option<&Option<String>>, room: usize) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let (Some(via), Some((first, callers))) = (responsible, names.split_first()) {
+        return of_function(first, via.as_deref(), callers, room);
+    }
     let names = fitted(&names, columns_of(ARROW), room);
     match names.split_first() {
         None => "-".to_owned(),
@@ -113,6 +127,34 @@ fn stack(names: &[String], room: usize) -> String {
             let callers = format!("{ARROW}{}", callers.join(ARROW));
             format!("{innermost}{}", painted(QUIET, callers))
         }
+    }
+}
+
+/// A responsible function, with the plumbing that it calls: `load (via xmalloc) ← main`. The function gets room
+/// first, then the plumbing, then the callers.
+fn of_function(first: &str, via: Option<&str>, callers: &[&str], room: usize) -> String {
+    const VIA: (&str, &str) = (" (via ", ")");
+    let shown = shorten(first, room);
+    let mut rest = room - columns_of(&shown).min(room);
+    let mut quiet = String::new();
+    let around = columns_of(VIA.0) + columns_of(VIA.1);
+    if let Some(via) = via
+        && rest >= around + LEAST_REST.min(columns_of(via))
+    {
+        let via = shorten(via, rest - around);
+        rest -= around + columns_of(&via);
+        quiet = format!("{}{via}{}", VIA.0, VIA.1);
+    }
+    if rest >= columns_of(ARROW) + LEAST_REST && !callers.is_empty() {
+        let callers = fitted(callers, columns_of(ARROW), rest - columns_of(ARROW));
+        for caller in &callers {
+            quiet += ARROW;
+            quiet += caller;
+        }
+    }
+    match &*quiet {
+        "" => shown,
+        quiet => format!("{shown}{}", painted(QUIET, quiet)),
     }
 }
 
@@ -135,6 +177,7 @@ mod tests {
             cells: [bytes.to_owned(), calls.to_owned()],
             share,
             names: names.iter().map(|&name| name.to_owned()).collect(),
+            responsible: None,
         };
         vec![
             line("1.0 MB", "12,345", Some(0.5), &["take", "keep", "main"]),
@@ -173,6 +216,49 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn plumbing_and_callers_are_left_out_before_the_function_is_cut() {
+        let at = |room| {
+            plain(&stack(
+                &["load_index".to_owned(), "main".to_owned()],
+                Some(&Some("xmalloc".to_owned())),
+                room,
+            ))
+        };
+        assert_eq!(at(60), "load_index (via xmalloc) ← main");
+        assert_eq!(at(28), "load_index (via xmalloc)");
+        assert_eq!(at(16), "load_index");
+        assert_eq!(at(8), "load…dex");
+    }
+
+    #[test]
+    fn bars_shrink_before_names_do() {
+        let long = "function_with_a_rather_long_name_in_it";
+        let line = |share| Line {
+            cells: ["1.0 MB".to_owned()],
+            share: Some(share),
+            names: vec![long.to_owned(), "main".to_owned()],
+            responsible: Some(None),
+        };
+        let at = |width| {
+            let mut text = String::new();
+            table(
+                &mut text,
+                ["bytes"],
+                "function",
+                &[line(0.9), line(0.1)],
+                width,
+            );
+            plain(&text)
+        };
+        assert!(at(100).contains("██"));
+        let narrow = at(60);
+        assert!(
+            narrow.contains(long) && !narrow.contains("██████"),
+            "{narrow}"
+        );
     }
 
     #[test]

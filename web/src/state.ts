@@ -19,7 +19,7 @@ export type Side = "both" | "new" | "old";
 const CHOICES = {
     tab: "overview",
     q: "",
-    group: "callers",
+    group: "who",
     sort: "",
     metric: "bytes",
     from: "pc0",

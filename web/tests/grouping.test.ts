@@ -3,9 +3,10 @@ import { csvOf } from "../src/core/csv.ts";
 import { type Branch, GroupTree, orderBy, ranks } from "../src/core/grouping.ts";
 import { Keys } from "../src/core/keys.ts";
 import { Rows } from "../src/core/rows.ts";
+import { find, parse } from "../src/core/search.ts";
 import { Profile } from "../src/data/profile.ts";
 import { generate } from "../tools/generate.ts";
-import { allOf, profileOf } from "./profile.ts";
+import { allOf, profileOf, rawOf } from "./profile.ts";
 
 const LEVELS = ["pc0", "pc1", "pc2", "pc3", "size"];
 
@@ -28,6 +29,30 @@ const small = () =>
         { stack: ["grow", "insert", "main"], size: 10, calls: 100 },
         { stack: ["copy"], size: 1, calls: 5 },
     ]);
+
+describe("responsible functions", () => {
+    test("have all sites of their plumbing and their sizes", () => {
+        const raw = rawOf([
+            { stack: ["xmalloc", "load", "main"], size: 10, calls: 1 },
+            { stack: ["load", "main"], size: 20, calls: 2 },
+            { stack: ["main"], size: 5, calls: 1 },
+        ]);
+        const functions = raw.sites.pc!;
+        raw.sites.responsible = [functions[1]![0], functions[0]![1], functions[0]![2]];
+        raw.sites.via = [functions[0]![0], -1, -1];
+        const profile = new Profile(raw);
+        const { root } = treeOf(profile, ["who", "pc0"]);
+        expect(shown(profile, root)).toEqual([["load", 50], ["main", 5]]);
+        expect(root.key.hint!(root.keys[root.order[0]])).toBe("via xmalloc");
+        expect(root.key.hint!(root.keys[root.order[1]])).toBe("");
+        expect(find(profile, parse("who:load")).sites).toEqual(Uint8Array.of(1, 1, 0));
+    });
+
+    test("are the innermost functions where an older tool wrote the data", () => {
+        const profile = small();
+        expect(shown(profile, treeOf(profile, ["who"]).root)).toEqual([["grow", 1050], ["copy", 5]]);
+    });
+});
 
 describe("groups", () => {
     test("have the sums of their sites, the largest first", () => {

@@ -209,6 +209,30 @@ mod tests {
     }
 
     #[test]
+    fn each_site_says_who_is_responsible() {
+        let profile = of_sites(
+            "p",
+            &[
+                (&["main", "load", "xmalloc"], 8, 3, 1),
+                (&["main"], 16, 2, 2),
+            ],
+        );
+        let document = document(&profile);
+        let name = |index: i64| {
+            let function = profile.functions.get(index as usize);
+            function.map_or("", |function| profile.text(function.name))
+        };
+        let names = |column: &str| -> Vec<&str> {
+            numbers(&document["sites"][column])
+                .into_iter()
+                .map(name)
+                .collect()
+        };
+        assert_eq!(names("responsible"), ["load", "main"]);
+        assert_eq!(names("via"), ["xmalloc", ""]);
+    }
+
+    #[test]
     fn functions_of_one_name_are_one_in_the_columns_of_names() {
         let mut profile = small();
         // The same name in two modules.

@@ -1,9 +1,11 @@
-//! Markdown: the largest sites as a table with totals and what is missing from them, for descriptions of changes and
+//! Markdown: responsible functions and the largest sites as tables with totals and what is missing from them, for descriptions of changes and
 //! summaries of CI jobs.
 
 use super::data;
 use skipheap_compare::diff::out::markdown::{code, escaped};
 use skipheap_profile::Profile;
+use skipheap_profile::functions::{self, StackSums};
+use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::figures::LiveSums;
 use skipheap_profile::report::rows::{Row, totals};
 use skipheap_profile::rows::rows;
@@ -53,9 +55,50 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
             counted(left, "block", "blocks"),
         )?;
     }
+    functions(profile, all.bytes, out)?;
+    writeln!(out, "\n<details><summary>call sites</summary>")?;
     sites(profile, &rows, all.bytes, out)?;
+    writeln!(out, "\n</details>")?;
     for loss in data::losses(profile) {
         writeln!(out, "\n> Missing or cut: {}", escaped(&loss.to_string()))?;
+    }
+    Ok(())
+}
+
+/// The table of the functions that are responsible for the most.
+fn functions(profile: &Profile, total: u64, out: &mut dyn Write) -> io::Result<()> {
+    let functions = StackSums::of_profile(profile).functions(&functions::plumbing(), Value::Bytes);
+    let (heading, rule) = match profile.has_live() {
+        true => (" at peak | not freed |", "---:|---:|"),
+        false => ("", ""),
+    };
+    writeln!(
+        out,
+        "\n| bytes | share | calls | size |{heading} responsible (via plumbing) ← mostly called by |\n\
+         |---:|---:|---:|---:|{rule}---|"
+    )?;
+    for function in functions.all.iter().take(LISTED) {
+        let figures = &function.figures;
+        let share = 100.0 * figures.bytes as f64 / total.max(1) as f64;
+        let mut cells = vec![
+            grouped(figures.bytes),
+            format!("{share:.1} %"),
+            grouped(figures.calls),
+            function.shown_sizes(),
+        ];
+        if profile.has_live() {
+            cells.extend([grouped(figures.peak), grouped(figures.live)]);
+        }
+        let name = code(&function.in_one_line());
+        writeln!(out, "| {} | {name} |", cells.join(" | "))?;
+    }
+    if functions.all.len() > LISTED {
+        let more = counted(
+            (functions.all.len() - LISTED) as u64,
+            "function",
+            "functions",
+        );
+        writeln!(out, "\nand {more} that allocate less")?;
     }
     Ok(())
 }
@@ -122,7 +165,9 @@ mod tests {
             "### Heap of <code>program &#45;n</code>",
             "**19 allocations**, 4,672 bytes (4&#46;7 kB), 4 sites",
             "At the peak 4,336 bytes (4&#46;3 kB), not freed 4,336 bytes (4&#46;3 kB) in 7 blocks",
+            "| bytes | share | calls | size | at peak | not freed | responsible (via plumbing) ← mostly called by |",
             "| 4,096 | 87.7 % | 1 | 4,096 | 4,096 | 4,096 | <code>read ← main</code> |",
+            "<details><summary>call sites</summary>",
             "> Missing or cut: internal errors of the profiler&#58; 2",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -3,6 +3,7 @@
 
 use super::data;
 use serde::{Serialize, Serializer};
+use skipheap_profile::functions;
 use skipheap_profile::report::figures::{Figures, LiveSums};
 use skipheap_profile::{NONE, Profile, Site, Str};
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ struct Old<'p> {
 pub(super) struct Sites<'p> {
     node: Column<'p, i64>,
     pc: [Vec<i64>; 4],
+    responsible: Vec<i64>,
+    via: Vec<i64>,
     size: Column<'p, u64>,
     allocator: Column<'p, u32>,
     thread: Column<'p, i64>,
@@ -97,8 +100,29 @@ fn call_sites(profile: &Profile) -> [Vec<i64>; 4] {
     columns
 }
 
+/// The responsible function of each site and the plumbing that it calls, by name as in [`call_sites`].
+fn responsible(profile: &Profile) -> [Vec<i64>; 2] {
+    let mut first: HashMap<Str, i64> = HashMap::new();
+    for (index, function) in (0..).zip(&profile.functions) {
+        first.entry(function.name).or_insert(index);
+    }
+    let index = |name: Str| {
+        first
+            .get(&name)
+            .copied()
+            .filter(|_| name != 0)
+            .unwrap_or(-1)
+    };
+    let who = functions::by_site(profile, &functions::plumbing());
+    [
+        who.iter().map(|who| index(who.function)).collect(),
+        who.iter().map(|who| index(who.via)).collect(),
+    ]
+}
+
 /// Of all sites.
 pub(super) fn sites(profile: &Profile) -> Sites<'_> {
+    let [responsible, via] = responsible(profile);
     let sites = &profile.sites[..];
     let is_followed = profile.has_live();
     let followed = |of: fn(&Site) -> u64| is_followed.then_some(Column { sites, of });
@@ -108,6 +132,8 @@ pub(super) fn sites(profile: &Profile) -> Sites<'_> {
             of: |site| signed(site.node),
         },
         pc: call_sites(profile),
+        responsible,
+        via,
         size: Column {
             sites,
             of: |site| site.size,

@@ -24,6 +24,8 @@ pub mod check;
 #[cfg(feature = "profiles")]
 pub mod file;
 #[cfg(feature = "profiles")]
+pub mod functions;
+#[cfg(feature = "profiles")]
 pub mod intern;
 #[cfg(feature = "profiles")]
 pub mod leaks;

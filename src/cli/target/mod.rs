@@ -5,6 +5,7 @@ mod elf;
 mod find;
 mod privilege;
 mod refusal;
+mod unoptimized;
 
 pub(crate) use refusal::Refusal;
 
@@ -62,6 +63,11 @@ pub(crate) fn find(program: &OsStr) -> Result<Target, Refusal> {
 }
 
 impl Target {
+    /// Returns whether it was built without optimisation, as far as its symbols tell.
+    pub(crate) fn is_unoptimized(&self) -> bool {
+        unoptimized::is_unoptimized(&self.exe)
+    }
+
     /// Will the loader load the library into it? `is_profiled` is false for a program that only
     /// starts others: it may be anything that hands the environment on.
     ///

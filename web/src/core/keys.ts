@@ -24,6 +24,7 @@ export interface Grouping {
 }
 
 const GROUPINGS: Grouping[] = [
+    { id: "who", title: "responsible → pc0 → … → size", keys: ["who", "pc0", "pc1", "pc2", "pc3", "size"] },
     { id: "callers", title: "pc0 → pc1 → pc2 → pc3 → size", keys: ["pc0", "pc1", "pc2", "pc3", "size"] },
     { id: "callees", title: "pc3 → pc2 → pc1 → pc0 → size", keys: ["pc3", "pc2", "pc1", "pc0", "size"] },
     { id: "size", title: "size → pc0 → … → pc3", keys: ["size", "pc0", "pc1", "pc2", "pc3"] },
@@ -51,7 +52,7 @@ export class Keys {
     groupings(): Grouping[] {
         return GROUPINGS.filter(({ keys: [first] }) => {
             if (first === "change") return this.profile.diff !== null;
-            return first.startsWith("pc") || first === "size" || this.get(first).count > 1;
+            return first.startsWith("pc") || first === "size" || first === "who" || this.get(first).count > 1;
         });
     }
 
@@ -73,6 +74,11 @@ export class Keys {
             return { id, title: id, of, count: profile.labels.length, label: (key) => profile.label(key) };
         }
         switch (id) {
+            case "who": {
+                const of = profile.responsible.map((index) => (index < 0 ? NO_LABEL : profile.labelOf[index]));
+                const via = this.plumbing(of);
+                return { id, title: "responsible", of, count: profile.labels.length, label: (key) => profile.label(key), hint: (key) => via.get(key) ?? "" };
+            }
             case "size": {
                 const { of, values } = numbered(profile.size);
                 const each = (key: number) => `${bytes(values[key])} each`;
@@ -101,6 +107,18 @@ export class Keys {
             default:
                 throw new Error(`no such key: ${id}`);
         }
+    }
+
+    /** The plumbing that responsible functions call, in words. */
+    private plumbing(of: Int32Array): Map<number, string> {
+        const names = new Map<number, Set<string>>();
+        of.forEach((key, site) => {
+            const via = this.profile.via[site];
+            if (via < 0) return;
+            if (!names.has(key)) names.set(key, new Set());
+            names.get(key)!.add(this.profile.functionName(via));
+        });
+        return new Map([...names].map(([key, set]) => [key, `via ${[...set].slice(0, 4).join(", ")}${set.size > 4 ? ", …" : ""}`]));
     }
 
     /** What became of each site, by calls first: a site that is called no more is gone. */

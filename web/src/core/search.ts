@@ -2,10 +2,10 @@
 //
 // Words are looked for anywhere in the names of a stack, whatever their case; all of them have to be there, each in
 // any function of the stack. "-word" leaves out, "file:word" and "module:word" look elsewhere, "pc0:word" in that
-// function alone, "a b" in quotes is one word, /…/ is a regular expression.
+// function alone, "who:word" in the function that is responsible, "a b" in quotes is one word, /…/ is a regular expression.
 import type { Profile } from "../data/profile";
 
-type Field = "name" | "file" | "module" | "pc0" | "pc1" | "pc2" | "pc3";
+type Field = "name" | "file" | "module" | "who" | "pc0" | "pc1" | "pc2" | "pc3";
 
 export interface Term {
     field: Field;
@@ -19,7 +19,7 @@ export interface Query {
     error: string | null;
 }
 
-const TERM = /(-)?(?:(file|module|pc[0-3]):)?(?:\/((?:\\.|[^/\\])+)\/(?=\s|$)|"([^"]*)"?|(\S+))/g;
+const TERM = /(-)?(?:(file|module|who|pc[0-3]):)?(?:\/((?:\\.|[^/\\])+)\/(?=\s|$)|"([^"]*)"?|(\S+))/g;
 
 /** A query for this name. A name with a quote in it cannot be asked for as a whole. */
 export function quoted(name: string): string {
@@ -57,7 +57,7 @@ function functionsWith(profile: Profile, { field, test }: Term): Uint8Array {
         if (match === undefined) known.set(text, (match = test(text) ? 1 : 0));
         return match;
     };
-    if (field === "name" || field.startsWith("pc")) {
+    if (field === "name" || field === "who" || field.startsWith("pc")) {
         const labels = Uint8Array.from(profile.labels, (label) => (test(label) ? 1 : 0));
         for (let i = 0; i < found.length; i++) found[i] = labels[profile.labelOf[i]];
     } else {
@@ -78,6 +78,10 @@ function sitesWith(profile: Profile, field: Field, functions: Uint8Array): Uint8
     const sites = new Uint8Array(profile.siteCount);
     if (field.startsWith("pc")) {
         markColumn(sites, profile.pc[Number(field[2])], functions);
+        return sites;
+    }
+    if (field === "who") {
+        markColumn(sites, profile.responsible, functions);
         return sites;
     }
     const { parent, function: functionOf } = profile.nodes;

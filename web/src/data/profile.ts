@@ -33,6 +33,10 @@ export class Profile {
     readonly nodes: Nodes;
     /** Functions of each site, -1 for none. */
     readonly pc: Int32Array[];
+    /** The function that is responsible for each site, -1 for none: the first that is no wrapper and no container. */
+    readonly responsible: Int32Array;
+    /** The plumbing that it called, -1 for none. */
+    readonly via: Int32Array;
     readonly node: Int32Array;
     readonly size: Float64Array;
     readonly allocator: Int32Array;
@@ -67,6 +71,8 @@ export class Profile {
         } else {
             ({ nodes: this.nodes, node: this.node } = fromPcs(this.pc, n));
         }
+        this.responsible = sites.responsible?.length === n ? Int32Array.from(sites.responsible) : this.pc[0];
+        this.via = integers(sites.via, n, -1);
         this.size = sites.size?.length === n ? Float64Array.from(sites.size) : new Float64Array(n);
         this.allocator = integers(sites.allocator, n, 0);
         this.thread = integers(sites.thread, n, -1);

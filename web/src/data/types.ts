@@ -36,6 +36,10 @@ export interface RawSites {
     node?: Column;
     pc?: Column[];
     size?: Column;
+    /** The function that is responsible, as an index into `functions`; -1 where there is no stack. */
+    responsible?: Column;
+    /** The plumbing that it called; -1 for none. */
+    via?: Column;
     allocator?: Column;
     thread?: Column;
     process?: Column;

@@ -34,7 +34,7 @@ export function Help({ state }: { state: State }) {
                 <h3>Search</h3>
                 <p>
                     All words have to be in the names of a stack, wherever. <code>-word</code> leaves out, <code>"two words"</code> and <code>/regular expressions/</code> work, <code>file:</code> and <code>module:</code> look
-                    there, <code>pc0:</code> to <code>pc3:</code> in that function alone. The search holds for all views.
+                    there, <code>pc0:</code> to <code>pc3:</code> in that function alone, <code>who:</code> in the responsible one. The search holds for all views.
                 </p>
                 <h3>Columns</h3>
                 <dl class="terms">
@@ -46,7 +46,7 @@ export function Help({ state }: { state: State }) {
                     ))}
                 </dl>
                 <p>
-                    <b>pc0</b> is the function that asked for memory, <b>pc1</b> to <b>pc3</b> are its callers, outwards. Wrappers such as <code>operator new</code> are left out.
+                    <b>responsible</b> is the first function that is neither an allocation wrapper (xmalloc) nor a container (std::vector). <b>pc0</b> is the function that asked for memory, <b>pc1</b> to <b>pc3</b> are its callers, outwards. Wrappers such as <code>operator new</code> are left out.
                 </p>
                 <details>
                     <summary>Licences of what this page is made of</summary>

@@ -33,13 +33,13 @@ export function Overview({ state }: { state: State }) {
             <div class="cards two">
                 {profile.diff ? (
                     <>
-                        <Top state={state} metric={profile.metric("delta_bytes")!} by="pc0" title="Grew the most, by pc0" sign={1} />
-                        <Top state={state} metric={profile.metric("delta_bytes")!} by="pc0" title="Shrank the most, by pc0" sign={-1} />
+                        <Top state={state} metric={profile.metric("delta_bytes")!} by="who" title="Grew the most, by responsible function" sign={1} />
+                        <Top state={state} metric={profile.metric("delta_bytes")!} by="who" title="Shrank the most, by responsible function" sign={-1} />
                     </>
                 ) : (
                     <>
-                        <Top state={state} metric={profile.metric("bytes")!} by="pc0" title="Most bytes, by pc0" sign={1} />
-                        <Top state={state} metric={profile.metric("peak_bytes") ?? profile.metric("calls")!} by="pc0" title={profile.metric("peak_bytes") ? "Most bytes at the peak, by pc0" : "Most calls, by pc0"} sign={1} />
+                        <Top state={state} metric={profile.metric("bytes")!} by="who" title="Most bytes, by responsible function" sign={1} />
+                        <Top state={state} metric={profile.metric("peak_bytes") ?? profile.metric("calls")!} by="who" title={profile.metric("peak_bytes") ? "Most bytes at the peak, by responsible function" : "Most calls, by responsible function"} sign={1} />
                     </>
                 )}
             </div>
@@ -85,7 +85,7 @@ function Figures({ state }: { state: State }) {
     add("peak_bytes", "At the peak", (value) => `${percent(value / sum(profile.metric("bytes")!))} of allocated`);
     add("live_bytes", "Never freed", () => `${count(sum(profile.metric("live_blocks") ?? profile.metric("calls")!))} blocks`);
     add("temporary", "Temporary", (value) => `${percent(calls ? value / calls : 0)} of calls`);
-    const functions = new GroupTree(sites, [state.keys.get("pc0")], ({ order }) => order).root.size;
+    const functions = new GroupTree(sites, [state.keys.get("who")], ({ order }) => order).root.size;
     figures.push({ label: "Call sites", value: count(sites.length), title: "Different stacks, sizes and threads", note: `in ${count(functions)} functions` });
     const [first] = profile.processes;
     if (profile.processes.length > 1) figures.push({ label: "Processes", value: count(profile.processes.length), title: "Processes that are in this report" });
@@ -173,7 +173,7 @@ function Top({ state, metric, by, title, sign }: TopProps) {
                     return (
                         <li key={branch.keys[group]}>
                             <button type="button" class="link" onClick={() => find(branch.label(group))}>
-                                <Name name={branch.label(group)} hint="Show in the table" />
+                                <Name name={branch.label(group)} hint={[branch.key.hint?.(branch.keys[group]), "Show in the table"].filter(Boolean).join("\n")} />
                             </button>
                             <span class={`meter ${delta ? (value > 0 ? "more" : "less") : ""}`} aria-hidden="true">
                                 <span style={{ width: `${(Math.abs(value) / most) * 100}%` }} />

@@ -31,7 +31,7 @@ export function Search({ state }: { state: State }) {
                 value={text}
                 placeholder="Search stacks"
                 aria-label="Search the names of all stacks"
-                title={'Words, all of which a stack has to contain. -word leaves out, "two words", /regular expression/, file:…, module:…, pc0:… (key: /)'}
+                title={'Words, all of which a stack has to contain. -word leaves out, "two words", /regular expression/, file:…, module:…, who:…, pc0:… (key: /)'}
                 autocomplete="off"
                 spellcheck={false}
                 onInput={(event) => type(event.currentTarget.value)}

@@ -88,7 +88,7 @@ function Toolbar({ state, table, columns, details, setDetails }: ToolbarProps) {
             </button>
             <span class="spacer" />
             <span class="sub" aria-live="polite" id="row-count">
-                {count(table.tree.root.size)} {table.tree.root.key.title === "pc0" ? "functions" : "groups"}, {count(state.sites.value.length)} sites
+                {count(table.tree.root.size)} {["pc0", "responsible"].includes(table.tree.root.key.title) ? "functions" : "groups"}, {count(state.sites.value.length)} sites
             </span>
         </div>
     );

@@ -9,6 +9,7 @@ mod align;
 mod anchors;
 pub mod csv;
 pub mod figures;
+pub mod functions;
 pub mod matching;
 pub mod names;
 pub mod out;

@@ -29,7 +29,21 @@ struct File {
     #[serde(default)]
     limits: Written,
     #[serde(default)]
+    plumbing: WrittenPlumbing,
+    #[serde(default)]
     budgets: BTreeMap<Spanned<String>, Amounts>,
+}
+
+/// Corrections of what is responsible for its allocations.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenPlumbing {
+    /// Globs of names of further plumbing.
+    #[serde(default)]
+    pub add: Vec<String>,
+    /// Globs of names that are none.
+    #[serde(default)]
+    pub remove: Vec<String>,
 }
 
 /// Limits that the file or the command line sets.
@@ -109,6 +123,8 @@ pub struct Config {
     pub limits: Written,
     /// Its budgets, in the order of the file.
     pub budgets: Vec<WrittenBudget>,
+    /// Its corrections of what is plumbing.
+    pub plumbing: WrittenPlumbing,
 }
 
 impl Config {
@@ -162,6 +178,7 @@ pub fn parse(text: &str) -> Result<Config, String> {
         path: None,
         limits: file.limits,
         budgets,
+        plumbing: file.plumbing,
     })
 }
 

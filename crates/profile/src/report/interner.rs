@@ -4,7 +4,7 @@ use skipheap_symbolize::hash::FastMap;
 use std::rc::Rc;
 
 /// Each text once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Interner {
     numbers: FastMap<Rc<str>, u32>,
     names: Vec<Rc<str>>,
@@ -25,6 +25,12 @@ impl Interner {
     /// The text with this number.
     pub fn name(&self, number: u32) -> Option<Rc<str>> {
         self.names.get((number as usize).checked_sub(1)?).cloned()
+    }
+
+    /// All texts in the order of their numbers, that of 1 first.
+    #[cfg(feature = "profiles")]
+    pub fn all(&self) -> &[Rc<str>] {
+        &self.names
     }
 
     /// By number, the rank of each text in the order of the alphabet; that of no text is 0, the

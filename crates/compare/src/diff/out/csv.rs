@@ -115,6 +115,7 @@ mod tests {
             old: "a",
             new: "b",
             all: false,
+            functions: None,
             listed: 0,
         };
         let mut text = Vec::new();

@@ -137,6 +137,7 @@ mod tests {
             old: "old",
             new: "new",
             all: true,
+            functions: None,
             listed: 0,
         };
         write(&named, &mut text).unwrap();

@@ -1,6 +1,7 @@
 //! Differences as Markdown, for descriptions of changes and for summaries of CI jobs.
 
 use super::super::Change;
+use super::super::functions::FunctionChange;
 use super::{Named, text};
 use skipheap_text::counted;
 use std::fmt::Write;
@@ -17,6 +18,11 @@ pub fn write(named: &Named<'_>) -> String {
     totals(&mut out, named);
     let _ = writeln!(out, "\n{}\n", escaped(&text::explained(diff)));
     let listed = if named.all { usize::MAX } else { named.listed };
+    let functions = named.shown_functions();
+    if let Some(changes) = &functions {
+        by_function(&mut out, changes, listed, diff.delta().live.is_some());
+        out.push_str("\n<details><summary>call sites</summary>\n\n");
+    }
     let shown: Vec<&Change> = named.shown().take(listed).collect();
     sites(&mut out, &shown, diff.delta().live.is_some());
     let more = named.shown().count() - shown.len();
@@ -24,10 +30,48 @@ pub fn write(named: &Named<'_>) -> String {
         let more = counted(more as u64, "site", "sites");
         let _ = writeln!(out, "\nand {more} with smaller differences");
     }
+    if functions.is_some() {
+        out.push_str("\n</details>\n");
+    }
     for note in text::notes(diff) {
         let _ = writeln!(out, "\n> {}", escaped(&note));
     }
     out
+}
+
+/// The table of responsible functions.
+fn by_function(out: &mut String, changes: &[&FunctionChange], listed: usize, with_live: bool) {
+    let (heading, rule) = match with_live {
+        true => (" at the peak | not freed |", "---:|---:|"),
+        false => ("", ""),
+    };
+    let _ = writeln!(
+        out,
+        "| bytes |{heading} calls | | responsible (via plumbing) ← mostly called by |\n|---:|{rule}---:|---|---|"
+    );
+    for change in changes.iter().take(listed) {
+        let live = match with_live {
+            true => format!(
+                " {} | {} |",
+                text::signed(change.peak()),
+                text::signed(change.live())
+            ),
+            false => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "| {} |{live} {} | {} | {} |",
+            text::signed(change.bytes()),
+            text::signed(change.calls()),
+            change.word(),
+            code(&change.function.in_one_line()),
+        );
+    }
+    let more = changes.len().saturating_sub(listed);
+    if more > 0 {
+        let more = counted(more as u64, "function", "functions");
+        let _ = writeln!(out, "\nand {more} with smaller differences");
+    }
 }
 
 /// The table of totals.
@@ -126,6 +170,7 @@ mod tests {
             old: "a.csv",
             new: "b.csv",
             all: false,
+            functions: None,
             listed: 10,
         });
         for expected in [

@@ -7,6 +7,7 @@ pub mod markdown;
 pub mod text;
 
 use super::Diff;
+use super::functions::FunctionChange;
 
 /// A comparison and what to call its sides.
 pub struct Named<'a> {
@@ -18,11 +19,20 @@ pub struct Named<'a> {
     pub new: &'a str,
     /// Show sites without a difference too, and in Markdown every site. Files for programs have them anyway.
     pub all: bool,
+    /// The same by responsible function, which people see first; `None` where they asked for sites.
+    pub functions: Option<&'a [FunctionChange]>,
     /// Sites that are shown where people read: table and Markdown.
     pub listed: usize,
 }
 
 impl<'a> Named<'a> {
+    /// The functions to show, those with the largest difference first.
+    pub fn shown_functions(&self) -> Option<Vec<&'a FunctionChange>> {
+        let changes = self.functions?.iter();
+        let changes = changes.filter(|change| self.all || change.word() != "same");
+        Some(changes.collect())
+    }
+
     /// The sites to show, those with the largest difference first.
     pub fn shown(&self) -> impl Iterator<Item = &'a super::Change> + use<'a> {
         let all = self.all;

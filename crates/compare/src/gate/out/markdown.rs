@@ -71,6 +71,7 @@ fn difference(out: &mut String, report: &Report) {
         old: "",
         new: "",
         all: false,
+        functions: None,
         listed: LISTED,
     };
     out.push('\n');
