@@ -664,7 +664,8 @@ impl Harvest {
     /// Sets the command line that the summary shows.
     pub(crate) fn set_command<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
         let words = redact::command(words).join(" ");
-        // In one line, whatever a script among them has.
+        // In one line, whatever a script among them has; profiles hold line ends as escapes.
+        let words = term::printable(&words).replace("\\x0a", " ");
         self.command = words.split_whitespace().collect::<Vec<_>>().join(" ");
     }
 

@@ -22,7 +22,7 @@ const STACKS: u32 = if cfg!(debug_assertions) {
 };
 /// Most memory besides the pages of the program itself, which differ from build to build, in
 /// kilobytes: what the tool takes for any report, and what each stack may take.
-const MOST_MEMORY: u64 = 9_000 + STACKS as u64 * 11 / 8;
+const MOST_MEMORY: u64 = 9_000 + STACKS as u64 * 7 / 4;
 const FRAMES: u32 = 30_000;
 /// Said by the measuring process.
 const FOLDER: &str = "LARGE_REPORT_FOLDER";
