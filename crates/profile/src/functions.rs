@@ -518,8 +518,29 @@ impl Function {
         }
     }
 
-    /// The plumbing for a terminal: `xmalloc`, `xmalloc, …`.
+    /// Callers up to [`CALLERS`] without where stacks begin. Of a function without a name, the first one that has a
+    /// name tells more than those that have none.
+    fn telling_callers(&self) -> &[String] {
+        let end = self.callers.iter().position(|name| is_root(name));
+        let callers = self
+            .callers
+            .get(..end.unwrap_or(self.callers.len()))
+            .unwrap_or(&[]);
+        let named = callers.iter().position(|name| !is_unnamed(name));
+        let first = match named {
+            Some(first) if is_unnamed(&self.name) => first,
+            _ => 0,
+        };
+        let callers = callers.get(first..).unwrap_or(&[]);
+        callers.get(..CALLERS).unwrap_or(callers)
+    }
+
+    /// The plumbing for a terminal: `xmalloc`, `xmalloc, …`. Of a function without a name it says less than its
+    /// callers.
     pub fn shown_via(&self) -> Option<String> {
+        if is_unnamed(&self.name) && self.telling_callers().iter().any(|name| !is_unnamed(name)) {
+            return None;
+        }
         let first = printable(&fold(self.via.first()?));
         Some(match self.via.len() {
             1 => first,
@@ -532,9 +553,14 @@ impl Function {
         match self.is_beyond {
             true => vec!["…".to_owned()],
             false => {
-                let callers = self.callers.iter().take_while(|name| !is_root(name));
-                let callers = callers.take(CALLERS);
-                callers.map(|name| printable(&fold(name))).collect()
+                let callers = self.telling_callers();
+                let mut shown: Vec<String> =
+                    callers.iter().map(|name| printable(&fold(name))).collect();
+                // Some are left out between.
+                if !callers.is_empty() && self.callers.first() != callers.first() {
+                    shown.insert(0, "…".to_owned());
+                }
+                shown
             }
         }
     }
@@ -629,6 +655,33 @@ mod tests {
             .map(|function| &*function.name)
             .collect();
         assert_eq!(names, ["main", "load"]);
+    }
+
+    #[test]
+    fn a_function_without_a_name_is_told_by_its_caller_that_has_one() {
+        let names = |name: &str, callers: &[&str]| {
+            let function = Function {
+                name: name.to_owned(),
+                via: vec!["xmalloc".to_owned()],
+                callers: callers.iter().map(|&name| name.to_owned()).collect(),
+                ..Function::default()
+            };
+            function.in_one_line()
+        };
+        let callers = ["a.so+0x20", "parse", "main", "_start"];
+        assert_eq!(names("a.so+0x10", &callers), "a.so+0x10 ← … ← parse ← main");
+        assert_eq!(
+            names("a.so+0x10", &callers[1..]),
+            "a.so+0x10 ← parse ← main"
+        );
+        assert_eq!(
+            names("a.so+0x10", &callers[..1]),
+            "a.so+0x10 (via xmalloc) ← a.so+0x20"
+        );
+        assert_eq!(
+            names("load", &callers),
+            "load (via xmalloc) ← a.so+0x20 ← parse ← main"
+        );
     }
 
     #[test]

@@ -140,7 +140,15 @@ fn is_rust_container(path: &str) -> bool {
 
 fn kind_of_implementation(of: &str, as_: Option<&str>) -> Kind {
     let of = bare_type(of);
-    let is_generic_trait = as_.is_none_or(|as_| is_rust_container(bare_type(as_)));
+    // A trait that is declared within a function of the language's own types: `<[_]>::to_vec_in::ConvertVec`.
+    let is_of_language = |as_: &str| {
+        let inside = as_
+            .strip_prefix('<')
+            .and_then(|rest| rest.split('>').next());
+        inside.is_some_and(is_neutral_type)
+    };
+    let is_generic_trait =
+        as_.is_none_or(|as_| is_rust_container(bare_type(as_)) || is_of_language(as_));
     let is_container = match is_neutral_type(of) {
         true => is_generic_trait,
         false => is_generic_trait && is_rust_container(of.trim_start_matches('<')),
@@ -334,6 +342,8 @@ mod tests {
             "<&mut dyn core::fmt::Write as core::fmt::Write>::write_str",
             "<hashbrown::raw::RawTable<(alloc::string::String, u32)>>::reserve_rehash",
             "alloc::slice::<impl [T]>::to_vec",
+            "<u8 as <[_]>::to_vec_in::ConvertVec>::to_vec::<alloc::alloc::Global>",
+            "<[u8]>::to_vec_in::<alloc::alloc::Global>",
             "core::ops::function::FnOnce::call_once{{vtable.shim}}",
             "std::_Function_handler<void (), main::{lambda()#1}>::_M_invoke(std::_Any_data const&)",
             "vec<tree_node*, va_heap, vl_ptr>::reserve(unsigned int, bool)",
