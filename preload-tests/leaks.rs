@@ -1,6 +1,6 @@
 //! The leak check: what can still be reached at the end is no leak, and everything else is.
 
-use crate::support::{Outcome, Run, Source, output_of, read_recording, recordings, tool};
+use crate::support::{Outcome, Run, Source, library, output_of, read_recording, recordings, tool};
 use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 use std::fs;
@@ -194,6 +194,87 @@ fn lost(program: &str, arguments: &[&str]) -> (u64, u64, Outcome) {
     let found = unreachable(folder.path());
     let bytes = found.iter().map(|(size, blocks)| size * blocks).sum();
     (bytes, found.values().sum(), outcome)
+}
+
+/// What we find of these situations, and valgrind does not or cannot: nothing is lost in them.
+const NOTHING_IS_LOST: [&str; 4] = [
+    // valgrind looks at no memory that cannot be written.
+    "protected",
+    // valgrind takes the address behind a block for none of its own.
+    "no_elements",
+    // It runs one thread at a time, and these never wait.
+    "in_a_register",
+    "moving_threads",
+];
+
+#[test]
+fn valgrind_finds_the_same_leaks_in_each_situation() {
+    for flag in ["-O0", "-O2"] {
+        let program = Source::c("lost")
+            .flags(&["-g", "-pthread", "-fno-builtin", flag])
+            .build();
+        let program = program.to_str().expect("text");
+        let names = Run::plain(program).succeed().stdout;
+        assert!(names.lines().count() >= 28, "{names}");
+        for name in names.lines() {
+            let expected = match NOTHING_IS_LOST.contains(&name) {
+                true => (0, 0),
+                false => lost_by_valgrind(program, &[name]),
+            };
+            let (bytes, blocks, outcome) = lost(program, &[name]);
+            assert_eq!((bytes, blocks), expected, "{flag} {name}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn what_threads_hold_that_run_on_is_found_or_it_is_said() {
+    let program = Source::c("lost")
+        .flags(&["-g", "-pthread", "-fno-builtin", "-O1"])
+        .build();
+    // Under a tracer nobody else may stop the threads.
+    let outcome = Run::plain("/usr/bin/strace")
+        .args(&["-f", "-qq", "-e", "trace=none", "-e", "signal=none", "-E"])
+        .arg(format!("LD_PRELOAD={}", library().display()))
+        .args(&["-E", "SKIP_HEAP_LEAK_CHECK=1"])
+        .arg(&program)
+        .arg("moving_threads")
+        .succeed();
+    let said = "leak check: the program's other threads ran on";
+    assert!(outcome.stderr.contains(said), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(": 0 bytes in 0 blocks"),
+        "{outcome:?}"
+    );
+}
+
+/// What the library alone says of a program's leaks.
+fn said_of(program: &Path) -> String {
+    let run = Run::preloaded(program).env("SKIP_HEAP_LEAK_CHECK", "1");
+    run.succeed().stderr
+}
+
+#[test]
+fn what_is_allocated_and_freed_unseen_is_known_by_the_heap() {
+    let program = Source::c("unseen")
+        .flags(&["-g", "-O1", "-fno-builtin"])
+        .build();
+    let said = said_of(&program);
+    // One block of the program's own is lost, and nothing else.
+    assert!(
+        said.contains(": 333 bytes in 1 blocks from 1 stacks"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_malloc_of_the_program_s_own_is_not_passed_over_in_silence() {
+    let program = Source::c("own_malloc")
+        .flags(&["-g", "-O1", "-fno-builtin"])
+        .build();
+    let said = said_of(&program);
+    let note = "leak check: what functions that are hooked by name have allocated is not looked at";
+    assert!(said.contains(note), "{said}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reads a profile in place of a recording: what the summary and the reports say of it.
 
 use crate::harvest::{Harvest, HarvestError, Process};
-use crate::live::{LISTED, LiveHeap};
+use crate::live::{LEAKS_LISTED, LiveHeap};
 use crate::load::LoadError;
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
@@ -198,7 +198,7 @@ fn live(
         timeline: points(process, live).collect(),
         start_ns: process.start_ns,
         lifetimes: sum_of_lifetimes(lifetimes, rate),
-        left: leaks(profile, index, sites, suppressions, LISTED).unwrap_or_default(),
+        left: leaks(profile, index, sites, suppressions, LEAKS_LISTED).unwrap_or_default(),
         unknown_frees: match process.sample_bytes {
             0 => live.unknown_frees,
             _ => 0,

@@ -15,6 +15,8 @@ use std::rc::Rc;
 
 /// Stacks and rows of a kind that the summary lists.
 pub(crate) const LISTED: usize = 5;
+/// Stacks of leaks that the summary lists.
+pub(crate) const LEAKS_LISTED: usize = 10;
 
 /// The live heap of a process.
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ pub(crate) fn read(
     let Some(totals) = recording.live_totals() else {
         return Ok(None);
     };
-    let left = leaks(recording, suppressions, LISTED, symbolizer, places)?;
+    let left = leaks(recording, suppressions, LEAKS_LISTED, symbolizer, places)?;
     let start_ns = recording.start_ns();
     Ok(Some(LiveHeap {
         // The header's figures are those of the sample.

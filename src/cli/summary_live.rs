@@ -1,7 +1,7 @@
 //! What the summary says of the live heap: its peak and course, what is left, lifetimes, growth.
 
 use crate::harvest::{Harvest, Process};
-use crate::live::{LISTED, LiveHeap, LiveRows};
+use crate::live::{LEAKS_LISTED, LISTED, LiveHeap, LiveRows};
 use crate::summary::{RESPONSIBLE, function_line, line, listing, names_of};
 use crate::table::table;
 use crate::term::{bytes, counted, grouped, printable, scaled};
@@ -63,10 +63,21 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
     at_peak(text, harvest, rows, width);
     short_lived(text, rows, &heaps);
     growth(text, rows, width);
-    for (process, heap) in &heaps {
-        let whose = several.then_some(*process);
+    for (process, heap) in most_left(harvest) {
+        let whose = several.then_some(process);
         left(text, harvest, heap, whose, width);
     }
+}
+
+/// The processes of which most is left, those that the leak check has looked at first.
+fn most_left(harvest: &Harvest) -> Vec<(&Process, &LiveHeap)> {
+    let processes = harvest.processes.iter();
+    let mut heaps: Vec<_> = processes
+        .filter_map(|process| Some((process, process.live.as_ref()?)))
+        .collect();
+    heaps.sort_by_key(|(_, heap)| Reverse((heap.left.unreachable, heap.left.all)));
+    heaps.truncate(PROCESSES);
+    heaps
 }
 
 /// Adds live bytes over time, as a row of bars.
@@ -274,11 +285,16 @@ fn left(
         );
     }
     let cells = |leak: &Leak| [scaled(leak.left.bytes), grouped(leak.left.blocks)];
-    let lines = left.largest.iter().take(LISTED);
-    let lines = lines
+    let lines = left.largest.iter().take(LEAKS_LISTED);
+    let lines: Vec<_> = lines
         .map(|leak| (cells(leak), names_of_leak(leak)))
         .collect();
+    let more = left.stacks.saturating_sub(lines.len());
     listing(text, ["bytes", "blocks"], lines, width);
+    if more > 0 {
+        let more = counted(more as u64, "more stack", "more stacks");
+        line(text, format_args!("… and {more}"));
+    }
 }
 
 fn amount(blocks: Blocks) -> String {
@@ -336,6 +352,40 @@ mod tests {
         assert_eq!(columns(&points[..1], 100, 2), [7, 7]);
         assert_eq!(bars(&[0, 1, 4, 7, 8]), "▁▂▅██");
         assert_eq!(bars(&[0, 0]), "▁▁");
+    }
+
+    #[test]
+    fn of_many_leaks_ten_are_listed_and_the_leaker_comes_first() {
+        let mut harvest = harvest();
+        for pid in 1..5 {
+            let mut live = self::harvest().processes.remove(0).live;
+            if let Some(live) = &mut live {
+                live.left.all = Blocks::default();
+                live.left.largest.clear();
+                live.left.stacks = 0;
+                live.peak_bytes = 10_000;
+            }
+            harvest.processes.push(Process {
+                program: "idle".into(),
+                pid,
+                live,
+                ..Process::default()
+            });
+        }
+        let left = &mut harvest.processes[0].live.as_mut().expect("a heap").left;
+        left.stacks = 13;
+        let leak = left.largest[0].clone();
+        left.largest = vec![leak; 12];
+        let mut said = String::new();
+        live(&mut said, &harvest, 80);
+        let said = crate::paint::plain(&said);
+        assert_eq!(said.matches("take (a.c:3)").count(), 10, "{said}");
+        let leaks = said.find("jq 0: leaked").expect(&said);
+        assert!(
+            said.find("idle 4: leaked").is_none_or(|at| leaks < at),
+            "{said}"
+        );
+        assert!(said.contains("… and 3 more stacks\n"), "{said}");
     }
 
     #[test]

@@ -87,6 +87,20 @@ pub(crate) fn set_thread_word(word: usize) {
     }
 }
 
+/// Where the word of the thread lies that has this thread pointer.
+pub(crate) fn thread_word_of(tp: usize) -> usize {
+    let offset: usize;
+    // SAFETY: reads the word's distance from the thread pointer, the same for all threads.
+    unsafe {
+        asm!(
+            "mov {w}, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
+            w = out(reg) offset,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+    tp.wrapping_add(offset)
+}
+
 /// The thread pointer, where glibc keeps the thread's descriptor.
 #[inline(always)]
 pub(crate) fn thread_pointer() -> usize {
@@ -207,6 +221,70 @@ pub(crate) extern "C" fn with_callers_on_stack(
         ".cfi_adjust_cfa_offset -56",
         "ret",
         ".cfi_endproc",
+    )
+}
+
+/// The registers that a function keeps for its caller, by their numbers in unwind information: rbx, rbp,
+/// r12 to r15.
+pub(crate) const KEPT_REGISTERS: [i32; 6] = [3, 6, 12, 13, 14, 15];
+
+/// Words of `struct user_regs_struct` of `<sys/user.h>`, which is what the kernel gives as `NT_PRSTATUS`.
+pub(crate) const REGISTERS: usize = 27;
+/// The kernel's set of the registers that may hold addresses besides those (`NT_X86_XSTATE`).
+pub(crate) const OTHER_REGISTERS: i32 = 0x202;
+
+/// The stack pointer among these registers.
+pub(crate) fn sp_of(registers: &[u64; REGISTERS]) -> usize {
+    registers[19] as usize
+}
+
+/// The thread pointer among these registers.
+pub(crate) fn tp_of(registers: &[u64; REGISTERS]) -> usize {
+    registers[21] as usize
+}
+
+/// Bytes below the stack pointer that a function may use without moving it.
+pub(crate) const RED_ZONE: usize = 128;
+
+/// Starts a process that shares this one's memory and nothing else, and is nobody's child that a signal
+/// would tell of. It calls `f(data)` and ends. Its id, or an error number below 0.
+///
+/// # Safety
+/// `stack` is the end of memory that nobody else uses, and `f` has the thread-local memory of the
+/// calling thread.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn start_helper(
+    stack: usize,
+    f: unsafe extern "C" fn(*mut c_void),
+    data: *mut c_void,
+) -> isize {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "sub rdi, 16",
+        "mov qword ptr [rdi], rsi",
+        "mov qword ptr [rdi + 8], rdx",
+        "mov rsi, rdi",
+        "mov edi, {flags}",
+        "xor edx, edx",
+        "xor r10d, r10d",
+        "xor r8d, r8d",
+        "mov eax, {clone}",
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        "2: xor ebp, ebp",
+        "pop rax",
+        "pop rdi",
+        "call rax",
+        "xor edi, edi",
+        "mov eax, {exit}",
+        "syscall",
+        "ud2",
+        ".cfi_endproc",
+        flags = const libc::CLONE_VM | libc::CLONE_UNTRACED,
+        clone = const libc::SYS_clone,
+        exit = const libc::SYS_exit,
     )
 }
 

@@ -351,7 +351,7 @@ extern "C" fn end_above(sp: usize, handlers_run: usize) {
     }
     thread::cold_section(|| {
         process.threads.name_all();
-        live::finish(process, sp);
+        live::finish(process, sp, handlers_run);
         // From here on no counts move while the recording is read. Threads that end now wait for
         // the end of the process.
         core::mem::forget(process.threads.ended.lock());

@@ -11,7 +11,7 @@
 
 use crate::ended::Label;
 use crate::heap::SpinLock;
-use crate::live::Sums;
+use crate::live::{Sums, Unreached};
 use crate::pieces::{self, Pieces};
 use crate::record::PAGE;
 use crate::record::layout::*;
@@ -538,11 +538,21 @@ impl Recording {
             .map_or(ptr::null_mut(), |(_, record)| record.cast())
     }
 
-    /// Adds the unreachable blocks by site (offset of its record), and says that they were looked for.
-    pub(crate) fn add_leaks(&self, leaks: impl Iterator<Item = (u64, u64)>) {
-        for (site, blocks) in leaks {
-            let record = LeakRecord { site, blocks };
-            // SAFETY: a leak's record is sixteen bytes without padding.
+    /// Adds the unreachable blocks by site, and says that they were looked for.
+    pub(crate) fn add_leaks(&self, leaks: impl Iterator<Item = Unreached>) {
+        for unreached in leaks {
+            let Unreached {
+                site,
+                blocks,
+                indirect,
+            } = unreached;
+            let record = LeakRecord {
+                site,
+                blocks,
+                indirect,
+                reserved: 0,
+            };
+            // SAFETY: a leak's record is 32 bytes without padding.
             let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<LeakRecord>()]>() };
             if let Err(why) = self.append(&self.leaks, CHUNK_LEAKS, &[bytes]) {
                 self.lose(why.loss(), 1);
@@ -555,18 +565,6 @@ impl Recording {
                 AtomicU32::from_ptr(&raw mut (*header).flags).fetch_or(LEAK_CHECKED, Release)
             };
         }
-    }
-
-    /// Is every live block followed, as far as is known?
-    pub(crate) fn follows_all(&self) -> bool {
-        self.header().is_some_and(|header| {
-            // SAFETY: the header's page is mapped; counters are read whole.
-            unsafe {
-                // Also counts how often it was stopped.
-                let losses = (&raw const (*header).losses).read_volatile();
-                (*header).forked == 0 && losses == [0; LOSS_SLOTS]
-            }
-        })
     }
 
     /// Start of the recording in memory; null without one.

@@ -438,6 +438,26 @@ pub(crate) fn read_own(start: usize, buffer: &mut [u64], len: usize) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
+/// A file in memory; negative when there is none to be had.
+pub(crate) fn memory_file() -> c_int {
+    let name = c"skipheap";
+    // SAFETY: the name ends with a NUL.
+    unsafe { syscall!(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC) as c_int }
+}
+
+/// Reads as [`read_own`] does, by way of a file: also memory that no process but this one may read, and the
+/// kernel for it (`memfd_secret`).
+pub(crate) fn read_by_file(fd: c_int, start: usize, buffer: &mut [u64], len: usize) -> usize {
+    let len = len.min(size_of_val(buffer));
+    // SAFETY: the kernel reports what cannot be read, and writes no more than the buffer holds.
+    unsafe {
+        let written = libc::pwrite(fd, start as *const _, len, 0);
+        let written = usize::try_from(written).unwrap_or(0);
+        let read = libc::pread(fd, buffer.as_mut_ptr().cast(), written, 0);
+        usize::try_from(read).unwrap_or(0)
+    }
+}
+
 /// Is the calling thread under a seccomp filter?
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: no preconditions. Not by `prctl`, which is interposed.
@@ -689,6 +709,17 @@ pub(crate) fn read(fd: c_int, buffer: &mut [u8]) -> &[u8] {
     buffer
         .get(..usize::try_from(len).unwrap_or(0))
         .unwrap_or(&[])
+}
+
+/// Reads the next entries of a folder that is open, as `getdents64` gives them; none at its end. Error: an
+/// error number.
+pub(crate) fn read_folder(fd: c_int, buffer: &mut [u8]) -> Result<&[u8], c_int> {
+    // SAFETY: the kernel writes no more than the buffer holds.
+    let len = unsafe { syscall!(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) };
+    match usize::try_from(len) {
+        Ok(len) => Ok(buffer.get(..len).unwrap_or(&[])),
+        Err(_) => Err(errno()),
+    }
 }
 
 /// Reads the start of a file that is open; the part that was filled.

@@ -364,6 +364,10 @@ pub struct LeakRecord {
     pub site: u64,
     /// Its unreachable blocks.
     pub blocks: u64,
+    /// Those among them to which another unreachable block leads.
+    pub indirect: u64,
+    /// Zero.
+    pub reserved: u64,
 }
 
 /// In place of a frame id, where the stack goes on but was not followed: at code without unwind
@@ -420,4 +424,4 @@ const _: () = assert!(size_of::<StackNode>() == 8);
 const _: () = assert!(size_of::<TimelinePoint>() == 40);
 const _: () = assert!(size_of::<ThreadRecord>() == 32);
 const _: () = assert!(size_of::<PhaseRecord>() == 32);
-const _: () = assert!(size_of::<LeakRecord>() == 16);
+const _: () = assert!(size_of::<LeakRecord>() == 32);

@@ -917,6 +917,8 @@ impl<'a> Recording<'a> {
                 .map(|record| LeakRecord {
                     site: u64_at(record, 0),
                     blocks: u64_at(record, 8),
+                    indirect: u64_at(record, 16),
+                    reserved: 0,
                 })
         })
     }

@@ -38,6 +38,7 @@ mod timeline;
 mod total;
 
 pub(crate) use count::{died_custom, pass};
+pub(crate) use leaks::Unreached;
 pub(crate) use moved::{has_counted, move_counts, set_thread};
 pub(crate) use numbers::Numbers;
 pub(crate) use quick::{born, born_here};
@@ -179,13 +180,14 @@ pub(crate) fn sum_up(process: &Process) {
     }
 }
 
-/// Writes what is known at the end. `sp`: the program's stack is in use from there. Cold section.
-pub(crate) fn finish(process: &Process, sp: usize) {
+/// Writes what is known at the end. `sp`: the program's stack is in use from there. `handlers_run`: the
+/// process ends by `exit` or its like. Cold section.
+pub(crate) fn finish(process: &Process, sp: usize, handlers_run: bool) {
     if is_on() {
         regions::settle_all(process);
         process.timeline.last(process);
     }
     if settings().leak_check {
-        leaks::check(process, sp);
+        leaks::check(process, sp, handlers_run);
     }
 }

@@ -71,6 +71,14 @@ pub(crate) fn is_in_use() -> bool {
     IN_USE.load(Relaxed)
 }
 
+/// A function is hooked whose blocks are not followed, and are no objects of an ObStack either.
+static HOOKS_ALLOCATORS: AtomicBool = AtomicBool::new(false);
+
+/// Returns whether blocks are counted that are not followed.
+pub(crate) fn hooks_allocators() -> bool {
+    HOOKS_ALLOCATORS.load(Relaxed)
+}
+
 /// While the program starts: objects of an ObStack are followed, as far as they can be. Later it is
 /// too late to see the pages.
 static FOLLOWS: AtomicBool = AtomicBool::new(false);
@@ -248,6 +256,7 @@ fn note_regions(state: &mut Hooks, follows: bool) {
 fn hook(state: &mut Hooks, object: &Object, found: Found) {
     let mut found = found;
     let has_runtime = found.targets.iter().any(Found::is_of_runtime);
+    let has_others = !found.targets.iter().all(Found::is_of_runtime);
     let follows = found.follow(FOLLOWS.load(Relaxed));
     let targets = state.number(found.targets);
     if targets.is_empty() {
@@ -257,6 +266,7 @@ fn hook(state: &mut Hooks, object: &Object, found: Found) {
         note_regions(state, follows);
     }
     IN_USE.store(true, Relaxed);
+    HOOKS_ALLOCATORS.fetch_or(has_others, Relaxed);
     let (all, region) = install::install(object, targets);
     state.add(object.dynamic, &object.label(), region, all);
 }

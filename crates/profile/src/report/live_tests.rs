@@ -411,6 +411,8 @@ fn a_leak_check_leaves_only_what_it_found() {
     let leak = LeakRecord {
         site: (start + LIVE_SITE_LEN) as u64,
         blocks: 2,
+        indirect: 1,
+        reserved: 0,
     };
     builder.chunk(CHUNK_LEAKS, bytes_of(&leak));
     let bytes = builder.finish(0);

@@ -1,18 +1,14 @@
 //! The program's writable memory: what is mapped, and its words.
 
-use super::super::chunk::size_of_chunk;
-use super::blocks::Blocks;
 use super::pages::Pages;
 use crate::sys;
-use core::ops::Range;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 /// Bytes of a page of the supported machines.
 pub(super) const PAGE: usize = 4096;
-/// Where glibc puts a heap of a thread: at a multiple of this (`HEAP_MAX_SIZE`).
-const ARENA: usize = 64 << 20;
 /// Bytes that are read at once.
 const BATCH: usize = 64 * PAGE;
 
@@ -20,114 +16,65 @@ const BATCH: usize = 64 * PAGE;
 pub(super) struct Mapping {
     pub(super) start: usize,
     pub(super) end: usize,
-    is_main_heap: bool,
+    /// The stack of the first thread.
+    pub(super) is_main_stack: bool,
+    /// The stack of another thread may be in it.
+    pub(super) may_be_stack: bool,
+    /// What stands for its file; 0 without one.
+    pub(super) file: u64,
+    /// What the break has grown to.
+    pub(super) is_main_heap: bool,
     is_anonymous: bool,
+    needs: Needs,
+}
+
+/// What makes a mapping one that is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Pages.
+    Pages,
+    /// Pages that are no longer those of the file: what cannot be written was written once.
+    OwnPages,
 }
 
 impl Mapping {
-    /// Where what is in use begins: in the stack that `sp` lies in, there.
-    pub(super) fn used_from(&self, sp: usize) -> usize {
-        match (self.start..self.end).contains(&sp) {
-            true => sp & !7,
-            false => self.start,
-        }
-    }
+    /// Where glibc puts a heap of a thread: at a multiple of this (`HEAP_MAX_SIZE`).
+    pub(super) const ARENA: usize = 64 << 20;
 
-    /// The part of the mapping that is a heap of glibc's malloc, and holds nothing but blocks, freed ones too; empty at the
-    /// mapping's start if there is none. What lies behind it the kernel may have joined to it.
-    pub(super) fn heap_of_glibc(&self, blocks: &Blocks, reader: &mut Reader) -> Range<usize> {
-        let none = self.start..self.start;
-        let first = blocks.get(blocks.first_behind(self.start));
-        let Some((first, _)) = first.filter(|&(start, _)| start < self.end) else {
-            return none;
-        };
-        if self.is_main_heap {
-            // Usually all of it is one. What the program took for itself before the first block is none.
-            let (end, is_on_way) = end_of_chunks(self.start, first, self.end, reader);
-            return if is_on_way {
-                self.start..end
-            } else {
-                first..end_of_chunks(first - HEAD, first, self.end, reader).0
-            };
-        }
-        if !self.is_anonymous || !self.start.is_multiple_of(ARENA) {
-            return none;
-        }
-        // Its head (`heap_info` of malloc/arena.c): the arena, which lies in the head of a heap; the heap before;
-        // bytes in use, and bytes that may be.
-        let mut head = [0; 4];
-        let mut words = head.iter_mut();
-        reader.words(self.start, 32, |word| {
-            if let Some(slot) = words.next() {
-                *slot = word as usize;
-            }
-        });
-        let [arena, before, used, usable] = head;
-        let is_heap = arena != 0
-            && arena % ARENA < PAGE
-            && before.is_multiple_of(ARENA)
-            && used <= usable
-            && usable.is_multiple_of(PAGE)
-            && usable <= ARENA.min(self.end - self.start);
-        if is_heap {
-            self.start..self.start + usable
-        } else {
-            none
-        }
+    /// May a heap of a thread begin here?
+    pub(super) fn may_be_arena(&self) -> bool {
+        self.is_anonymous && !self.is_main_heap && self.start.is_multiple_of(Self::ARENA)
     }
 }
 
-/// Bytes of a chunk in front of its block: two words, of which the second has its size.
-const HEAD: usize = 16;
-
-/// Follows the chunks of glibc's malloc from `start` on, each of which says where the next one begins (the second word of
-/// `struct malloc_chunk`, malloc/malloc.c), as far as they are such: the program, or another allocator, may have moved the
-/// break too. Returns the end, and whether the chunk of `block` was among them.
-fn end_of_chunks(start: usize, block: usize, end: usize, reader: &mut Reader) -> (usize, bool) {
-    const ALIGNMENT: u64 = 16;
-    let (mut at, mut chunk) = (start, start);
-    let (mut is_intact, mut has_block) = (true, false);
-    reader.words(start, end - start, |word| {
-        if is_intact && at == chunk + 8 {
-            let size = size_of_chunk(word).filter(|&size| {
-                size != 0 && size.is_multiple_of(ALIGNMENT) && size <= (end - chunk) as u64
-            });
-            is_intact = size.is_some();
-            has_block |= is_intact && chunk + HEAD == block;
-            chunk += size.unwrap_or(0) as usize;
-        }
-        at += 8;
-    });
-    // If a word was passed over, all behind it lie elsewhere than said.
-    if at == end {
-        (chunk, has_block)
-    } else {
-        (start, false)
-    }
-}
-
-/// The mappings that were written and have pages, but for our own and those of devices, as proc(5)'s `smaps` lists
-/// them.
+/// The mappings that were written and have pages, readable or not, but for our own and those of devices, as
+/// proc(5)'s `smaps` lists them.
 ///
 /// # Errors
 /// When the list cannot be read to its end: a mapping that is not looked at makes leaks of what it holds.
 pub(super) fn mappings() -> io::Result<Vec<Mapping>> {
     let file = File::open("/proc/self/smaps")?;
     let mut found: Vec<Mapping> = Vec::new();
-    let (mut is_wanted, mut has_pages) = (false, false);
+    let mut is_wanted = false;
+    let mut pages = [false; 2];
     for line in BufReader::new(file).lines() {
         let line = line?;
         if let Some(mapping) = parse(&line) {
-            (is_wanted, has_pages) = (mapping.is_some(), false);
+            (is_wanted, pages) = (mapping.is_some(), [false; 2]);
             found.extend(mapping);
         } else if let Some(flags) = line.strip_prefix("VmFlags:") {
             // Wiped on fork: ours. Of devices: reading may do something.
             let is_out = |flag| matches!(flag, "wf" | "io" | "pf");
+            let has_pages = found.last().is_some_and(|mapping| match mapping.needs {
+                Needs::Pages => pages[0],
+                Needs::OwnPages => pages[1],
+            });
             if is_wanted && (!has_pages || flags.split_whitespace().any(is_out)) {
                 found.pop();
             }
         } else {
-            has_pages |= is_of_pages(&line);
+            pages[0] |= is_of_pages(&line);
+            pages[1] |= is_of_own_pages(&line);
         }
     }
     Ok(found)
@@ -135,9 +82,20 @@ pub(super) fn mappings() -> io::Result<Vec<Mapping>> {
 
 /// Does the line say that a mapping has pages, in memory or swapped out?
 fn is_of_pages(line: &str) -> bool {
-    const SIZES: [&str; 4] = ["Rss:", "Swap:", "Shared_Hugetlb:", "Private_Hugetlb:"];
+    has_some(
+        line,
+        &["Rss:", "Swap:", "Shared_Hugetlb:", "Private_Hugetlb:"],
+    )
+}
+
+/// Does the line say that a mapping has pages that are no longer those of its file?
+fn is_of_own_pages(line: &str) -> bool {
+    has_some(line, &["Anonymous:", "Swap:"])
+}
+
+fn has_some(line: &str, sizes: &[&str]) -> bool {
     let mut fields = line.split_whitespace();
-    fields.next().is_some_and(|name| SIZES.contains(&name))
+    fields.next().is_some_and(|name| sizes.contains(&name))
         && fields.next().is_some_and(|size| size != "0")
 }
 
@@ -148,16 +106,30 @@ fn parse(line: &str) -> Option<Option<Mapping>> {
     let start = usize::from_str_radix(start, 16).ok()?;
     let end = usize::from_str_radix(end, 16).ok()?;
     let access = fields.next()?;
-    let path = fields.nth(3).unwrap_or("");
+    let _offset = fields.next()?;
+    let device = fields.next()?;
+    let inode: u64 = fields.next()?.parse().ok()?;
+    let path = fields.next().unwrap_or("");
     let is_anonymous = path.is_empty() || path.starts_with("[anon:");
-    // What is anonymous and cannot be written was written once.
-    let is_wanted = (access.starts_with("rw") || access.starts_with('r') && is_anonymous)
-        && !path.ends_with(".skipheap-rec");
-    Some(is_wanted.then(|| Mapping {
+    let is_shared = access.ends_with('s');
+    let needs = if is_anonymous || access.starts_with("rw") {
+        Some(Needs::Pages)
+    } else if !is_shared && !path.starts_with('[') {
+        Some(Needs::OwnPages)
+    } else {
+        None
+    };
+    let device = device.bytes().fold(0_u64, |sum, c| sum * 31 + u64::from(c));
+    let needs = needs.filter(|_| !path.ends_with(".skipheap-rec"));
+    Some(needs.map(|needs| Mapping {
         start,
         end,
+        is_main_stack: path == "[stack]",
+        may_be_stack: is_anonymous && access.starts_with("rw"),
+        file: if inode == 0 { 0 } else { device << 40 ^ inode },
         is_main_heap: path == "[heap]",
         is_anonymous,
+        needs,
     }))
 }
 
@@ -165,7 +137,11 @@ fn parse(line: &str) -> Option<Option<Mapping>> {
 pub(super) struct Reader {
     buffer: &'static mut [u64],
     source: Source,
+    /// Other ways for what cannot be read so.
+    others: Vec<Source>,
     pages: Pages,
+    /// Bytes that could not be read in any way.
+    pub(super) unread: usize,
 }
 
 /// How memory is read.
@@ -174,6 +150,8 @@ enum Source {
     Copied,
     /// From the file of the process's memory: slower, and no more than any program does.
     File(File),
+    /// By way of a file in memory, to which the kernel writes it as this process sees it.
+    Through(OwnedFd),
 }
 
 impl Reader {
@@ -193,38 +171,49 @@ impl Reader {
         let mut can_copy = || {
             sys::read_own((&raw const word) as usize, buffer, size_of::<u64>()) == size_of::<u64>()
         };
-        let source = if !is_filtered && can_copy() {
-            Source::Copied
+        let file = File::open("/proc/self/mem").map(Source::File);
+        let (source, others) = if !is_filtered && can_copy() {
+            let file = file.ok();
+            (Source::Copied, file.into_iter().chain(through()).collect())
         } else {
-            Source::File(File::open("/proc/self/mem")?)
+            (file?, Vec::new())
         };
         Ok(Self {
             buffer,
             source,
+            others,
             pages: Pages::new(!is_filtered),
+            unread: 0,
         })
     }
 
-    /// Hands the aligned words of `[start, start + len)` to `f`.
-    pub(super) fn words(&mut self, start: usize, len: usize, mut f: impl FnMut(u64)) {
+    /// Hands the aligned words of `[start, start + len)` to `f`, each with its address.
+    #[inline]
+    pub(super) fn words(&mut self, start: usize, len: usize, mut f: impl FnMut(usize, u64)) {
         let end = start + len;
         let mut at = start.next_multiple_of(8);
         while at + 8 <= end {
             let len = (end - at).min(BATCH) & !7;
             let read = self.read(at, len);
-            for &word in self.buffer.iter().take(read / 8) {
-                f(word);
+            for (&word, at) in self.buffer.iter().take(read / 8).zip((at..).step_by(8)) {
+                f(at, word);
             }
             // Behind a page that cannot be read the next one may be readable.
             at = match read & !7 {
                 read if read == len => at + len,
-                read => (at + read + 1).next_multiple_of(PAGE),
+                read => {
+                    let next = (at + read + 1).next_multiple_of(PAGE);
+                    self.unread += next.min(end) - (at + read);
+                    next
+                }
             };
         }
     }
 
-    /// The same for those pages only that are there: of a mapping or a block of terabytes mostly few are.
-    pub(super) fn present_words(&mut self, start: usize, end: usize, mut f: impl FnMut(u64)) {
+    /// Hands the words of those pages to `f` that are there: of a mapping or a block of terabytes mostly few
+    /// are.
+    #[inline]
+    pub(super) fn present(&mut self, start: usize, end: usize, mut f: impl FnMut(usize, u64)) {
         let mut at = start / PAGE * PAGE;
         while at < end {
             let (runs, next) = self.pages.runs(at, end);
@@ -238,22 +227,43 @@ impl Reader {
 
     /// Reads into the buffer, as far as that can be read.
     fn read(&mut self, at: usize, len: usize) -> usize {
-        let file = match &self.source {
-            Source::Copied => return sys::read_own(at, self.buffer, len),
-            Source::File(file) => file,
+        let read = self.source.read(at, self.buffer, len);
+        if read >= 8 {
+            return read;
+        }
+        // Whether the memory behind its first page can be read so is seen then.
+        let len = len.min(PAGE - at % PAGE);
+        self.others
+            .iter()
+            .map(|source| source.read(at, self.buffer, len))
+            .find(|&read| read >= 8)
+            .unwrap_or(0)
+    }
+}
+
+impl Source {
+    fn read(&self, at: usize, buffer: &mut [u64], len: usize) -> usize {
+        let file = match self {
+            Self::Copied => return sys::read_own(at, buffer, len),
+            Self::Through(fd) => return sys::read_by_file(fd.as_raw_fd(), at, buffer, len),
+            Self::File(file) => file,
         };
         // SAFETY: any bytes are words; the buffer is as long as said.
         let bytes = unsafe {
-            core::slice::from_raw_parts_mut(
-                self.buffer.as_mut_ptr().cast::<u8>(),
-                size_of_val(self.buffer),
-            )
+            core::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<u8>(), size_of_val(buffer))
         };
         bytes
             .get_mut(..len)
             .and_then(|room| file.read_at(room, at as u64).ok())
             .unwrap_or(0)
     }
+}
+
+/// A way through a file in memory.
+fn through() -> Option<Source> {
+    let fd = sys::memory_file();
+    // SAFETY: the descriptor was made just now, and is nobody else's.
+    (fd >= 0).then(|| Source::Through(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 #[cfg(test)]
@@ -289,14 +299,15 @@ mod tests {
             for source in [
                 Source::Copied,
                 Source::File(File::open("/proc/self/mem").unwrap()),
+                through().unwrap(),
             ] {
                 let mut reader = Reader::new().unwrap();
                 reader.source = source;
                 reader.pages = Pages::new(can_scan);
                 let (mut found, mut words) = (0, 0);
-                reader.present_words(start + 16, start + len, |word| {
+                reader.present(start + 16, start + len, |place, word| {
                     words += 1;
-                    found += u64::from(word == 77);
+                    found += u64::from(word == 77 && place == at);
                 });
                 assert_eq!(found, 1);
                 assert!(words <= 512 * PAGE / 8, "{words}");

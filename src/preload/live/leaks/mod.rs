@@ -1,40 +1,64 @@
 //! The leak check: which blocks can the program still reach at its end?
 //!
-//! A conservative mark, as LeakSanitizer's: every aligned word of the program's writable memory that looks like an
+//! A conservative mark, as LeakSanitizer's: every aligned word of the program's memory that looks like an
 //! address within a live block keeps that block, and what the block holds is looked at likewise. Roots are
 //! all mappings that were written: data of objects, stacks, thread-local memory, memory that the program has
-//! mapped itself. Not the library's own mappings, which a child of fork would find wiped and the kernel
-//! marks so; and not what lies between the blocks of glibc's heaps, where freed blocks keep stale
-//! addresses, unless blocks are there that are not followed, or what others than glibc have put there.
+//! mapped itself; and the registers of its threads, which are stopped meanwhile ([`stopped`]). No roots are
+//!
+//! - the library's own data, and its mappings, which a child of fork would find wiped and the kernel marks
+//!   so;
+//! - what is free in glibc's heaps, where freed blocks keep stale addresses ([`heap`]);
+//! - what glibc's malloc has in the C library's data ([`Blocks::mark_of_libc`]);
+//! - stacks below their stack pointers, those of threads that have ended ([`stacks`]), and in the exiting
+//!   thread the frames of `exit` and of what runs below it ([`caller`]).
 //!
 //! A block is called unreachable only when no such word was found. What this cannot see: addresses that
-//! are stored in disguise, and those that another thread holds in nothing but a register at that moment.
+//! are stored in disguise.
 //!
-//! One cold section at the end. Other threads may run and unmap memory, so nothing is read directly.
+//! One cold section at the end. Where other threads run on they may unmap memory, so nothing is read
+//! directly.
 
 mod blocks;
+mod caller;
+mod heap;
 mod memory;
 mod pages;
+mod stacks;
+mod stopped;
 
 use crate::process::Process;
 use crate::settings::settings;
-use crate::{elf, log, real, wiped};
+use crate::{arch, elf, log, patch, real, wiped};
 use blocks::Blocks;
+pub(crate) use blocks::Unreached;
+use caller::Caller;
 use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
-use memory::Reader;
+use heap::{FreeLists, Heap};
+use memory::{Mapping, Reader};
+use stacks::{Dead, Thread};
 use std::io;
+use stopped::Others;
 
 /// Blocks that are longer are read page by page, and only where there are pages.
 const LONG: usize = 1 << 16;
+/// Blocks that are as long may have been given to threads as their stacks.
+const STACK: usize = 1 << 14;
+/// How often the memory is read where other threads run on: what they move about is found in one place or
+/// another.
+const READINGS: usize = 20;
 
 /// Finds the unreachable blocks and writes them into the recording, or why that could not be done. `sp`: the
-/// program's stack is in use from there.
-pub(super) fn check(process: &Process, sp: usize) {
-    let Err(error) = find(process, sp) else {
-        return;
-    };
-    let note = format!("no leak check: the memory of the process cannot be read: {error}");
+/// program's stack is in use from there. `handlers_run`: the process ends by `exit` or its like.
+pub(super) fn check(process: &Process, sp: usize, handlers_run: bool) {
+    if let Err(error) = find(process, sp, handlers_run) {
+        let note = format!("no leak check: the memory of the process cannot be read: {error}");
+        say(process, &note);
+    }
+}
+
+/// Says something that a reader of the leaks has to know.
+fn say(process: &Process, note: &str) {
     if settings().session.get().is_empty() {
         log::line(&[b"heap profiler: ", note.as_bytes()]);
     }
@@ -42,48 +66,199 @@ pub(super) fn check(process: &Process, sp: usize) {
     let _ = process.recording.add_note(note.as_bytes());
 }
 
-fn find(process: &Process, sp: usize) -> io::Result<()> {
+fn find(process: &Process, sp: usize, handlers_run: bool) -> io::Result<()> {
     if wiped::is_left_to_us() {
         // Our own tables would be taken for the program's memory, in which each block is found.
         let text = "the kernel does not tell the profiler's memory from the program's";
         return Err(io::Error::other(text));
     }
+    let caller = caller::find(sp, handlers_run);
+    let others = Others::stop();
     let mut blocks = Blocks::collect(process).ok_or(io::ErrorKind::OutOfMemory)?;
-    let mut reader = Reader::new()?;
-    let all_are_followed = process.recording.follows_all()
-        && settings().sample_bytes == 0
-        && elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize);
-    for mapping in memory::mappings()? {
-        let mut from = mapping.used_from(sp);
-        if all_are_followed {
-            let heap = mapping.heap_of_glibc(&blocks, &mut reader);
-            scan(from..heap.start, &mut blocks, &mut reader);
-            from = from.max(heap.end);
-        }
-        scan(from..mapping.end, &mut blocks, &mut reader);
+    let mut roots = Roots::new(caller, &others, &mut blocks)?;
+    let readings = if others.is_ok() { 1 } else { READINGS };
+    for _ in 0..readings {
+        blocks.scan_again();
+        roots.mark(&mut blocks, &others);
+        roots.follow(&mut blocks, |blocks, word| blocks.mark(word));
     }
-    while let Some((start, len)) = blocks.next_to_scan() {
-        if len > LONG {
-            reader.present_words(start, start + len, |word| blocks.mark(word));
-        } else {
-            reader.words(start, len, |word| blocks.mark(word));
-        }
+    roots.keep_tables(&mut blocks);
+    let mut next = 0;
+    while let Some(lost) = blocks.next_lost(next) {
+        roots.follow(&mut blocks, |blocks, word| {
+            blocks.mark_lost_with(lost, word)
+        });
+        next = lost + 1;
     }
-    process.recording.add_leaks(blocks.unmarked());
+    let unread = roots.reader.unread;
+    let why = others.as_ref().err().copied();
+    // What has the threads wait ends here.
+    drop(others);
+    if let Some(why) = why {
+        let note = format!(
+            "leak check: the program's other threads ran on, for {why}; what they held in \
+             registers may be among the leaks"
+        );
+        say(process, &note);
+    }
+    if unread > 0 {
+        let note = format!(
+            "leak check: {unread} bytes of the program's memory cannot be read; what only they \
+             lead to is among the leaks"
+        );
+        say(process, &note);
+    }
+    if !elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
+        let note = "leak check: malloc is not the C library's; leaks are missed where it keeps \
+                    addresses of its blocks itself";
+        say(process, note);
+    }
+    if patch::hooks_allocators() {
+        let note = "leak check: what functions that are hooked by name have allocated is not looked \
+                    at: leaks of it are not found";
+        say(process, note);
+    }
+    process.recording.add_leaks(blocks.unreached());
     Ok(())
 }
 
-/// Marks what the words of a part of the memory lead to, those in blocks left out.
-fn scan(part: Range<usize>, blocks: &mut Blocks, reader: &mut Reader) {
-    let mut from = part.start;
-    let mut block = blocks.first_behind(from);
-    while from < part.end {
-        let (start, len) = blocks.get(block).unwrap_or((usize::MAX, 0));
-        let end = start.min(part.end);
-        if from < end {
-            reader.present_words(from, end, |word| blocks.mark(word));
+/// Where addresses of blocks are looked for.
+struct Roots {
+    mappings: Vec<Mapping>,
+    dead: Dead,
+    reader: Reader,
+    caller: Caller,
+    /// What stands for the C library's file.
+    libc: u64,
+    /// The heaps of glibc's malloc.
+    heaps: Vec<Heap>,
+}
+
+impl Roots {
+    fn new(
+        caller: Caller,
+        others: &Result<Option<Others>, stopped::Why>,
+        blocks: &mut Blocks,
+    ) -> io::Result<Self> {
+        let mut reader = Reader::new()?;
+        let mappings = memory::mappings()?;
+        let mut threads = vec![Thread {
+            sp: caller.sp,
+            tp: arch::thread_pointer(),
+        }];
+        for other in others.iter().flatten().flat_map(Others::each) {
+            threads.push(Thread {
+                sp: other.sp.saturating_sub(arch::RED_ZONE),
+                tp: other.tp,
+            });
         }
-        from = start.saturating_add(len).max(from);
-        block += 1;
+        let dead = Dead::find(&threads, others.is_ok(), &mappings, &mut reader);
+        let libc = elf::c_library().map_or(0, |libc| libc.l_ld as usize);
+        let of_libc = |mapping: &&Mapping| (mapping.start..mapping.end).contains(&libc);
+        let libc = mappings.iter().find(of_libc).map_or(0, |found| found.file);
+        let mut heaps = Vec::new();
+        if elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
+            let lists = FreeLists::find(&mappings, libc, &mut reader);
+            for mapping in &mappings {
+                heaps.extend(Heap::find(mapping, &lists, blocks, &mut reader));
+            }
+            blocks.leave_out_freed();
+        }
+        Ok(Self {
+            mappings,
+            dead,
+            reader,
+            caller,
+            libc,
+            heaps,
+        })
     }
+
+    /// Marks what the roots lead to.
+    fn mark(&mut self, blocks: &mut Blocks, others: &Result<Option<Others>, stopped::Why>) {
+        for word in self.caller.registers {
+            blocks.mark(word);
+        }
+        for other in others.iter().flatten().flat_map(Others::each) {
+            for &word in other.words.into_iter().flatten() {
+                blocks.mark(word);
+            }
+        }
+        let (reader, dead) = (&mut self.reader, &self.dead);
+        let mut scan = |part: Range<usize>, is_of_libc: bool| {
+            let mark = if is_of_libc {
+                Blocks::mark_of_libc
+            } else {
+                Blocks::mark
+            };
+            scan(part, blocks, reader, dead, mark);
+        };
+        for mapping in &self.mappings {
+            let is_of_libc = self.libc != 0 && mapping.file == self.libc;
+            let mut from = mapping.start;
+            let within = |heap: &&Heap| (mapping.start..mapping.end).contains(&heap.range.start);
+            for heap in self.heaps.iter().filter(within) {
+                scan(from..heap.range.start, false);
+                for part in &heap.unseen {
+                    scan(part.clone(), false);
+                }
+                from = from.max(heap.range.end);
+            }
+            scan(from..mapping.end, is_of_libc);
+        }
+    }
+
+    /// Marks the tables of thread-local memory that glibc keeps, and the blocks to which they lead.
+    fn keep_tables(&mut self, blocks: &mut Blocks) {
+        for &table in &self.dead.tables {
+            if let Some((start, len)) = blocks.keep(table) {
+                self.reader.words(start, len, |_, word| {
+                    blocks.keep(word);
+                });
+            }
+        }
+    }
+
+    /// Hands the words of the blocks that are to be scanned to `f`, which may have more of them scanned.
+    fn follow(&mut self, blocks: &mut Blocks, mut f: impl FnMut(&mut Blocks, u64)) {
+        while let Some((start, len)) = blocks.next_to_scan() {
+            if len < STACK {
+                self.reader.words(start, len, |_, word| f(blocks, word));
+                continue;
+            }
+            self.dead.around(start..start + len, |part| {
+                if len > LONG {
+                    let reader = &mut self.reader;
+                    reader.present(part.start, part.end, |_, word| f(blocks, word));
+                } else {
+                    let len = part.end - part.start;
+                    self.reader
+                        .words(part.start, len, |_, word| f(blocks, word));
+                }
+            });
+        }
+    }
+}
+
+/// Hands the words of a part of the memory to `f`, those in blocks and in dead stacks left out.
+fn scan(
+    part: Range<usize>,
+    blocks: &mut Blocks,
+    reader: &mut Reader,
+    dead: &Dead,
+    mut f: impl FnMut(&mut Blocks, u64),
+) {
+    dead.around(part, |part| {
+        let mut from = part.start;
+        let mut block = blocks.first_behind(from);
+        while from < part.end {
+            let (start, len) = blocks.get(block).unwrap_or((usize::MAX, 0));
+            let end = start.min(part.end);
+            if from < end {
+                reader.present(from, end, |_, word| f(blocks, word));
+            }
+            from = start.saturating_add(len).max(from);
+            block += 1;
+        }
+    });
 }
