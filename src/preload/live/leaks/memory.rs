@@ -182,7 +182,7 @@ impl Reader {
             buffer,
             source,
             others,
-            pages: Pages::new(!is_filtered),
+            pages: Pages::new(!is_filtered).ok_or(io::ErrorKind::OutOfMemory)?,
             unread: 0,
         })
     }
@@ -216,10 +216,12 @@ impl Reader {
     pub(super) fn present(&mut self, start: usize, end: usize, mut f: impl FnMut(usize, u64)) {
         let mut at = start / PAGE * PAGE;
         while at < end {
-            let (runs, next) = self.pages.runs(at, end);
-            for run in runs {
+            let next = self.pages.look(at, end);
+            let mut number = 0;
+            while let Some(run) = self.pages.run(number) {
                 let (from, to) = (run.start.max(start), run.end.min(end));
-                self.words(from, to - from, &mut f);
+                self.words(from, to.saturating_sub(from), &mut f);
+                number += 1;
             }
             at = next;
         }
@@ -303,7 +305,7 @@ mod tests {
             ] {
                 let mut reader = Reader::new().unwrap();
                 reader.source = source;
-                reader.pages = Pages::new(can_scan);
+                reader.pages = Pages::new(can_scan).unwrap();
                 let (mut found, mut words) = (0, 0);
                 reader.present(start + 16, start + len, |place, word| {
                     words += 1;

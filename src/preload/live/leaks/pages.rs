@@ -3,6 +3,7 @@
 //! Where the kernel can say which there are (Linux 6.7), a mapping of terabytes takes no time; else a word for
 //! each page is read, which takes one or two seconds a terabyte.
 
+use super::blocks::room;
 use super::memory::PAGE;
 use crate::sys;
 use core::ops::Range;
@@ -20,35 +21,49 @@ pub(super) struct Pages {
     /// The kernel's list of them, `/proc/self/pagemap`.
     list: Option<File>,
     can_scan: bool,
-    runs: Vec<Range<usize>>,
+    /// Starts and ends. Not in the private heap, which is scanned: the ends of pages may lie in blocks.
+    runs: &'static mut [[usize; 2]],
+    used: usize,
     words: Vec<u8>,
 }
 
 impl Pages {
     /// `can_scan`: try to have the kernel look which there are.
-    pub(super) fn new(can_scan: bool) -> Self {
-        Self {
+    /// `None` when there is no memory for it.
+    pub(super) fn new(can_scan: bool) -> Option<Self> {
+        Some(Self {
             list: File::open("/proc/self/pagemap").ok(),
             can_scan,
-            runs: Vec::new(),
+            runs: room(WORDS)?,
+            used: 0,
             words: Vec::new(),
-        }
+        })
     }
 
-    /// The runs of pages that are there from `start`, a multiple of a page, to the address that is returned
-    /// with them, which is `end` or in front of it.
-    pub(super) fn runs(&mut self, start: usize, end: usize) -> (Vec<Range<usize>>, usize) {
-        self.runs.clear();
+    /// Looks for the runs of pages that are there from `start`, a multiple of a page, to the address that is
+    /// returned, which is `end` or in front of it. [`Self::run`] has them.
+    pub(super) fn look(&mut self, start: usize, end: usize) -> usize {
+        self.used = 0;
         let end = end.next_multiple_of(PAGE);
-        let next = self
-            .scan(start, end)
-            .or_else(|| self.read(start, end))
-            .unwrap_or_else(|| {
-                // All of them may be.
-                self.runs.push(start..end);
-                end
-            });
-        (core::mem::take(&mut self.runs), next)
+        let found = self.scan(start, end).or_else(|| self.read(start, end));
+        found.unwrap_or_else(|| {
+            // All of them may be.
+            self.add(start..end);
+            end
+        })
+    }
+
+    /// The run of this number, from 0, if there are so many.
+    pub(super) fn run(&self, number: usize) -> Option<Range<usize>> {
+        let &[start, end] = self.runs.get(..self.used)?.get(number)?;
+        Some(start..end)
+    }
+
+    fn add(&mut self, run: Range<usize>) {
+        if let Some(slot) = self.runs.get_mut(self.used) {
+            *slot = [run.start, run.end];
+            self.used += 1;
+        }
     }
 
     fn scan(&mut self, start: usize, end: usize) -> Option<usize> {
@@ -58,7 +73,7 @@ impl Pages {
         self.can_scan = scanned.is_some();
         let (count, next) = scanned?;
         for run in found.iter().take(count) {
-            self.runs.push(run.start as usize..run.end as usize);
+            self.add(run.start as usize..run.end as usize);
         }
         // Without any progress it would be asked for ever.
         Some(if next > start { next } else { end })
@@ -72,15 +87,20 @@ impl Pages {
         self.words.resize(count * 8, 0);
         list.read_exact_at(&mut self.words, (start / PAGE * 8) as u64)
             .ok()?;
-        for (i, word) in self.words.chunks_exact(8).enumerate() {
-            let word = word.try_into().map_or(0, u64::from_ne_bytes);
-            if word & THERE == 0 {
+        for i in 0..count {
+            let word = self.words.get(8 * i..8 * i + 8);
+            let word = word.and_then(|word| word.try_into().ok());
+            if word.map_or(0, u64::from_ne_bytes) & THERE == 0 {
                 continue;
             }
             let page = start + i * PAGE;
-            match self.runs.last_mut().filter(|run| run.end == page) {
-                Some(run) => run.end += PAGE,
-                None => self.runs.push(page..page + PAGE),
+            let last = self
+                .used
+                .checked_sub(1)
+                .and_then(|last| self.runs.get_mut(last));
+            match last.filter(|run| run[1] == page) {
+                Some(run) => run[1] += PAGE,
+                None => self.add(page..page + PAGE),
             }
         }
         Some(start + count * PAGE)
