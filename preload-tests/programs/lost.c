@@ -105,7 +105,7 @@ APART static void overwritten(void) {
 APART static void after_realloc(void) {
   char *volatile p = malloc(50);
   p = realloc(p, 5000);
-  p = realloc(p, 50000);
+  p = realloc(p, 500000);
   p = 0;
 }
 
@@ -138,9 +138,9 @@ APART static void protected(void) {
 }
 
 APART static void large(void) {
-  void **volatile p = malloc(100000);
+  void **volatile p = malloc(300000);
   p[100] = malloc(115);
-  p[12000] = malloc(116);
+  p[37000] = malloc(116);
   p = 0;
 }
 

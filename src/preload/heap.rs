@@ -13,8 +13,10 @@ use crate::{arch, process, sys};
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
-use dlmalloc::Dlmalloc;
+use dlmalloc::{Allocator, Dlmalloc};
+use skipheap_format::PAGE;
 
 /// A lock for short sections of the cold paths. All zeros is unlocked.
 #[repr(transparent)]
@@ -49,22 +51,124 @@ impl Drop for SpinGuard<'_> {
     }
 }
 
+/// Mappings that are remembered.
+const REMEMBERED: usize = 64;
+
+/// Where the heap's memory comes from. Its mappings are remembered, as far as there is room: the leak check
+/// does not take what they hold for the program's.
+struct Pages(UnsafeCell<[Range<usize>; REMEMBERED]>);
+
+// SAFETY: it is used by who holds the heap's lock.
+unsafe impl Send for Pages {}
+
+impl Pages {
+    const fn new() -> Self {
+        Self(UnsafeCell::new([const { 0..0 }; REMEMBERED]))
+    }
+
+    #[allow(clippy::mut_from_ref)] // One thread at a time is here.
+    fn mappings(&self) -> &mut [Range<usize>; REMEMBERED] {
+        // SAFETY: the heap's lock is held, and no other reference is kept.
+        unsafe { &mut *self.0.get() }
+    }
+
+    fn add(&self, start: *mut u8, len: usize) {
+        let mut mappings = self.mappings().iter_mut();
+        if let Some(slot) = mappings.find(|mapping| mapping.start >= mapping.end) {
+            *slot = start as usize..start as usize + len;
+        }
+    }
+
+    /// Forgets a part of the memory, which may be of several mappings.
+    fn remove(&self, start: *mut u8, len: usize) {
+        let (start, end) = (start as usize, start as usize + len);
+        let mut behind = None;
+        for mapping in self.mappings() {
+            if mapping.start >= end || mapping.end <= start {
+                continue;
+            }
+            if mapping.start < start && end < mapping.end {
+                behind = Some(end..mapping.end);
+            }
+            if mapping.start < start {
+                mapping.end = start;
+            } else {
+                mapping.start = end.min(mapping.end);
+            }
+        }
+        if let Some(behind) = behind {
+            self.add(behind.start as *mut u8, behind.len());
+        }
+    }
+}
+
+// SAFETY: what is handed out is a fresh mapping, or one that has moved with its content.
+unsafe impl Allocator for Pages {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        let start = sys::map_private(size);
+        if start.is_null() {
+            return (start, 0, 0);
+        }
+        self.add(start, size);
+        (start, size, 0)
+    }
+
+    fn remap(&self, start: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
+        // SAFETY: the caller's own mapping.
+        let moved = unsafe { sys::remap(start, old, new, can_move) };
+        if !moved.is_null() {
+            self.remove(start, old);
+            self.add(moved, new);
+        }
+        moved
+    }
+
+    fn free_part(&self, start: *mut u8, old: usize, new: usize) -> bool {
+        self.free(start.wrapping_add(new), old - new)
+    }
+
+    fn free(&self, start: *mut u8, size: usize) -> bool {
+        self.remove(start, size);
+        // SAFETY: the caller gives the memory up.
+        unsafe { sys::unmap(start, size) };
+        true
+    }
+
+    fn can_release_part(&self, _flags: u32) -> bool {
+        true
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        PAGE as usize
+    }
+}
+
 /// The heap's state. All zeros is a heap that was not used yet.
 #[repr(C)]
 pub(crate) struct Heap {
     lock: SpinLock,
     begun: UnsafeCell<u32>,
-    state: UnsafeCell<MaybeUninit<Dlmalloc>>,
+    state: UnsafeCell<MaybeUninit<Dlmalloc<Pages>>>,
 }
 
 impl Heap {
-    fn with<T>(&self, f: impl FnOnce(&mut Dlmalloc) -> T) -> T {
+    /// Hands the mappings of the heap to `f`.
+    pub(crate) fn each_mapping(&self, f: impl FnMut(Range<usize>)) {
+        let mappings = self.with(|heap| heap.allocator().mappings().clone());
+        mappings.into_iter().for_each(f);
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Dlmalloc<Pages>) -> T) -> T {
         let _guard = self.lock.lock();
         // SAFETY: the lock makes this the only reference; `state` is initialised before `begun`
         // says so, and both become zero together in a child of fork.
         unsafe {
             if *self.begun.get() == 0 {
-                (*self.state.get()).write(Dlmalloc::new());
+                (*self.state.get()).write(Dlmalloc::new_with_allocator(Pages::new()));
                 *self.begun.get() = 1;
             }
             f((*self.state.get()).assume_init_mut())

@@ -118,6 +118,21 @@ pub(crate) unsafe fn unmap(start: *mut u8, len: usize) {
     }
 }
 
+/// Gives a mapping another length, elsewhere if it may move; null when that cannot be done.
+///
+/// # Safety
+/// `[start, start + old)` is mapped and the caller's, page by page; nobody has an address in it where it moves.
+pub(crate) unsafe fn remap(start: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
+    let flags = if can_move { libc::MREMAP_MAYMOVE } else { 0 };
+    // SAFETY: as the caller promises.
+    let p = unsafe { libc::mremap(start.cast(), old, new, flags) };
+    if p == libc::MAP_FAILED {
+        ptr::null_mut()
+    } else {
+        p.cast()
+    }
+}
+
 /// Gives up the content of private memory, which reads as zeros from then on.
 ///
 /// # Safety

@@ -10,9 +10,6 @@
 //! the lowest bit, whether the chunk in front of it is in use. Free chunks of two kinds look used: those in a
 //! thread's cache, which have a key in their second word, and those of the arenas' fast lists. Where these
 //! cannot be found, nothing is known of chunks that are as small.
-//!
-//! Nothing here keeps an address within a block of the program in the library's private heap, which is
-//! scanned.
 
 use super::super::chunk::size_of_chunk;
 use super::blocks::{Blocks, room};

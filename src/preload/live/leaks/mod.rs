@@ -5,7 +5,7 @@
 //! all mappings that were written: data of objects, stacks, thread-local memory, memory that the program has
 //! mapped itself; and the registers of its threads, which are stopped meanwhile ([`stopped`]). No roots are
 //!
-//! - the library's own data, and its mappings, which a child of fork would find wiped and the kernel marks
+//! - the library's own data and heap, and its mappings, which a child of fork would find wiped and the kernel marks
 //!   so;
 //! - what is free in glibc's heaps, where freed blocks keep stale addresses ([`heap`]);
 //! - what glibc's malloc has in the C library's data ([`Blocks::mark_of_libc`]);
@@ -75,7 +75,7 @@ fn find(process: &Process, sp: usize, handlers_run: bool) -> io::Result<()> {
     let caller = caller::find(sp, handlers_run);
     let others = Others::stop();
     let mut blocks = Blocks::collect(process).ok_or(io::ErrorKind::OutOfMemory)?;
-    let mut roots = Roots::new(caller, &others, &mut blocks)?;
+    let mut roots = Roots::new(process, caller, &others, &mut blocks)?;
     let readings = if others.is_ok() { 1 } else { READINGS };
     for _ in 0..readings {
         blocks.scan_again();
@@ -136,6 +136,7 @@ struct Roots {
 
 impl Roots {
     fn new(
+        process: &Process,
         caller: Caller,
         others: &Result<Option<Others>, stopped::Why>,
         blocks: &mut Blocks,
@@ -152,7 +153,7 @@ impl Roots {
                 tp: other.tp,
             });
         }
-        let dead = Dead::find(&threads, others.is_ok(), &mappings, &mut reader);
+        let dead = Dead::find(&threads, others.is_ok(), process, &mappings, &mut reader);
         let libc = elf::c_library().map_or(0, |libc| libc.l_ld as usize);
         let of_libc = |mapping: &&Mapping| (mapping.start..mapping.end).contains(&libc);
         let libc = mappings.iter().find(of_libc).map_or(0, |found| found.file);

@@ -21,7 +21,7 @@ pub(super) struct Pages {
     /// The kernel's list of them, `/proc/self/pagemap`.
     list: Option<File>,
     can_scan: bool,
-    /// Starts and ends. Not in the private heap, which is scanned: the ends of pages may lie in blocks.
+    /// Starts and ends.
     runs: &'static mut [[usize; 2]],
     used: usize,
     words: Vec<u8>,

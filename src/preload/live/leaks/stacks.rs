@@ -7,6 +7,7 @@
 //! stand the start and the size of the stack, and behind these the size of its guard.
 
 use super::memory::{Mapping, PAGE, Reader};
+use crate::process::Process;
 use crate::unwind;
 use core::ops::Range;
 
@@ -41,13 +42,15 @@ impl Dead {
     pub(super) fn find(
         threads: &[Thread],
         others_stand: bool,
+        process: &Process,
         mappings: &[Mapping],
         reader: &mut Reader,
     ) -> Self {
         let (mut dead, mut tables) = (Vec::new(), Vec::new());
-        // The library's own data: where mappings lay that it has given up, the program has others.
+        // The library's own data and heap: where mappings lay that it has given up, the program has others.
         let own = unwind::place_of(descriptor as *const () as u64);
         dead.extend(own.map(|own| own.start as usize..own.end as usize));
+        process.heap.each_mapping(|mapping| dead.push(mapping));
         for thread in threads {
             let own = descriptor(thread.tp, reader).and_then(|words| stack_of(thread.tp, &words));
             let main = || {
