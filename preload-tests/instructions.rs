@@ -238,3 +238,42 @@ fn new_stacks_and_sites_stay_within_their_budgets() {
         assert!(added <= budget, "{added} instructions, budget {budget}");
     }
 }
+
+/// Most instructions that the library may add to a program that allocates nothing, in a session of
+/// the tool.
+const START_BUDGET: u64 = 300_000;
+/// Most that it may add to an allocation from a place that it has not met before.
+const NEW_CALL_SITE_BUDGET: u64 = 3_300;
+
+#[test]
+fn short_processes_stay_within_their_budgets() {
+    let program = Source::c("many_sites").build();
+    let session = tempfile::tempdir().expect("a folder");
+    let run = |hundreds: u32, profiled: bool| {
+        let (_, total) = instructions(|mut run| {
+            run = run.arg(&program).arg(hundreds.to_string());
+            if profiled {
+                run = run
+                    .env("LD_PRELOAD", library())
+                    .env("SKIP_HEAP_SESSION", session.path());
+            }
+            run
+        });
+        total
+    };
+    let added = [0, 10, 20].map(|hundreds| run(hundreds, true) - run(hundreds, false));
+    let each = (added[2] - added[1]) / 1000;
+    println!(
+        "{} instructions at start and end, {each} for each call site",
+        added[0]
+    );
+    assert!(
+        added[0] > 10_000 && each > 100,
+        "the library did not run: {added:?}"
+    );
+    assert!(added[0] <= START_BUDGET, "{added:?}, budget {START_BUDGET}");
+    assert!(
+        each <= NEW_CALL_SITE_BUDGET,
+        "{each} instructions, budget {NEW_CALL_SITE_BUDGET}"
+    );
+}

@@ -4,16 +4,17 @@
 //! little-endian files are read, since no others can be loaded into a process that the library
 //! supports.
 
+use super::names::{HashTable, Names};
 use object::LittleEndian as Le;
 use object::elf::{
     ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD,
-    ProgramHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, STB_GLOBAL, STB_WEAK,
-    STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym64,
+    ProgramHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_GNU_HASH, SHT_SYMTAB, STB_GLOBAL,
+    STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym64,
 };
 use object::read::elf::{
     CompressionHeader, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym,
 };
-use object::read::{CompressedData, CompressionFormat};
+use object::read::{CompressedData, CompressionFormat, SectionIndex};
 use ruzstd::decoding::StreamingDecoder;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -74,6 +75,8 @@ pub struct SymbolTable<'d> {
     pub strings: Range<usize>,
     /// By section index: the end of those that hold code, 0 for others.
     code_ends: Vec<u64>,
+    /// The table by which the loader finds names among the symbols; empty without one.
+    hash: &'d [u8],
 }
 
 impl<'d> Elf<'d> {
@@ -213,10 +216,10 @@ impl<'d> Elf<'d> {
     /// The symbol tables, the full one first.
     pub fn symbol_tables(&self) -> impl Iterator<Item = SymbolTable<'d>> {
         [SHT_SYMTAB, SHT_DYNSYM].into_iter().filter_map(|kind| {
-            let section = self
+            let (index, section) = self
                 .sections
-                .iter()
-                .find(|section| section.sh_type(Le) == kind)?;
+                .enumerate()
+                .find(|(_, section)| section.sh_type(Le) == kind)?;
             let symbols = section.data_as_array(Le, self.data).ok()?;
             let strings = self.sections.section(section.link(Le)).ok()?;
             let (offset, size) = strings.file_range(Le)?;
@@ -227,8 +230,20 @@ impl<'d> Elf<'d> {
                 symbols,
                 strings: start..end,
                 code_ends: self.code_ends(),
+                hash: self.hash_of(index),
             })
         })
+    }
+
+    /// The GNU hash table of the symbol table that is the section `symbols`; empty without one.
+    fn hash_of(&self, symbols: SectionIndex) -> &'d [u8] {
+        let section = self
+            .sections
+            .iter()
+            .find(|section| section.sh_type(Le) == SHT_GNU_HASH && section.link(Le) == symbols);
+        section
+            .and_then(|section| section.data(Le, self.data).ok())
+            .unwrap_or(&[])
     }
 
     fn code_ends(&self) -> Vec<u64> {
@@ -283,44 +298,84 @@ fn unpack_zstd(mut packed: &[u8], size: u64) -> Option<Vec<u8>> {
 impl SymbolTable<'_> {
     /// The symbols that may name functions.
     pub fn functions(&self) -> impl Iterator<Item = FunctionSymbol> {
-        self.symbols.iter().filter_map(|symbol| {
-            let section = symbol.st_shndx(Le);
-            let start = symbol.st_value(Le);
-            let size = symbol.st_size(Le);
-            let kind = symbol.st_type();
-            if !matches!(kind, STT_FUNC | STT_GNU_IFUNC | STT_NOTYPE)
-                || section == SHN_UNDEF
-                || start == 0
-            {
-                return None;
-            }
-            let section_end = self
-                .code_ends
-                .get(usize::from(section))
-                .copied()
-                .unwrap_or(0)
-                .max(start);
-            let label = kind == STT_NOTYPE;
-            // A label in data, or the mark of a section's end.
-            if section_end == start && (label || size == 0) {
-                return None;
-            }
-            let binding = match symbol.st_bind() {
-                STB_GLOBAL => Binding::Exported,
-                STB_WEAK => Binding::Weak,
-                // Unique symbols of C++ are exported as well.
-                object::elf::STB_GNU_UNIQUE => Binding::Exported,
-                _ => Binding::Local,
-            };
-            Some(FunctionSymbol {
-                start,
-                size,
-                section_end,
-                binding,
-                label,
-                indirect: kind == STT_GNU_IFUNC,
-                name: symbol.st_name(Le),
-            })
+        self.symbols
+            .iter()
+            .filter_map(|symbol| self.function(symbol))
+    }
+
+    /// The symbols that may name functions, of those whose name is `likely`. It is shown the string
+    /// table of `data` from the name on.
+    pub fn likely_functions(
+        &self,
+        data: &[u8],
+        mut likely: impl FnMut(&[u8]) -> bool,
+    ) -> impl Iterator<Item = FunctionSymbol> {
+        let strings = data.get(self.strings.clone()).unwrap_or(&[]);
+        self.symbols
+            .iter()
+            .filter(move |symbol| likely(strings.get(symbol.st_name(Le) as usize..).unwrap_or(&[])))
+            .filter_map(|symbol| self.function(symbol))
+    }
+
+    /// The symbols with one of these names that may name functions, in the table's order; `None`
+    /// where no hash table leads to them.
+    pub fn named(&self, data: &[u8], names: &Names) -> Option<Vec<FunctionSymbol>> {
+        let hash = HashTable::parse(self.hash)?;
+        let mut found = Vec::new();
+        for name in names.list() {
+            hash.each(name.hash, |index| {
+                let symbol = self.symbols.get(index)?;
+                if name_at(data, &self.strings, symbol.st_name(Le)) == name.text {
+                    found.push(index);
+                }
+                Some(())
+            });
+        }
+        found.sort_unstable();
+        found.dedup();
+        let symbols = found
+            .into_iter()
+            .filter_map(|index| self.symbols.get(index));
+        Some(symbols.filter_map(|symbol| self.function(symbol)).collect())
+    }
+
+    fn function(&self, symbol: &Sym64<Le>) -> Option<FunctionSymbol> {
+        let section = symbol.st_shndx(Le);
+        let start = symbol.st_value(Le);
+        let size = symbol.st_size(Le);
+        let kind = symbol.st_type();
+        if !matches!(kind, STT_FUNC | STT_GNU_IFUNC | STT_NOTYPE)
+            || section == SHN_UNDEF
+            || start == 0
+        {
+            return None;
+        }
+        let section_end = self
+            .code_ends
+            .get(usize::from(section))
+            .copied()
+            .unwrap_or(0)
+            .max(start);
+        let label = kind == STT_NOTYPE;
+        // A label in data, or the mark of a section's end.
+        if section_end == start && (label || size == 0) {
+            return None;
+        }
+        let binding = match symbol.st_bind() {
+            STB_GLOBAL => Binding::Exported,
+            STB_WEAK => Binding::Weak,
+            // Unique symbols of C++ are exported as well.
+            object::elf::STB_GNU_UNIQUE => Binding::Exported,
+            _ => Binding::Local,
+        };
+        Some(FunctionSymbol {
+            start,
+            size,
+            section_end,
+            binding,
+            label,
+            indirect: kind == STT_GNU_IFUNC,
+            name: symbol.st_name(Le),
         })
     }
 }

@@ -31,6 +31,7 @@ pub mod hash;
 mod identity;
 pub mod jit_dump;
 pub mod module_wrappers;
+pub mod names;
 pub mod object_file;
 pub mod perf_map;
 pub mod places;

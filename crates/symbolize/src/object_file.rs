@@ -2,8 +2,9 @@
 
 use super::bytes::{Bytes, MappedFile};
 use super::debug_file;
-use super::elf::{Elf, FunctionSymbol};
+use super::elf::{Elf, FunctionSymbol, name_at};
 use super::fde;
+use super::names::Names;
 use std::ffi::OsStr;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +23,9 @@ pub struct StringsAt {
     /// Bytes of the source.
     pub range: Range<usize>,
 }
+
+/// Symbols after which the memory of their names is given back: some megabytes of names.
+const BLOCK: usize = 1 << 14;
 
 impl ObjectFile {
     /// Opens a module's file.
@@ -71,6 +75,56 @@ impl ObjectFile {
                     range: symbols.strings.clone(),
                 };
                 table(strings, &mut symbols.functions());
+            }
+        }
+    }
+
+    /// Calls `found` with the functions whose names are `likely`, which is shown what follows in the
+    /// string table from a name on.
+    pub fn likely_functions(
+        &self,
+        likely: impl Fn(&[u8]) -> bool,
+        mut found: impl FnMut(FunctionSymbol, &[u8]),
+    ) {
+        for bytes in &self.sources {
+            let Some(elf) = Elf::parse(bytes) else {
+                continue;
+            };
+            for symbols in elf.symbol_tables() {
+                let mut count = 0;
+                let likely = |name: &[u8]| {
+                    count += 1;
+                    if count % BLOCK == 0 {
+                        self.let_go_of_memory();
+                    }
+                    likely(name)
+                };
+                for symbol in symbols.likely_functions(bytes, likely) {
+                    found(symbol, name_at(bytes, &symbols.strings, symbol.name));
+                }
+            }
+        }
+    }
+
+    /// Calls `found` with the functions of these names, table by table.
+    pub fn named_functions(&self, names: &Names, mut found: impl FnMut(FunctionSymbol, &[u8])) {
+        for bytes in &self.sources {
+            let Some(elf) = Elf::parse(bytes) else {
+                continue;
+            };
+            for symbols in elf.symbol_tables() {
+                let mut each = |symbol: FunctionSymbol| {
+                    let name = name_at(bytes, &symbols.strings, symbol.name);
+                    if names.list().iter().any(|known| known.text == name) {
+                        found(symbol, name);
+                    }
+                };
+                match symbols.named(bytes, names) {
+                    Some(symbols) => symbols.into_iter().for_each(each),
+                    None => symbols
+                        .likely_functions(bytes, |text| names.may_begin(text))
+                        .for_each(&mut each),
+                }
             }
         }
     }

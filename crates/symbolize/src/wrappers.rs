@@ -7,7 +7,6 @@
 //! [`super::module_wrappers`].
 
 use super::demangle::demangle;
-use super::elf::name_at;
 use super::module_wrappers::{ByName, ModuleWrappers};
 use super::object_file::ObjectFile;
 use memchr::{memchr, memchr_iter, memmem};
@@ -60,9 +59,6 @@ struct Extra {
     needle: memmem::Finder<'static>,
 }
 
-/// Symbols after which the memory of their names is given back: some megabytes of names.
-const BLOCK: usize = 1 << 14;
-
 impl Wrappers {
     /// With further globs, separated by white space or `;` (names in C++ have commas and colons).
     /// They match demangled names with or without parameters.
@@ -107,19 +103,11 @@ impl Wrappers {
     /// The address ranges of the functions that are known by a look at their mangled names.
     pub fn ranges_in(&self, file: &ObjectFile) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
-        file.function_tables(|strings, functions| {
-            let data = file.source(strings.source);
-            let table = data.get(strings.range.clone()).unwrap_or(&[]);
-            for (i, symbol) in functions.enumerate() {
-                if i % BLOCK == BLOCK - 1 {
-                    file.let_go_of_memory();
-                }
-                // To the end of the table: most names are known by how they begin.
-                let name = table.get(symbol.name as usize..).unwrap_or(&[]);
-                let likely = symbol.size != 0 && (may_wrap(name) || self.may_be_extra(name));
-                if likely && self.is_wrapper(name_at(data, &strings.range, symbol.name)) {
-                    ranges.push((symbol.start, symbol.start.saturating_add(symbol.size)));
-                }
+        // A name is shown to the end of the table: most are known by how they begin.
+        let likely = |name: &[u8]| may_wrap(name) || self.may_be_extra(name);
+        file.likely_functions(likely, |symbol, name| {
+            if symbol.size != 0 && self.is_wrapper(name) {
+                ranges.push((symbol.start, symbol.start.saturating_add(symbol.size)));
             }
         });
         ranges.sort_unstable();

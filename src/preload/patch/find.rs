@@ -8,7 +8,8 @@ use crate::elf::{
     objects, own_dynamic,
 };
 use crate::settings::settings;
-use crate::symbolize::elf::name_at;
+use crate::symbolize::elf::{FunctionSymbol, name_at};
+use crate::symbolize::names::Names;
 use crate::symbolize::object_file::ObjectFile;
 use crate::unwind::{Place, place_of};
 use core::ffi::CStr;
@@ -93,34 +94,49 @@ pub(crate) fn object(
 }
 
 impl Object {
-    /// Hands each function of the object to `add`. With `everywhere`, separate debug files are
-    /// read too, if the object has no symbols of its own: that takes its time.
-    pub(crate) fn functions(&self, everywhere: bool, add: &mut dyn FnMut(Symbol<'_>)) {
-        // Also when the executable was replaced or removed since it started.
-        let path: &[u8] = if self.is_executable {
-            b"/proc/self/exe"
-        } else {
-            &self.path
-        };
-        let open = if everywhere {
-            ObjectFile::open
-        } else {
-            ObjectFile::open_alone
-        };
-        let Some(file) = open(path, self.place.build_id) else {
+    /// Hands each function of the object to `add`. Separate debug files are read too, if the object
+    /// has no symbols of its own: that takes its time.
+    pub(crate) fn functions(&self, add: &mut dyn FnMut(Symbol<'_>)) {
+        let Some(file) = ObjectFile::open(self.file(), self.place.build_id) else {
             return;
         };
         file.function_tables(|strings, functions| {
             let source = file.source(strings.source);
-            for function in functions.filter(|function| !function.label) {
-                add(Symbol {
-                    start: function.start.wrapping_add(self.place.bias),
-                    size: function.size,
-                    name: name_at(source, &strings.range, function.name),
-                    is_indirect: function.indirect,
-                });
+            for function in functions {
+                self.add(
+                    function,
+                    name_at(source, &strings.range, function.name),
+                    add,
+                );
             }
         });
+    }
+
+    /// Hands each function of the object that has one of these names to `add`.
+    pub(crate) fn named_functions(&self, names: &Names, add: &mut dyn FnMut(Symbol<'_>)) {
+        if let Some(file) = ObjectFile::open_alone(self.file(), self.place.build_id) {
+            file.named_functions(names, |function, name| self.add(function, name, add));
+        }
+    }
+
+    fn add(&self, function: FunctionSymbol, name: &[u8], add: &mut dyn FnMut(Symbol<'_>)) {
+        if !function.label {
+            add(Symbol {
+                start: function.start.wrapping_add(self.place.bias),
+                size: function.size,
+                name,
+                is_indirect: function.indirect,
+            });
+        }
+    }
+
+    /// Where its file is, also when the executable was replaced or removed since it started.
+    fn file(&self) -> &[u8] {
+        if self.is_executable {
+            b"/proc/self/exe"
+        } else {
+            &self.path
+        }
     }
 
     /// The C library and the loader: globs do not reach into them.

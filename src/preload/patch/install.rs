@@ -177,7 +177,7 @@ fn look_around(object: &Object, all: &mut [Hooked]) -> Neighbours {
         starts: Vec::new(),
         ends: Vec::new(),
     };
-    object.functions(true, &mut |symbol| {
+    object.functions(&mut |symbol| {
         neighbours.starts.push(symbol.start);
         neighbours
             .ends
@@ -237,7 +237,7 @@ impl Neighbours {
 /// Bytes of padding at the beginning of a range.
 fn padding_in(start: u64, end: u64) -> Option<u64> {
     let code = code_at(start, end.checked_sub(start)?)?;
-    Some(plan::padding_len(code, start)).filter(|&len| len != 0)
+    Some(plan::padding_len(code)).filter(|&len| len != 0)
 }
 
 type Planned = Option<(Plan, Vec<Tail>)>;

@@ -112,16 +112,50 @@ pub(crate) fn first_instructions(code: &[u8], ip: u64) -> impl Iterator<Item = I
         .take_while(|instruction| !instruction.is_invalid())
 }
 
-/// The bytes that the padding takes with which `code` begins.
-pub(crate) fn padding_len(code: &[u8], ip: u64) -> u64 {
-    Decoder::with_ip(64, code, ip, DecoderOptions::NONE)
-        .into_iter()
-        .take_while(|instruction| {
-            !instruction.is_invalid()
-                && matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3)
-        })
-        .map(|instruction| instruction.len() as u64)
-        .sum()
+/// The bytes that the padding takes with which `code` begins: breakpoints, and the instructions that
+/// do nothing with which assemblers fill.
+///
+/// Not by the decoder, whose tables take two million instructions to set up: every program asks this
+/// of the loader's code at its start.
+pub(crate) fn padding_len(code: &[u8]) -> u64 {
+    let mut rest = code;
+    while let Some(behind) = filler_behind(rest) {
+        rest = behind;
+    }
+    (code.len() - rest.len()) as u64
+}
+
+/// What follows the instruction of padding with which `code` begins, if it begins with one.
+fn filler_behind(code: &[u8]) -> Option<&[u8]> {
+    const OPERAND_SIZE: u8 = 0x66;
+    const CODE_SEGMENT: u8 = 0x2e;
+    const REX_W: u8 = 0x48;
+    const LONGEST: usize = 15;
+    let mut rest = code;
+    while let [OPERAND_SIZE | CODE_SEGMENT, behind @ ..] = rest {
+        rest = behind;
+    }
+    let has_prefix = rest.len() != code.len();
+    if let [REX_W, behind @ ..] = rest {
+        rest = behind;
+    }
+    let behind = match rest {
+        [0xcc, behind @ ..] if !has_prefix => behind,
+        [0x90, behind @ ..] => behind,
+        [0x0f, 0x1f, modrm, behind @ ..] if modrm >> 3 & 7 == 0 => {
+            let (mode, base) = (modrm >> 6, modrm & 7);
+            let has_index = mode != 3 && base == 4;
+            let displacement = match (mode, base) {
+                (1, _) => 1,
+                (2, _) | (0, 5) => 4,
+                (0, 4) if behind.first()? & 7 == 5 => 4,
+                _ => 0,
+            };
+            behind.get(usize::from(has_index) + displacement..)?
+        }
+        _ => return None,
+    };
+    (code.len() - behind.len() <= LONGEST).then_some(behind)
 }
 
 /// A place for the near jump that the short one at `at` reaches.
@@ -251,6 +285,7 @@ fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const ENTRY: u64 = 0x40_1000;
 
@@ -362,10 +397,39 @@ mod tests {
 
     #[test]
     fn padding_is_told_from_code() {
+        assert_eq!(padding_len(b"\x66\x0f\x1f\x44\0\0\x90\xcc\xc3\x90"), 8);
+        assert_eq!(padding_len(b"\xc3"), 0);
         assert_eq!(
-            padding_len(b"\x66\x0f\x1f\x44\0\0\x90\xcc\xc3\x90", ENTRY),
-            8
+            padding_len(b"\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0\x0f\x1f\x40\0\xe8"),
+            15
         );
-        assert_eq!(padding_len(b"\xc3", ENTRY), 0);
+        assert_eq!(padding_len(b"\x0f\x1f\x80\0\0"), 0);
+    }
+
+    fn by_the_decoder(code: &[u8]) -> u64 {
+        Decoder::with_ip(64, code, ENTRY, DecoderOptions::NONE)
+            .into_iter()
+            .take_while(|instruction| {
+                !instruction.is_invalid()
+                    && matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3)
+            })
+            .map(|instruction| instruction.len() as u64)
+            .sum()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_padding_is_padding_to_the_decoder(
+            code in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec![0x66, 0x2e, 0x48, 0x90, 0x0f, 0x1f, 0xcc, 0, 0x44, 0x84]),
+                    any::<u8>(),
+                ],
+                0..40,
+            ),
+        ) {
+            let len = padding_len(&code) as usize;
+            prop_assert_eq!(by_the_decoder(&code[..len]), len as u64);
+        }
     }
 }

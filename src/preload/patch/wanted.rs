@@ -12,6 +12,7 @@ use crate::record::hook_spec::{HookSpec, Nested, SizeOf};
 use crate::record::settings::{AllocatorKind, Allocators};
 use crate::symbolize::demangle::demangle;
 use crate::symbolize::hash::FastMap;
+use crate::symbolize::names::Names;
 use memchr::memmem;
 use skipheap_text::glob;
 
@@ -63,31 +64,32 @@ pub(crate) struct Found {
 
 /// The names of all sets.
 pub(crate) struct Builtin {
-    names: FastMap<&'static [u8], (usize, &'static str)>,
-    longest: usize,
+    sets: FastMap<&'static [u8], (usize, &'static str)>,
+    /// These and those of the [`EVENTS`].
+    names: Names,
 }
 
 impl Builtin {
     pub(crate) fn new() -> Self {
-        let mut names = FastMap::default();
+        let mut sets = FastMap::default();
         for (number, set) in SETS.iter().enumerate() {
             for &(name, size) in set.functions {
-                names.insert(name.as_bytes(), (number, size));
+                sets.insert(name.as_bytes(), (number, size));
             }
         }
         for (name, size) in OPERATORS {
-            names.insert(name.as_bytes(), (SETS.len(), size));
+            sets.insert(name.as_bytes(), (SETS.len(), size));
         }
-        let longest = names.keys().map(|name| name.len()).max().unwrap_or(0);
-        Self { names, longest }
+        let functions = SETS.iter().flat_map(|set| set.functions).chain(&OPERATORS);
+        let names = functions.chain(&EVENTS).map(|&(name, _)| name);
+        Self {
+            sets,
+            names: Names::new(names),
+        }
     }
 
     fn get(&self, name: &[u8]) -> Option<(usize, &'static str)> {
-        // Most names of C++ and Rust are longer.
-        if name.len() > self.longest {
-            return None;
-        }
-        self.names.get(name).copied()
+        self.sets.get(name).copied()
     }
 }
 
@@ -95,7 +97,7 @@ impl Builtin {
 pub(crate) fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> Found {
     let mut found = Found::default();
     let is_system = object.is_system();
-    object.functions(!specs.is_empty(), &mut |symbol| {
+    let mut add = |symbol: Symbol<'_>| {
         let by_user = specs.iter().position(|spec| {
             matches(spec, symbol.name) && !(is_system && spec.name.contains(['*', '?']))
         });
@@ -122,7 +124,12 @@ pub(crate) fn search(object: &Object, specs: &[HookSpec], builtin: &Builtin) -> 
         {
             found.signs |= set.kind as u8;
         }
-    });
+    };
+    if specs.is_empty() {
+        object.named_functions(&builtin.names, &mut add);
+    } else {
+        object.functions(&mut add);
+    }
     found
 }
 

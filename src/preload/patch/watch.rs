@@ -10,12 +10,14 @@
 use super::hooked::{self, Retired};
 use super::{memory, plan};
 use crate::elf::{LinkMap, debugger_entry, objects};
+use crate::symbolize::hash::FastHasher;
 use crate::unwind::{is_code, place_of, with_unlisted};
 use crate::{arch, confined, process, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use core::{mem, ptr};
 use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
 
 /// An object in the loader's list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,7 +100,7 @@ fn room_at(entry: u64) -> Option<u64> {
     };
     let at = entry + pad as u64;
     let (&ret, behind) = code.get(pad..)?.split_first()?;
-    let room = 1 + plan::padding_len(behind, at + 1);
+    let room = 1 + plan::padding_len(behind);
     (ret == 0xc3 && room >= JUMP as u64).then_some(at)
 }
 
@@ -150,7 +152,8 @@ impl Entry {
 
 impl Change {
     fn between(before: &[Entry], now: &[(Entry, &'static LinkMap)]) -> Self {
-        let mut left: HashSet<Entry> = before.iter().copied().collect();
+        let mut left: HashSet<Entry, BuildHasherDefault<FastHasher>> =
+            before.iter().copied().collect();
         let come = now
             .iter()
             .filter(|(entry, _)| !left.remove(entry))

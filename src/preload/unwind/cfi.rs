@@ -2,6 +2,7 @@
 //!
 //! Runs in cold sections.
 
+use super::compiled;
 use super::modules::EhFrame;
 use super::row::Row;
 use gimli::{
@@ -12,11 +13,8 @@ use gimli::{
 type Bytes = EndianSlice<'static, LittleEndian>;
 type Fde = FrameDescriptionEntry<Bytes>;
 
-/// Working memory of [`look_up`]: some 18 kB on the heap.
-pub(crate) type Context = UnwindContext<usize>;
-
 /// What covers an address.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives on the stack of one look-up"
@@ -38,7 +36,16 @@ struct Unwind {
 }
 
 /// Looks up what covers an address of memory.
-pub(crate) fn look_up(eh: &EhFrame, context: &mut Context, lookup: u64) -> Entry {
+pub(crate) fn look_up(eh: &EhFrame, lookup: u64) -> Entry {
+    match compiled::look_up(eh, lookup) {
+        Some(Some(state)) => Entry::Row(state.row()),
+        Some(None) => Entry::Uncovered,
+        None => look_up_any(eh, lookup),
+    }
+}
+
+/// Looks up what covers an address of memory, by unwind information of any kind.
+pub(super) fn look_up_any(eh: &EhFrame, lookup: u64) -> Entry {
     let unwind = Unwind::of(eh);
     let Some(fde) = unwind
         .entry_before(eh, lookup)
@@ -49,7 +56,9 @@ pub(crate) fn look_up(eh: &EhFrame, context: &mut Context, lookup: u64) -> Entry
     if fde.is_signal_trampoline() {
         return Entry::Signal;
     }
-    fde.unwind_info_for_address(&unwind.section, &unwind.bases, context, lookup)
+    // Some 18 kB on the heap.
+    let mut context = UnwindContext::new();
+    fde.unwind_info_for_address(&unwind.section, &unwind.bases, &mut context, lookup)
         .ok()
         .and_then(|row| Row::new(&unwind.section, row))
         .map_or(Entry::Unsupported, Entry::Row)

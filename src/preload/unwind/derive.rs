@@ -6,19 +6,17 @@
 //!
 //! Runs in cold sections.
 
-use super::cfi::{Context, Entry};
+use super::cfi::Entry;
 use super::code_path::{self, Exit};
 use super::jit_dump::JitDump;
 use super::modules::{EhFrame, Map, Module, Modules, get, get_or_put, map};
 use super::registers::{RA, RBP, RSP};
 use super::row::{Cfa, ENCODING, Row, Saved};
 use super::rule::{Rule, Special};
-use super::{EXACT, call, cfi, made_code, modules, table};
+use super::{EXACT, call, cfi, compiled, made_code, modules, table};
 use crate::patch::{self, Unwinding};
 use crate::process::Process;
 use crate::record::layout::{FRAME_EXACT, FrameRecord};
-use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering::*};
 use gimli::{EndianSlice, Expression, LittleEndian, Operation, OperationIter, X86_64};
 
 /// What all threads share about modules and frames.
@@ -28,7 +26,6 @@ pub(crate) struct Registry {
     /// get the same one.
     frames: Map<(u32, u32, u64), u32>,
     jit_dump: JitDump,
-    context: AtomicPtr<Context>,
 }
 
 impl Registry {
@@ -38,30 +35,7 @@ impl Registry {
             modules: Modules::new(),
             frames: map(),
             jit_dump: JitDump::new(),
-            context: AtomicPtr::new(ptr::null_mut()),
         }
-    }
-
-    /// Runs `f` with working memory that is kept: one thread at a time uses it, others make their own.
-    fn with_context<T>(&self, f: impl FnOnce(&mut Context) -> T) -> T {
-        let kept = self.context.swap(ptr::null_mut(), AcqRel);
-        let mut context = if kept.is_null() {
-            Box::new(Context::new())
-        } else {
-            // SAFETY: came from `into_raw` below, and the swap made it ours.
-            unsafe { Box::from_raw(kept) }
-        };
-        let result = f(&mut context);
-        let mine = Box::into_raw(context);
-        if self
-            .context
-            .compare_exchange(ptr::null_mut(), mine, AcqRel, Relaxed)
-            .is_err()
-        {
-            // SAFETY: not handed over, so still ours.
-            drop(unsafe { Box::from_raw(mine) });
-        }
-        result
     }
 
     /// Derives the rule for `key` (a return address, or an interrupted address with [`EXACT`]) and
@@ -83,7 +57,7 @@ impl Registry {
             None => patch::unwinding_at(address).and_then(|how| self.of_trampoline(process, how)),
         };
         let step = match &module {
-            Some(module) => self.step(module, address, lookup, exact),
+            Some(module) => Self::step(module, address, lookup, exact),
             None => of_trampoline
                 .or_else(|| made_code::rule(address).filter(|_| !exact))
                 .unwrap_or_else(|| by_frame_pointer(code_path::exit_at(address))),
@@ -127,7 +101,7 @@ impl Registry {
             Unwinding::Cfa(offset) => Rule::from_sp(offset, None),
             Unwinding::AsAt(original) => {
                 let module = self.modules.at(process, original)?;
-                Some(self.step(&module, original, original, true))
+                Some(Self::step(&module, original, original, true))
             }
         }
     }
@@ -156,13 +130,21 @@ impl Registry {
     }
 
     /// The step of a rule, without the frame.
-    pub(crate) fn step(&self, module: &Module, address: u64, lookup: u64, exact: bool) -> Rule {
+    pub(crate) fn step(module: &Module, address: u64, lookup: u64, exact: bool) -> Rule {
         let eh_frame = module.eh_frame.as_ref();
-        let entry = eh_frame.map_or(Entry::Uncovered, |eh_frame| {
-            self.with_context(|context| cfi::look_up(eh_frame, context, lookup))
-        });
+        let entry = match eh_frame.map(|eh| (eh, compiled::look_up(eh, lookup))) {
+            Some((_, Some(Some(state)))) => {
+                let [ra, bp, sp] = [RA, RBP, RSP].map(|register| state.saved(register));
+                return rule_of(&state.cfa(), &ra, &bp, &sp);
+            }
+            Some((eh, None)) => cfi::look_up_any(eh, lookup),
+            Some((_, Some(None))) | None => Entry::Uncovered,
+        };
         match entry {
-            Entry::Row(row) => rule_of(&row),
+            Entry::Row(Row { cfa, saved }) => {
+                let [ra, bp, sp] = [RA, RBP, RSP].map(|register| &saved[register as usize]);
+                rule_of(&cfa, ra, bp, sp)
+            }
             Entry::Signal => Rule::special(Special::Signal),
             Entry::Unsupported => Rule::special(Special::Cut),
             Entry::Uncovered if !exact && is_root(eh_frame, address) => Rule::special(Special::End),
@@ -198,16 +180,14 @@ fn is_root(eh_frame: Option<&EhFrame>, address: u64) -> bool {
     !call::is_before(address) && (begin() == Some(address) || made_code::ends_the_process(address))
 }
 
-/// The rule that steps as a row says; [`Special::Row`] where one word cannot say it.
-fn rule_of(row: &Row) -> Rule {
-    let ra = &row.saved[RA as usize];
+/// The rule that steps as a row says, of which the CFA and where the return address, rbp and rsp are
+/// were picked out; [`Special::Row`] where one word cannot say it.
+fn rule_of(cfa: &Cfa, ra: &Saved, bp: &Saved, sp: &Saved) -> Rule {
     if *ra == Saved::Undefined {
         return Rule::special(Special::End);
     }
-    let bp = &row.saved[RBP as usize];
-    let keeps_sp = row.saved[RSP as usize] == Saved::Same;
-    let rule = match (&row.cfa, ra) {
-        _ if !keeps_sp => None,
+    let rule = match (cfa, ra) {
+        _ if *sp != Saved::Same => None,
         (&Cfa::Register(RSP, offset), Saved::At(-8)) if offset > 0 => {
             let saved = match *bp {
                 Saved::Same | Saved::Undefined => Some(None),

@@ -8,6 +8,7 @@ mod call;
 mod careful;
 mod cfi;
 mod code_path;
+mod compiled;
 mod derive;
 mod guess;
 mod jit_dump;

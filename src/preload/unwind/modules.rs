@@ -302,13 +302,29 @@ pub(crate) struct Module {
     pub(crate) bias: u64,
     /// Id in the recording.
     pub(crate) id: u32,
-    /// What tells this module from another at the same place.
-    identity: Vec<u8>,
+    path: Box<[u8]>,
+    /// The program headers, as they were.
+    headers: Box<[u8]>,
+    /// What tells the file from another with the same path and program headers: where it lies in
+    /// memory, and what it was. The build id, or the start of the unwind table.
+    mark: (&'static [u8], Box<[u8]>),
     pub(crate) eh_frame: Option<EhFrame>,
     wrappers: Arc<ModuleWrappers>,
 }
 
 impl Module {
+    /// Returns whether this module, and no other, is mapped where `found` is.
+    ///
+    /// # Safety
+    /// As [`headers()`].
+    unsafe fn is_at(&self, found: &Found) -> bool {
+        // SAFETY: as the caller promises.
+        let has_headers = || bytes_of(unsafe { headers(found) }) == &*self.headers;
+        // With the same headers, it is mapped where it was.
+        let has_mark = || *self.mark.0 == *self.mark.1;
+        self.found == *found && has_headers() && has_mark() && path_of(found) == &*self.path
+    }
+
     /// Does this address (as stated in the file) lie in an allocation wrapper?
     pub(crate) fn is_wrapper(&self, svma: u64) -> bool {
         self.wrappers.contains(svma)
@@ -350,6 +366,11 @@ unsafe fn headers(found: &Found) -> &'static [libc::Elf64_Phdr] {
         }
     }
     headers_by_iteration(found)
+}
+
+fn bytes_of(headers: &[libc::Elf64_Phdr]) -> &[u8] {
+    // SAFETY: a program header is 56 bytes without padding.
+    unsafe { core::slice::from_raw_parts(headers.as_ptr().cast(), size_of_val(headers)) }
 }
 
 /// The same from the loader, under its lock: for executables with fixed addresses and gaps, and for
@@ -432,14 +453,29 @@ unsafe fn sample_of(found: &Found) -> u64 {
     let mut fnv = Fnv::default();
     // SAFETY: as the caller promises.
     unsafe {
-        each_header(found, |h, bytes| {
+        each_header(found, |h, _| {
             fnv.write_u64(h.p_vaddr ^ h.p_memsz.rotate_left(32));
+        });
+        fnv.write(unwind_start(found));
+    }
+    fnv.finish()
+}
+
+/// The start of an object's unwind table, a page at most; empty without one.
+///
+/// # Safety
+/// As [`each_header`].
+unsafe fn unwind_start(found: &Found) -> &'static [u8] {
+    let mut start: &'static [u8] = &[];
+    // SAFETY: as the caller promises.
+    unsafe {
+        each_header(found, |h, bytes| {
             if h.p_type == libc::PT_GNU_EH_FRAME {
-                fnv.write(bytes.get(..h.p_filesz.min(4096) as usize).unwrap_or(bytes));
+                start = bytes.get(..h.p_filesz.min(4096) as usize).unwrap_or(bytes);
             }
         });
     }
-    fnv.finish()
+    start
 }
 
 /// The unwind information of a mapped object.
@@ -533,24 +569,28 @@ impl Modules {
         address: u64,
     ) -> Option<Arc<Module>> {
         let found = find(address)?;
+        let known = get(&self.by_start, &found.start);
         // SAFETY: code at `address` is running or about to be returned to, so its object is mapped.
+        if let Some(known) = known
+            && unsafe { known.is_at(&found) }
+        {
+            return Some(known);
+        }
+        // SAFETY: as above.
         let build_id = unsafe { build_id_of(&found) };
         let path = path_of(&found);
         let mut identity = Vec::with_capacity(path.len() + 64);
         identity.extend_from_slice(path);
         identity.push(0);
-        if build_id.is_empty() {
+        let mark = if build_id.is_empty() {
             // SAFETY: as above.
-            identity.extend_from_slice(&unsafe { sample_of(&found) }.to_le_bytes());
+            let (sample, start) = unsafe { (sample_of(&found), unwind_start(&found)) };
+            identity.extend_from_slice(&sample.to_le_bytes());
+            start
         } else {
             identity.extend_from_slice(build_id);
-        }
-        if let Some(known) = get(&self.by_start, &found.start)
-            && known.found == found
-            && known.identity == identity
-        {
-            return Some(known);
-        }
+            build_id
+        };
         self.forget_where(process, |module| {
             module.found.start < found.end && found.start < module.found.end
         });
@@ -561,7 +601,10 @@ impl Modules {
             bias: found.bias,
             found,
             id,
-            identity,
+            path: path.into(),
+            // SAFETY: as above.
+            headers: bytes_of(unsafe { headers(&found) }).into(),
+            mark: (mark, mark.into()),
             eh_frame,
             wrappers,
         });

@@ -77,11 +77,9 @@ fn derive(key: u64) -> Option<&'static Row> {
     } else {
         key & !EXACT
     };
-    let row = modules::eh_frame_at(lookup).and_then(|eh| {
-        match cfi::look_up(&eh, &mut cfi::Context::new(), lookup) {
-            cfi::Entry::Row(row) => Some(row),
-            _ => None,
-        }
+    let row = modules::eh_frame_at(lookup).and_then(|eh| match cfi::look_up(&eh, lookup) {
+        cfi::Entry::Row(row) => Some(row),
+        _ => None,
     });
     let head = bucket(key);
     let node = Box::into_raw(Box::new(Node {

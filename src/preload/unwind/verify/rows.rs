@@ -9,7 +9,7 @@ use crate::testing;
 use crate::unwind::modules::{self, EhFrame, Module};
 use crate::unwind::rule::{Rule, Special};
 use crate::unwind::walk::{self, Regs};
-use crate::unwind::{careful, registry};
+use crate::unwind::{Registry, careful, cfi, compiled, registry};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, EhFrame as Section, EndianSlice, EvaluationResult,
     FrameDescriptionEntry, LittleEndian, Location, RegisterRule, UnwindContext, UnwindExpression,
@@ -233,6 +233,9 @@ fn by_rule(rule: Rule, regs: Regs, exact: bool, hi: u64) -> Option<Regs> {
 #[derive(Default)]
 struct Tally {
     addresses: u64,
+    /// Look-ups, and how many of them [`compiled`] has answered.
+    read: u64,
+    read_as_compiled: u64,
     /// By kind of row and kind of rule.
     kinds: BTreeMap<(&'static str, String), u64>,
     wrong: Vec<String>,
@@ -247,12 +250,11 @@ impl Tally {
         lookup: u64,
         stack: &Stack,
     ) {
-        let process = testing::process();
-        let registry = registry(process).unwrap();
+        self.check_reader(module, lookup);
         let (what, expected) = information.expected(row, fde);
         for exact in [false, true] {
             let address = if exact { lookup } else { lookup + 1 };
-            let rule = registry.step(module, address, lookup, exact);
+            let rule = Registry::step(module, address, lookup, exact);
             let kind = rule.kind();
             self.addresses += 1;
             let name = kind.map_or("plain".to_owned(), |kind| match kind {
@@ -289,11 +291,24 @@ impl Tally {
         }
     }
 
+    /// Both readers of unwind information find the same.
+    fn check_reader(&mut self, module: &Module, lookup: u64) {
+        let Some(eh) = &module.eh_frame else { return };
+        self.read += 1;
+        if compiled::look_up(eh, lookup).is_some() {
+            let any = cfi::look_up_any(eh, lookup);
+            assert_eq!(cfi::look_up(eh, lookup), any, "{lookup:#x}");
+            self.read_as_compiled += 1;
+        }
+    }
+
     fn check_module(&mut self, module: &Module, stack: &Stack) {
         let Some(eh) = &module.eh_frame else { return };
         let information = Information::of(eh);
         let mut context = UnwindContext::new();
         for fde in information.entries() {
+            // In front of an entry there may be none.
+            self.check_reader(module, fde.initial_address() - 1);
             let mut table = fde
                 .rows(&information.section, &information.bases, &mut context)
                 .unwrap();
@@ -368,6 +383,9 @@ fn every_rule_of_every_mapped_file_does_what_its_row_says() {
             .map(|(_, count)| count)
             .sum();
         assert!(plain * 100 >= tally.addresses * 98, "{:#?}", tally.kinds);
+        let share = (tally.read_as_compiled, tally.read);
+        println!("  read as compiled: {share:?}");
+        assert!(share.0 * 100 >= share.1 * 95, "{share:?}");
     }
     // This program, the loader and the C library at least.
     assert!(seen.len() >= 3);
