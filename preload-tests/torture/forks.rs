@@ -251,7 +251,7 @@ fn the_tool_names_the_process_that_it_lost_by_a_scrubbed_environment() {
     let report = Report::read(&csv);
     assert_eq!(report.calls_by("ask"), 100, "{}", report.text);
     assert_eq!(report.calls_by("child_ask"), 10, "{}", report.text);
-    let note = "note: 1 process (torture_forks ";
+    let note = "note: the end of 1 process (torture_forks ";
     assert!(outcome.stderr.contains(note), "{outcome:?}");
 }
 

@@ -16,7 +16,10 @@ use crate::stack::Bounds;
 use crate::sys;
 use crate::unwind::{self, Regs, Rule, Special};
 use core::mem::offset_of;
-use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicPtr, compiler_fence};
 
 /// A word of the stack, as a walk found it.
 #[repr(C)]
@@ -95,6 +98,8 @@ pub(crate) struct Last {
     hi: usize,
     /// Who walks or walked last: the address of its return address.
     walker: usize,
+    /// While node ids are noted in the frames: the walker for whom. Else 0.
+    interner: usize,
     /// State of the rules by which the stack was walked.
     rules: u64,
     /// How many frames there are. While they change, 0.
@@ -106,7 +111,13 @@ pub(crate) struct Last {
     /// A walk's frames until they are kept, from the innermost on.
     fresh: [Seen; MOST],
     calls: Calls,
+    /// The one that was mapped before.
+    mapped_before: *mut Last,
 }
+
+/// The one that was mapped last: the head of a list that also has those of a process from which
+/// this one was forked.
+static MAPPED: AtomicPtr<Last> = AtomicPtr::new(ptr::null_mut());
 
 /// What a walk that has come to a frame of the last stack finds there.
 pub(super) enum Found {
@@ -123,7 +134,30 @@ impl Last {
     /// Memory for one; null when there is none. A child of fork inherits it with what was there, so that
     /// a walk which was interrupted by the fork comes to its end.
     pub(crate) fn map() -> *mut Self {
-        sys::map_private(size_of::<Self>()).cast()
+        let fresh: *mut Self = sys::map_private(size_of::<Self>()).cast();
+        if fresh.is_null() {
+            return fresh;
+        }
+        let mut head = MAPPED.load(Relaxed);
+        loop {
+            // SAFETY: it was just mapped, and nobody else knows it.
+            unsafe { (*fresh).mapped_before = head };
+            match MAPPED.compare_exchange_weak(head, fresh, Release, Relaxed) {
+                Ok(_) => return fresh,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Hands the memory of all that were mapped to `f`. They hold words of the program's stacks.
+    pub(crate) fn each_mapping(mut f: impl FnMut(Range<usize>)) {
+        let mut next = MAPPED.load(Acquire);
+        while !next.is_null() {
+            let start = next as usize;
+            f(start..start + size_of::<Self>());
+            // SAFETY: what is in the list is never unmapped, and written before it gets there.
+            next = unsafe { (*next).mapped_before };
+        }
     }
 
     /// Begins for another thread.
@@ -134,6 +168,7 @@ impl Last {
         // SAFETY: as the caller promises.
         unsafe {
             (&raw mut (*this).len).write_volatile(0);
+            (&raw mut (*this).interner).write_volatile(0);
             Self::clear(this);
             (*this).calls.clear();
             (*this).start_from(0);
@@ -166,9 +201,58 @@ impl Last {
     /// The calling thread owns it.
     #[inline(always)]
     pub(super) unsafe fn claim(this: *mut Self, entry: *const u64) {
-        // SAFETY: as the caller promises.
-        unsafe { (&raw mut (*this).walker).write_volatile(entry as usize) };
-        compiler_fence(SeqCst);
+        // SAFETY: the calling thread owns it, so that only its own signal handlers come between.
+        unsafe {
+            (&raw mut (*this).walker).write_volatile(entry as usize);
+            compiler_fence(SeqCst);
+            if (&raw const (*this).interner).read_volatile() != 0 {
+                Self::claim_from_interner(this, entry);
+            }
+        }
+    }
+
+    /// Keeps a signal handler from using frames in which the call that it interrupted notes node
+    /// ids: that call goes on to write the ids of its own stack there, whatever the handler has
+    /// walked meanwhile.
+    ///
+    /// # Safety
+    /// The calling thread owns it.
+    #[cold]
+    #[inline(never)]
+    unsafe fn claim_from_interner(this: *mut Self, entry: *const u64) {
+        // SAFETY: the calling thread owns it.
+        unsafe {
+            Self::clear(this);
+            let interner = (&raw const (*this).interner).read_volatile() as *const u64;
+            let is_below = (*this).is_on_own_stack(interner) && entry < interner;
+            if (*this).is_on_own_stack(entry) && !is_below {
+                // The handler was left by a jump, and the call that it interrupted with it.
+                (&raw mut (*this).interner).write_volatile(0);
+            }
+        }
+    }
+
+    /// Runs `intern`, which notes node ids in the frames that were walked for `entry`.
+    ///
+    /// # Safety
+    /// The calling thread owns it, and has claimed it for `entry`.
+    #[inline(always)]
+    pub(super) unsafe fn while_interning<T>(
+        this: *mut Self,
+        entry: *const u64,
+        intern: impl FnOnce() -> T,
+    ) -> T {
+        // SAFETY: the calling thread owns it, so that only its own signal handlers come between.
+        unsafe {
+            let interner = &raw mut (*this).interner;
+            let outer = interner.read_volatile();
+            interner.write_volatile(entry as usize);
+            compiler_fence(SeqCst);
+            let result = intern();
+            compiler_fence(SeqCst);
+            interner.write_volatile(outer);
+            result
+        }
     }
 
     /// Has no signal handler walked since [`Self::claim`]?

@@ -151,8 +151,9 @@ pub(crate) unsafe fn record_rest(
     }
 }
 
-/// Walks and counts: which stack it was, and its site's record, which is null when none could be made. `None` when there is no state of this thread any more, because this
-/// is a child that was forked meanwhile.
+/// Walks and counts: which stack it was, and its site's record, which is null when none could be
+/// made. `None` when there is no state of this thread any more, because this is a child that was
+/// forked meanwhile.
 ///
 /// # Safety
 /// The state and its last stack are the calling thread's; `walk` may be called.
@@ -230,7 +231,8 @@ unsafe fn new_site(
             if !ptr::eq(thread.last_stack(), last) {
                 return Made::Elsewhere;
             }
-            let node = open.intern(last, stack.depth);
+            let intern = || open.intern(last, stack.depth);
+            let node = Last::while_interning(last, entry, intern);
             if !Last::is_claimed(last, entry) {
                 return Made::Again;
             }

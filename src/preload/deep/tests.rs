@@ -428,3 +428,48 @@ fn stacks_share_their_nodes_and_are_read_as_they_were() {
     }
     unwind::reset_for_tests();
 }
+
+#[test]
+fn a_handler_uses_no_frames_in_which_ids_are_being_noted() {
+    let _turn = testing::rules_in_turn();
+    all_rules(&SpinLock::new());
+    let mut machine = Machine::new();
+    let frames = [Frame {
+        kind: Kind::Plain,
+        words: 8,
+        function: 0,
+        junk: 0,
+    }; 6];
+    let regs = machine.lay_out(&frames);
+    let entry = (regs.sp - 8) as *const u64;
+    let (stack, _) = machine.walk(regs);
+    let last = machine.last;
+    // SAFETY: the last stack is this thread's, and the entry lies in the memory of the machine.
+    unsafe {
+        let rules = crate::unwind::generation();
+        Last::claim(last, entry);
+        assert_eq!((*last).depth(rules), stack.depth, "known before");
+        Last::while_interning(last, entry, || {
+            Last::claim(last, entry.sub(4));
+            assert_eq!((*last).depth(rules), 0, "a handler's own walk");
+            // The first handler has walked; another one comes before the interrupted call sees it.
+            machine.walk(regs);
+            Last::claim(last, entry.sub(4));
+            assert_eq!((*last).depth(rules), 0, "a second handler's walk");
+        });
+        machine.walk(regs);
+        Last::claim(last, entry);
+        assert_eq!((*last).depth(rules), stack.depth, "known again");
+
+        // A handler that is left by a jump never comes back to the call that noted ids.
+        let noted = std::panic::catch_unwind(|| {
+            Last::while_interning(last, entry, || std::panic::panic_any(()));
+        });
+        assert!(noted.is_err());
+        Last::claim(last, entry);
+        assert_eq!((*last).depth(rules), 0, "unknown what was noted");
+        machine.walk(regs);
+        Last::claim(last, entry);
+        assert_eq!((*last).depth(rules), stack.depth, "the call is gone");
+    }
+}

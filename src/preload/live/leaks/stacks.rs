@@ -7,6 +7,7 @@
 //! stand the start and the size of the stack, and behind these the size of its guard.
 
 use super::memory::{Mapping, PAGE, Reader};
+use crate::deep::Last;
 use crate::process::Process;
 use crate::unwind;
 use core::ops::Range;
@@ -51,6 +52,8 @@ impl Dead {
         let own = unwind::place_of(descriptor as *const () as u64);
         dead.extend(own.map(|own| own.start as usize..own.end as usize));
         process.heap.each_mapping(|mapping| dead.push(mapping));
+        // What was read of the program's stacks lies there still.
+        Last::each_mapping(|mapping| dead.push(mapping));
         for thread in threads {
             let own = descriptor(thread.tp, reader).and_then(|words| stack_of(thread.tp, &words));
             let main = || {
