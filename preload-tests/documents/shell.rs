@@ -7,12 +7,12 @@ pub(super) fn commands(line: &str) -> Vec<Vec<String>> {
     // The next word is where standard output goes.
     let mut is_redirected = false;
     let mut chars = line.chars().peekable();
-    let mut end =
+    let end =
         |word: &mut Option<String>, is_redirected: &mut bool, commands: &mut Vec<Vec<String>>| {
-            if let Some(word) = word.take() {
-                if !std::mem::take(is_redirected) {
-                    commands.last_mut().expect("a command").push(word);
-                }
+            if let Some(word) = word.take()
+                && !std::mem::take(is_redirected)
+            {
+                commands.last_mut().expect("a command").push(word);
             }
         };
     while let Some(c) = chars.next() {

@@ -6,8 +6,8 @@
 //!
 //! - [`Plumbing`] knows the names of plumbing and takes corrections.
 //! - [`wrappers_in`] finds wrappers that nobody listed in the stacks and sizes of a profile.
-//! - [`Plumbing::responsible`] reads a stack, [`group`] adds up the sites of a profile.
-//! - [`fold`] shortens demangled names of C++ and Rust to the part that tells them apart.
+//! - [`Plumbing::responsible`] reads a stack, [`group()`] adds up the sites of a profile.
+//! - [`fold()`] shortens demangled names of C++ and Rust to the part that tells them apart.
 //!
 //! There are no files and no terminal here, and the order of everything is determined by the input.
 

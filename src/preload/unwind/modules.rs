@@ -569,12 +569,12 @@ impl Modules {
         address: u64,
     ) -> Option<Arc<Module>> {
         let found = find(address)?;
-        let known = get(&self.by_start, &found.start);
-        // SAFETY: code at `address` is running or about to be returned to, so its object is mapped.
-        if let Some(known) = known
-            && unsafe { known.is_at(&found) }
-        {
-            return Some(known);
+        if let Some(known) = get(&self.by_start, &found.start) {
+            // SAFETY: code at `address` runs or is about to be returned to, so its object is mapped.
+            let is_at = unsafe { known.is_at(&found) };
+            if is_at {
+                return Some(known);
+            }
         }
         // SAFETY: as above.
         let build_id = unsafe { build_id_of(&found) };

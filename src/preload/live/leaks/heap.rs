@@ -62,7 +62,7 @@ enum Use {
 
 fn word_at(at: usize, reader: &mut Reader) -> Option<u64> {
     let mut found = None;
-    if at % 8 == 0 {
+    if at.is_multiple_of(8) {
         reader.words(at, 8, |_, word| found = Some(word));
     }
     found

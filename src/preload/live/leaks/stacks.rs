@@ -140,7 +140,7 @@ struct Stack {
 fn descriptor(at: usize, reader: &mut Reader) -> Option<[u64; DESCRIPTOR]> {
     let mut words = [0; DESCRIPTOR];
     let mut read = 0;
-    if at == 0 || at % 8 != 0 {
+    if at == 0 || !at.is_multiple_of(8) {
         return None;
     }
     reader.words(at, size_of_val(&words), |_, word| {
