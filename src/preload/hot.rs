@@ -447,7 +447,7 @@ macro_rules! call_with_all_saved {
 }
 pub(crate) use call_with_all_saved;
 
-/// The body of a function of [`at_entry!`]; `$count` as in [`path!`].
+/// The body of a function of `before_call!`; `$count` as in [`path!`].
 #[rustfmt::skip]
 macro_rules! before_call_body {
     ($body:ident, $path:ident, $count:expr; $($operands:tt)*) => { $body!(
