@@ -16,7 +16,7 @@ const column = async ({ page }: Opened, index: number) =>
 
 describe("the table", () => {
     test("opens by keys from pc0 to the size, with sums", async () => {
-        const opened = await browser.open(rawOf(SMALL));
+        const opened = await browser.open(rawOf(SMALL), { hash: "#group=callers" });
         const { page } = opened;
         await page.keyboard.press("2");
         await page.waitForSelector("#grid:focus #row-0");
@@ -44,7 +44,7 @@ describe("the table", () => {
     });
 
     test("opens by the mouse, and shows the stack of a row", async () => {
-        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table" });
+        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table&group=callers" });
         await opened.page.locator("#row-1 .name").click();
         await expect.poll(() => names(opened)).toEqual(["copy", "grow", "insert", "push"]);
         await opened.page.locator("#row-3 .name").click();
@@ -86,7 +86,7 @@ describe("the table", () => {
     });
 
     test("keeps what is open when it is searched", async () => {
-        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table" });
+        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table&group=callers" });
         await opened.page.locator("#row-1 .name").click();
         await opened.page.locator("#search").fill("grow");
         await opened.page.waitForSelector(".kept");
@@ -118,7 +118,7 @@ describe("the table", () => {
     });
 
     test("is saved as a file", async () => {
-        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table" });
+        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=table&group=callers" });
         await opened.page.locator("#row-1 .name").click();
         const download = opened.page.waitForEvent("download");
         await opened.page.getByRole("button", { name: "Save as CSV" }).click();
