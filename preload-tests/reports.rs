@@ -323,3 +323,32 @@ fn stacks_that_are_too_deep_are_cut_and_counted() {
     ];
     assert_eq!(lines, folded, "{text}");
 }
+
+/// Python code that takes 200 MB without malloc.
+const MAPS: &str = "
+import mmap
+memory = mmap.mmap(-1, 200 << 20)
+for at in range(0, 200 << 20, 4096):
+    memory[at] = 1
+";
+
+/// What the summary says of memory that did not come from malloc, when a shell runs these lines.
+fn told_of_rss(lines: &str) -> bool {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = Run::plain(Path::new("/bin/sh")).args(&["-c", lines, "sh"]);
+    let run = run.arg(tool()).arg(folder.path().join("out.csv"));
+    run.arg(MAPS)
+        .succeed()
+        .stderr
+        .contains("RSS came from malloc")
+}
+
+#[test]
+fn memory_that_did_not_come_from_malloc_is_that_of_the_program_alone() {
+    let program = r#"exec "$1" -o "$2" /usr/bin/python3 -c"#;
+    assert!(told_of_rss(&format!(r#"{program} "$3""#)));
+    assert!(!told_of_rss(&format!("{program} pass")));
+    // `exec` leaves the figures of what ran before.
+    let before = r#"/usr/bin/python3 -c "$3"; "#;
+    assert!(!told_of_rss(&format!("{before}{program} pass")));
+}

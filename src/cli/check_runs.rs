@@ -283,8 +283,8 @@ fn is_copy(profile: &Profile, process: &Process) -> bool {
     parent != process.pid && others.any(|other| other.pid == parent && other.exe == process.exe)
 }
 
-/// Does a loss make counts of calls and bytes wrong? Those before the C library is ready are the
-/// same few in each run, and those of lives concern none.
+/// Returns whether a loss makes counts of calls and bytes wrong. Losses before the C library is ready
+/// are the same few in each run, and losses of lifetimes affect no count.
 fn matters(loss: Loss) -> bool {
     !matches!(
         loss,

@@ -85,7 +85,7 @@ pub(crate) struct Harvest {
     pub(crate) tree: Option<tree::Wish>,
     /// The first rows of all processes together, largest first.
     pub(crate) largest: Vec<Row>,
-    /// The same allocations by the function that is responsible.
+    /// Sums of all allocations by responsible function.
     pub(crate) functions: Functions,
     /// Most resident memory of any process of the run, where that is known.
     pub(crate) peak_rss: Option<u64>,

@@ -20,6 +20,8 @@ struct Inherited {
     mask: libc::sigset_t,
     sigpipe_ignored: bool,
     sigchld_ignored: bool,
+    /// See [`children_kilobytes`].
+    children_kilobytes: u64,
 }
 
 static INHERITED: OnceLock<Inherited> = OnceLock::new();
@@ -31,6 +33,7 @@ fn remember() {
         mask: change_mask(libc::SIG_BLOCK, &[]),
         sigpipe_ignored: is_ignored(libc::SIGPIPE),
         sigchld_ignored: is_ignored(libc::SIGCHLD),
+        children_kilobytes: children_kilobytes(),
     };
     if inherited.sigchld_ignored {
         // Else the kernel throws the program's exit status away.
@@ -39,16 +42,27 @@ fn remember() {
     INHERITED.get_or_init(|| inherited);
 }
 
-/// Most resident memory in bytes of any process that the tool has waited for, and of those that these waited for.
+/// Returns the most resident memory in bytes of any process that the tool has waited for, and of those
+/// that these waited for.
+///
+/// `None` where a process that ran before the tool may have had more: `exec` keeps that figure, so that
+/// under `cargo run` it is the compiler's.
 pub(crate) fn peak_rss_of_children() -> Option<u64> {
+    let before = INHERITED.get()?.children_kilobytes;
+    let kilobytes = Some(children_kilobytes()).filter(|&most| most > before)?;
+    Some(kilobytes.saturating_mul(1024))
+}
+
+/// Returns the most resident memory of the processes that this one has waited for, in the kernel's
+/// unit of 1024 bytes; 0 without any.
+fn children_kilobytes() -> u64 {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: `usage` is large enough, and all zeros is a valid value of it, should the call fail.
     let usage = unsafe {
         libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr());
         usage.assume_init()
     };
-    let kilobytes = u64::try_from(usage.ru_maxrss).ok().filter(|&most| most > 0);
-    kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024))
+    u64::try_from(usage.ru_maxrss).unwrap_or(0)
 }
 
 /// Is the signal ignored?

@@ -68,7 +68,8 @@ pub(crate) fn at_entry() -> unsafe extern "C" fn() {
     }
 }
 
-/// As [`at_entry`], of functions that allocate objects which are followed ([`live::regions`]).
+/// The path that trampolines take to record the call of a function that allocates objects which
+/// [`live::regions`] follows.
 pub(crate) fn at_entry_of_object() -> unsafe extern "C" fn() {
     if sample::is_on() {
         sample::record_at_entry
@@ -335,10 +336,10 @@ macro_rules! after_call {
             $body!($path!("0", count!(), "ret\n", $rest);)
         }
 
-        /// As [`record`], where blocks are followed: what is counted, [`crate::live`] knows.
+        /// Records an allocation of rdi bytes and has its block in rax followed by [`crate::live`].
         ///
         /// # Safety
-        /// As [`record`].
+        /// To be jumped to with rsp and rbp as the caller of the hook left them.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_and_follow() {
             $body!(
@@ -496,11 +497,11 @@ macro_rules! before_call {
             before_call_body!($body, $path, count!();)
         }
 
-        /// As [`record_at_entry`], and counts the call for the thread too, unless it is nested: where the
-        /// live heap is recorded, the timeline says how many allocations there were.
+        /// Records a call of rdi bytes that is about to be made, and counts it for the thread unless it
+        /// is nested: where the live heap is recorded, the timeline states the number of allocations.
         ///
         /// # Safety
-        /// As [`record_at_entry`].
+        /// To be called by a trampoline that has pushed one word since the hooked function was entered.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_at_entry_and_sum_up() {
             before_call_body!(
@@ -518,10 +519,11 @@ macro_rules! before_call {
             )
         }
 
-        /// As [`record_at_entry_and_sum_up`], for objects that are followed ([`crate::live::regions`]).
+        /// Records the allocation of an object of rdi bytes that [`crate::live::regions`] follows, and
+        /// counts it for the thread unless it is nested.
         ///
         /// # Safety
-        /// As [`record_at_entry`].
+        /// To be called by a trampoline that has pushed one word since the hooked function was entered.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_object_at_entry() {
             before_call_body!(
@@ -567,7 +569,7 @@ const _: () = assert!(NESTED_THREAD == u32::MAX);
 /// the flags as it was.
 ///
 /// # Safety
-/// As [`record_at_entry`].
+/// To be called by a trampoline that has pushed one word since the hooked function was entered.
 #[unsafe(naked)]
 #[rustfmt::skip]
 pub(crate) unsafe extern "C" fn tell_at_entry() {

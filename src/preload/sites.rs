@@ -165,7 +165,7 @@ impl Table {
     /// The index as it is now.
     ///
     /// # Safety
-    /// As [`Self::find`].
+    /// The table belongs to the calling thread and was begun.
     #[inline(always)]
     unsafe fn index(this: *const Self) -> Option<Index> {
         // SAFETY: as the caller promises. A word with the mask lies in front of each index.
@@ -206,7 +206,7 @@ impl Table {
     /// The record of a site, known by frames as a record has them; null when the site is new.
     ///
     /// # Safety
-    /// As [`Self::find`].
+    /// The table belongs to the calling thread and was begun.
     pub(crate) unsafe fn find_known(&self, frames: Frames, size: u64) -> *mut SiteRecord {
         // SAFETY: as the caller promises.
         unsafe { self.find(key(frames, self.known_by), size) }
@@ -240,10 +240,11 @@ impl Table {
         }
     }
 
-    /// As [`Self::add`], into an index with room. `thread` where blocks are followed.
+    /// Makes the record of a site in an index with room. `thread` is the number of the thread, and is
+    /// stored only where blocks are followed.
     ///
     /// # Safety
-    /// As [`Self::add`].
+    /// The table belongs to the calling thread and was begun.
     #[inline(always)]
     unsafe fn add_with(
         this: *mut Self,
@@ -313,7 +314,7 @@ impl Table {
     /// Takes the next `len` bytes of the thread's chunk; `None` where it has not as many.
     ///
     /// # Safety
-    /// As [`Self::add`].
+    /// The table belongs to the calling thread and was begun.
     #[inline(always)]
     unsafe fn take_place(this: *mut Self, len: usize) -> Option<usize> {
         // SAFETY: as the caller promises.
@@ -333,7 +334,8 @@ impl Table {
         }
     }
 
-    /// As [`Self::add`], with room made where there is none. Cold section.
+    /// Makes the record of a site, with a larger index or a new chunk where there is no room. Cold
+    /// section.
     pub(crate) fn insert(
         &mut self,
         process: &Process,

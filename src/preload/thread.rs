@@ -219,7 +219,7 @@ fn new_site(
     }
 }
 
-/// As [`new_site`], with room made where there is none.
+/// Makes the record of a site in a cold section, which first makes room for it.
 #[cold]
 #[inline(never)]
 fn new_site_with_room(

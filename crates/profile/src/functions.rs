@@ -397,7 +397,7 @@ impl StackSums {
         *sum = sum.saturating_add(bytes);
     }
 
-    /// The same with other names for some functions.
+    /// Returns a copy of the sums in which the functions named in `names` have new names.
     pub fn renamed(&self, names: &HashMap<Rc<str>, Rc<str>>) -> Self {
         let mut renamed = Self::default();
         let mut stacks: HashMap<u32, Box<[u32]>> = HashMap::new();
@@ -452,7 +452,8 @@ impl StackSums {
         stacks
     }
 
-    /// As [`Self::functions`], with plumbing that has been looked for.
+    /// Groups the sums by responsible function, with `value` as the order. `plumbing` is the finished
+    /// table, including the wrappers that were found in the data.
     pub fn grouped(&self, plumbing: &Plumbing, value: Value) -> Functions {
         let stacks = self.named_stacks();
         let mut sites: Vec<Site<'_>> = self

@@ -1,6 +1,6 @@
 //! Globs of names.
 
-/// Returns whether `name` matches `pattern`, in which `*` stands for any bytes and `?` for one?
+/// Returns whether `name` matches `pattern`, in which `*` stands for any bytes and `?` for one.
 pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // Where to resume after a mismatch: just after the last star, one byte further on.

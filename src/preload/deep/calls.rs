@@ -23,6 +23,10 @@ const WORDS: usize = 60;
 const STRIDE: usize = 4;
 /// Two calls each, as many as `used` has bits.
 const SETS: usize = 128;
+/// Of the calls for which another one has to go, one in so many is kept. A program that has more
+/// calls in turn than there is room for, as with blocks of all sizes, would copy words all the time,
+/// and find them replaced when they are needed.
+const CROWDED: u64 = 8;
 /// Words of the filter.
 const SEEN: usize = 512;
 
@@ -69,6 +73,8 @@ pub(super) struct Calls {
     used: u128,
     /// Counts the calls that were kept.
     kept: u64,
+    /// Counts the calls for which another one would have had to go.
+    crowded: u64,
     /// Hashes of sites that were recorded lately.
     seen: [u32; SEEN],
     sets: [Set; SETS],
@@ -162,10 +168,17 @@ impl Calls {
             keeper.write_volatile(call.entry);
             compiler_fence(SeqCst);
             let at = set_of(call.entry, call.ra, call.size);
-            (*this).used |= 1 << at;
-            (*this).kept += 1;
             let Set(calls) = (*this).sets.get_unchecked_mut(at);
             let [first, second] = calls;
+            if first.entry != 0 && second.entry != 0 {
+                (*this).crowded += 1;
+                if !(*this).crowded.is_multiple_of(CROWDED) {
+                    keeper.write_volatile(0);
+                    return;
+                }
+            }
+            (*this).used |= 1 << at;
+            (*this).kept += 1;
             let to: *mut Call = if first.entry != 0 && (second.entry == 0 || (*this).kept & 1 != 0)
             {
                 second

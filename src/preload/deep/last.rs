@@ -564,7 +564,7 @@ impl Last {
         self.kept.get(..=depth).unwrap_or(&[])
     }
 
-    /// What [`Kept::node`] is at a depth, which a signal handler may change at any moment.
+    /// Returns the node id of the frame at a depth, which a signal handler may change at any moment.
     ///
     /// # Safety
     /// The depth is at most [`MOST`], and `this` the calling thread's.
@@ -577,7 +577,7 @@ impl Last {
     /// Notes the node of a frame. After a signal handler has walked, what is noted here is not used.
     ///
     /// # Safety
-    /// As [`Self::node`].
+    /// `this` is the calling thread's, and `depth` is at most [`MOST`].
     #[inline(always)]
     pub(super) unsafe fn set_node(this: *mut Self, depth: usize, node: u32) {
         // SAFETY: as the caller promises.
@@ -587,10 +587,10 @@ impl Last {
         }
     }
 
-    /// What [`Kept::frame`] is at a depth, as [`Self::node`].
+    /// Returns the frame id at a depth, which a signal handler may change at any moment.
     ///
     /// # Safety
-    /// As [`Self::node`].
+    /// `this` is the calling thread's, and `depth` is at most [`MOST`].
     #[inline(always)]
     pub(super) unsafe fn frame_id(this: *const Self, depth: usize) -> u32 {
         // SAFETY: as the caller promises.
@@ -598,7 +598,7 @@ impl Last {
     }
 
     /// # Safety
-    /// As [`Self::node`].
+    /// `this` is the calling thread's, and `depth` is at most [`MOST`].
     #[inline(always)]
     unsafe fn kept(this: *const Self, depth: usize) -> *const Kept {
         // SAFETY: as the caller promises.

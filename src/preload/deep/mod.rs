@@ -257,10 +257,10 @@ unsafe fn add(thread: &Thread, stack: Stack, node: u32, size: u64) -> Option<*mu
     unsafe { Table::add(thread.sites(), thread.number(), stack.known(node), size) }
 }
 
-/// As [`new_site`], with room made where there is none.
+/// Makes the record of a site in a cold section, which first makes room for it and for its stack.
 ///
 /// # Safety
-/// As [`new_site`].
+/// The state and its last stack are the calling thread's, and the stack was walked there.
 #[cold]
 #[inline(never)]
 unsafe fn new_site_with_room(

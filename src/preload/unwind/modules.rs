@@ -316,7 +316,7 @@ impl Module {
     /// Returns whether this module, and no other, is mapped where `found` is.
     ///
     /// # Safety
-    /// As [`headers()`].
+    /// `found` is mapped: code of it runs or is about to be returned to.
     unsafe fn is_at(&self, found: &Found) -> bool {
         // SAFETY: as the caller promises.
         let has_headers = || bytes_of(unsafe { headers(found) }) == &*self.headers;
@@ -394,7 +394,7 @@ fn headers_by_iteration(found: &Found) -> &'static [libc::Elf64_Phdr] {
 /// the end of the segment that holds it.
 ///
 /// # Safety
-/// As [`headers`].
+/// `found` is mapped: code of it runs or is about to be returned to.
 unsafe fn each_header(found: &Found, mut f: impl FnMut(&libc::Elf64_Phdr, &'static [u8])) {
     // SAFETY: as the caller promises.
     unsafe {
@@ -427,7 +427,7 @@ unsafe fn bytes_from(found: &Found, headers: &[libc::Elf64_Phdr], at: u64) -> &'
 /// The build id of a mapped object, empty without one.
 ///
 /// # Safety
-/// As [`each_header`].
+/// `found` is mapped: code of it runs or is about to be returned to.
 unsafe fn build_id_of(found: &Found) -> &'static [u8] {
     let mut id: &[u8] = &[];
     // SAFETY: as the caller promises.
@@ -448,7 +448,7 @@ unsafe fn build_id_of(found: &Found) -> &'static [u8] {
 /// the unwind table, which change with the code.
 ///
 /// # Safety
-/// As [`each_header`].
+/// `found` is mapped: code of it runs or is about to be returned to.
 unsafe fn sample_of(found: &Found) -> u64 {
     let mut fnv = Fnv::default();
     // SAFETY: as the caller promises.
@@ -464,7 +464,7 @@ unsafe fn sample_of(found: &Found) -> u64 {
 /// The start of an object's unwind table, a page at most; empty without one.
 ///
 /// # Safety
-/// As [`each_header`].
+/// `found` is mapped: code of it runs or is about to be returned to.
 unsafe fn unwind_start(found: &Found) -> &'static [u8] {
     let mut start: &'static [u8] = &[];
     // SAFETY: as the caller promises.
@@ -481,7 +481,7 @@ unsafe fn unwind_start(found: &Found) -> &'static [u8] {
 /// The unwind information of a mapped object.
 ///
 /// # Safety
-/// As [`each_header`].
+/// `found` is mapped: code of it runs or is about to be returned to.
 unsafe fn eh_frame_of(found: &Found) -> Option<EhFrame> {
     let mut hdr: Option<&'static [u8]> = None;
     // SAFETY: as the caller promises.

@@ -122,7 +122,7 @@ impl Blocks {
         (may_be_cookie && self.is_zero(block.start)).then_some(before)
     }
 
-    /// Is there a 0? Where that cannot be asked for, there may be.
+    /// Returns whether the word at `address` is 0, or cannot be read.
     #[cold]
     fn is_zero(&self, address: usize) -> bool {
         let mut word = [0];

@@ -105,7 +105,8 @@ impl FreeLists {
         lists
     }
 
-    /// Is a chunk in use, of which the next one says that it is?
+    /// Returns the state of a chunk whose successor marks it as in use: glibc leaves that mark on
+    /// chunks in a thread's cache and in fast lists.
     fn state(&self, chunk: usize, size: usize, second_word: u64) -> Use {
         if size <= LARGEST_CACHED {
             match self.key {

@@ -41,7 +41,7 @@ impl Mapping {
     /// Where glibc puts a heap of a thread: at a multiple of this (`HEAP_MAX_SIZE`).
     pub(super) const ARENA: usize = 64 << 20;
 
-    /// May a heap of a thread begin here?
+    /// Returns whether one of glibc's per-thread heaps may begin at the mapping's start.
     pub(super) fn may_be_arena(&self) -> bool {
         self.is_anonymous && !self.is_main_heap && self.start.is_multiple_of(Self::ARENA)
     }
@@ -80,7 +80,7 @@ pub(super) fn mappings() -> io::Result<Vec<Mapping>> {
     Ok(found)
 }
 
-/// Does the line say that a mapping has pages, in memory or swapped out?
+/// Returns whether the line of `smaps` gives a size above 0 for pages in memory or swapped out.
 fn is_of_pages(line: &str) -> bool {
     has_some(
         line,
@@ -88,7 +88,7 @@ fn is_of_pages(line: &str) -> bool {
     )
 }
 
-/// Does the line say that a mapping has pages that are no longer those of its file?
+/// Returns whether the line of `smaps` gives a size above 0 for pages that are not the file's own.
 fn is_of_own_pages(line: &str) -> bool {
     has_some(line, &["Anonymous:", "Swap:"])
 }

@@ -186,7 +186,7 @@ impl Others {
         })
     }
 
-    /// Is one of them in a cold section?
+    /// Returns whether one of the stopped threads is in a cold section.
     fn is_any_cold(&self) -> bool {
         self.each().any(|stopped| {
             let mut word = [0];
@@ -421,7 +421,7 @@ impl Helper<'_> {
         Ok(())
     }
 
-    /// Has the thread ended, and is still listed because it was the first one?
+    /// Returns whether the thread has ended and is listed only because it is the process's first.
     fn has_ended(&self, tid: u32) -> bool {
         if self.pid != tid {
             return false;

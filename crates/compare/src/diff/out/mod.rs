@@ -19,7 +19,8 @@ pub struct Named<'a> {
     pub new: &'a str,
     /// Show sites without a difference too, and in Markdown every site. Files for programs have them anyway.
     pub all: bool,
-    /// The same by responsible function, which people see first; `None` where they asked for sites.
+    /// The differences by responsible function, which reports show first; `None` where the user asked
+    /// for sites.
     pub functions: Option<&'a [FunctionChange]>,
     /// Sites that are shown where people read: table and Markdown.
     pub listed: usize,
