@@ -18,12 +18,8 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let mut rest = line;
-        let indent = line.len() - line.trim_start().len();
-        if line[indent..].starts_with("::") {
-            out.push_str(&line[..indent]);
-            out.push_str("\\x3a");
-            rest = &line[indent + 1..];
-        }
+        let command = line.trim_start();
+        let command = command.starts_with("::").then_some(command.len());
         while let Some(c) = rest.chars().next() {
             let colour = colour(rest);
             if colour > 0 {
@@ -31,7 +27,9 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
                 rest = &rest[colour..];
                 continue;
             }
-            if rest.starts_with("##[") || rest.starts_with("##vso[") {
+            if command == Some(rest.len()) {
+                out.push_str("\\x3a");
+            } else if rest.starts_with("##[") || rest.starts_with("##vso[") {
                 out.push_str("\\x23");
             } else if is_plain(c) {
                 out.push(c);
@@ -75,6 +73,8 @@ mod tests {
                 "\\x3a:error::x\n  \\x3a:set-output::\n",
             ),
             ("a::b ::c", "a::b ::c"),
+            ("\u{b}::a", "\\x0b\\x3a:a"),
+            (" \r::a", " \\x0d\\x3a:a"),
             (
                 "x ##[error]y ##vso[task]z",
                 "x \\x23#[error]y \\x23#vso[task]z",
