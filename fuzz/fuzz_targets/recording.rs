@@ -50,8 +50,8 @@ fuzz_target!(|data: &[u8]| {
     let _ = (recording.exe().len(), recording.cmdline().len());
     let _ = (recording.pid(), recording.ppid(), recording.start_ns());
     let _ = (recording.finished(), recording.forked());
-    for loss in skipheap_format::loss::LOSSES {
-        let _ = recording.loss(loss.loss);
+    for loss in skipheap_format::loss::Loss::ALL {
+        let _ = recording.loss(*loss);
     }
     for site in recording.sites() {
         for id in site.frames {

@@ -1,17 +1,16 @@
 //! Reads a profile in place of a recording: what the summary and the reports say of it.
 
-use crate::harvest::{Harvest, HarvestError, Process};
+use crate::harvest::{Harvest, HarvestError, Process, add_to};
 use crate::live::{LEAKS_LISTED, LiveHeap};
 use crate::load::LoadError;
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
 use crate::symbol_files::SymbolFiles;
+use skipheap_format::cause::Cause;
 use skipheap_format::layout::TimelinePoint;
-use skipheap_format::loss::LOSSES;
+use skipheap_format::loss::Loss;
 use skipheap_profile as profile;
-use skipheap_profile::build::{CUT_OFF, CUTS};
 use skipheap_profile::leaks::leaks;
-use skipheap_profile::report::cuts::Cuts;
 use skipheap_profile::report::figures::{Rate, sum_of_lifetimes};
 use skipheap_profile::report::suppressions::Suppression;
 use skipheap_profile::report::timeline::{self, Course, Labelled};
@@ -135,32 +134,23 @@ fn count(profile: &Profile, suppressions: &[Suppression], harvest: &mut Harvest)
         sites[site.process as usize].push(site);
     }
     let totals = totals_of_processes(profile);
-    let index_of = |text: &str| LOSSES.iter().position(|loss| loss.text == text);
     let processes = profile.processes.iter().zip(&sites).zip(totals);
     for (index, ((process, sites), totals)) in (0..).zip(processes) {
-        for &(text, count) in &process.losses {
-            let text = profile.text(text);
-            if text == CUT_OFF {
+        let owned = |cause| profile.cause(cause).map(str::to_owned);
+        for &(cause, count) in &process.losses {
+            if cause == Cause::Code(Loss::CutOff.code()) {
                 harvest.missing = harvest.missing.saturating_add(count);
-            } else if let Some(index) = index_of(text) {
-                harvest.losses[index] = harvest.losses[index].saturating_add(count);
+            } else {
+                add_to(&mut harvest.losses, owned(cause), count);
             }
         }
-        let mut cuts = Cuts::default();
-        for &(text, count) in &process.cuts {
-            let reason = CUTS.iter().position(|cut| cut.1 == profile.text(text));
-            if let Some(cut) = reason.and_then(|reason| cuts.get_mut(reason)) {
-                *cut = count;
-            }
+        for &(cause, count) in &process.cuts {
+            add_to(&mut harvest.cuts, owned(cause), count);
         }
-        for (sum, cut) in harvest.cuts.iter_mut().zip(cuts) {
-            *sum = sum.saturating_add(cut);
-        }
-        let notes = process
+        let text = |text: &Str| profile.text(*text).to_owned();
+        harvest
             .notes
-            .iter()
-            .map(|&note| profile.text(note).as_bytes());
-        harvest.notes.add(notes);
+            .add(process.notes.iter().map(|note| note.map(text)));
         if process.sample_bytes != 0 {
             harvest.sampled.get_or_insert_default();
         }

@@ -20,13 +20,16 @@ use crate::symbol_files::SymbolFiles;
 use crate::whole::Whole;
 use crate::{signals, term};
 use rustix::process::geteuid;
-use skipheap_format::loss::LOSSES;
+use skipheap_format::cause::Cause;
+use skipheap_format::cut::Cut;
+use skipheap_format::loss::Loss;
+use skipheap_format::note::Note;
 use skipheap_format::reader::{FormatError, Recording};
 use skipheap_format::verified::Verified;
 use skipheap_profile::functions::{Functions, StackSums};
 use skipheap_profile::intern::Tables;
 use skipheap_profile::report::collapsed::{Stacks, Value};
-use skipheap_profile::report::cuts::{Cuts, cuts};
+use skipheap_profile::report::cuts::cuts;
 use skipheap_profile::report::left::Leaks;
 use skipheap_profile::report::rows::{Row, Totals, rows, rows_by_origin, totals};
 use skipheap_profile::report::sum::without_origins;
@@ -37,6 +40,7 @@ use skipheap_responsible::Plumbing;
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
@@ -102,10 +106,10 @@ pub(crate) struct Harvest {
     pub(crate) suppressions: Vec<Suppression>,
     /// Where the timeline is, if it was wanted.
     pub(crate) timeline: Option<PathBuf>,
-    /// Sums of the honesty counters, in the order of [`LOSSES`].
-    pub(crate) losses: [u64; LOSSES.len()],
-    /// Allocations whose stacks were cut, by reason.
-    pub(crate) cuts: Cuts,
+    /// What is missing, above 0: codes of [`Loss`], without [`Loss::CutOff`].
+    pub(crate) losses: BTreeMap<Cause<String>, u64>,
+    /// Allocations whose stacks were cut, above 0: codes of [`Cut`].
+    pub(crate) cuts: BTreeMap<Cause<String>, u64>,
     /// Sums of what the stack verifier counted, in the order of [`Verified::ALL`].
     pub(crate) verified: [u64; Verified::ALL.len()],
     /// What the library says about hooks by name.
@@ -637,24 +641,38 @@ fn plain(rows: &[Row], kind: Kind) -> Cow<'_, [Row]> {
     }
 }
 
+/// Adds to a count of losses or cuts.
+pub(crate) fn add_to(counts: &mut BTreeMap<Cause<String>, u64>, cause: Cause<String>, count: u64) {
+    if count > 0 {
+        let sum = counts.entry(cause).or_default();
+        *sum = sum.saturating_add(count);
+    }
+}
+
 impl Harvest {
     /// Adds up what a recording says besides its sites.
     fn count(&mut self, recording: &Recording<'_>, head: &Head, stripped: &mut StrippedPrograms) {
-        for (sum, text) in self.losses.iter_mut().zip(&LOSSES) {
-            *sum = sum.saturating_add(recording.loss(text.loss));
+        for loss in Loss::counted() {
+            add_to(
+                &mut self.losses,
+                Cause::Code(loss.code()),
+                recording.loss(loss),
+            );
         }
         for (sum, what) in self.verified.iter_mut().zip(Verified::ALL) {
             *sum = sum.saturating_add(recording.counter(what as usize));
         }
-        for (sum, cut) in self.cuts.iter_mut().zip(cuts(recording)) {
-            *sum = sum.saturating_add(cut);
+        for (cut, count) in Cut::ALL.iter().zip(cuts(recording)) {
+            add_to(&mut self.cuts, Cause::Code(cut.code()), count);
         }
         if let Some((end, missing)) = recording.cut_off() {
             self.cut_off.push((head.path.clone(), end, missing));
         }
-        self.notes.add(recording.notes());
+        let notes = recording.notes();
+        self.notes
+            .add(notes.map(|note| note.map(|text| text.to_string())));
         if let Some(note) = stripped.note(recording) {
-            self.notes.add(std::iter::once(note.as_bytes()));
+            self.notes.add([Note::Sentence(note)]);
         }
         if recording.sample_bytes() != 0 {
             self.sampled.get_or_insert_default();

@@ -1,26 +1,29 @@
 //! What the library has to say about its hooks on functions by name, over all processes of a run.
 
 use crate::term::counted;
-use skipheap_format::hook_notes::{ABOUT_A_HOOK, taken_back};
-use skipheap_format::verified;
+use skipheap_format::messages;
+use skipheap_format::note::{Kind, Note};
 use std::collections::BTreeMap;
 
 /// The notes of all processes.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(BTreeMap<String, u64>);
+pub(crate) struct Notes(BTreeMap<Note<String>, u64>);
 
 impl Notes {
     /// Adds those of one process.
-    pub(crate) fn add<'n>(&mut self, notes: impl Iterator<Item = &'n [u8]>) {
-        let notes: Vec<_> = notes.map(String::from_utf8_lossy).collect();
-        let taken_back: Vec<_> = notes.iter().filter_map(|note| taken_back(note)).collect();
-        for note in notes {
-            let is_example = |text: &String| text.starts_with(verified::EXAMPLE);
-            let text = note.into_owned();
+    pub(crate) fn add(&mut self, notes: impl IntoIterator<Item = Note<String>>) {
+        let notes: Vec<_> = notes.into_iter().collect();
+        let is_taken_back = |note: &Note<String>| {
+            let later = |other: &Note<String>| {
+                other.kind() == Some(Kind::HookMatchedLater) && other.texts() == note.texts()
+            };
+            is_unmatched(note) && notes.iter().any(later)
+        };
+        for note in &notes {
             // Each process has a first disagreement of its own; one tells enough.
-            let is_known = is_example(&text) && self.0.keys().any(is_example);
-            if !is_known && !taken_back.iter().any(|start| text.starts_with(start)) {
-                *self.0.entry(text).or_default() += 1;
+            let is_known = is_example(note) && self.0.keys().any(is_example);
+            if !is_known && !is_taken_back(note) {
+                *self.0.entry(note.clone()).or_default() += 1;
             }
         }
     }
@@ -29,43 +32,80 @@ impl Notes {
     /// process says it: a hook may be meant for one program of a tree.
     pub(crate) fn lines(&self, processes: usize) -> Vec<String> {
         let processes = processes as u64;
-        self.0
+        let mut lines: Vec<String> = self
+            .0
             .iter()
-            .filter(|&(text, &count)| !text.starts_with(ABOUT_A_HOOK) || count >= processes)
-            .map(|(text, &count)| match count {
-                1 => text.clone(),
-                _ => format!("{text} ({})", counted(count, "process", "processes")),
+            .filter(|&(note, &count)| !is_about_a_hook(note) || count >= processes)
+            .map(|(note, &count)| match (messages::note(note), count) {
+                (text, 1) => text,
+                (text, _) => format!("{text} ({})", counted(count, "process", "processes")),
             })
-            .collect()
+            .collect();
+        lines.sort();
+        lines
     }
+}
+
+fn is_unmatched(note: &Note<String>) -> bool {
+    let kind = note.kind();
+    matches!(kind, Some(Kind::HookUnmatched | Kind::HookUnmatchedSoFar))
+}
+
+fn is_about_a_hook(note: &Note<String>) -> bool {
+    is_unmatched(note) || note.kind() == Some(Kind::HookMatchedLater)
+}
+
+/// Returns whether a note shows two stacks that should be the same.
+fn is_example(note: &Note<String>) -> bool {
+    let kind = note.kind();
+    matches!(
+        kind,
+        Some(Kind::DisagreesWithLibgcc | Kind::DisagreesWithCarefulWalk)
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn note(kind: Kind, about: &[&str]) -> Note<String> {
+        Note::new(kind, about.iter().map(|&text| text.to_owned()))
+    }
+
     #[test]
     fn a_hook_that_some_process_has_is_no_news() {
         let mut notes = Notes::default();
-        let none: &[u8] = b"hook \"take\": no function of that name, or only hooked ones";
-        notes.add([none, b"a has jemalloc"].into_iter());
-        notes.add([none, b"b has jemalloc"].into_iter());
-        assert_eq!(notes.lines(3), ["a has jemalloc", "b has jemalloc"]);
+        let none = || note(Kind::HookUnmatched, &["take"]);
+        let hooked = |name| note(Kind::Hooked, &[name, "x.so"]);
+        notes.add([none(), hooked("a")]);
+        notes.add([none(), hooked("b")]);
+        assert_eq!(notes.lines(3), ["hooked a in x.so", "hooked b in x.so"]);
         assert_eq!(notes.lines(2).len(), 3);
-        notes.add([&b"a has jemalloc"[..]].into_iter());
-        assert_eq!(notes.lines(3)[0], "a has jemalloc (2 processes)");
+        notes.add([hooked("a")]);
+        assert_eq!(notes.lines(3)[0], "hooked a in x.so (2 processes)");
     }
 
     #[test]
     fn a_hook_that_a_later_library_has_is_no_news() {
         let mut notes = Notes::default();
-        let yet: &[u8] = b"hook \"take\": no function of that name, or only hooked ones (so far)";
-        let other: &[u8] = b"hook \"took\": no function of that name, or only hooked ones";
-        let later: &[u8] = b"hook \"take\": found in a library that was loaded later";
-        notes.add([yet, other, b"hooked take in x.so", later].into_iter());
+        notes.add([
+            note(Kind::HookUnmatchedSoFar, &["take"]),
+            note(Kind::HookUnmatched, &["took"]),
+            note(Kind::Hooked, &["take", "x.so"]),
+            note(Kind::HookMatchedLater, &["take"]),
+        ]);
         let lines = notes.lines(1);
         assert!(lines.contains(&"hooked take in x.so".to_owned()));
         assert!(!lines.iter().any(|line| line.contains("take\": no")));
         assert!(lines.iter().any(|line| line.contains("took\": no")));
+    }
+
+    #[test]
+    fn one_disagreement_is_shown() {
+        let mut notes = Notes::default();
+        for stack in ["a+0x1", "b+0x1"] {
+            notes.add([note(Kind::DisagreesWithLibgcc, &[stack, "end"])]);
+        }
+        assert_eq!(notes.lines(2).len(), 1);
     }
 }

@@ -8,12 +8,11 @@ use crate::paint::{TITLE, WARNING, painted};
 use crate::summary_live;
 use crate::table::{Line, percent, table};
 use crate::term::{self, bytes, counted, cut, grouped, printable, scaled};
-use skipheap_format::loss::{LOSSES, Loss};
-use skipheap_format::verified;
-use skipheap_profile::build::CUT_OFF;
+use skipheap_format::cause::Cause;
+use skipheap_format::loss::Loss;
+use skipheap_format::messages;
 use skipheap_profile::functions::{self, Function};
 use skipheap_profile::report::collapsed::Value;
-use skipheap_profile::report::cuts::Cuts;
 use skipheap_profile::report::rows::Row;
 use skipheap_responsible::fold;
 use std::borrow::Cow;
@@ -33,15 +32,6 @@ const THREADS: usize = 4;
 const MOST_BEYOND: f64 = 0.1;
 /// Longest command line in the headline.
 const LONGEST_COMMAND: usize = 120;
-
-/// Why stacks were cut, in the order of [`Cuts`].
-const CUT_REASONS: [&str; size_of::<Cuts>() / size_of::<u64>()] = [
-    "at code without unwind information",
-    "at stack memory that cannot be followed",
-    "by deep recursion",
-    "at code without unwind information, where the frame pointer could not be proved",
-    "at unwind information of a kind that is not followed",
-];
 
 /// The whole summary, in lines of at most `width` columns but for paths. With `tree`, that
 /// stands in place of the largest sites.
@@ -428,18 +418,27 @@ pub(crate) fn files(harvest: &Harvest) -> String {
     std::mem::take(text)
 }
 
-/// The losses that there were, of the causes that `counts`: a line each.
-pub(crate) fn losses(harvest: &Harvest, counts: fn(Loss) -> bool) -> impl Iterator<Item = String> {
-    let losses = harvest.losses.iter().zip(&LOSSES);
+/// The losses that there were, of the causes that `counts`: a line each. A cause that this version does
+/// not know is `None`.
+pub(crate) fn losses(
+    harvest: &Harvest,
+    counts: fn(Option<Loss>) -> bool,
+) -> impl Iterator<Item = String> {
+    let known = |cause: &Cause<String>| match cause {
+        Cause::Code(code) => Loss::of_code(*code),
+        Cause::Sentence(_) => None,
+    };
+    let losses = harvest.losses.iter();
     losses
-        .filter(move |(count, loss)| **count > 0 && counts(loss.loss))
-        .map(|(count, loss)| format!("{} {}", grouped(*count), loss.text))
+        .filter(move |(cause, _)| counts(known(cause)))
+        .map(|(cause, count)| format!("{} {}", grouped(*count), messages::loss(cause)))
 }
 
 /// What the numbers do not include, of whatever is read: a line each; of losses those that
 /// `counts`.
-pub(crate) fn gaps(harvest: &Harvest, counts: fn(Loss) -> bool) -> Vec<String> {
-    let missing = (harvest.missing > 0).then(|| format!("{} {CUT_OFF}", grouped(harvest.missing)));
+pub(crate) fn gaps(harvest: &Harvest, counts: fn(Option<Loss>) -> bool) -> Vec<String> {
+    let cut_off = messages::known_loss(Loss::CutOff);
+    let missing = (harvest.missing > 0).then(|| format!("{} {cut_off}", grouped(harvest.missing)));
     let cut_off = harvest.cut_off.iter().map(|(path, end, missing)| {
         format!(
             "{}: cut off at offset {end}, {} missing from this report",
@@ -459,19 +458,18 @@ fn warnings(text: &mut String, harvest: &Harvest) {
         let said = format!("warning: {gap}");
         line(text, format_args!("{}", painted(WARNING, said)));
     }
-    for (&count, reason) in harvest.cuts.iter().zip(CUT_REASONS) {
-        if count > 0 {
-            let what = counted(count, "allocation", "allocations");
-            line(
-                text,
-                format_args!("note: the stacks of {what} were cut short {reason}"),
-            );
-        }
+    for (cut, &count) in &harvest.cuts {
+        let what = counted(count, "allocation", "allocations");
+        let why = messages::cut_short(cut);
+        line(
+            text,
+            format_args!("note: the stacks of {what} were cut short {why}"),
+        );
     }
     if harvest.verified != [0; 4] {
         line(
             text,
-            format_args!("note: {}", verified::sentence(&harvest.verified)),
+            format_args!("note: {}", messages::verified(&harvest.verified)),
         );
     }
     for hint in hints(harvest) {
@@ -509,6 +507,7 @@ mod tests {
     use super::*;
     use crate::paint::plain;
     use crate::programs::Program;
+    use skipheap_format::cut::Cut;
     use skipheap_profile::report::rows::Totals;
     use std::path::PathBuf;
 
@@ -651,8 +650,8 @@ mod tests {
     fn what_is_missing_is_said() {
         let mut harvest = harvest();
         assert!(!text(&harvest, 100).contains("warning"));
-        harvest.losses[1] = 1234;
-        harvest.cuts[0] = 1;
+        harvest.losses = [(Cause::Code(Loss::NoMemory.code()), 1234)].into();
+        harvest.cuts = [(Cause::Code(Cut::NoUnwindInfo.code()), 1)].into();
         harvest.missing = 4096;
         let text = text(&harvest, 100);
         assert!(

@@ -5,7 +5,8 @@
 
 use crate::process::Process;
 use crate::record::layout::HEADER_LEN;
-use crate::record::loss::LOSSES;
+use crate::record::loss::Loss;
+use crate::record::messages;
 use crate::record::reader::Recording;
 use crate::record::settle::settled;
 use crate::recording::create_in_tmp;
@@ -136,10 +137,10 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     log::seed_line(&[b"heap profiler: wrote allocation log to ", path]);
     exit_lines::estimate(&recording, &rows);
     exit_lines::leaks(&recording, &mut symbolizer, &mut places);
-    for missing in &LOSSES {
-        let count = recording.loss(missing.loss);
+    for loss in Loss::counted() {
+        let count = recording.loss(loss);
         if count > 0 {
-            complain(&format!("{count} {}", missing.text));
+            complain(&format!("{count} {}", messages::known_loss(loss)));
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ use crate::pieces::{self, Pieces};
 use crate::record::PAGE;
 use crate::record::layout::*;
 use crate::record::loss::Loss;
+use crate::record::note::Note;
 use crate::settings::{PATH_LEN, settings};
 use crate::{confined, control, reach, sys};
 use core::cell::UnsafeCell;
@@ -613,9 +614,10 @@ impl Recording {
         }
     }
 
-    /// Adds a line for the summary.
-    pub(crate) fn add_note(&self, text: &[u8]) -> Result<(), Full> {
-        self.add_text(&self.notes, CHUNK_NOTES, 0, 0, text)
+    /// Adds a note for the summary.
+    pub(crate) fn add_note(&self, note: &Note<String>) -> Result<(), Full> {
+        let (number, flags, text) = note.record();
+        self.add_text(&self.notes, CHUNK_NOTES, number, flags, &text)
     }
 
     /// Adds a function that is hooked by name.

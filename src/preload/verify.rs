@@ -8,9 +8,11 @@
 
 use crate::process::{self, Process};
 use crate::record::layout::FIRST_FRAME_ID;
+use crate::record::messages;
+use crate::record::note::{Kind, Note};
 use crate::record::reader::Recording;
 use crate::record::settings::{VERIFY, VERIFY_VALUES};
-use crate::record::verified::{Verified, sentence};
+use crate::record::verified::Verified;
 use crate::settings::settings;
 use crate::thread::cold_section;
 use crate::unwind::{Frames, Seen, Wanted, by_libgcc, careful_walk, walk};
@@ -104,7 +106,8 @@ fn is_turn() -> bool {
 
 fn disagree_with_ourselves(process: &Process, recorded: &[u32], careful: &[u32]) {
     process.recording.count(Verified::Different as usize, 1);
-    note(process, "our own careful walk", recorded, careful, CARELESS);
+    let kind = Kind::DisagreesWithCarefulWalk;
+    note(process, kind, recorded, careful, CARELESS);
 }
 
 /// The ids in a walk's result, up to the end of the stack.
@@ -164,12 +167,18 @@ fn compare(process: &Process, ours: &[u32], theirs: Seen, wanted: Wanted) {
     };
     recording.count(counter as usize, 1);
     if let Some(example) = example {
-        note(process, "libgcc's unwinder", ours, &theirs.ids, example);
+        note(
+            process,
+            Kind::DisagreesWithLibgcc,
+            ours,
+            &theirs.ids,
+            example,
+        );
     }
 }
 
-/// Keeps the first example of a disagreement, as a line for the summary.
-fn note(process: &Process, who: &str, ours: &[u32], theirs: &[u32], example: usize) {
+/// Keeps the first example of a disagreement, as a note for the summary.
+fn note(process: &Process, kind: Kind, ours: &[u32], theirs: &[u32], example: usize) {
     if NOTED
         .get(example)
         .is_none_or(|noted| noted.swap(true, Relaxed))
@@ -180,15 +189,11 @@ fn note(process: &Process, who: &str, ours: &[u32], theirs: &[u32], example: usi
     let Ok(recording) = Recording::parse(&bytes) else {
         return;
     };
-    let text = format!(
-        "{}: recorded {}; {who} saw {}",
-        crate::record::verified::EXAMPLE,
-        stack_text(&recording, ours),
-        stack_text(&recording, theirs)
-    );
-    let _ = process.recording.add_note(text.as_bytes());
+    let stacks = [ours, theirs].map(|ids| stack_text(&recording, ids));
+    let note = Note::new(kind, stacks);
+    let _ = process.recording.add_note(&note);
     if settings().session.get().is_empty() {
-        log::line(&[b"heap profiler: ", text.as_bytes()]);
+        log::line(&[b"heap profiler: ", messages::note(&note).as_bytes()]);
     }
 }
 
@@ -220,7 +225,7 @@ fn stack_text(recording: &Recording<'_>, ids: &[u32]) -> String {
 pub(crate) fn report(recording: &Recording<'_>) {
     if is_on() && settings().session.get().is_empty() {
         let counts = Verified::ALL.map(|what| recording.counter(what as usize));
-        log::line(&[b"heap profiler: ", sentence(&counts).as_bytes()]);
+        log::line(&[b"heap profiler: ", messages::verified(&counts).as_bytes()]);
     }
 }
 

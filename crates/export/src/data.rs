@@ -1,6 +1,9 @@
 //! What several formats say of processes and figures in the same words.
 
 use serde::Serialize;
+use skipheap_format::cause::Cause;
+use skipheap_format::messages;
+use skipheap_format::note::Note;
 use skipheap_profile as profile;
 use skipheap_profile::Profile;
 use skipheap_profile::report::figures::Figures;
@@ -27,7 +30,7 @@ pub(super) struct Process<'p> {
     peak_bytes: Option<u64>,
     timeline: Option<Timeline>,
     phases: Vec<Phase<'p>>,
-    notes: Vec<&'p str>,
+    notes: Vec<String>,
 }
 
 /// A timeline, by columns; times are since the start of the process.
@@ -55,7 +58,7 @@ pub(super) struct Loss<'p> {
     what: String,
     count: u64,
     #[serde(skip)]
-    text: &'p str,
+    cause: (Cause<&'p str>, bool),
 }
 
 impl fmt::Display for Loss<'_> {
@@ -81,6 +84,7 @@ pub(super) struct LiveFigures {
 /// All processes.
 pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
     let text = |index: &u32| profile.text(*index);
+    let note = |note: &Note<u32>| messages::note(&profile.note(note));
     let of = |process: &profile::Process| {
         let live = process.live.as_ref();
         let (start_ms, duration_ms) = times(process);
@@ -103,7 +107,7 @@ pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
             peak_bytes: live.map(|live| live.peak_bytes).filter(|&peak| peak != 0),
             timeline: live.map(|live| timeline(&live.timeline)),
             phases: live.map_or(Vec::new(), |live| phases(profile, live)),
-            notes: process.notes.iter().map(text).collect(),
+            notes: process.notes.iter().map(note).collect(),
         }
     };
     profile.processes.iter().map(of).collect()
@@ -182,17 +186,20 @@ pub(super) fn losses(profile: &Profile) -> Vec<Loss<'_>> {
         let cuts = process.cuts.iter().map(|cut| (cut, true));
         process.losses.iter().map(|loss| (loss, false)).chain(cuts)
     });
-    for (&(text, count), is_cut) in losses {
-        let text = profile.text(text);
-        match sums.iter_mut().find(|loss| loss.text == text) {
+    for (&(cause, count), is_cut) in losses {
+        let cause = (profile.cause(cause), is_cut);
+        match sums.iter_mut().find(|loss| loss.cause == cause) {
             Some(loss) => loss.count = loss.count.saturating_add(count),
             None => sums.push(Loss {
-                what: match is_cut {
-                    true => format!("allocations with a stack that was cut: {text}"),
-                    false => text.to_owned(),
+                what: match cause {
+                    (cut, true) => format!(
+                        "allocations with a stack that was cut: {}",
+                        messages::cut(&cut)
+                    ),
+                    (loss, false) => messages::loss(&loss).into_owned(),
                 },
                 count,
-                text,
+                cause,
             }),
         }
     }

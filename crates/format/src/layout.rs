@@ -3,7 +3,9 @@
 /// First eight bytes of a recording.
 pub const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub const FORMAT_VERSION: u32 = 6;
+pub const FORMAT_VERSION: u32 = 7;
+/// The oldest version that is read: notes are sentences in it, and everything else is the same.
+pub const OLDEST_VERSION: u32 = 6;
 /// Bytes of the header, and offset of the first chunk.
 pub const HEADER_LEN: u64 = 4096;
 /// First four bytes of a chunk, "SKCH".
@@ -172,9 +174,10 @@ pub const FRAME_CALLEE_SHIFT: u32 = 16;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TextRecord {
-    /// The function's index in [`SiteRecord::size`]; 0 for a note.
+    /// The function's index in [`SiteRecord::size`]; or the kind of a note ([`crate::note::Kind`]).
     pub number: u32,
-    /// [`FUNCTION_ALL`] and [`FUNCTION_FOLLOWED`] where they hold.
+    /// [`FUNCTION_ALL`] and [`FUNCTION_FOLLOWED`] where they hold; or the reason that a note gives
+    /// ([`crate::note::Reason`]).
     pub flags: u32,
     /// Bytes of the text that follows this record.
     pub len: u32,

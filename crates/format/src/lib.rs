@@ -1,9 +1,9 @@
 //! The recording: what the library writes while the program runs, and what every report reads.
 //!
-//! One definition for both sides. This crate depends on nothing but `core` and `std` basics, and
-//! knows neither the library nor the tool.
+//! One definition for both sides. This crate depends on nothing but `std` (and on serde, for the
+//! tool alone), and knows neither the library nor the tool.
 //!
-//! # Format, version 6
+//! # Format, version 7
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.
@@ -23,7 +23,7 @@
 //! | [`layout::CHUNK_MODULES`] | [`layout::ModuleRecord`]s, each followed by its path and build id, padded to 16 bytes |
 //! | [`layout::CHUNK_FRAMES`] | [`layout::FrameRecord`]s of 16 bytes |
 //! | [`layout::CHUNK_SITES`] | [`layout::SiteRecord`]s of 32 bytes (of [`layout::ENDED_THREADS`], 48); where blocks are followed ([`layout::LIVE`]) each with a [`layout::LiveRecord`] behind it, 320 bytes together |
-//! | [`layout::CHUNK_NOTES`] | [`layout::TextRecord`]s, each followed by a line of text, padded to 16 bytes |
+//! | [`layout::CHUNK_NOTES`] | [`layout::TextRecord`]s, each followed by what the note is about ([`note`]), padded to 16 bytes |
 //! | [`layout::CHUNK_FUNCTIONS`] | [`layout::TextRecord`]s, each followed by a function's name, padded to 16 bytes |
 //! | [`layout::CHUNK_STACKS`] | [`layout::StackNode`]s of 8 bytes |
 //! | [`layout::CHUNK_TIMELINE`] | [`layout::TimelinePoint`]s of 40 bytes |
@@ -38,6 +38,8 @@
 //! recorded like any other, which costs least, and readers leave it out
 //! ([`reader::Recording::sites`] says how it is told).
 //!
+//! Version 6 is read too: its notes are sentences, with 0 for the number.
+//!
 //! All records only ever grow: a record is written completely before the word that makes it visible
 //! (the chunk's `used`, a node's own, or a site's `count` or `frees`). Afterwards only a site's counters change (those
 //! of a thread that ends become 0, and the site of [`layout::ENDED_THREADS`] gets them), a thread's record, and the points of the timeline, which are thinned out in place.
@@ -46,13 +48,18 @@
 // What a failing test prints is for its author.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod cause;
+mod codes;
+pub mod cut;
 pub mod disks;
-pub mod hook_notes;
 pub mod layout;
 pub mod loss;
+pub mod messages;
 pub mod nested;
+pub mod note;
 pub mod reader;
 pub mod sampled;
+pub mod sentences;
 pub mod settle;
 pub mod verified;
 

@@ -3,7 +3,11 @@
 
 use super::PAGE;
 use super::layout::*;
+use super::loss::Loss;
 use super::nested;
+use super::note::Note;
+use super::sentences;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Why bytes are not a recording that can be read.
@@ -263,7 +267,7 @@ impl<'a> Recording<'a> {
             return Err(FormatError::TooShort { len: bytes.len() });
         }
         let version = u32_at(bytes, std::mem::offset_of!(Header, version));
-        if version != FORMAT_VERSION {
+        if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version) {
             return Err(FormatError::Version { found: version });
         }
         let missing = Self::extent(bytes).saturating_sub(bytes.len() as u64);
@@ -373,13 +377,20 @@ impl<'a> Recording<'a> {
     /// `None` when it is whole; the library itself leaves the end out where there was no room, and
     /// counts what that cost.
     pub fn cut_off(&self) -> Option<(u64, u64)> {
-        let had_no_room = self.loss(super::loss::Loss::RecordingFull) > 0;
+        let had_no_room = self.loss(Loss::RecordingFull) > 0;
         (self.missing > 0 && !had_no_room).then_some((self.bytes.len() as u64, self.missing))
     }
 
-    /// What a summary has to say besides the numbers, a line each.
-    pub fn notes(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
-        self.texts(CHUNK_NOTES).map(|(_, _, text)| text)
+    /// What a summary has to say besides the numbers.
+    pub fn notes(&self) -> impl Iterator<Item = Note<Cow<'a, str>>> + '_ {
+        self.texts(CHUNK_NOTES).map(
+            |(number, flags, text)| match Note::read(number, flags, text) {
+                Note::Sentence(Cow::Borrowed(sentence)) => {
+                    sentences::note(sentence).map(|&text| Cow::Borrowed(text))
+                }
+                note => note,
+            },
+        )
     }
 
     /// The functions that were hooked by name.
@@ -505,9 +516,12 @@ impl<'a> Recording<'a> {
         &self.bytes[start..start + len.min(CMDLINE_LEN)]
     }
 
-    /// The honesty counter of a cause.
-    pub fn loss(&self, loss: super::loss::Loss) -> u64 {
-        self.counter(loss as usize)
+    /// How much is missing for a cause.
+    pub fn loss(&self, loss: Loss) -> u64 {
+        match loss {
+            Loss::CutOff => self.cut_off().map_or(0, |(_, missing)| missing),
+            counted => self.counter(counted as usize),
+        }
     }
 
     /// One of the header's counters.

@@ -28,38 +28,16 @@ impl Verified {
     ];
 }
 
-/// How the note begins that shows a disagreement.
-pub const EXAMPLE: &str = "first stack that the verifier disagrees with";
-
-/// The result in words; the counts are in the order of [`Verified::ALL`].
-pub fn sentence(counts: &[u64; 4]) -> String {
-    let [_, different, ours, theirs] = counts;
-    let all = counts.iter().fold(0_u64, |sum, &n| sum.saturating_add(n));
-    format!(
-        "stacks compared with libgcc's unwinder: {all}, disagreements: {different}, \
-         followed farther by libgcc: {ours}, by us: {theirs}"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::LOSSES;
+    use crate::loss::Loss;
 
     #[test]
     fn the_counters_do_not_collide_with_those_of_losses() {
         for what in Verified::ALL {
             assert!((what as usize) < LOSS_SLOTS);
-            assert!(
-                LOSSES
-                    .iter()
-                    .all(|text| text.loss as usize != what as usize)
-            );
+            assert!(Loss::counted().all(|loss| loss as usize != what as usize));
         }
-    }
-
-    #[test]
-    fn the_sentence_adds_up() {
-        assert!(sentence(&[5, 2, 1, 3]).contains(": 11, disagreements: 2,"));
     }
 }

@@ -11,31 +11,17 @@ use crate::report::frames::FrameNames;
 use crate::report::handover::{Share, hand_leaks, hand_over, owes};
 use crate::report::threads::thread_names;
 use rustix::system::uname;
-use skipheap_format::layout::{
-    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
-    FIRST_FRAME_ID, LAST_CUT, MOST_FRAMES, StackNode,
-};
-use skipheap_format::loss::LOSSES;
+use skipheap_format::cause::Cause;
+use skipheap_format::cut::Cut;
+use skipheap_format::layout::{FIRST_FRAME_ID, MOST_FRAMES, StackNode};
+use skipheap_format::loss::Loss;
+use skipheap_format::messages;
 use skipheap_format::reader::{FormatError, Recording, Site as Recorded};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::demangle::demangle;
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::places::Places;
 use skipheap_text::printable;
-
-/// Reasons why a stack is cut, from [`CUT_NO_UNWIND_INFO`] on, as they stand at its root.
-pub const CUTS: [(u32, &str); LAST_CUT as usize] = [
-    (CUT_NO_UNWIND_INFO, "[no unwind information]"),
-    (CUT_UNREADABLE, "[unreadable stack]"),
-    (CUT_TOO_DEEP, "[too deep]"),
-    (CUT_UNPROVED, "[frame pointer not proved]"),
-    (CUT_UNSUPPORTED, "[unwind information not followed]"),
-];
-
-/// A loss that no counter of the recording can tell: an incomplete copy of it was read. What stands behind the
-/// number of bytes.
-pub const CUT_OFF: &str =
-    "bytes of the recording missing: it was cut off, and what stood there is in no report";
 
 /// Adds the process of a recording.
 ///
@@ -83,18 +69,15 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
     let machine = uname();
     let text = |text: &std::ffi::CStr| printable(text.to_bytes());
     let os = format!("{} {}", text(machine.sysname()), text(machine.release()));
-    let missing = recording.cut_off().map_or(0, |(_, missing)| missing);
-    let losses = LOSSES
+    let losses = Loss::ALL
         .iter()
-        .map(|loss| (loss.text, recording.loss(loss.loss)))
-        .chain([(CUT_OFF, missing)])
-        .map(|(text, count)| (tables.string(text), count))
+        .map(|loss| (Cause::Code(loss.code()), recording.loss(*loss)))
         .filter(|(_, count)| *count > 0)
         .collect();
-    let cuts = CUTS
+    let cuts = Cut::ALL
         .iter()
         .zip(cuts(recording))
-        .map(|((_, text), count)| (tables.string(text), count))
+        .map(|(cut, count)| (Cause::Code(cut.code()), count))
         .filter(|(_, count)| *count > 0)
         .collect();
     Process {
@@ -118,7 +101,7 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
         cuts,
         notes: recording
             .notes()
-            .map(|note| tables.string(&printable(note)))
+            .map(|note| note.map(|text| tables.string(&printable(text.as_bytes()))))
             .collect(),
         merged: None,
     }
@@ -281,8 +264,7 @@ impl<'r> Adding<'_, 'r, '_> {
 
     fn frames_of(&mut self, id: u32) -> Result<Vec<u32>, FormatError> {
         if id < FIRST_FRAME_ID {
-            let known = CUTS.iter().find(|cut| cut.0 == id);
-            let name = self.tables.string(known.map_or("[cut]", |cut| cut.1));
+            let name = self.tables.string(&messages::cut(&Cause::<&str>::Code(id)));
             let function = self.function(name, 0, NONE);
             return Ok(vec![self.tables.frame(Frame {
                 function,

@@ -1,6 +1,7 @@
 //! Is a profile what it should be? Asked of every file that is read, so that nobody else has to.
 
 use super::{NONE, Profile};
+use skipheap_format::cause::Cause;
 
 /// Most frames of a stack, inlined ones included. The library records 1,024 that are not inlined, and
 /// no program is known in which one of them stands for 64.
@@ -29,7 +30,7 @@ impl Profile {
                 && self.threads.iter().all(|&name| is_in(name, texts))
                 && self.processes.iter().all(|process| {
                     let names = [process.program, process.exe, process.host, process.os];
-                    let lists = process.losses.iter().chain(&process.cuts);
+                    let causes = process.losses.iter().chain(&process.cuts);
                     let phases = process.live.iter().flat_map(|live| &live.phases);
                     let merged = process.merged.iter();
                     names
@@ -41,8 +42,16 @@ impl Profile {
                         )
                         .chain([process.arch])
                         .chain(process.command.iter().copied())
-                        .chain(process.notes.iter().copied())
-                        .chain(lists.map(|(text, _)| *text))
+                        .chain(
+                            process
+                                .notes
+                                .iter()
+                                .flat_map(|note| note.texts().iter().copied()),
+                        )
+                        .chain(causes.filter_map(|(cause, _)| match cause {
+                            Cause::Sentence(text) => Some(*text),
+                            Cause::Code(_) => None,
+                        }))
                         .chain(phases.map(|phase| phase.label))
                         .all(|text| is_in(text, texts))
                 }),

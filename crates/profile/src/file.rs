@@ -11,6 +11,7 @@
 //! any change of [`Profile`] or what it is made of raises `VERSION`.
 
 use super::Profile;
+use super::version2::Profile2;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
@@ -20,8 +21,10 @@ use std::{error, fmt};
 pub const EXTENSION: &str = "skipheap";
 /// First bytes of a profile.
 pub const MAGIC: [u8; 8] = *b"SKIPPROF";
-/// Raised whenever a profile changes in any way.
-const VERSION: u32 = 2;
+/// Raised whenever a profile changes in any way. New codes of losses, cuts and notes are no change.
+const VERSION: u32 = 3;
+/// The oldest version that is read.
+const OLDEST_VERSION: u32 = 2;
 /// Most bytes that are unpacked, however large the file is.
 const MOST_BYTES: u64 = 4 << 30;
 /// Most bytes that are unpacked for each byte of the file. Profiles of real programs unpack to 3 to 12
@@ -140,7 +143,7 @@ pub fn read_from(mut file: impl io::BufRead, size: u64) -> Result<Profile, FileE
         .iter()
         .rev()
         .fold(0, |sum, &byte| sum << 8 | u32::from(byte));
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(FileError::Version(version));
     }
     let most = size
@@ -160,8 +163,13 @@ pub fn read_from(mut file: impl io::BufRead, size: u64) -> Result<Profile, FileE
     if behind > 0 {
         return Err(FileError::Followed(behind));
     }
-    let (profile, rest) = postcard::take_from_bytes::<Profile>(&bytes)
-        .map_err(|error| FileError::Damaged(error.to_string()))?;
+    let decoded = match version {
+        OLDEST_VERSION => {
+            postcard::take_from_bytes::<Profile2>(&bytes).map(|(old, rest)| (old.into(), rest))
+        }
+        _ => postcard::take_from_bytes::<Profile>(&bytes),
+    };
+    let (profile, rest) = decoded.map_err(|error| FileError::Damaged(error.to_string()))?;
     if !rest.is_empty() {
         let what = format!("{} bytes that belong to nothing", rest.len());
         return Err(FileError::Damaged(what));

@@ -52,6 +52,8 @@ pub mod sum;
 pub mod testing;
 #[cfg(feature = "profiles")]
 pub mod tree;
+#[cfg(feature = "profiles")]
+mod version2;
 
 #[cfg(feature = "profiles")]
 pub use model::*;

@@ -2,6 +2,8 @@
 
 use super::intern::Tables;
 use super::{Frame, Function, Module, NONE, Process, Profile, Site, Str};
+use skipheap_format::cause::Cause;
+use skipheap_format::note::Note;
 
 impl Tables {
     /// Adds the processes of another profile and their sites. A comparison is added as its newer run.
@@ -87,9 +89,12 @@ pub(super) fn with_texts(process: &Process, mut text: impl FnMut(Str) -> Str) ->
     ]
     .into_iter()
     .chain(&mut process.command)
-    .chain(&mut process.notes)
+    .chain(process.notes.iter_mut().flat_map(Note::texts_mut))
     .chain(merged.flat_map(|merged| merged.hosts.iter_mut().chain(&mut merged.builds)))
-    .chain(counted.map(|counted| &mut counted.0))
+    .chain(counted.filter_map(|counted| match &mut counted.0 {
+        Cause::Sentence(text) => Some(text),
+        Cause::Code(_) => None,
+    }))
     .chain(phases.map(|phase| &mut phase.label))
     {
         *index = text(*index);

@@ -2,6 +2,8 @@
 
 use crate::report::figures::{Figures, Rate};
 use serde::{Deserialize, Serialize};
+use skipheap_format::cause::Cause;
+use skipheap_format::note::Note;
 use std::borrow::Cow;
 
 /// Index into [`Profile::strings`]; 0 is the empty text, "not known".
@@ -73,12 +75,12 @@ pub struct Process {
     pub sample_bytes: u64,
     /// The live heap, where blocks were followed.
     pub live: Option<LiveProcess>,
-    /// Honesty counters above 0: what is missing from the figures, and how often.
-    pub losses: Vec<(Str, u64)>,
-    /// Allocations whose stacks were cut, by reason.
-    pub cuts: Vec<(Str, u64)>,
+    /// What is missing from the figures, and how often: codes of [`skipheap_format::loss::Loss`].
+    pub losses: Vec<(Cause<Str>, u64)>,
+    /// Allocations whose stacks were cut, by reason: codes of [`skipheap_format::cut::Cut`].
+    pub cuts: Vec<(Cause<Str>, u64)>,
     /// What the library had to say.
-    pub notes: Vec<Str>,
+    pub notes: Vec<Note<Str>>,
     /// Where this is a sum over the runs of a program: what they were. See [`crate::sum`].
     pub merged: Option<Merged>,
 }
@@ -272,6 +274,16 @@ impl Profile {
     /// A text.
     pub fn text(&self, index: Str) -> &str {
         self.strings.get(index as usize).map_or("", |text| text)
+    }
+
+    /// A cause with its text.
+    pub fn cause(&self, cause: Cause<Str>) -> Cause<&str> {
+        cause.map(|text| self.text(text))
+    }
+
+    /// A note with its texts.
+    pub fn note(&self, note: &Note<Str>) -> Note<&str> {
+        note.map(|&text| self.text(text))
     }
 
     /// The nodes of a site's stack, innermost first.

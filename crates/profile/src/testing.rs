@@ -3,6 +3,8 @@
 use super::intern::Tables;
 use super::*;
 use crate::report::figures::{Figures, LiveSums};
+use skipheap_format::cause::Cause;
+use skipheap_format::loss::Loss;
 
 /// `(functions outermost first, size, calls, frees)`; what is at the peak is what is left.
 pub type TestSite<'a> = (&'a [&'a str], u64, u64, u64);
@@ -81,7 +83,7 @@ pub fn of_sites(program: &str, sites: &[TestSite<'_>]) -> Profile {
             }],
             ..LiveProcess::default()
         }),
-        losses: vec![(text(&mut tables, "internal errors of the profiler"), 2)],
+        losses: vec![(Cause::Code(Loss::Internal.code()), 2)],
         ..Process::default()
     };
     tables.profile.processes.push(process);

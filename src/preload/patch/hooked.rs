@@ -8,9 +8,10 @@ use super::install::{Hooked, Region};
 use super::trampoline::{self, SLOT, Told, Unwinding};
 use super::wanted::{AskedBy, Target};
 use crate::process::Process;
-use crate::record::hook_notes::{self, MATCHED_LATER, UNMATCHED};
 use crate::record::hook_spec::{HookSpec, Nested};
 use crate::record::layout::{FUNCTION_ALL, FUNCTION_FOLLOWED, FUNCTION_NAMES};
+use crate::record::messages;
+use crate::record::note::{Kind, Note};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 
@@ -38,7 +39,7 @@ pub(super) struct Hooks {
     entries: Vec<(u64, u16)>,
     /// Code of functions that have pages of an ObStack made.
     page_makers: Vec<(u64, u64)>,
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Note<String>>,
     pub(super) complaints: Vec<String>,
 }
 
@@ -200,14 +201,14 @@ impl Hooks {
             }
         }
         for note in self.notes.iter().skip(before.notes) {
-            let _ = process.recording.add_note(note.as_bytes());
+            let _ = process.recording.add_note(note);
         }
     }
 
-    /// Adds a line for the summary, once.
-    pub(super) fn note(&mut self, line: String) {
-        if !self.notes.contains(&line) {
-            self.notes.push(line);
+    /// Adds a note for the summary, once.
+    pub(super) fn note(&mut self, note: Note<String>) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
@@ -221,9 +222,7 @@ impl Hooks {
             .collect();
         let missing = all - numbered.len();
         if missing != 0 {
-            self.note(format!(
-                "{missing} functions are not hooked: there are too many"
-            ));
+            self.note(Note::new(Kind::TooManyFunctions, [missing.to_string()]));
         }
         numbered
     }
@@ -270,19 +269,19 @@ impl Hooks {
             slots: Vec::new(),
         };
         for hooked in all {
-            let name = hooked.target.name.escape_ascii();
+            let name = hooked.target.name.escape_ascii().to_string();
+            let about = [name.clone(), label.to_owned()];
             if let Err(why) = hooked.outcome {
-                self.note(format!("cannot hook {name} in {label}: {why}"));
+                self.note(Note::because(Kind::NotHooked, why, about));
                 continue;
             }
             if let AskedBy::User(_) = hooked.target.asked_by {
-                self.note(format!("hooked {name} in {label}"));
+                self.note(Note::new(Kind::Hooked, about));
             }
             for copy in &hooked.copies {
-                self.note(format!(
-                    "calls of {} in {label} are not seen: a copy of {name} that the compiler made",
-                    copy.escape_ascii()
-                ));
+                let copy = copy.escape_ascii().to_string();
+                let about = [copy, label.to_owned(), name.clone()];
+                self.note(Note::new(Kind::CopyNotSeen, about));
             }
             if hooked.target.told == Told::ObjectRecorder
                 || hooked.target.asked_by == AskedBy::Event(0)
@@ -311,11 +310,9 @@ impl Hooks {
             };
             let hooked = of_set().filter(|hooked| hooked.outcome.is_ok()).count();
             if of_set().next().is_some() {
-                self.note(format!(
-                    "{label} has {}, hooked {hooked} of {} entry points",
-                    set.title,
-                    of_set().count()
-                ));
+                let (hooked, all) = (hooked.to_string(), of_set().count().to_string());
+                let about = [label.to_owned(), set.title.to_owned(), hooked, all];
+                self.note(Note::new(Kind::AllocatorHooked, about));
             }
         }
     }
@@ -348,25 +345,31 @@ impl Hooks {
         matched: impl Fn(usize) -> bool,
         later: bool,
     ) {
-        let end = if later {
-            " (libraries that are loaded later will be searched)"
-        } else {
-            ""
+        let kind = match later {
+            true => Kind::HookUnmatchedSoFar,
+            false => Kind::HookUnmatched,
         };
         for (number, spec) in specs.iter().enumerate() {
             if !matched(number) {
-                let line = hook_notes::note(&spec.name, UNMATCHED) + end;
-                self.complaints.push(line.clone());
-                self.note(line);
+                let note = Note::new(kind, [name_of(spec)]);
+                self.complaints.push(messages::note(&note));
+                self.note(note);
             }
         }
     }
 
     /// Takes that back for one that a library matches that came later.
     pub(super) fn note_matched(&mut self, spec: &HookSpec) {
-        let said = hook_notes::note(&spec.name, UNMATCHED);
-        if self.notes.iter().any(|note| note.starts_with(&said)) {
-            self.note(hook_notes::note(&spec.name, MATCHED_LATER));
+        let name = name_of(spec);
+        let said = [Kind::HookUnmatched, Kind::HookUnmatchedSoFar]
+            .map(|kind| Note::new(kind, [name.clone()]));
+        if self.notes.iter().any(|note| said.contains(note)) {
+            self.note(Note::new(Kind::HookMatchedLater, [name]));
         }
     }
+}
+
+/// What notes call a specification.
+fn name_of(spec: &HookSpec) -> String {
+    spec.name.escape_debug().to_string()
 }

@@ -11,6 +11,7 @@ use super::trampoline::{self, SHARED, SLOT};
 use super::wanted::{Part, Piece, Target, piece_of};
 use crate::hot;
 use crate::record::hook_spec::Nested;
+use crate::record::note::Reason;
 use crate::symbolize::hash::FastMap;
 use crate::unwind::is_code;
 use crate::{process, sys, unwind};
@@ -21,7 +22,7 @@ pub(crate) struct Hooked {
     pub(crate) target: Target,
     /// What [`crate::record::layout::SiteRecord::size`] says of its calls.
     pub(crate) index: u16,
-    pub(crate) outcome: Result<(), &'static str>,
+    pub(crate) outcome: Result<(), Reason>,
     /// Its code: itself and its parts.
     pub(crate) ranges: Vec<(u64, u64)>,
     /// Copies that the compiler made of it, which are not hooked.
@@ -96,7 +97,7 @@ pub(crate) fn install(
     }
     let len = ((SHARED + all.len() * SLOT) as u64).next_multiple_of(4096);
     let Some(region) = memory::map_near(object.place.start, object.place.end, len) else {
-        refuse_all(&mut all, "no memory near it for its trampoline");
+        refuse_all(&mut all, Reason::NoMemoryNearIt);
         return (all, None);
     };
     let base = region as u64;
@@ -123,7 +124,7 @@ pub(crate) fn install(
     }
     if !memory::make_executable(region, len) {
         memory::unmap(region, len);
-        refuse_all(&mut all, "trampolines may not be made executable");
+        refuse_all(&mut all, Reason::NotExecutable);
         return (all, None);
     }
     let bypasses = bypasses(&all, &drafts);
@@ -141,7 +142,7 @@ pub(crate) fn install(
         if let Some(draft) = draft
             && !write_entry(draft)
         {
-            hooked.outcome = Err("its code cannot be written to");
+            hooked.outcome = Err(Reason::NotWritable);
         }
     }
     for tail in drafts.iter().flatten().flat_map(|draft| &draft.tails) {
@@ -161,7 +162,7 @@ pub(crate) fn install(
     (all, Some(region))
 }
 
-fn refuse_all(all: &mut [Hooked], why: &'static str) {
+fn refuse_all(all: &mut [Hooked], why: Reason) {
     for hooked in all.iter_mut().filter(|hooked| hooked.outcome.is_ok()) {
         hooked.outcome = Err(why);
     }
@@ -271,14 +272,14 @@ fn draft_plans(all: &mut [Hooked], neighbours: &Neighbours) -> Vec<Planned> {
     plans
 }
 
-fn plan_of(target: &Target, padding: &[Padding]) -> Result<Plan, &'static str> {
+fn plan_of(target: &Target, padding: &[Padding]) -> Result<Plan, Reason> {
     if target.is_indirect {
-        return Err("it only chooses the real function (IFUNC)");
+        return Err(Reason::Indirect);
     }
     if target.size == 0 {
-        return Err("its size is not known");
+        return Err(Reason::SizeUnknown);
     }
-    let code = code_at(target.start, target.size).ok_or("its code is not where its symbol says")?;
+    let code = code_at(target.start, target.size).ok_or(Reason::CodeElsewhere)?;
     plan::plan(
         code,
         target.start,
@@ -333,7 +334,7 @@ fn assemble(all: &mut [Hooked], drafts: &mut [Option<Draft>], base: u64) -> Vec<
                         image.extend_from_slice(&draft.head);
                         image.extend_from_slice(&tail);
                     }
-                    Ok(_) => hooked.outcome = Err("its first instructions are too long"),
+                    Ok(_) => hooked.outcome = Err(Reason::TooLong),
                     Err(why) => hooked.outcome = Err(why),
                 }
             }

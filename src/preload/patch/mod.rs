@@ -50,6 +50,7 @@ use crate::live::regions;
 use crate::process::{self, Process};
 use crate::record::hook_spec::{self, HookSpec};
 use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
+use crate::record::note::{Kind, Note, Reason};
 use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, Allocators, HOOKS};
 use crate::settings::settings;
 use crate::{elf, hooks, real, sys};
@@ -133,23 +134,19 @@ pub(crate) fn begin(process: &Process) {
     let watched = match more_may_come.then_some(alone) {
         None => Ok(()),
         Some(true) => watch::begin(),
-        Some(false) => Err("other threads run before the profiler could begin"),
+        Some(false) => Err(Reason::OtherThreads),
     };
     if let Err(why) = watched
         && is_asked
     {
-        state.note(format!(
-            "nothing is hooked in libraries that are loaded later: {why}"
-        ));
+        state.note(Note::because(Kind::LaterNotHooked, why, []));
     }
     let is_matched = |spec| found.iter().any(|found| found.matches(spec));
     state.note_unmatched(&specs, is_matched, watched.is_ok());
     for (object, found) in objects.iter().zip(found) {
         if !alone && !found.targets.is_empty() {
-            let label = object.label();
-            state.note(format!(
-                "nothing is hooked in {label}: other threads run before the profiler could begin"
-            ));
+            let (kind, why) = (Kind::ObjectNotHooked, Reason::OtherThreads);
+            state.note(Note::because(kind, why, [object.label()]));
             continue;
         }
         hook(&mut state, object, found);
@@ -162,8 +159,7 @@ pub(crate) fn begin(process: &Process) {
         if silence_malloc() {
             MALLOC_IS_LEFT_OUT.store(true, Relaxed);
         } else {
-            let why = "malloc is reported too: its hook cannot be taken out";
-            state.note(why.to_owned());
+            state.note(Note::new(Kind::MallocReported, []));
         }
     }
     hooked::publish(state, &mut Retired::new());
@@ -191,10 +187,8 @@ fn change(change: &Change, retired: &mut Retired) {
         let is_skip = found.is_skip();
         let found = chosen(&mut state, &object, found, is_skip);
         if object.has_text_relocations && !found.targets.is_empty() {
-            let label = object.label();
-            state.note(format!(
-                "nothing is hooked in {label}: the loader changes its code"
-            ));
+            let (kind, why) = (Kind::ObjectNotHooked, Reason::LoaderChangesCode);
+            state.note(Note::because(kind, why, [object.label()]));
             continue;
         }
         for (number, spec) in specs.iter().enumerate() {
@@ -237,18 +231,14 @@ fn chosen(state: &mut Hooks, object: &Object, mut found: Found, is_skip: bool) -
 /// Says what is not known of the ObStack where blocks are followed.
 fn note_regions(state: &mut Hooks, follows: bool) {
     if settings().live && !follows {
-        let line = if FOLLOWS.load(Relaxed) {
-            "live bytes of the ObStack are not known: its pages cannot be followed"
-        } else {
-            "live bytes of the ObStack are not known: its pages are seen only from the start of a \
-             program, and where malloc is not reported"
+        let kind = match FOLLOWS.load(Relaxed) {
+            true => Kind::PagesNotFollowed,
+            false => Kind::PagesSeenTooLate,
         };
-        state.note(line.to_owned());
+        state.note(Note::new(kind, []));
     }
     if settings().leak_check {
-        let line =
-            "the leak check does not apply to the ObStack: its objects are not freed one by one";
-        state.note(line.to_owned());
+        state.note(Note::new(Kind::ObstackNotChecked, []));
     }
 }
 
@@ -275,9 +265,8 @@ fn hook(state: &mut Hooks, object: &Object, found: Found) {
 pub(crate) fn describe(process: &Process) {
     hooked::with(|hooks| hooks.write(process, hooked::Progress::default()));
     if watch::is_busy() {
-        let line = "nothing is hooked in libraries that are loaded later: \
-                    the process was forked while another thread loaded one";
-        let _ = process.recording.add_note(line.as_bytes());
+        let note = Note::because(Kind::LaterNotHooked, Reason::ForkedWhileLoading, []);
+        let _ = process.recording.add_note(&note);
     }
 }
 

@@ -15,6 +15,7 @@ use super::leads::{Lead, code_at, lead_of};
 use super::plan;
 use super::wanted::{Bytes, Target};
 use crate::record::hook_spec::SizeOf;
+use crate::record::note::{Kind, Note};
 
 /// `skip::Obstack::alloc(unsigned long)`.
 pub(super) const ALLOC: &str = "_ZN4skip7Obstack5allocEm";
@@ -22,13 +23,13 @@ pub(super) const ALLOC: &str = "_ZN4skip7Obstack5allocEm";
 pub(super) const CLONE: &str = "SKIP_Obstack_shallowClone";
 
 /// Settles what the functions of the runtime in `targets` count: removes those that only pass on to
-/// another one with the true size, and finds the size of a clone. Returns a line for the summary when
+/// another one with the true size, and finds the size of a clone. Returns a note for the summary when
 /// that is not known.
 pub(super) fn settle(
     object: &Object,
     targets: &mut Vec<Target>,
     is_of_runtime: impl Fn(&Target) -> bool,
-) -> Option<String> {
+) -> Option<Note<String>> {
     remove_callers(object, targets, &is_of_runtime);
     let allocators: Vec<(u64, Vec<u8>)> = targets
         .iter()
@@ -53,11 +54,8 @@ pub(super) fn settle(
         }
         Some(CloneSize::OfType(words)) => clone.bytes = Bytes::OfType(words),
         None => {
-            return Some(format!(
-                "calls of {CLONE} in {} count 0 bytes: its code does not tell how many it copies \
-                 (with --hook '{CLONE}(size=arg0)' they count what the callers say)",
-                object.label()
-            ));
+            let about = [CLONE.to_owned(), object.label()];
+            return Some(Note::new(Kind::CloneWithoutSize, about));
         }
     }
     None

@@ -3,6 +3,7 @@
 //!
 //! Reads bytes and touches nothing. Runs in cold sections.
 
+use crate::record::note::Reason;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 
 /// Length of `jmp rel32`.
@@ -46,9 +47,6 @@ pub(crate) struct Plan {
     pub(crate) tails: Vec<Tail>,
 }
 
-/// Why a function cannot be hooked.
-pub(crate) type Refusal = &'static str;
-
 /// Plans the hook of the function whose code is `code`, at address `entry`.
 ///
 /// `padding` lists what is free beside it; `is_code` tells whether an object holds code at an
@@ -60,7 +58,7 @@ pub(crate) fn plan(
     padding: &[Padding],
     move_calls: bool,
     is_code: impl Fn(u64) -> bool,
-) -> Result<Plan, Refusal> {
+) -> Result<Plan, Reason> {
     let body = decode(code, entry)?;
     let mut rest = body.as_slice();
     if let [first, others @ ..] = rest
@@ -68,12 +66,12 @@ pub(crate) fn plan(
     {
         rest = others;
     }
-    let first = rest.first().ok_or("it is shorter than a jump")?;
+    let first = rest.first().ok_or(Reason::TooShort)?;
     if first.mnemonic() == Mnemonic::Int3 {
-        return Err("a breakpoint stands at its entry");
+        return Err(Reason::Breakpoint);
     }
     if first.code() == Code::Jmp_rel32_64 && !is_code(first.near_branch64()) {
-        return Err("its entry has already been replaced by a jump");
+        return Err(Reason::AlreadyReplaced);
     }
     let at = first.ip();
     let end = entry + code.len() as u64;
@@ -94,11 +92,11 @@ pub(crate) fn plan(
 }
 
 /// The instructions from one address on.
-pub(crate) fn decode(code: &[u8], ip: u64) -> Result<Vec<Instruction>, Refusal> {
+pub(crate) fn decode(code: &[u8], ip: u64) -> Result<Vec<Instruction>, Reason> {
     let mut all = Vec::new();
     for instruction in Decoder::with_ip(64, code, ip, DecoderOptions::NONE) {
         if instruction.is_invalid() {
-            return Err("its code cannot be decoded");
+            return Err(Reason::Undecodable);
         }
         all.push(instruction);
     }
@@ -172,7 +170,7 @@ fn displace(
     at: u64,
     room: u64,
     move_calls: bool,
-) -> Result<Vec<Instruction>, Refusal> {
+) -> Result<Vec<Instruction>, Reason> {
     let mut taken = Vec::new();
     let mut end = at;
     for instruction in rest {
@@ -183,10 +181,10 @@ fn displace(
             FlowControl::Call if move_calls => {}
             // It would return into the trampoline, which no unwind information covers.
             FlowControl::Call | FlowControl::IndirectCall => {
-                return Err("a call stands among its first bytes");
+                return Err(Reason::CallAtStart);
             }
             FlowControl::XbeginXabortXend => {
-                return Err("a transaction stands among its first bytes");
+                return Err(Reason::TransactionAtStart);
             }
             _ => {}
         }
@@ -194,21 +192,21 @@ fn displace(
         taken.push(*instruction);
     }
     if end < at + room {
-        return Err("it is shorter than a jump");
+        return Err(Reason::TooShort);
     }
     for instruction in body {
         let Some(target) = target_of(instruction) else {
             continue;
         };
         if at < target && target < end {
-            return Err("it jumps into its first bytes");
+            return Err(Reason::JumpsIntoStart);
         }
         // From behind the displaced bytes back to the start: a call of itself without a frame,
         // which must be led past the hook.
         let returns = target == at || target == rest_entry(body, at);
         let is_jump = instruction.flow_control() != FlowControl::Call;
         if returns && is_jump && instruction.ip() >= end && !is_near(instruction) {
-            return Err("it jumps back to its start");
+            return Err(Reason::JumpsToStart);
         }
     }
     Ok(taken)
@@ -289,7 +287,7 @@ mod tests {
 
     const ENTRY: u64 = 0x40_1000;
 
-    fn plan_of(code: &[u8]) -> Result<Plan, Refusal> {
+    fn plan_of(code: &[u8]) -> Result<Plan, Reason> {
         plan(code, ENTRY, &[], false, |_| true)
     }
 
@@ -314,36 +312,27 @@ mod tests {
     #[test]
     fn what_cannot_be_replaced_is_refused() {
         for (code, reason) in [
-            (&b"\x31\xc0\xc3"[..], "it is shorter than a jump"),
-            (b"\xf3\x0f\x1e\xfa\xc3", "it is shorter than a jump"),
-            (
-                b"\xcc\x90\x90\x90\x90\xc3",
-                "a breakpoint stands at its entry",
-            ),
+            (&b"\x31\xc0\xc3"[..], Reason::TooShort),
+            (b"\xf3\x0f\x1e\xfa\xc3", Reason::TooShort),
+            (b"\xcc\x90\x90\x90\x90\xc3", Reason::Breakpoint),
             // sub rsp, 8; call; ret
-            (
-                b"\x48\x83\xec\x08\xe8\0\0\0\0\xc3",
-                "a call stands among its first bytes",
-            ),
+            (b"\x48\x83\xec\x08\xe8\0\0\0\0\xc3", Reason::CallAtStart),
             // xor eax, eax; inc rax; cmp rax, rdi; jb to the inc; ret
             (
                 b"\x31\xc0\x48\xff\xc0\x48\x39\xf8\x72\xf8\xc3",
-                "it jumps into its first bytes",
+                Reason::JumpsIntoStart,
             ),
             // inc rax; cmp rax, rdi; jb to the start; ret
             (
                 b"\x48\xff\xc0\x48\x39\xf8\x72\xf8\xc3",
-                "it jumps back to its start",
+                Reason::JumpsToStart,
             ),
-            (b"\x06\x90\x90\x90\x90\xc3", "its code cannot be decoded"),
+            (b"\x06\x90\x90\x90\x90\xc3", Reason::Undecodable),
         ] {
             assert_eq!(plan_of(code).unwrap_err(), reason);
         }
         let foreign = plan(b"\xe9\0\0\0\0", ENTRY, &[], true, |_| false);
-        assert_eq!(
-            foreign.unwrap_err(),
-            "its entry has already been replaced by a jump"
-        );
+        assert_eq!(foreign.unwrap_err(), Reason::AlreadyReplaced);
     }
 
     #[test]

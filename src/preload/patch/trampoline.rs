@@ -22,6 +22,7 @@ use super::plan::Plan;
 use super::wanted::Bytes;
 use crate::record::hook_spec::SizeOf;
 use crate::record::layout::SIZE_BITS;
+use crate::record::note::Reason;
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, FlowControl, Instruction,
     InstructionBlock,
@@ -257,7 +258,7 @@ pub(crate) fn tail(
     plan: &Plan,
     at: u64,
     bypass: impl Fn(u64) -> Option<u64>,
-) -> Result<Vec<u8>, &'static str> {
+) -> Result<Vec<u8>, Reason> {
     let mut code: Vec<Instruction> = plan.displaced.clone();
     for instruction in &mut code {
         if matches!(
@@ -279,8 +280,10 @@ pub(crate) fn tail(
             )
         });
     if goes_on {
-        const NO_WAY: &str = "the way back cannot be encoded";
-        code.push(Instruction::with_branch(Code::Jmp_rel32_64, plan.resume).map_err(|_| NO_WAY)?);
+        code.push(
+            Instruction::with_branch(Code::Jmp_rel32_64, plan.resume)
+                .map_err(|_| Reason::NoWayBack)?,
+        );
     }
     let mut bytes = if code.is_empty() {
         Vec::new()
@@ -291,7 +294,7 @@ pub(crate) fn tail(
             BlockEncoderOptions::NONE,
         )
         .map(|result| result.code_buffer)
-        .map_err(|_| "its first instructions cannot be moved")?
+        .map_err(|_| Reason::NotMovable)?
     };
     if let Some(target) = plan.call {
         let target = bypass(target).unwrap_or(target);
@@ -306,12 +309,7 @@ pub(crate) fn tail(
 /// A call of the instructions behind puts the return address on the stack, there to be replaced:
 /// the processor's own stack of return addresses stays balanced, and its prediction is wrong once.
 /// Shadow stacks do not allow it.
-fn moved_call(
-    bytes: &mut Vec<u8>,
-    at: u64,
-    target: u64,
-    returns_to: u64,
-) -> Result<(), &'static str> {
+fn moved_call(bytes: &mut Vec<u8>, at: u64, target: u64, returns_to: u64) -> Result<(), Reason> {
     let [low, high] = [returns_to as u32, (returns_to >> 32) as u32].map(u32::to_le_bytes);
     // call over the next byte (a call of the very next one would not count as a call); int3
     bytes.extend_from_slice(&[0xe8, 1, 0, 0, 0, 0xcc]);
@@ -323,7 +321,7 @@ fn moved_call(
     // jmp target
     let next = at + bytes.len() as u64 + 5;
     let distance = target.wrapping_sub(next) as i64;
-    let distance = i32::try_from(distance).map_err(|_| "it calls what is too far away")?;
+    let distance = i32::try_from(distance).map_err(|_| Reason::CalleeTooFar)?;
     bytes.push(0xe9);
     bytes.extend_from_slice(&distance.to_le_bytes());
     Ok(())

@@ -10,6 +10,7 @@
 use super::hooked::{self, Retired};
 use super::{memory, plan};
 use crate::elf::{LinkMap, debugger_entry, objects};
+use crate::record::note::Reason;
 use crate::symbolize::hash::FastHasher;
 use crate::unwind::{is_code, place_of, with_unlisted};
 use crate::{arch, confined, process, thread};
@@ -54,12 +55,12 @@ static WATCH: Watch = Watch {
 const JUMP: usize = 5;
 
 /// Begins to watch the loader. Cold section, while the program has one thread.
-pub(super) fn begin() -> Result<(), &'static str> {
+pub(super) fn begin() -> Result<(), Reason> {
     let entry = debugger_entry() as u64;
-    let place = place_of(entry).ok_or("the loader is not found")?;
-    let at = room_at(entry).ok_or("the loader's function for debuggers is not an empty one")?;
+    let place = place_of(entry).ok_or(Reason::LoaderNotFound)?;
+    let at = room_at(entry).ok_or(Reason::LoaderNotEmpty)?;
     let Some(stub) = memory::map_near(place.start, place.end, 4096) else {
-        return Err("no memory near the loader");
+        return Err(Reason::NoMemoryNearLoader);
     };
     // jmp [rip]; the address
     let mut code = [0xff, 0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -78,7 +79,7 @@ pub(super) fn begin() -> Result<(), &'static str> {
         memory::make_executable(stub, 4096) && unsafe { memory::write_code_by_kernel(at, &jump) };
     if !written {
         memory::unmap(stub, 4096);
-        return Err("the loader's code cannot be written to");
+        return Err(Reason::LoaderNotWritable);
     }
     update(|_, _| ());
     Ok(())

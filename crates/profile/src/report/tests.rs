@@ -9,6 +9,7 @@ use super::timeline;
 use proptest::prelude::*;
 use skipheap_format::PAGE;
 use skipheap_format::layout::*;
+use skipheap_format::note::{Kind, Note};
 use skipheap_format::reader::{FormatError, Recording};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
@@ -316,5 +317,30 @@ fn a_stack_that_is_longer_than_any_is_refused() {
         let site = recording.sites().next().unwrap();
         assert_eq!(recording.stack(&site).is_ok(), is_good);
         assert_eq!(site.frames, [300, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn notes_are_read_from_codes_and_from_the_sentences_of_format_version_6() {
+    let sentence = b"hook \"take\": found in a library that was loaded later";
+    let later = Note::new(Kind::HookMatchedLater, ["take".to_owned()]);
+    let (number, _, about) = later.record();
+    for (version, number, text) in [(6, 0, &sentence[..]), (7, number, &about[..])] {
+        let mut builder = Builder::new();
+        builder.put(offset_of!(Header, version), version);
+        let record = TextRecord {
+            number,
+            flags: 0,
+            len: text.len() as u32,
+            reserved: 0,
+        };
+        builder.chunk(CHUNK_NOTES, &[bytes_of(&record), text].concat());
+        let bytes = builder.finish(0);
+        let recording = Recording::parse(&bytes).expect("parsed");
+        let notes: Vec<_> = recording.notes().collect();
+        let [note] = &notes[..] else {
+            panic!("{notes:?}");
+        };
+        assert_eq!(note.map(|text| text.to_string()), later);
     }
 }

@@ -4,6 +4,8 @@ use super::super::intern::Tables;
 use super::super::merge::with_texts;
 use super::super::{LiveProcess, Merged, NONE, Process, Profile, Str};
 use super::{By, Refusal, Texts, runs};
+use skipheap_format::cause::Cause;
+use skipheap_format::note::Note;
 use skipheap_symbolize::hash::{FastHasher, FastMap};
 use std::fmt::Write;
 use std::hash::Hasher;
@@ -209,11 +211,11 @@ impl ProgramSum {
         };
         add_counts(&mut sum.losses, &other.losses, tables, texts);
         add_counts(&mut sum.cuts, &other.cuts, tables, texts);
-        for &note in &other.notes {
-            let note = texts.profile.text(note);
-            let is_known = |&known: &Str| tables.profile.text(known) == note;
+        for note in &other.notes {
+            let note = texts.profile.note(note);
+            let is_known = |known: &Note<Str>| tables.profile.note(known) == note;
             if sum.notes.len() < MOST_NOTES && !sum.notes.iter().any(is_known) {
-                sum.notes.push(tables.string(note));
+                sum.notes.push(note.map(|text| tables.string(text)));
             }
         }
         sum.live = match (sum.live.take(), &other.live) {
@@ -240,16 +242,16 @@ fn highest(a: &LiveProcess, b: &LiveProcess) -> LiveProcess {
 
 /// Adds counts by what they count.
 fn add_counts(
-    sums: &mut Vec<(Str, u64)>,
-    others: &[(Str, u64)],
+    sums: &mut Vec<(Cause<Str>, u64)>,
+    others: &[(Cause<Str>, u64)],
     tables: &mut Tables,
     texts: &mut Texts<'_>,
 ) {
-    for &(text, count) in others {
-        let text = texts.get(tables, text);
-        match sums.iter_mut().find(|sum| sum.0 == text) {
+    for &(cause, count) in others {
+        let cause = cause.map(|text| texts.get(tables, text));
+        match sums.iter_mut().find(|sum| sum.0 == cause) {
             Some(sum) => sum.1 = sum.1.saturating_add(count),
-            None => sums.push((text, count)),
+            None => sums.push((cause, count)),
         }
     }
 }

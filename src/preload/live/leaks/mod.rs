@@ -27,6 +27,8 @@ mod stacks;
 mod stopped;
 
 use crate::process::Process;
+use crate::record::messages;
+use crate::record::note::{Kind, Note, Reason};
 use crate::settings::settings;
 use crate::{arch, elf, log, patch, real, wiped};
 use blocks::Blocks;
@@ -52,25 +54,46 @@ const READINGS: usize = 20;
 /// program's stack is in use from there. `handlers_run`: the process ends by `exit` or its like.
 pub(super) fn check(process: &Process, sp: usize, handlers_run: bool) {
     if let Err(error) = find(process, sp, handlers_run) {
-        let note = format!("no leak check: the memory of the process cannot be read: {error}");
-        say(process, &note);
+        say(process, &error.note());
     }
 }
 
 /// Says something that a reader of the leaks has to know.
-fn say(process: &Process, note: &str) {
+fn say(process: &Process, note: &Note<String>) {
     if settings().session.get().is_empty() {
-        log::line(&[b"heap profiler: ", note.as_bytes()]);
+        log::line(&[b"heap profiler: ", messages::note(note).as_bytes()]);
     }
     // Where there is no room, that is said anyway.
-    let _ = process.recording.add_note(note.as_bytes());
+    let _ = process.recording.add_note(note);
 }
 
-fn find(process: &Process, sp: usize, handlers_run: bool) -> io::Result<()> {
+/// Why no leak check was made.
+enum Fault {
+    /// The program's memory cannot be told from ours.
+    MemoryNotTold,
+    /// It cannot be read.
+    Io(io::Error),
+}
+
+impl Fault {
+    fn note(&self) -> Note<String> {
+        match self {
+            Self::MemoryNotTold => Note::because(Kind::NoLeakCheck, Reason::MemoryNotTold, []),
+            Self::Io(error) => Note::new(Kind::NoLeakCheck, [error.to_string()]),
+        }
+    }
+}
+
+impl<E: Into<io::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+fn find(process: &Process, sp: usize, handlers_run: bool) -> Result<(), Fault> {
     if wiped::is_left_to_us() {
         // Our own tables would be taken for the program's memory, in which each block is found.
-        let text = "the kernel does not tell the profiler's memory from the program's";
-        return Err(io::Error::other(text));
+        return Err(Fault::MemoryNotTold);
     }
     let caller = caller::find(sp, handlers_run);
     let others = Others::stop();
@@ -95,28 +118,19 @@ fn find(process: &Process, sp: usize, handlers_run: bool) -> io::Result<()> {
     // What has the threads wait ends here.
     drop(others);
     if let Some(why) = why {
-        let note = format!(
-            "leak check: the program's other threads ran on, for {why}; what they held in \
-             registers may be among the leaks"
-        );
-        say(process, &note);
+        say(process, &Note::because(Kind::ThreadsRan, why, []));
     }
     if unread > 0 {
-        let note = format!(
-            "leak check: {unread} bytes of the program's memory cannot be read; what only they \
-             lead to is among the leaks"
+        say(
+            process,
+            &Note::new(Kind::MemoryUnread, [unread.to_string()]),
         );
-        say(process, &note);
     }
     if !elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
-        let note = "leak check: malloc is not the C library's; leaks are missed where it keeps \
-                    addresses of its blocks itself";
-        say(process, note);
+        say(process, &Note::new(Kind::OtherMalloc, []));
     }
     if patch::hooks_allocators() {
-        let note = "leak check: what functions that are hooked by name have allocated is not looked \
-                    at: leaks of it are not found";
-        say(process, note);
+        say(process, &Note::new(Kind::HookedNotChecked, []));
     }
     process.recording.add_leaks(blocks.unreached());
     Ok(())
@@ -138,7 +152,7 @@ impl Roots {
     fn new(
         process: &Process,
         caller: Caller,
-        others: &Result<Option<Others>, stopped::Why>,
+        others: &Result<Option<Others>, Reason>,
         blocks: &mut Blocks,
     ) -> io::Result<Self> {
         let mut reader = Reader::new()?;
@@ -176,7 +190,7 @@ impl Roots {
     }
 
     /// Marks what the roots lead to.
-    fn mark(&mut self, blocks: &mut Blocks, others: &Result<Option<Others>, stopped::Why>) {
+    fn mark(&mut self, blocks: &mut Blocks, others: &Result<Option<Others>, Reason>) {
         for word in self.caller.registers {
             blocks.mark(word);
         }

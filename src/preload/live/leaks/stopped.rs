@@ -11,6 +11,7 @@
 //! thread-local memory is that of the thread that waits for it.
 
 use crate::kernel::call;
+use crate::record::note::Reason;
 use crate::{arch, recording, sys, thread};
 use core::ffi::c_void;
 use core::ptr;
@@ -92,26 +93,18 @@ pub(super) struct Others {
     stack: usize,
 }
 
-/// Why the other threads run on.
-pub(super) type Why = &'static str;
-
-const NOT_ALLOWED: Why = "the kernel does not let them be stopped";
-const NOT_IN_TIME: Why = "they did not stop in time";
-const NO_MEMORY: Why = "there is no memory for it";
-const FILTERED: Why = "a filter of system calls is set";
-
 impl Others {
     /// Stops all threads but the calling one. `None` where there is no other.
     ///
     /// # Errors
     /// Why they run on.
-    pub(super) fn stop() -> Result<Option<Self>, Why> {
+    pub(super) fn stop() -> Result<Option<Self>, Reason> {
         if sys::threads() == 1 {
             return Ok(None);
         }
         if sys::is_filtered() {
             // It may kill for a system call that it does not know.
-            return Err(FILTERED);
+            return Err(Reason::Filtered);
         }
         for _ in 0..TRIES {
             let others = Self::stop_now()?;
@@ -121,14 +114,14 @@ impl Others {
             drop(others);
             pause(10 * PAUSE_NS);
         }
-        Err(NOT_IN_TIME)
+        Err(Reason::NotStoppedInTime)
     }
 
-    fn stop_now() -> Result<Self, Why> {
+    fn stop_now() -> Result<Self, Reason> {
         let room = 2 * sys::threads() as usize + MORE;
         let shared: *mut Shared = sys::map_wiped_on_fork(Shared::len(room)).cast();
         if shared.is_null() {
-            return Err(NO_MEMORY);
+            return Err(Reason::NoMemoryToStop);
         }
         // SAFETY: a fresh mapping of that size; zeros are a valid value.
         unsafe {
@@ -150,7 +143,10 @@ impl Others {
             stack,
         };
         if helper < 0 {
-            return Err(if stack == 0 { NO_MEMORY } else { NOT_ALLOWED });
+            return Err(match stack {
+                0 => Reason::NoMemoryToStop,
+                _ => Reason::NotAllowedToStop,
+            });
         }
         let tracer = [libc::PR_SET_PTRACER as usize, helper as usize, 0, 0, 0, 0];
         // SAFETY: says who may look at this process, as the security module Yama asks for.
@@ -163,11 +159,11 @@ impl Others {
                 HELD => return Ok(others),
                 FAILED => {
                     return Err(match shared.error.load(Relaxed) {
-                        0 => NOT_IN_TIME,
-                        _ => NOT_ALLOWED,
+                        0 => Reason::NotStoppedInTime,
+                        _ => Reason::NotAllowedToStop,
                     });
                 }
-                _ if sys::monotonic_ns() > end => return Err(NOT_IN_TIME),
+                _ if sys::monotonic_ns() > end => return Err(Reason::NotStoppedInTime),
                 state => wait(&shared.state, state),
             }
         }
