@@ -2,7 +2,8 @@
 
 use super::figures::{Key, Sites};
 use skipheap_format::layout::{AGES, TIMES};
-use skipheap_format::loss::LOSSES;
+use skipheap_format::loss::Loss;
+use skipheap_format::messages;
 use skipheap_format::reader::{LiveTotals, Recording, Site};
 use std::collections::{BTreeMap, HashMap};
 
@@ -50,7 +51,7 @@ pub(crate) fn read(bytes: &[u8]) -> Recorded {
     }
     let mut by_thread: Vec<u64> = by_thread.into_values().filter(|&calls| calls > 0).collect();
     by_thread.sort_unstable();
-    let losses = LOSSES.iter().filter(|loss| recording.loss(loss.loss) > 0);
+    let losses = Loss::counted().filter(|loss| recording.loss(*loss) > 0);
     Recorded {
         sites,
         at_peak,
@@ -58,7 +59,7 @@ pub(crate) fn read(bytes: &[u8]) -> Recorded {
         by_thread,
         times,
         losses: losses
-            .map(|loss| format!("{} {}", recording.loss(loss.loss), loss.text))
+            .map(|loss| format!("{} {}", recording.loss(loss), messages::known_loss(loss)))
             .collect(),
     }
 }

@@ -4,24 +4,27 @@
 //! runs in cold sections. In a program that is not profiled they do nothing.
 
 use crate::arch::entry;
-use crate::record::layout::{CUSTOM_FUNCTION, SIZE_BITS};
 use crate::{confined, control, lifecycle, live, snapshot, thread};
 use core::ffi::{CStr, c_char, c_int, c_void};
+use skipheap_format::layout::{CUSTOM_FUNCTION, SIZE_BITS};
 
 /// Records allocations from now on.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) extern "C" fn skipheap_start() {
     control::set_stopped(false);
 }
 
 /// Records no allocations until [`skipheap_start`].
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) extern "C" fn skipheap_stop() {
     control::set_stopped(true);
 }
 
 /// Are allocations recorded now?
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) extern "C" fn skipheap_is_recording() -> c_int {
     c_int::from(lifecycle::is_recording() && !control::is_stopped())
 }
@@ -31,6 +34,7 @@ pub(crate) extern "C" fn skipheap_is_recording() -> c_int {
 /// # Safety
 /// `label` is null or a C string.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) unsafe extern "C" fn skipheap_snapshot(label: *const c_char) -> c_int {
     let Some(process) = lifecycle::begun().filter(|_| !confined::is_confined()) else {
         return 0;
@@ -46,6 +50,7 @@ pub(crate) unsafe extern "C" fn skipheap_snapshot(label: *const c_char) -> c_int
 /// # Safety
 /// `label` is null or a C string.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) unsafe extern "C" fn skipheap_phase(label: *const c_char) {
     if let Some(process) = lifecycle::begun() {
         // SAFETY: as the caller promises.
@@ -81,6 +86,7 @@ unsafe extern "C" fn alloc_body(
 /// # Safety
 /// The block is the caller's to take back.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) unsafe extern "C" fn skipheap_free(block: *mut c_void) {
     if !block.is_null() && lifecycle::is_recording() && live::is_on() {
         // SAFETY: as the caller promises.

@@ -3,10 +3,10 @@
 //! May run at any moment of the program's life: nothing here touches memory other than the TLS
 //! word and what the caller hands in.
 
-use crate::record::layout::SiteRecord;
 use core::arch::{asm, global_asm};
 use core::ffi::c_void;
 use core::mem::offset_of;
+use skipheap_format::layout::SiteRecord;
 
 // Pointer-sized thread-locals in the initial-exec model. `thread_local!` in a shared library
 // goes through the loader's address function, which may allocate. Eight bytes never exhaust the
@@ -337,7 +337,7 @@ macro_rules! look_up_and_jump {
         }
     };
 }
-#[cfg_attr(test, allow(unused_imports))] // The exported functions are left out of the tests.
+#[cfg(not(test))] // `own_libc`, which unit tests leave out, is the only user in another file.
 pub(crate) use look_up_and_jump;
 look_up_and_jump! { /// The first call of `free`: looks it up, and goes there.
 first_free, crate::hooks::FREE }
@@ -369,7 +369,7 @@ macro_rules! hook_body {
             ".cfi_endproc",
             next = sym $slot,
             function = const $function,
-            size_bits = const crate::record::layout::SIZE_BITS,
+            size_bits = const skipheap_format::layout::SIZE_BITS,
             record = sym crate::hot::RECORD,
         )
     };
@@ -384,6 +384,7 @@ macro_rules! jump {
         /// # Safety
         /// As the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
@@ -412,6 +413,7 @@ macro_rules! watched {
     ($(#[$doc:meta])* $name:ident, $look:literal, $at:expr, $set:path, $slot:path) => {
         $(#[$doc])*
         #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
@@ -433,6 +435,7 @@ const _: () = assert!(libc::PR_SET_NAME == 15 && libc::PR_SET_TSC == 26);
 /// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
 /// ([`crate::confined`]), and those that give up rights are announced ([`crate::rights`]).
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn syscall() {
     core::arch::naked_asm!(
@@ -482,6 +485,7 @@ macro_rules! announced {
         /// # Safety
         /// As the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name() {
             static FUNCTION: $crate::rights::Function = $crate::rights::Function::new($symbol);
@@ -678,6 +682,7 @@ macro_rules! hook {
         /// # Safety
         /// As the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name() {
             crate::arch::hook_body!($slot, $function, $($size),+)
@@ -697,6 +702,7 @@ macro_rules! entry {
         /// # Safety
         /// As the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
+        #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn $name() {
             core::arch::naked_asm!(

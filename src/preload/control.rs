@@ -9,12 +9,12 @@
 //!
 //! [`is_stopped`], [`set`] and [`set_stopped`] may run at any moment, the rest in cold sections.
 
-use crate::record::layout::{HEADER_LEN, Header, STOPPED, STOPS};
 use crate::{lifecycle, sys};
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering::*};
+use skipheap_format::layout::{HEADER_LEN, Header, STOPPED, STOPS};
 
 /// The recording's first page, as the hot path sees it.
 #[repr(C, align(4096))]

@@ -10,13 +10,13 @@
 use crate::heap::{SpinGuard, SpinLock};
 use crate::live;
 use crate::process::Process;
-use crate::record::layout::*;
 use crate::recording::LARGEST_CHUNK;
 use crate::settings::settings;
 use crate::sites::Table;
-use crate::symbolize::hash::FastMap;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::*};
+use skipheap_format::layout::*;
+use skipheap_symbolize::hash::FastMap;
 
 /// What a thread's calls are reported under: a name, or what tells a thread without one apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -4,14 +4,14 @@
 //! Runs once, in the cold section of the report.
 
 use crate::log;
-use crate::record::reader::Recording;
-use crate::report::leaks;
-use crate::report::left::{Blocks, Leak};
-use crate::report::rows::Row;
-use crate::report::suppressions::{self, Suppression};
 use crate::settings::settings;
-use crate::symbolize::Symbolizer;
-use crate::symbolize::places::Places;
+use skipheap_format::reader::Recording;
+use skipheap_profile::report::leaks;
+use skipheap_profile::report::left::{Blocks, Leak};
+use skipheap_profile::report::rows::Row;
+use skipheap_profile::report::suppressions::{self, Suppression};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 

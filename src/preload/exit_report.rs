@@ -4,17 +4,17 @@
 //! counting. The recording is complete without it.
 
 use crate::process::Process;
-use crate::record::layout::HEADER_LEN;
-use crate::record::loss::Loss;
-use crate::record::messages;
-use crate::record::reader::Recording;
-use crate::record::settle::settled;
 use crate::recording::create_in_tmp;
-use crate::report::{csv, csv_all, rows};
 use crate::settings::{PATH_LEN, settings};
-use crate::symbolize::Symbolizer;
-use crate::symbolize::places::Places;
 use crate::{exit_lines, log, sys, verify};
+use skipheap_format::layout::HEADER_LEN;
+use skipheap_format::loss::Loss;
+use skipheap_format::messages;
+use skipheap_format::reader::Recording;
+use skipheap_format::settle::settled;
+use skipheap_profile::report::{csv, csv_all, rows};
+use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::places::Places;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};

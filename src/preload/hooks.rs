@@ -5,11 +5,11 @@
 //! May run at any moment of the program's life.
 
 use crate::arch::{entry, hook, jump};
-use crate::record::layout::SIZE_BITS;
 use crate::{arch, live, real, sys, thread};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr;
 use core::sync::atomic::AtomicPtr;
+use skipheap_format::layout::SIZE_BITS;
 
 hook! { /// `malloc` of C.
 malloc, real::MALLOC, function 0, pushes "push rdi" }

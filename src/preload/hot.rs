@@ -39,7 +39,6 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
-use crate::record::layout::{LiveRecord, NESTED_THREAD, SiteRecord};
 use crate::sites::HASH_FACTOR;
 use crate::thread::{
     OFFSET_GENERATION, OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_LAST_OBJECT, OFFSET_STACK_HI,
@@ -50,6 +49,7 @@ use crate::{deep, live, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use skipheap_format::layout::{LiveRecord, NESTED_THREAD, SiteRecord};
 
 /// Where the hooks of allocation functions go on when memory was given: [`record`], or another
 /// function of the same contract where more than the count of four frames is wanted. Set before the

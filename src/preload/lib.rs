@@ -24,21 +24,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // What a failing test prints is for its author.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
-// The exported functions, which call everything else, are left out of the unit tests.
-#![cfg_attr(test, allow(dead_code))]
+// In unit tests, exported functions have no names, and `allow(dead_code)`, since nobody calls them.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
 compile_error!(
     "libskipheap supports x86-64 Linux with glibc; other targets have no entry code yet"
 );
-
-/// The recording and what is agreed upon before it exists.
-mod record {
-    pub(crate) use skipheap_config::*;
-    pub(crate) use skipheap_format::*;
-}
-use skipheap_profile::report;
-use skipheap_symbolize as symbolize;
 
 mod api;
 mod arch;

@@ -3,11 +3,6 @@
 //! Each function says when it runs.
 
 use crate::process::{self, Process};
-use crate::record::loss::Loss;
-use crate::record::settings::{
-    COLUMNS, COLUMNS_VALUES, PROFILE, PROFILE_VALUES, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
-    STACK_DEPTH_VALUES,
-};
 use crate::{
     arch, confined, exit_report, hot, live, log, patch, real, recording, settings, stack, sys,
     thread, unwind, wiped,
@@ -15,6 +10,11 @@ use crate::{
 use core::ffi::{c_int, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::*};
+use skipheap_config::settings::{
+    COLUMNS, COLUMNS_VALUES, PROFILE, PROFILE_VALUES, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
+    STACK_DEPTH_VALUES,
+};
+use skipheap_format::loss::Loss;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Nothing decided yet.
@@ -227,8 +227,8 @@ fn count_internal() {
     }
 }
 
-#[cfg(not(test))]
-#[ctor::ctor(unsafe)]
+#[cfg_attr(not(test), ctor::ctor(unsafe))]
+#[cfg_attr(test, allow(dead_code))]
 fn constructor() {
     real::look_up();
     if !is_recording() {
@@ -264,7 +264,6 @@ fn constructor() {
     });
 }
 
-#[cfg_attr(test, allow(dead_code))]
 fn warn_of_bad_profile() {
     log::line(&[
         b"heap profiler: ",
@@ -277,7 +276,6 @@ fn warn_of_bad_profile() {
 
 /// Says which values of what is recorded, and of the columns, are none that we know. (With the tool, the
 /// tool says so.)
-#[cfg_attr(test, allow(dead_code))]
 fn warn_of_bad_settings() {
     let s = settings::settings();
     for (is_bad, name, values, instead) in [
@@ -371,12 +369,14 @@ fn end_now(status: c_int) {
 
 /// `_exit` of POSIX: the report, then the real one.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) extern "C" fn _exit(status: c_int) {
     end_now(status);
 }
 
 /// `_Exit` of C: the report, then the real one.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 #[allow(non_snake_case)]
 pub(crate) extern "C" fn _Exit(status: c_int) {
     end_now(status);
@@ -385,6 +385,7 @@ pub(crate) extern "C" fn _Exit(status: c_int) {
 /// `dlclose` of POSIX: the real one, with the rules of the unloaded modules forgotten before any
 /// other can take their place.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) extern "C" fn dlclose(handle: *mut c_void) -> c_int {
     let close = || {
         // SAFETY: the caller's own handle.

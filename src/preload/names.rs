@@ -80,6 +80,7 @@ fn of_another(handle: usize, name: Name) {
 /// # Safety
 /// As the C function.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) unsafe extern "C" fn pthread_setname_np(handle: usize, name: *const c_char) -> c_int {
     // SAFETY: the caller's own arguments. A name that was taken is a C string.
     unsafe {

@@ -11,11 +11,11 @@
 //! The recording's lock is held where anything changes; the rest may run at the same time. Cold
 //! sections.
 
-use crate::record::PAGE;
 use crate::sys;
 use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::*};
+use skipheap_format::PAGE;
 
 /// Bytes of the first piece: what most programs need.
 pub(crate) const FIRST: u64 = 2 << 20;

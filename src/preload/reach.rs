@@ -4,14 +4,14 @@
 //!
 //! Runs in cold sections.
 
-use crate::record::layout::{Header, STATE_FINISHED, STATE_RUNNING};
-use crate::record::session::{SOCKET_PREFIX, key_of, name_of};
 use crate::recording::{SUFFIX, create_unique, decimal};
 use crate::settings::{PATH_LEN, settings};
 use crate::sys;
 use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
+use skipheap_config::session::{SOCKET_PREFIX, key_of, name_of};
+use skipheap_format::layout::{Header, STATE_FINISHED, STATE_RUNNING};
 
 /// Why the last file could not be made.
 static ERROR: AtomicI32 = AtomicI32::new(0);
@@ -45,7 +45,7 @@ pub(crate) fn drop_anchor(fd: c_int) {
         let before = ANCHOR.swap(page, AcqRel);
         if !before.is_null() {
             // SAFETY: this process's own mapping of one page, which nobody can use.
-            unsafe { sys::unmap(before, crate::record::PAGE as usize) };
+            unsafe { sys::unmap(before, skipheap_format::PAGE as usize) };
         }
     }
 }
@@ -54,7 +54,7 @@ pub(crate) fn drop_anchor(fd: c_int) {
 /// has none of its own yet. Where blocks are followed there is more to be done at an end.
 pub(crate) fn finish_parents(parent: u32) {
     let page = ANCHOR.load(Acquire);
-    let len = crate::record::PAGE as usize;
+    let len = skipheap_format::PAGE as usize;
     if page.is_null() || settings().live || !sys::set_access(page, len, true) {
         return;
     }

@@ -13,10 +13,6 @@ use crate::ended::Label;
 use crate::heap::SpinLock;
 use crate::live::{Sums, Unreached};
 use crate::pieces::{self, Pieces};
-use crate::record::PAGE;
-use crate::record::layout::*;
-use crate::record::loss::Loss;
-use crate::record::note::Note;
 use crate::settings::{PATH_LEN, settings};
 use crate::{confined, control, reach, sys};
 use core::cell::UnsafeCell;
@@ -24,6 +20,10 @@ use core::ffi::c_int;
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use skipheap_format::PAGE;
+use skipheap_format::layout::*;
+use skipheap_format::loss::Loss;
+use skipheap_format::note::Note;
 
 /// Length of the file at first, as a hole: room for 30 million sites.
 const FIRST_LEN: u64 = 1 << 30;

@@ -1,9 +1,9 @@
 //! Recordings written here and read by the reader of the reports.
 
 use super::*;
-use crate::record::reader::{Frame, Recording as Reader};
 use crate::testing;
 use proptest::prelude::*;
+use skipheap_format::reader::{Frame, Recording as Reader};
 use std::ffi::CStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;

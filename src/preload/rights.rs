@@ -55,6 +55,7 @@ pub(crate) extern "C" fn before(function: &Function) {
 /// # Safety
 /// As the C function.
 #[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) unsafe extern "C" fn daemon(nochdir: c_int, noclose: c_int) -> c_int {
     static FUNCTION: Function = Function::new(c"daemon");
     FUNCTION.look_up();

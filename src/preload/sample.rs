@@ -9,14 +9,14 @@
 //! [`record`] is what a hook jumps to: a dozen instructions for an allocation that is not taken. The rest runs
 //! where the record of the allocation is made, at any moment.
 
-use crate::record::layout::SIZE_BITS;
-use crate::record::sampled::probability;
 use crate::settings::settings;
 use crate::thread::{
     OFFSET_CLOCK, OFFSET_COUNTDOWN, OFFSET_HOOKED_CALLS, OFFSET_LAST_OBJECT, record_rest,
 };
 use crate::{arch, sys};
 use core::hint::black_box;
+use skipheap_format::layout::SIZE_BITS;
+use skipheap_format::sampled::probability;
 
 /// A thread's place in the process. All zeros is that of a thread that did not begin.
 #[repr(C)]

@@ -3,11 +3,11 @@
 //! Runs in the constructor, or in the first allocation when that comes before it. Must not
 //! allocate: the values stay where the kernel put them, or are copied into static room.
 
-use crate::record::filter;
-use crate::record::settings::{self, Allocators, Mode};
 use crate::{copies, executable, sys};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
+use skipheap_config::filter;
+use skipheap_config::settings::{self, Allocators, Mode};
 
 /// Longest path that is kept, in bytes.
 pub(crate) const PATH_LEN: usize = 1024;

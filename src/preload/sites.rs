@@ -17,11 +17,6 @@
 //! search that ends without a site.
 
 use crate::process::Process;
-use crate::record::PAGE;
-use crate::record::layout::{
-    ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, NESTED_EPOCH, NESTED_THREAD,
-    SiteRecord,
-};
 use crate::recording::{Full, LARGEST_CHUNK};
 use crate::settings::settings;
 use crate::unwind::Frames;
@@ -29,6 +24,11 @@ use crate::{arch, deep, patch, sys};
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{Ordering::Release, compiler_fence, fence};
+use skipheap_format::PAGE;
+use skipheap_format::layout::{
+    ChunkHeader, LIVE_SITE_LEN, LIVE_SITES_START, LiveRecord, NESTED_EPOCH, NESTED_THREAD,
+    SiteRecord,
+};
 
 /// Slots of a thread's first index, 4 KiB.
 const FIRST_SLOTS: usize = 512;

@@ -4,13 +4,13 @@
 //! is an answer here, and no reason to end the recording.
 
 use crate::process::Process;
-use crate::record::settle::{mark_snapshot, settle};
 use crate::recording::{Recording, SUFFIX, decimal, join};
 use crate::settings::{PATH_LEN, settings};
 use crate::{live, log, sys};
 use core::ffi::c_int;
 use core::slice;
 use core::sync::atomic::Ordering::Relaxed;
+use skipheap_format::settle::{mark_snapshot, settle};
 
 /// Longest part of a label in a file name.
 const LONGEST_LABEL: usize = 64;

@@ -228,7 +228,7 @@ pub(crate) fn populate(start: *mut u8, len: usize) -> Result<(), c_int> {
 /// As [`populate`], on kernels that do not know the request: they are asked for the signal mask, which
 /// they write to each page. Where they cannot, they return EFAULT and raise no signal.
 fn write_to_each_page(start: *mut u8, len: usize) -> Result<(), c_int> {
-    for offset in (0..len).step_by(crate::record::PAGE as usize) {
+    for offset in (0..len).step_by(skipheap_format::PAGE as usize) {
         let word = start.wrapping_add(offset).cast::<u64>();
         // SAFETY: the word lies in a new page of the caller's, which holds zeros; without a new set
         // the call changes no mask. When it succeeds, the page is there.
@@ -671,7 +671,7 @@ pub(crate) fn is_copy_on_write(fd: c_int) -> bool {
     // SAFETY: the pointer is to room for a statfs, which is read only when the call filled it.
     unsafe {
         libc::fstatfs(fd, stat.as_mut_ptr()) == 0
-            && crate::record::disks::is_copy_on_write(stat.assume_init().f_type)
+            && skipheap_format::disks::is_copy_on_write(stat.assume_init().f_type)
     }
 }
 
@@ -749,7 +749,7 @@ pub(crate) fn read_start(fd: c_int, buffer: &mut [u8]) -> &[u8] {
 /// Maps the first page of the file `fd`, so that it can be neither read nor written; null when that cannot be
 /// done.
 pub(crate) fn map_without_access(fd: c_int) -> *mut u8 {
-    let (len, none) = (crate::record::PAGE as usize, libc::PROT_NONE);
+    let (len, none) = (skipheap_format::PAGE as usize, libc::PROT_NONE);
     // SAFETY: a fresh mapping, where the kernel likes, disturbs nothing.
     let page = unsafe { libc::mmap(ptr::null_mut(), len, none, libc::MAP_SHARED, fd, 0) };
     if page == libc::MAP_FAILED {

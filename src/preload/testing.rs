@@ -2,10 +2,10 @@
 //! them, but without exit handlers and without hooks.
 
 use crate::process::{self, Process};
-use crate::record::layout::SIZE_BITS;
-use crate::record::reader;
 use crate::recording::Recording;
 use crate::{settings, sys, thread};
+use skipheap_format::layout::SIZE_BITS;
+use skipheap_format::reader;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 

@@ -13,8 +13,6 @@ use crate::live::LiveThread;
 use crate::names::Name;
 use crate::process;
 use crate::process::Process;
-use crate::record::layout::{SiteRecord, THREAD_NUMBERED, THREAD_STARTED, ThreadRecord};
-use crate::record::loss::Loss;
 use crate::recording::Full;
 use crate::sample::Sampler;
 use crate::sites::Table;
@@ -28,6 +26,8 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use skipheap_format::layout::{SiteRecord, THREAD_NUMBERED, THREAD_STARTED, ThreadRecord};
+use skipheap_format::loss::Loss;
 
 /// TLS word of a thread that is in a cold section: allocations meanwhile are the library's own
 /// doing (through the C library) and are passed on without a look. So are those of a program that
@@ -62,7 +62,7 @@ pub(crate) struct Thread {
 }
 
 /// Records one allocation of `size` bytes (with the function's index above, see
-/// [`crate::record::layout::SIZE_BITS`]), where [`crate::hot`] does not. Hands `block` through,
+/// [`skipheap_format::layout::SIZE_BITS`]), where [`crate::hot`] does not. Hands `block` through,
 /// which the hook returns.
 ///
 /// # Safety

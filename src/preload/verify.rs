@@ -7,17 +7,17 @@
 //! [`fn@walk`] may run at any moment, as the walks; the comparison is a cold section.
 
 use crate::process::{self, Process};
-use crate::record::layout::FIRST_FRAME_ID;
-use crate::record::messages;
-use crate::record::note::{Kind, Note};
-use crate::record::reader::Recording;
-use crate::record::settings::{VERIFY, VERIFY_VALUES};
-use crate::record::verified::Verified;
 use crate::settings::settings;
 use crate::thread::cold_section;
 use crate::unwind::{Frames, Seen, Wanted, by_libgcc, careful_walk, walk};
 use crate::{log, stack};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use skipheap_config::settings::{VERIFY, VERIFY_VALUES};
+use skipheap_format::layout::FIRST_FRAME_ID;
+use skipheap_format::messages;
+use skipheap_format::note::{Kind, Note};
+use skipheap_format::reader::Recording;
+use skipheap_format::verified::Verified;
 
 /// Stacks walked so far.
 static WALKED: AtomicU64 = AtomicU64::new(0);

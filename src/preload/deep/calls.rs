@@ -13,9 +13,9 @@
 //! May be used at any moment, also in a signal handler that interrupted a use in the same thread.
 
 use super::last::Word;
-use crate::record::layout::SiteRecord;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use skipheap_format::layout::SiteRecord;
 
 /// Most words that a call is kept with: stacks of some 50 frames.
 const WORDS: usize = 60;

@@ -11,7 +11,6 @@
 
 use super::calls::{Calls, Recorded};
 use super::{MOST, Stack};
-use crate::record::layout::{CUT_TOO_DEEP, SiteRecord};
 use crate::stack::Bounds;
 use crate::sys;
 use crate::unwind::{self, Regs, Rule, Special};
@@ -20,6 +19,7 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicPtr, compiler_fence};
+use skipheap_format::layout::{CUT_TOO_DEEP, SiteRecord};
 
 /// A word of the stack, as a walk found it.
 #[repr(C)]

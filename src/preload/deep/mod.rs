@@ -24,8 +24,6 @@ pub(crate) use last::Last;
 pub(crate) use nodes::Nodes;
 
 use crate::process::{self, Process};
-use crate::record::layout::{MOST_FRAMES, SiteRecord};
-use crate::record::loss::Loss;
 use crate::recording::{Full, Recording};
 use crate::settings::settings;
 use crate::sites::Table;
@@ -35,6 +33,8 @@ use crate::{control, sample, stack, verify};
 use core::ffi::c_void;
 use core::ptr;
 use nodes::Stop;
+use skipheap_format::layout::{MOST_FRAMES, SiteRecord};
+use skipheap_format::loss::Loss;
 
 /// Most frames that are looked at, wrappers included.
 const MOST: usize = MOST_FRAMES as usize;

@@ -16,14 +16,14 @@
 use super::last::{Last, NO_ROOM};
 use crate::heap::SpinLock;
 use crate::pieces::Pieces;
-use crate::record::PAGE;
-use crate::record::layout::{CHUNK_STACKS, CUT_TOO_DEEP, ChunkHeader, StackNode};
 use crate::recording::{Full, LARGEST_CHUNK, Recording};
 use crate::sites::HASH_FACTOR;
 use crate::{arch, sys};
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering::*};
+use skipheap_format::PAGE;
+use skipheap_format::layout::{CHUNK_STACKS, CUT_TOO_DEEP, ChunkHeader, StackNode};
 
 /// Bytes of a node.
 const LEN: u32 = size_of::<StackNode>() as u32;
@@ -488,8 +488,8 @@ const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Index>() == 64);
 mod tests {
     use super::*;
     use crate::process::Process;
-    use crate::record::reader;
     use crate::testing;
+    use skipheap_format::reader;
     use std::collections::HashMap;
     use std::sync::atomic::AtomicBool;
 

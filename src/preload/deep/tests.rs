@@ -6,13 +6,13 @@ use super::nodes::Nodes;
 use super::walk::{ids_afresh, own};
 use super::{MOST, Stack};
 use crate::heap::SpinLock;
-use crate::record::layout::{CUT_TOO_DEEP, CUT_UNREADABLE, FIRST_FRAME_ID};
-use crate::record::reader;
 use crate::recording::Recording;
 use crate::stack::Bounds;
 use crate::testing;
 use crate::unwind::{self, Regs, Rule, Special};
 use proptest::prelude::*;
+use skipheap_format::layout::{CUT_TOO_DEEP, CUT_UNREADABLE, FIRST_FRAME_ID};
+use skipheap_format::reader;
 use std::collections::HashMap;
 
 /// Words of the stack.

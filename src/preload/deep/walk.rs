@@ -6,8 +6,8 @@
 
 use super::last::{Found, Last, NEVER, NO_ROOM, Seen};
 use super::{MOST, Stack};
-use crate::record::layout::{CUT_TOO_DEEP, CUT_UNSUPPORTED};
 use crate::unwind::{self, Climb, Regs, Rule, Special};
+use skipheap_format::layout::{CUT_TOO_DEEP, CUT_UNSUPPORTED};
 
 /// Walks the thread's own stack.
 ///

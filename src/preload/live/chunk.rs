@@ -28,7 +28,7 @@ const NOT_BEGUN: u32 = u32::MAX;
 /// Kept across fork: the allocator is the same.
 static STATE: AtomicU32 = AtomicU32::new(NOT_BEGUN);
 
-/// Bit i: blocks of function i (see [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)) are not those of malloc's
+/// Bit i: blocks of function i (see [`FUNCTION_NAMES`](skipheap_format::layout::FUNCTION_NAMES)) are not those of malloc's
 /// library, which would look in front of them for what is not there.
 static FOREIGN: AtomicU32 = AtomicU32::new(0);
 
@@ -113,7 +113,7 @@ fn ask_first(block: *mut c_void) -> u64 {
 }
 
 /// Usable bytes of the block, as the allocator says; 0 where it must not be asked. `function` has given it (its index in
-/// [`FUNCTION_NAMES`](crate::record::layout::FUNCTION_NAMES)).
+/// [`FUNCTION_NAMES`](skipheap_format::layout::FUNCTION_NAMES)).
 ///
 /// # Safety
 /// The block is the caller's, and is not freed.

@@ -12,14 +12,14 @@ use super::numbers::Numbers;
 use super::shadow::{BLOCKS, CUSTOM, Shadow};
 use super::{LiveThread, chunk, clock, grown, is_followed, regions};
 use crate::process::{self, Process};
-use crate::record::layout::*;
-use crate::record::loss::Loss;
 use crate::thread::{self, Thread};
 use crate::unwind::Frames;
 use crate::{arch, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use skipheap_format::layout::*;
+use skipheap_format::loss::Loss;
 
 /// The record behind a site's.
 #[inline(always)]

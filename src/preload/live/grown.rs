@@ -5,12 +5,12 @@
 
 use super::LiveThread;
 use super::count::behind;
-use crate::record::layout::{LiveRecord, SiteRecord};
 use crate::thread::Thread;
 use crate::{arch, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
+use skipheap_format::layout::{LiveRecord, SiteRecord};
 
 /// The last block of the thread that realloc made larger, and that was not counted yet. All zeros is none.
 #[repr(C)]

@@ -46,11 +46,11 @@ pub(crate) use timeline::Timeline;
 pub(crate) use total::Total;
 
 use crate::process::Process;
-use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
 use crate::settings::settings;
 use clock::Stamps;
 use core::mem::offset_of;
 use grown::Grown;
+use skipheap_format::layout::{FUNCTION_NAMES, SIZE_BITS};
 
 /// What a thread's state has for this. All zeros is that of a child of fork.
 #[repr(C)]

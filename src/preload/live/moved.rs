@@ -6,9 +6,9 @@
 
 use super::count::{behind, is_nested, keep_share};
 use crate::process::Process;
-use crate::record::layout::{LiveRecord, SiteRecord};
-use crate::record::loss::Loss;
 use core::mem::take;
+use skipheap_format::layout::{LiveRecord, SiteRecord};
+use skipheap_format::loss::Loss;
 
 /// Returns whether something was counted in this record that reports show.
 ///

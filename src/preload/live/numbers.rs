@@ -10,12 +10,12 @@
 use super::clock::NUMBER_BITS;
 use super::table::ENTRY_BITS;
 use crate::heap::SpinLock;
-use crate::record::layout::{LiveRecord, SiteRecord};
 use crate::recording::Full;
 use crate::sys;
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::*};
+use skipheap_format::layout::{LiveRecord, SiteRecord};
 
 /// Addresses in the first array, 4 KiB.
 const FIRST: usize = 512;

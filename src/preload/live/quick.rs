@@ -9,12 +9,12 @@ use super::shadow::BLOCKS;
 use super::table::Place;
 use super::{LiveThread, chunk, clock, grown};
 use crate::process::{self, Process};
-use crate::record::layout::*;
 use crate::thread::{self, Thread};
 use crate::{arch, real, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+use skipheap_format::layout::*;
 
 /// What the hot path jumps to when it has found the site: [`born`], and hands the block through. The
 /// third register of arguments holds nothing, so that the thread's state is where the path has it.

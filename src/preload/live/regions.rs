@@ -18,8 +18,6 @@ use super::count::{behind, keep_share};
 use super::{Sums, clock};
 use crate::heap::SpinLock;
 use crate::process::{self, Process};
-use crate::record::layout::*;
-use crate::record::loss::Loss;
 use crate::thread::{self, OFFSET_LAST_OBJECT, Thread, cold_section};
 use crate::unwind::{Frames, careful_walk};
 use crate::{arch, hooks, patch, real, sample};
@@ -28,6 +26,8 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::*};
+use skipheap_format::layout::*;
+use skipheap_format::loss::Loss;
 use std::collections::{BTreeMap, HashMap};
 
 /// Objects are followed.

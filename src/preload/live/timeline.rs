@@ -8,11 +8,11 @@
 use super::{clock, resident};
 use crate::heap::SpinLock;
 use crate::process::Process;
-use crate::record::PAGE;
-use crate::record::layout::*;
 use crate::thread::cold_section;
 use crate::{confined, sys};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use skipheap_format::PAGE;
+use skipheap_format::layout::*;
 
 /// The first interval, in nanoseconds.
 const FIRST_INTERVAL: u64 = 1_000_000;

@@ -3,8 +3,8 @@
 //! A size that an interposed function of the C library has is the size of its counterpart here.
 
 use super::obstack::{ALLOC, CLONE};
-use crate::record::hook_spec::{Nested, SizeOf};
-use crate::record::settings::AllocatorKind;
+use skipheap_config::hook_spec::{Nested, SizeOf};
+use skipheap_config::settings::AllocatorKind;
 
 /// An allocator and its entry points.
 pub(crate) struct Set {

@@ -8,11 +8,11 @@ use crate::elf::{
     objects, own_dynamic,
 };
 use crate::settings::settings;
-use crate::symbolize::elf::{FunctionSymbol, name_at};
-use crate::symbolize::names::Names;
-use crate::symbolize::object_file::ObjectFile;
 use crate::unwind::{Place, place_of};
 use core::ffi::CStr;
+use skipheap_symbolize::elf::{FunctionSymbol, name_at};
+use skipheap_symbolize::names::Names;
+use skipheap_symbolize::object_file::ObjectFile;
 
 /// One of these is exported by a library that has the Skip runtime.
 const OBSTACK_SIGNS: [&CStr; 2] = [c"SKIP_Obstack_alloc", c"_ZN4skip7Obstack5allocEm"];

@@ -3,9 +3,9 @@
 //! Runs in cold sections.
 
 use super::hooked;
-use crate::record::layout::{FRAME_CALLEE_SHIFT, FRAME_HOOKED, FRAME_MAKES_PAGES};
 use crate::sys;
 use crate::unwind::is_code;
+use skipheap_format::layout::{FRAME_CALLEE_SHIFT, FRAME_HOOKED, FRAME_MAKES_PAGES};
 
 /// What the frame of a return address says about hooks.
 #[derive(Clone, Copy)]

@@ -8,12 +8,12 @@ use super::install::{Hooked, Region};
 use super::trampoline::{self, SLOT, Told, Unwinding};
 use super::wanted::{AskedBy, Target};
 use crate::process::Process;
-use crate::record::hook_spec::{HookSpec, Nested};
-use crate::record::layout::{FUNCTION_ALL, FUNCTION_FOLLOWED, FUNCTION_NAMES};
-use crate::record::messages;
-use crate::record::note::{Kind, Note};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use skipheap_config::hook_spec::{HookSpec, Nested};
+use skipheap_format::layout::{FUNCTION_ALL, FUNCTION_FOLLOWED, FUNCTION_NAMES};
+use skipheap_format::messages;
+use skipheap_format::note::{Kind, Note};
 
 /// Most functions that are hooked: a glob that matches more is a mistake.
 const MOST_FUNCTIONS: usize = 2000;

@@ -10,17 +10,17 @@ use super::plan::{self, Padding, Plan, Tail};
 use super::trampoline::{self, SHARED, SLOT};
 use super::wanted::{Part, Piece, Target, piece_of};
 use crate::hot;
-use crate::record::hook_spec::Nested;
-use crate::record::note::Reason;
-use crate::symbolize::hash::FastMap;
 use crate::unwind::is_code;
 use crate::{process, sys, unwind};
 use iced_x86::Instruction;
+use skipheap_config::hook_spec::Nested;
+use skipheap_format::note::Reason;
+use skipheap_symbolize::hash::FastMap;
 
 /// A target and what became of it.
 pub(crate) struct Hooked {
     pub(crate) target: Target,
-    /// What [`crate::record::layout::SiteRecord::size`] says of its calls.
+    /// What [`skipheap_format::layout::SiteRecord::size`] says of its calls.
     pub(crate) index: u16,
     pub(crate) outcome: Result<(), Reason>,
     /// Its code: itself and its parts.

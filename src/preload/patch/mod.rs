@@ -48,16 +48,16 @@ pub(crate) use watch::loader_changed;
 
 use crate::live::regions;
 use crate::process::{self, Process};
-use crate::record::hook_spec::{self, HookSpec};
-use crate::record::layout::{FUNCTION_NAMES, SIZE_BITS};
-use crate::record::note::{Kind, Note, Reason};
-use crate::record::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, Allocators, HOOKS};
 use crate::settings::settings;
 use crate::{elf, hooks, real, sys};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use find::Object;
 use hooked::{Hooks, Retired};
+use skipheap_config::hook_spec::{self, HookSpec};
+use skipheap_config::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, Allocators, HOOKS};
+use skipheap_format::layout::{FUNCTION_NAMES, SIZE_BITS};
+use skipheap_format::note::{Kind, Note, Reason};
 use wanted::{Builtin, Found};
 use watch::Change;
 

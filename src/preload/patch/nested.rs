@@ -1,14 +1,16 @@
-//! Which sites are those of nested calls, as readers will see it ([`crate::record::nested`]).
+//! Which sites are those of nested calls, as readers will see it ([`skipheap_format::nested`]).
 //!
 //! Runs in cold sections.
 
 use super::{IN_USE, hooked};
 use crate::deep;
-use crate::record::layout::{FIRST_FRAME_ID, FRAME_MAKES_PAGES, FrameRecord, SIZE_BITS, StackNode};
-use crate::record::nested;
 use crate::recording::Recording;
 use crate::unwind::Frames;
 use core::sync::atomic::Ordering::Relaxed;
+use skipheap_format::layout::{
+    FIRST_FRAME_ID, FRAME_MAKES_PAGES, FrameRecord, SIZE_BITS, StackNode,
+};
+use skipheap_format::nested;
 
 /// Returns whether the calls of a site are nested. `frames` and `size` are as its record has them.
 pub(crate) fn is_nested(recording: &Recording, frames: Frames, size: u64) -> bool {

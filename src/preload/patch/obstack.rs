@@ -14,8 +14,8 @@ use super::find::Object;
 use super::leads::{Lead, code_at, lead_of};
 use super::plan;
 use super::wanted::{Bytes, Target};
-use crate::record::hook_spec::SizeOf;
-use crate::record::note::{Kind, Note};
+use skipheap_config::hook_spec::SizeOf;
+use skipheap_format::note::{Kind, Note};
 
 /// `skip::Obstack::alloc(unsigned long)`.
 pub(super) const ALLOC: &str = "_ZN4skip7Obstack5allocEm";

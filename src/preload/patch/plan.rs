@@ -3,8 +3,8 @@
 //!
 //! Reads bytes and touches nothing. Runs in cold sections.
 
-use crate::record::note::Reason;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
+use skipheap_format::note::Reason;
 
 /// Length of `jmp rel32`.
 const NEAR: u64 = 5;

@@ -20,13 +20,13 @@
 use super::clone_size::Words;
 use super::plan::Plan;
 use super::wanted::Bytes;
-use crate::record::hook_spec::SizeOf;
-use crate::record::layout::SIZE_BITS;
-use crate::record::note::Reason;
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Decoder, DecoderOptions, FlowControl, Instruction,
     InstructionBlock,
 };
+use skipheap_config::hook_spec::SizeOf;
+use skipheap_format::layout::SIZE_BITS;
+use skipheap_format::note::Reason;
 
 /// Bytes at the start of a region of trampolines: the mask of what no size has, and the addresses of
 /// the functions that are told of a call, in the order of [`Told`].
@@ -331,7 +331,7 @@ fn moved_call(bytes: &mut Vec<u8>, at: u64, target: u64, returns_to: u64) -> Res
 mod tests {
     use super::*;
     use crate::patch::plan::{decode, plan};
-    use crate::record::hook_spec;
+    use skipheap_config::hook_spec;
 
     fn text(code: &[u8], ip: u64) -> Vec<Code> {
         decode(code, ip)

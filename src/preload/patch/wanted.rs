@@ -8,12 +8,12 @@ use super::clone_size::Words;
 use super::find::{Object, Symbol};
 use super::trampoline::Told;
 use crate::live::regions::EVENTS;
-use crate::record::hook_spec::{HookSpec, Nested, SizeOf};
-use crate::record::settings::{AllocatorKind, Allocators};
-use crate::symbolize::demangle::demangle;
-use crate::symbolize::hash::FastMap;
-use crate::symbolize::names::Names;
 use memchr::memmem;
+use skipheap_config::hook_spec::{HookSpec, Nested, SizeOf};
+use skipheap_config::settings::{AllocatorKind, Allocators};
+use skipheap_symbolize::demangle::demangle;
+use skipheap_symbolize::hash::FastMap;
+use skipheap_symbolize::names::Names;
 use skipheap_text::glob;
 
 /// A function that is to be hooked.
@@ -287,7 +287,7 @@ pub(crate) fn piece_of(symbol: &[u8]) -> Option<(&[u8], Piece)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::hook_spec::parse;
+    use skipheap_config::hook_spec::parse;
 
     fn is_match(name: &str, symbol: &str) -> bool {
         let spec = parse(&format!("{name}(size=arg0)"))

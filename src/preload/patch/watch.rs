@@ -10,13 +10,13 @@
 use super::hooked::{self, Retired};
 use super::{memory, plan};
 use crate::elf::{LinkMap, debugger_entry, objects};
-use crate::record::note::Reason;
-use crate::symbolize::hash::FastHasher;
 use crate::unwind::{is_code, place_of, with_unlisted};
 use crate::{arch, confined, process, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering::*};
 use core::{mem, ptr};
+use skipheap_format::note::Reason;
+use skipheap_symbolize::hash::FastHasher;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 

@@ -16,10 +16,10 @@ use super::row::{Fault, Saved};
 use super::rule::{Rule, Special};
 use super::walk::{Regs, pack};
 use super::{EXACT, Frames, LONGEST_WALK, registry, row_table, table};
-use crate::record::layout::{
+use crate::{process, stack, thread};
+use skipheap_format::layout::{
     CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED, MOST_FRAMES,
 };
-use crate::{process, stack, thread};
 
 const PAGE: u64 = 4096;
 

@@ -16,8 +16,8 @@ use super::rule::{Rule, Special};
 use super::{EXACT, call, cfi, compiled, made_code, modules, table};
 use crate::patch::{self, Unwinding};
 use crate::process::Process;
-use crate::record::layout::{FRAME_EXACT, FrameRecord};
 use gimli::{EndianSlice, Expression, LittleEndian, Operation, OperationIter, X86_64};
+use skipheap_format::layout::{FRAME_EXACT, FrameRecord};
 
 /// What all threads share about modules and frames.
 pub(crate) struct Registry {

@@ -5,9 +5,9 @@
 
 use crate::confined;
 use crate::process::Process;
-use crate::symbolize::jit_dump::process_of;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use memchr::memchr;
+use skipheap_symbolize::jit_dump::process_of;
 
 /// What is known of the dump.
 pub(crate) struct JitDump {

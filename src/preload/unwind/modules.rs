@@ -10,13 +10,13 @@
 use crate::confined;
 use crate::elf::{LinkMap, definition_in_libc};
 use crate::settings::settings;
-use crate::symbolize::module_wrappers::ModuleWrappers;
-use crate::symbolize::wrappers::Wrappers;
 use core::ffi::{CStr, c_int, c_void};
 use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
+use skipheap_symbolize::module_wrappers::ModuleWrappers;
+use skipheap_symbolize::wrappers::Wrappers;
 use std::sync::Arc;
 
 /// Hashes what the maps of the cold paths are keyed by (FNV-1a, 64 bits).

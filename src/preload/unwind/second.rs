@@ -9,9 +9,9 @@
 use super::rule::Special;
 use super::{EXACT, LONGEST_WALK, registry, row_table, table};
 use crate::process::Process;
-use crate::record::layout::MOST_FRAMES;
 use core::ffi::{c_int, c_void};
 use core::ptr;
+use skipheap_format::layout::MOST_FRAMES;
 
 unsafe extern "C" {
     fn _Unwind_Backtrace(

@@ -10,7 +10,7 @@
 use super::rule::Rule;
 use super::table;
 use super::{Frames, LONGEST_WALK, careful};
-use crate::record::layout::CUT_TOO_DEEP;
+use skipheap_format::layout::CUT_TOO_DEEP;
 
 /// The registers of a frame, as far as unwinding needs them: those after the return to `ra`.
 #[derive(Clone, Copy, Debug)]

@@ -27,8 +27,6 @@ mod stacks;
 mod stopped;
 
 use crate::process::Process;
-use crate::record::messages;
-use crate::record::note::{Kind, Note, Reason};
 use crate::settings::settings;
 use crate::{arch, elf, log, patch, real, wiped};
 use blocks::Blocks;
@@ -38,6 +36,8 @@ use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use heap::{FreeLists, Heap};
 use memory::{Mapping, Reader};
+use skipheap_format::messages;
+use skipheap_format::note::{Kind, Note, Reason};
 use stacks::{Dead, Thread};
 use std::io;
 use stopped::Others;

@@ -11,11 +11,11 @@
 //! thread-local memory is that of the thread that waits for it.
 
 use crate::kernel::call;
-use crate::record::note::Reason;
 use crate::{arch, recording, sys, thread};
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::*};
+use skipheap_format::note::Reason;
 
 /// Room for threads that begin while the others are stopped.
 const MORE: usize = 64;

@@ -2,7 +2,6 @@
 //! assembly of the hot path must record the first four of them.
 
 use super::chains::{Link, chains, run};
-use crate::record::layout::CUT_TOO_DEEP;
 use crate::testing;
 use crate::unwind::modules::Module;
 use crate::unwind::rule::{Rule, Special};
@@ -13,6 +12,7 @@ use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use skipheap_format::layout::CUT_TOO_DEEP;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
