@@ -158,7 +158,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         unfit: measured.unfit.clone(),
         baseline: path.clone(),
         accept: accept(),
-        repository: repository(),
+        repository: Box::new(repository()),
         ..Report::default()
     };
     if report.unfit.is_empty() {

@@ -1,10 +1,10 @@
 //! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
 
 use crate::output::naming;
+use crate::repository::Repository;
 use crate::{term, whole};
 use clap::Args;
 use skipheap_compare::gate::out::{Report, annotations, gitlab, junit, markdown};
-use skipheap_compare::gate::repository::Repository;
 use skipheap_text::printable;
 use std::env;
 use std::fs::OpenOptions;

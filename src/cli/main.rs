@@ -51,6 +51,7 @@ mod progress;
 mod push;
 mod remaining;
 mod reporting;
+mod repository;
 mod run;
 mod scratch;
 mod session;

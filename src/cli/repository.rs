@@ -1,6 +1,7 @@
 //! The project that a check runs in: the folder at which the paths of a review begin, and files as seen
 //! from there.
 
+use skipheap_compare::gate::out::ReviewPaths;
 use std::path::{Component, Path, PathBuf};
 
 /// A folder that is one, or a file that points to it (in worktrees and submodules).
@@ -10,7 +11,7 @@ const PACKAGES: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
 
 /// The folder of a repository, and the current folder.
 #[derive(Clone, Debug, Default)]
-pub struct Repository {
+pub(crate) struct Repository {
     root: PathBuf,
     here: PathBuf,
 }
@@ -19,7 +20,7 @@ impl Repository {
     /// The repository of a check that runs in the folder `here`. Of the folders that the CI job says it has
     /// checked the source out to, the one that `here` lies in counts, then any; outside a job it is the innermost
     /// repository of git, or else `here`.
-    pub fn new(of_job: &[PathBuf], here: PathBuf) -> Self {
+    pub(crate) fn new(of_job: &[PathBuf], here: PathBuf) -> Self {
         let inside = real(&here);
         let folders = || of_job.iter().filter(|folder| folder.is_dir());
         let root = folders()
@@ -34,37 +35,8 @@ impl Repository {
         }
     }
 
-    /// The path in the repository of a file that is named as from the current folder; `None` for files elsewhere.
-    pub fn path_of(&self, file: &Path) -> Option<String> {
-        let absolute = self.here.join(file);
-        // A file that is not there has a folder that may be.
-        let absolute = match (absolute.parent(), absolute.file_name()) {
-            (Some(folder), Some(name)) if !absolute.exists() => real(folder).join(name),
-            _ => real(&absolute),
-        };
-        let path = absolute.strip_prefix(&self.root).ok()?;
-        let is_inside = path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        (is_inside && path != Path::new("")).then(|| path.to_string_lossy().into_owned())
-    }
-
-    /// The path in the repository of a source file, named as debug information names it: absolute, or from a
-    /// folder that is not known, for which the current one and the repository's are tried.
-    pub fn path_of_source(&self, file: &Path) -> Option<String> {
-        let from_here = self.here.join(file);
-        let is_elsewhere = !from_here.exists() && self.root.join(file).exists();
-        self.path_of(
-            match is_elsewhere {
-                true => self.root.join(file),
-                false => from_here,
-            }
-            .as_path(),
-        )
-    }
-
     /// Returns whether a source file is there and the project's own: in the repository, and in no folder of packages.
-    pub fn owns(&self, file: &Path) -> bool {
+    pub(crate) fn owns(&self, file: &Path) -> bool {
         let Some(path) = self.path_of_source(file) else {
             return false;
         };
@@ -78,6 +50,34 @@ impl Repository {
     }
 }
 
+impl ReviewPaths for Repository {
+    fn path_of(&self, file: &Path) -> Option<String> {
+        let absolute = self.here.join(file);
+        // A file that is not there has a folder that may be.
+        let absolute = match (absolute.parent(), absolute.file_name()) {
+            (Some(folder), Some(name)) if !absolute.exists() => real(folder).join(name),
+            _ => real(&absolute),
+        };
+        let path = absolute.strip_prefix(&self.root).ok()?;
+        let is_inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        (is_inside && path != Path::new("")).then(|| path.to_string_lossy().into_owned())
+    }
+
+    fn path_of_source(&self, file: &Path) -> Option<String> {
+        let from_here = self.here.join(file);
+        let is_elsewhere = !from_here.exists() && self.root.join(file).exists();
+        self.path_of(
+            match is_elsewhere {
+                true => self.root.join(file),
+                false => from_here,
+            }
+            .as_path(),
+        )
+    }
+}
+
 /// A path without links, where it leads somewhere.
 fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
@@ -86,6 +86,9 @@ fn real(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skipheap_compare::gate::out::Report;
+    use skipheap_compare::gate::out::testing::report;
+    use skipheap_compare::gate::verdict::Rule;
     use std::fs;
 
     /// A repository with a subfolder, both with sources.
@@ -157,5 +160,28 @@ mod tests {
         assert!(owns("src/a.rs") && owns("sub/src/b.rs"));
         assert!(!owns(".cargo/registry/c.rs") && !owns("sub/node_modules/d.c"));
         assert!(!owns("src/none.rs") && !owns("src") && !owns("/etc/passwd"));
+    }
+
+    #[test]
+    fn places_are_inside_the_repository_or_not_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        for below in ["src", "sub"] {
+            std::fs::create_dir(root.join(below)).expect("made");
+        }
+        std::fs::write(root.join("src/a,b:c.rs"), "").expect("written");
+        let mut report = report();
+        report.config = Some(root.join("skipheap.toml"));
+        report.verdict.findings[0].line = Some(4);
+        let place = |report: &Report, index: usize| report.place(&report.verdict.findings[index]);
+        for (here, baseline) in [("", "heap.csv"), ("sub", "sub/heap.csv")] {
+            report.repository = Box::new(Repository::new(&[root.to_owned()], root.join(here)));
+            assert_eq!(place(&report, 0), Some((baseline.into(), 4)));
+            assert_eq!(place(&report, 1), Some(("src/a,b:c.rs".into(), 7)));
+        }
+        report.verdict.findings[0].rule = Rule::Budget;
+        assert_eq!(place(&report, 0), Some(("skipheap.toml".into(), 4)));
+        report.repository = Box::new(Repository::new(&[], root.join("src")));
+        assert_eq!(place(&report, 0), None);
     }
 }
