@@ -1,20 +1,19 @@
 //! `skip-heapprof check`: fails when a program allocates more than its baseline, limits and budgets allow.
 
-use crate::args::{ReportOptions, RunOptions};
 use crate::baseline_file::BaselineFile;
 use crate::baseline_name::Subject;
-use crate::check_files::{Files, repository, shell_word};
+use crate::check_files::{repository, shell_word};
 use crate::check_runs::{self, Measured, without_hash};
 use crate::check_text as text;
 use crate::error::{Code, Failure};
+use crate::options::ReportOptions;
+use crate::options::check::CheckOptions;
 use crate::side::Side;
 use crate::{config_file, sys, term, values};
-use clap::Args;
 use skipheap_compare::gate::baseline::{self, Baseline};
 use skipheap_compare::gate::budget::Budget;
-use skipheap_compare::gate::config::{Config, REPEATS, Written};
+use skipheap_compare::gate::config::Config;
 use skipheap_compare::gate::evidence::Evidence;
-use skipheap_compare::gate::limit::Limit;
 use skipheap_compare::gate::out::{Ending, Report};
 use skipheap_compare::gate::verdict::{Limits, judge};
 use skipheap_profile::redact;
@@ -23,62 +22,8 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-/// Options of `check`.
-#[derive(Args, Debug)]
-pub(crate) struct CheckOptions {
-    /// Baseline: a CSV that --update wrote, or any report. `{program}` stands for the program's
-    /// name, `{test}` for the name of the one test that it runs.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) baseline: Option<PathBuf>,
-    /// Write the baseline, to accept the new state.
-    #[arg(long, requires = "baseline")]
-    pub(crate) update: bool,
-    /// File with limits and budgets [default: skipheap.toml in the current folder, if it exists].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Run the program N times, so that variation between runs is not a regression.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
-    pub(crate) repeat: Option<u32>,
-    /// How much the bytes of all sites, and of each, may grow: 1%, 64KiB, off [default: 1%].
-    #[arg(long, value_name = "LIMIT")]
-    pub(crate) max_growth: Option<Limit>,
-    /// How much the calls of all sites, and of each, may grow [default: 1%].
-    #[arg(long, value_name = "LIMIT")]
-    pub(crate) max_calls_growth: Option<Limit>,
-    /// Bytes that a new site may allocate, and by which a known one may always grow [default:
-    /// 64KiB].
-    #[arg(long, value_name = "LIMIT")]
-    pub(crate) max_new_site: Option<Limit>,
-    /// Calls that a new site may make, and by which those of a known one may always grow [default:
-    /// 1000].
-    #[arg(long, value_name = "LIMIT")]
-    pub(crate) max_new_calls: Option<Limit>,
-    #[command(flatten)]
-    pub(crate) files: Files,
-    #[command(flatten)]
-    pub(crate) run: RunOptions,
-    /// Reports to judge in place of a program to run, each of one run.
-    #[arg(value_name = "REPORT", conflicts_with = "command")]
-    pub(crate) reports: Vec<PathBuf>,
-    /// The program to run and its arguments.
-    #[arg(value_name = "PROGRAM", last = true)]
-    pub(crate) command: Vec<OsString>,
-}
-
-impl CheckOptions {
-    fn limits(&self) -> Written {
-        Written {
-            max_growth: self.max_growth,
-            max_calls_growth: self.max_calls_growth,
-            max_new_site: self.max_new_site,
-            max_new_calls: self.max_new_calls,
-            repeat: self.repeat,
-        }
-    }
-}
 
 /// Says which limits the configuration switches off, since whoever reads the verdict may not know
 /// the file.

@@ -1,9 +1,9 @@
 //! The files of a check, and what the places it runs in want: the summary and the annotations of GitHub.
 
-use crate::output::naming;
+use crate::error::naming;
+use crate::options::check::Files;
 use crate::repository::Repository;
 use crate::{term, whole};
-use clap::Args;
 use skipheap_compare::gate::out::{Report, annotations, gitlab, junit, markdown};
 use skipheap_text::printable;
 use std::env;
@@ -19,23 +19,6 @@ const ACTIONS: &str = "GITHUB_ACTIONS";
 const WORKSPACE: &str = "GITHUB_WORKSPACE";
 /// The folder of the checked out source in jobs of GitLab.
 const PROJECT: &str = "CI_PROJECT_DIR";
-
-/// Files that a check writes.
-#[derive(Args, Debug, Default)]
-pub(crate) struct Files {
-    /// Write the result to FILE as Markdown. In a job of GitHub it is also appended to the job's summary.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) markdown: Option<PathBuf>,
-    /// Write the result to FILE as JUnit XML.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// Write the result to FILE as GitLab's report of code quality.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) gitlab: Option<PathBuf>,
-    /// Print annotations for GitHub on standard output [default: in its jobs].
-    #[arg(long)]
-    pub(crate) annotations: bool,
-}
 
 impl Files {
     /// Writes all that are wanted.

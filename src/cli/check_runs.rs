@@ -1,8 +1,8 @@
 //! Gets the runs that a check judges, and finds out whether they can be judged.
 
-use crate::args::{ReportOptions, RunOptions};
 use crate::check_files::repository;
 use crate::harvest::Harvest;
+use crate::options::{ReportOptions, RunOptions};
 use crate::remaining::Running;
 use crate::run::{Finished, run_once};
 use crate::side::Side;

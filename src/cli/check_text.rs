@@ -2,7 +2,7 @@
 
 use crate::differences_table as table;
 use crate::names::join;
-use crate::summary::line;
+use crate::term::line;
 use crate::term::{self, columns_of};
 use skipheap_compare::diff::out::Named;
 use skipheap_compare::gate::out::{Ending, Report};

@@ -1,9 +1,9 @@
 //! Controls processes that run, from outside: `start`, `stop` and `snapshot`.
 
-use crate::args::ReportOptions;
 use crate::attach::{Attached, NotAttached, attach};
 use crate::error::{Code, Failure};
 use crate::load::EXTENSION;
+use crate::options::ReportOptions;
 use crate::{inputs, scratch, term, whole};
 use skipheap_format::layout::STOPPED;
 use skipheap_format::settle::mark_snapshot;

@@ -8,7 +8,7 @@
 //! writing a profile again replaces its file. Values are escaped as Hive does it; what is not known is
 //! `__HIVE_DEFAULT_PARTITION__`.
 
-use crate::output::naming;
+use crate::error::naming;
 use crate::scratch;
 use skipheap_export::parquet::Rows;
 use skipheap_profile::sum::{hex, identity};

@@ -1,14 +1,14 @@
 //! `skip-heapprof diff`: what a run allocates more or less than another.
 
-use crate::args::ReportOptions;
 use crate::differences_table as table;
 use crate::error::{Code, Failure};
 use crate::harvest::HarvestError;
+use crate::options::ReportOptions;
+use crate::options::diff::DiffOptions;
 use crate::output::Output;
 use crate::shape::{Format, Kind};
 use crate::side::Side;
 use crate::{inputs, side, summary, term};
-use clap::Args;
 use skipheap_compare::diff::functions::{Sums, by_function};
 use skipheap_compare::diff::out::{Named, collapsed, csv, json, markdown};
 use skipheap_compare::diff::{self, compare, profiles};
@@ -18,25 +18,6 @@ use skipheap_profile::functions::StackSums;
 use skipheap_profile::report::collapsed::Style;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-
-/// Options of `diff`.
-#[derive(Args, Debug)]
-pub(crate) struct DiffOptions {
-    /// The old run: a CSV, a profile (.skipheap), a recording, or a folder of recordings.
-    pub(crate) old: PathBuf,
-    /// The new run.
-    pub(crate) new: PathBuf,
-    /// Number of sites in the table and in Markdown.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) top: usize,
-    /// Also show sites without a difference; list every site in Markdown. CSV and JSON always have
-    /// all.
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Exit with status 1 if there is a difference.
-    #[arg(long)]
-    pub(crate) exit_code: bool,
-}
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Differences for the terminal.
 
-use crate::summary::{RESPONSIBLE, function_line, line, listing};
+use crate::listing::{RESPONSIBLE, function_line, listing};
+use crate::term::line;
 use crate::term::{self, printable};
 use comfy_table::{CellAlignment, Table, presets};
 use skipheap_compare::diff::Match;

@@ -1,6 +1,7 @@
 //! How the tool ends when it does not end as the program did.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 /// Exit statuses of the tool itself; see `--help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,5 +47,16 @@ impl Failure {
             code,
             error: anyhow::Error::new(error).context(doing),
         }
+    }
+}
+
+/// For `map_err`: std's errors do not say which file.
+pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let path = path.to_owned();
+    move |error| {
+        io::Error::new(
+            error.kind(),
+            format!("{}: {error}", crate::term::path(&path)),
+        )
     }
 }

@@ -1,13 +1,13 @@
 //! From the recordings of a run to CSV files and what the summary says: one process at a time, so
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
-use crate::args::Merge;
 use crate::error::{Code, Failure};
 use crate::from_profile;
+use crate::largest;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Head, LoadError};
-use crate::look;
 use crate::notes::Notes;
+use crate::options::Merge;
 use crate::output::Output;
 use crate::owner::Acting;
 use crate::programs::{Program, Programs};
@@ -700,7 +700,7 @@ impl Harvest {
             self.live = live::of_rows(&rows);
         }
         (self.sort, self.listed) = (wish.sort, wish.largest);
-        self.largest = look::largest(&rows, wish.sort, wish.largest);
+        self.largest = largest::largest(&rows, wish.sort, wish.largest);
     }
 
     /// Did the leak check find leaks that are not suppressed?

@@ -1,7 +1,7 @@
 //! What the summary says about memory and names that a run did not see, and how to see them.
 
 use crate::harvest::Harvest;
-use crate::summary::share;
+use crate::table::share;
 use crate::term::{printable, scaled};
 use skipheap_responsible::is_unnamed;
 use std::collections::BTreeMap;

@@ -8,7 +8,6 @@
 // What a failing test prints is for its author.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
-mod args;
 mod attach;
 mod baseline_file;
 mod baseline_name;
@@ -35,12 +34,14 @@ mod inputs;
 mod install;
 #[cfg(test)]
 mod large_report;
+mod largest;
+mod listing;
 mod live;
 mod load;
-mod look;
 mod merging;
 mod names;
 mod notes;
+mod options;
 mod others;
 mod output;
 mod owner;
@@ -78,9 +79,9 @@ mod unreached;
 mod values;
 mod whole;
 
-use args::{Cli, Verb};
 use clap::Parser;
 use error::{Code, Failure};
+use options::{Cli, Verb};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 

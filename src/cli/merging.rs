@@ -3,16 +3,16 @@
 //! A few threads read and unpack profiles, in turns, and one adds them up, in order. Besides the sum, the profiles in memory are
 //! one for each reading thread, and the one being added.
 
-use crate::args::ReportOptions;
 use crate::dataset::Dataset;
 use crate::error::{Code, Failure};
 use crate::harvest::{self, HarvestError};
 use crate::inputs::{self, Inputs};
 use crate::load::{self, LoadError};
+use crate::options::ReportOptions;
+use crate::options::merge::{Apart, MergeOptions};
 use crate::progress::Progress;
 use crate::symbol_files::SymbolFiles;
 use crate::{reporting, shape, term};
-use clap::{Args, ValueEnum};
 use skipheap_export as export;
 use skipheap_profile::intern::Tables;
 use skipheap_profile::sum::{By, Sum};
@@ -28,51 +28,6 @@ use std::thread;
 const NAMED: usize = 10;
 /// Threads that read, at most: each holds a profile.
 const MOST_READERS: usize = 4;
-
-/// Options of `merge` alone.
-#[derive(Args, Debug, Default, Clone)]
-pub(crate) struct MergeOptions {
-    /// Profiles (*.skipheap), recordings (*.skipheap-rec), or folders of profiles, which are
-    /// searched recursively.
-    #[arg(value_name = "INPUT", required = true)]
-    pub(crate) inputs: Vec<PathBuf>,
-    /// Skip inputs that cannot be read, and report how many there were.
-    #[arg(long)]
-    pub(crate) skip_damaged: bool,
-    /// Do not combine runs that differ in build id (`build`) or `host`, or calls that differ in
-    /// their source line (`line`).
-    ///
-    /// Commas separate several. Without `line`, a frame only has a source line if all runs agree on
-    /// it.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
-    pub(crate) by: Vec<Apart>,
-    /// Write a dataset of Parquet files to FOLDER, by program, build, host and date. The sum is
-    /// only written with --output or --push.
-    ///
-    /// There is one file per profile. If a profile is written again, its file is replaced.
-    /// fleet/query.sql (DuckDB) and fleet/spark_job.py read the dataset.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) parquet: Option<PathBuf>,
-}
-
-impl MergeOptions {
-    /// Is there to be nothing but a dataset?
-    fn has_no_sum(&self, wanted: &ReportOptions) -> bool {
-        let is_named = wanted.output.is_some() || wanted.shape.format.is_some();
-        self.parquet.is_some() && !is_named && !wanted.push.is_wanted()
-    }
-}
-
-/// The values of `--by`.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Apart {
-    /// The build id of the executable.
-    Build,
-    /// The machine's name.
-    Host,
-    /// The source line.
-    Line,
-}
 
 /// Merges the inputs into the file that the options name, and prints the summary.
 ///

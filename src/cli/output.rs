@@ -1,5 +1,6 @@
 //! Where CSV files go and how they are named.
 
+use crate::error::naming;
 use crate::inputs::{self, Id};
 use crate::shape::Kind;
 use crate::sheet::Read;
@@ -219,17 +220,6 @@ impl<W: Write> Write for WhileRead<W> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
-    }
-}
-
-/// For `map_err`: std's errors do not say which file.
-pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    let path = path.to_owned();
-    move |error| {
-        io::Error::new(
-            error.kind(),
-            format!("{}: {error}", crate::term::path(&path)),
-        )
     }
 }
 

@@ -1,9 +1,9 @@
 //! Reports recordings: those that the user names, and what every run does with its own.
 
-use crate::args::ReportOptions;
 use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::{self, LoadError, Why};
+use crate::options::ReportOptions;
 use crate::output::Output;
 use crate::symbol_files::debuginfod;
 use crate::{inputs, paint, push, session, snapshots, summary, term, tree};

@@ -1,11 +1,11 @@
 //! Runs a program under the library and reports what it did.
 
-use crate::args::{ReportOptions, RunOptions};
 use crate::ends;
 use crate::error::{Code, Failure};
 use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::install::{self, Folder, Readers};
+use crate::options::{ReportOptions, RunOptions};
 use crate::output::Output;
 use crate::remaining::Running;
 use crate::session::Session;

@@ -1,7 +1,7 @@
 //! What a shell and `man` want to know about the command line: completions and a manual page, made of the same
 //! definition that the tool parses its arguments with.
 
-use crate::args::Cli;
+use crate::options::Cli;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;

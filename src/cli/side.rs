@@ -1,9 +1,9 @@
 //! Reads one side of a comparison: a CSV, a profile, a recording, or a folder of recordings.
 
-use crate::args::Merge;
 use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
 use crate::load::LoadError;
+use crate::options::Merge;
 use crate::output::Output;
 use crate::shape::Kind;
 use crate::{input_file, reporting, scratch, session, term};

@@ -1,9 +1,10 @@
 //! The snapshots that programs wrote of themselves during a run: they lie among the recordings, are no
 //! processes of their own, and stay when the recordings go.
 
+use crate::error::naming;
 use crate::load::{self, Head};
 use crate::others::is_drop_folder;
-use crate::output::{Output, name_of, naming};
+use crate::output::{Output, name_of};
 use crate::term;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;

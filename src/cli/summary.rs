@@ -3,29 +3,25 @@
 use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::hints::hints;
-use crate::look::figure;
+use crate::largest::figure;
+use crate::listing::{RESPONSIBLE, STACK, function_line, names_of};
 use crate::paint::{TITLE, WARNING, painted};
 use crate::summary_live;
-use crate::table::{Line, percent, table};
-use crate::term::{self, bytes, counted, cut, grouped, printable, scaled};
+use crate::table::{Line, percent, share, table};
+use crate::term::{self, bytes, counted, cut, grouped, line, printable, scaled};
 use skipheap_format::cause::Cause;
 use skipheap_format::loss::Loss;
 use skipheap_format::messages;
-use skipheap_profile::functions::{self, Function};
+use skipheap_profile::functions;
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::rows::Row;
 use skipheap_responsible::fold;
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::path::Path;
 
 /// Sites and processes that are listed.
 pub(crate) const LISTED: usize = 10;
 
-/// The heading of stacks.
-const STACK: &str = "allocated by ← called by";
-/// The heading of responsible functions.
-pub(crate) const RESPONSIBLE: &str = "responsible (via plumbing) ← mostly called by";
 /// Threads that are listed.
 const THREADS: usize = 4;
 /// Part of all bytes of which the responsible functions may be unknown without a word about it.
@@ -63,12 +59,6 @@ pub(crate) fn text(harvest: &Harvest, width: usize, tree: Option<&str>) -> Strin
     }
     warnings(&mut text, harvest);
     text
-}
-
-/// Adds a line; writing to a string cannot fail.
-pub(crate) fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
-    let _ = text.write_fmt(args);
-    text.push('\n');
 }
 
 fn headline(text: &mut String, harvest: &Harvest, width: usize) {
@@ -169,11 +159,6 @@ fn and_more(text: &mut String, all: usize, listed: usize) {
     }
 }
 
-/// Part of a whole.
-pub(crate) fn share(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
-}
-
 /// Lists the processes that allocated most.
 fn processes(text: &mut String, harvest: &Harvest, width: usize) {
     let listed = listed(harvest);
@@ -263,22 +248,6 @@ fn functions(text: &mut String, harvest: &Harvest, width: usize) {
     }
 }
 
-/// The line of a responsible function.
-pub(crate) fn function_line<const N: usize>(
-    function: &Function,
-    cells: [String; N],
-    share: impl Into<Option<f64>>,
-) -> Line<N> {
-    let mut names = vec![function.shown()];
-    names.extend(function.shown_callers());
-    Line {
-        cells,
-        share: share.into(),
-        names,
-        responsible: Some(function.shown_via()),
-    }
-}
-
 /// Says which threads allocated, where there are several.
 fn threads(text: &mut String, harvest: &Harvest) {
     let threads = &harvest.functions.threads;
@@ -359,29 +328,6 @@ fn sites(text: &mut String, harvest: &Harvest, width: usize) {
     });
     let lines: Vec<_> = lines.collect();
     table(text, [heading(value), second, "size"], STACK, &lines, width);
-}
-
-/// The names of a row for the terminal, innermost first.
-pub(crate) fn names_of(row: &Row) -> Vec<String> {
-    let names = row.names.iter().flatten();
-    names.map(|name| printable(name)).collect()
-}
-
-/// Adds a table of numbers with a stack at the end of each line; nothing where there are no lines.
-pub(crate) fn listing<const N: usize>(
-    text: &mut String,
-    headings: [&str; N],
-    lines: Vec<([String; N], Vec<String>)>,
-    width: usize,
-) {
-    let lines = lines.into_iter().map(|(cells, names)| Line {
-        cells,
-        share: None,
-        names,
-        responsible: None,
-    });
-    let lines: Vec<_> = lines.collect();
-    table(text, headings, STACK, &lines, width);
 }
 
 /// Says where the CSV files are.

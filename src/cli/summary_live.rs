@@ -1,9 +1,10 @@
 //! What the summary says of the live heap: its peak and course, what is left, lifetimes, growth.
 
 use crate::harvest::{Harvest, Process};
+use crate::listing::{RESPONSIBLE, function_line, listing, names_of};
 use crate::live::{LEAKS_LISTED, LISTED, LiveHeap, LiveRows};
-use crate::summary::{RESPONSIBLE, function_line, line, listing, names_of};
 use crate::table::table;
+use crate::term::line;
 use crate::term::{bytes, counted, grouped, printable, scaled};
 use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
 use skipheap_profile::functions;

@@ -2,7 +2,7 @@
 
 use crate::names::{fitted, shorten};
 use crate::paint::{BAR, QUIET, painted};
-use crate::summary::line;
+use crate::term::line;
 use crate::term::{columns_of, cut};
 
 /// Between two columns.
@@ -165,6 +165,11 @@ fn blocks(part: f64, columns: usize) -> String {
     let mut bar = "█".repeat(eighths / 8);
     bar.extend((eighths % 8).checked_sub(1).map(|rest| EIGHTHS[rest]));
     bar
+}
+
+/// Part of a whole.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
 #[cfg(test)]

@@ -60,6 +60,12 @@ pub(crate) fn say(text: &str) {
     let _ = io::stderr().write_all(harmless(text).as_bytes());
 }
 
+/// Adds a line; writing to a string cannot fail.
+pub(crate) fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
+    let _ = std::fmt::Write::write_fmt(text, args);
+    text.push('\n');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

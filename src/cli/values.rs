@@ -1,8 +1,8 @@
 //! Values of a run's settings: what the library would not understand is an error before anything
 //! runs, whether it is an option's or a variable's.
 
-use crate::args::RunOptions;
 use crate::error::Failure;
+use crate::options::RunOptions;
 use skipheap_config::filter::patterns;
 use skipheap_config::hook_spec;
 use skipheap_config::settings::*;

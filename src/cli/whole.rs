@@ -4,7 +4,7 @@
 //! A file is written beside its place, under a name that nobody could have prepared, and then
 //! renamed. What is no regular file (a pipe, a device) is written to as it stands.
 
-use crate::output::naming;
+use crate::error::naming;
 use crate::scratch;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};

@@ -4,7 +4,7 @@
 
 use super::About;
 use super::send::{Answer, Request};
-use super::target::Place;
+use crate::options::push_target::Place;
 use prost::Message;
 
 /// `parca.profilestore.v1alpha1.WriteRawRequest`; 1 is obsolete.

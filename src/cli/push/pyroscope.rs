@@ -4,7 +4,7 @@
 
 use super::About;
 use super::send::{Answer, Request};
-use super::target::{Place, encoded};
+use crate::options::push_target::{Place, encoded};
 
 /// Names and units of the sample types. Blocks in use are a state, the others happen.
 const SAMPLE_TYPES: &str = r#"{

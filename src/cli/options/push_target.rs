@@ -17,7 +17,7 @@ pub(crate) enum Target {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Place {
     /// Scheme, host, port, and the path but for its last part; no slash at the end.
-    pub(super) base: String,
+    pub(crate) base: String,
     /// The last part of the path; may be empty.
     name: String,
     labels: Vec<(String, String)>,
@@ -31,12 +31,12 @@ impl Target {
     }
 
     /// Name of the application; empty: that of the program.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.place().name
     }
 
     /// Labels of the URL.
-    pub(super) fn labels(&self) -> &[(String, String)] {
+    pub(crate) fn labels(&self) -> &[(String, String)] {
         &self.place().labels
     }
 }
@@ -116,7 +116,7 @@ fn decoded(text: &str) -> String {
 }
 
 /// Text as the value of a query.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {
             b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),

@@ -1,20 +1,29 @@
-//! The command line.
+//! The command line. Options know no command.
 
-use crate::check::CheckOptions;
-use crate::differences::DiffOptions;
+pub(crate) mod check;
+pub(crate) mod diff;
+pub(crate) mod look;
+pub(crate) mod merge;
+pub(crate) mod push;
+pub(crate) mod push_target;
+pub(crate) mod top;
+pub(crate) mod tree;
+
 use crate::following::{Following, Needs};
-use crate::look::Look;
-use crate::merging::MergeOptions;
 use crate::paint::When;
-use crate::push::PushOptions;
 use crate::shape::Shape;
-use crate::top::TopOptions;
+use check::CheckOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use diff::DiffOptions;
+use look::Look;
+use merge::MergeOptions;
+use push::PushOptions;
 use skipheap_config::settings::{ALLOCATORS, HOOKS, KEEP, PROFILE, PROGRAMS, TRIM, VERIFY};
-use skipheap_profile::tree;
+use skipheap_profile::tree as call_tree;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use top::TopOptions;
 
 /// Profiles the heap of a program: counts every allocation by call site, exactly.
 ///
@@ -235,7 +244,7 @@ impl ReportOptions {
     }
 
     /// The call tree that is wanted.
-    pub(crate) fn tree(&self) -> Option<tree::Wish> {
+    pub(crate) fn tree(&self) -> Option<call_tree::Wish> {
         let style = self.shape.style();
         let tree = &self.look.tree;
         tree.wish(style.value, style.fold_recursion, style.lines)
