@@ -167,7 +167,7 @@ mod tests {
     use skipheap_profile::NONE;
     use skipheap_profile::report::figures::Figures;
     use skipheap_profile::rows::rows;
-    use skipheap_profile::testing::{of_sites, small};
+    use skipheap_profile::testing::{leaky, of_sites, small};
 
     fn document(profile: &Profile) -> Value {
         serde_json::to_value(Document::new(profile)).expect("JSON")
@@ -262,6 +262,15 @@ mod tests {
             assert_eq!(document["sites"][column], Value::Null, "{column}");
         }
         assert_eq!(document["processes"][0]["timeline"], Value::Null);
+    }
+
+    #[test]
+    fn leaks_are_columns_where_they_were_looked_for() {
+        let checked = document(&leaky());
+        assert_eq!(numbers(&checked["sites"]["direct_blocks"]), [1, 0, 1, 0]);
+        assert_eq!(numbers(&checked["sites"]["direct_bytes"]), [40, 0, 4096, 0]);
+        assert_eq!(numbers(&checked["sites"]["indirect_bytes"]), [200, 0, 0, 0]);
+        assert_eq!(document(&small())["sites"]["direct_bytes"], Value::Null);
     }
 
     #[test]

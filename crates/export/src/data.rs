@@ -79,6 +79,17 @@ pub(super) struct LiveFigures {
     grown: u64,
     copied: u64,
     slack: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    leaked: Option<LeakedFigures>,
+}
+
+/// What is lost of a site's blocks.
+#[derive(Serialize)]
+struct LeakedFigures {
+    directly_leaked_blocks: u64,
+    directly_leaked_bytes: u64,
+    indirectly_leaked_blocks: u64,
+    indirectly_leaked_bytes: u64,
 }
 
 /// All processes.
@@ -218,5 +229,11 @@ pub(super) fn live_figures(figures: &Figures, size: u64) -> Option<LiveFigures> 
         grown: live.grown,
         copied: live.copied,
         slack: live.slack,
+        leaked: live.leaked.map(|leaked| LeakedFigures {
+            directly_leaked_blocks: leaked.direct,
+            directly_leaked_bytes: leaked.direct.saturating_mul(size),
+            indirectly_leaked_blocks: leaked.indirect,
+            indirectly_leaked_bytes: leaked.indirect.saturating_mul(size),
+        }),
     })
 }

@@ -3,12 +3,14 @@
 //! ```json
 //! {"tool": "...", "processes": [...], "losses": [...],
 //!  "frames": [{"function": "main", "file": "a.c", "line": 3, "module": "/bin/a"}, ...],
-//!  "sites": [{"names": ["f", "main"], "stack": [4, 0], "size": 16, "calls": 3, "bytes": 48, ...}, ...]}
+//!  "sites": [{"names": ["f", "main"], "stack": [4, 0], "size": 16, "calls": 3, "bytes": 48, ...}, ...],
+//!  "leaks": [{"responsible": "f", "stack": [4, 0], "direct_blocks": 1, "direct_bytes": 16, ...}, ...]}
 //! ```
 //!
 //! A site's `names` are those of the CSV; its `stack` has the indices of all its frames, inlined ones too.
 //! Both are innermost first. Figures about blocks are there where blocks were followed. Sites are in the order
-//! of bytes, then calls, both falling. By name with jq: `.frames as $f | .sites[] | [$f[.stack[]].function]`.
+//! of bytes, then calls, both falling. `leaks` is there where the leak check was made, and has each stack of which
+//! blocks are lost once, those with directly lost blocks first. By name with jq: `.frames as $f | .sites[] | [$f[.stack[]].function]`.
 
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
@@ -30,6 +32,22 @@ struct Document<'p> {
     losses: Vec<super::data::Loss<'p>>,
     frames: Vec<Frame<'p>>,
     sites: Sites<'p>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<Vec<Leak<'p>>>,
+}
+
+/// A stack of which blocks are lost.
+#[derive(Serialize)]
+struct Leak<'p> {
+    responsible: &'p str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    via: &'p str,
+    stack: Vec<u32>,
+    pid: u32,
+    direct_blocks: u64,
+    direct_bytes: u64,
+    indirect_blocks: u64,
+    indirect_bytes: u64,
 }
 
 /// Written one after the other, so that they are not all in memory once more.
@@ -103,10 +121,7 @@ fn entry<'p>(profile: &'p Profile, site: &Site) -> Entry<'p> {
             .filter(|&&name| name != NONE)
             .map(name)
             .collect(),
-        stack: profile
-            .stack(site.node)
-            .map(|(_, node)| node.frame)
-            .collect(),
+        stack: stack(profile, site.node),
         size: site.size,
         calls: site.figures.calls,
         bytes: site.bytes(),
@@ -120,6 +135,28 @@ fn entry<'p>(profile: &'p Profile, site: &Site) -> Entry<'p> {
             live: super::data::live_figures(old, site.size),
         }),
     }
+}
+
+/// Frames of a stack, innermost first.
+fn stack(profile: &Profile, node: u32) -> Vec<u32> {
+    profile.stack(node).map(|(_, node)| node.frame).collect()
+}
+
+fn leaks(profile: &Profile) -> Option<Vec<Leak<'_>>> {
+    let of = |leak: &super::leaks::Leak| {
+        let left = leak.stack.left;
+        Leak {
+            responsible: profile.text(leak.who.function),
+            via: profile.text(leak.who.via),
+            stack: stack(profile, leak.stack.node),
+            pid: profile.processes[leak.stack.process as usize].pid,
+            direct_blocks: left.direct().blocks,
+            direct_bytes: left.direct().bytes,
+            indirect_blocks: left.indirect.blocks,
+            indirect_bytes: left.indirect.bytes,
+        }
+    };
+    Some(super::leaks::leaks(profile)?.iter().map(of).collect())
 }
 
 fn frames(profile: &Profile) -> Vec<Frame<'_>> {
@@ -150,6 +187,7 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         losses: super::data::losses(profile),
         frames: frames(profile),
         sites: Sites(profile),
+        leaks: leaks(profile),
     };
     serde_json::to_writer(&mut *out, &document)?;
     out.write_all(b"\n")
@@ -159,7 +197,30 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
 mod tests {
     use super::*;
     use serde_json::Value;
-    use skipheap_profile::testing::small;
+    use skipheap_profile::testing::{leaky, small};
+
+    #[test]
+    fn every_stack_that_leaks_is_listed() {
+        let document = |profile: &Profile| -> Value {
+            let mut bytes = Vec::new();
+            write(profile, &mut bytes).expect("written");
+            serde_json::from_slice(&bytes).expect("JSON")
+        };
+        let leaky = document(&leaky());
+        let leaks = leaky["leaks"].as_array().expect("a list");
+        let numbers: Vec<_> = leaks
+            .iter()
+            .map(|leak| [&leak["direct_bytes"], &leak["indirect_bytes"]])
+            .collect();
+        assert_eq!(numbers, [[4096, 0], [40, 200]]);
+        assert_eq!(leaks[1]["responsible"], "node_new");
+        let outermost = leaks[1]["stack"][2].as_u64().expect("an index");
+        assert_eq!(leaky["frames"][outermost as usize]["function"], "main");
+        assert_eq!(leaky["sites"][0]["directly_leaked_bytes"], 4096);
+        let small = document(&small());
+        assert_eq!(small["leaks"], Value::Null);
+        assert_eq!(small["sites"][0]["directly_leaked_bytes"], Value::Null);
+    }
 
     #[test]
     fn sites_have_their_stacks_and_figures() {

@@ -10,6 +10,7 @@ mod dhat;
 mod firefox;
 mod html;
 mod json;
+mod leaks;
 mod markdown;
 pub mod parquet;
 mod parquet_columns;

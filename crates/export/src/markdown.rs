@@ -2,11 +2,13 @@
 //! summaries of CI jobs.
 
 use super::data;
+use super::leaks::Leak;
 use skipheap_compare::diff::out::markdown::{code, escaped};
 use skipheap_profile::Profile;
 use skipheap_profile::functions::{self, StackSums};
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::left::Blocks;
 use skipheap_profile::report::rows::{Row, totals};
 use skipheap_profile::rows::rows;
 use skipheap_text::{bytes, counted, grouped};
@@ -56,6 +58,7 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     functions(profile, all.bytes, out)?;
+    leaks(profile, out)?;
     writeln!(out, "\n<details><summary>call sites</summary>")?;
     sites(profile, &rows, all.bytes, out)?;
     writeln!(out, "\n</details>")?;
@@ -99,6 +102,53 @@ fn functions(profile: &Profile, total: u64, out: &mut dyn Write) -> io::Result<(
             "functions",
         );
         writeln!(out, "\nand {more} that allocate less")?;
+    }
+    Ok(())
+}
+
+/// The tables of all stacks of which blocks are lost: the first ones, and what can be opened below them.
+fn leaks(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
+    let Some(leaks) = super::leaks::leaks(profile) else {
+        return Ok(());
+    };
+    let sum = super::leaks::sum(&leaks);
+    writeln!(
+        out,
+        "\n**Leaked**: {} from {}, {} indirectly",
+        amount(sum.all),
+        counted(leaks.len() as u64, "stack", "stacks"),
+        amount(sum.indirect),
+    )?;
+    let (first, others) = leaks.split_at(leaks.len().min(LISTED));
+    leak_table(profile, first, out)?;
+    if !others.is_empty() {
+        let more = counted(others.len() as u64, "more stack", "more stacks");
+        writeln!(out, "\n<details><summary>{more}</summary>")?;
+        leak_table(profile, others, out)?;
+        writeln!(out, "\n</details>")?;
+    }
+    Ok(())
+}
+
+fn amount(blocks: Blocks) -> String {
+    let number = counted(blocks.blocks, "block", "blocks");
+    format!("{} in {number}", escaped(&bytes(blocks.bytes)))
+}
+
+fn leak_table(profile: &Profile, leaks: &[Leak], out: &mut dyn Write) -> io::Result<()> {
+    if leaks.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n| directly leaked | blocks | indirectly leaked | blocks | responsible (via plumbing) ← called by |\n\
+         |---:|---:|---:|---:|---|"
+    )?;
+    for leak in leaks {
+        let (direct, indirect) = (leak.stack.left.direct(), leak.stack.left.indirect);
+        let cells = [direct.bytes, direct.blocks, indirect.bytes, indirect.blocks].map(grouped);
+        let name = functions::stack_in_one_line(profile, leak.stack.node, leak.who);
+        writeln!(out, "| {} | {} |", cells.join(" | "), code(&name))?;
     }
     Ok(())
 }
@@ -150,7 +200,7 @@ fn sites(profile: &Profile, rows: &[Row], total: u64, out: &mut dyn Write) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skipheap_profile::testing::{of_sites, small};
+    use skipheap_profile::testing::{leaky, of_sites, small};
 
     fn text(profile: &Profile) -> String {
         let mut out = Vec::new();
@@ -172,6 +222,32 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn every_stack_that_leaks_is_in_a_table() {
+        let text = text(&leaky());
+        for line in [
+            "**Leaked**: 4,336 bytes (4&#46;3 kB) in 7 blocks from 2 stacks, 200 bytes in 5 blocks indirectly",
+            "| 4,096 | 1 | 0 | 0 | <code>read ← main</code> |",
+            "| 40 | 1 | 200 | 5 | <code>node&#95;new ← parse ← main</code> |",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        let mut many = leaky();
+        let sites: Vec<_> = (0..30).map(|_| many.sites[2].clone()).collect();
+        for mut site in sites {
+            site.node = many.nodes.len() as u32;
+            many.nodes.push(many.nodes[0]);
+            many.sites.push(site);
+        }
+        let text = self::text(&many);
+        assert!(
+            text.contains("<details><summary>12 more stacks</summary>"),
+            "{text}"
+        );
+        assert_eq!(text.matches("| 4,096 | 1 | 0 | 0 |").count(), 31, "{text}");
+        assert!(!self::text(&small()).contains("eaked"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::data;
 use ::parquet::data_type::ByteArray;
 use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::leaked::Leaked;
 use skipheap_profile::{FrameKind, NONE, Process, Profile, Site, Str};
 
 /// What the values of a column are.
@@ -117,6 +118,11 @@ fn pc(context: &Context<'_>, site: &Site, level: usize) -> Cell {
         NONE => Cell::Text(None),
         function => text(context.profile.functions[function as usize].name),
     }
+}
+
+fn leaked(site: &Site, of: impl Fn(Leaked) -> u64) -> Cell {
+    let leaked = site.figures.live.as_ref().and_then(|live| live.leaked);
+    Cell::Number(leaked.map(of))
 }
 
 /// Of the place that asked for memory: file, line and module, where it is one.
@@ -272,5 +278,17 @@ pub(super) const COLUMNS: &[Column] = &[
     }),
     nullable("old_peak_bytes", Kind::Number, |_, site| {
         old_bytes(site, LiveSums::peak)
+    }),
+    nullable("directly_leaked_blocks", Kind::Number, |_, site| {
+        leaked(site, |leaked| leaked.direct)
+    }),
+    nullable("directly_leaked_bytes", Kind::Number, |_, site| {
+        leaked(site, |leaked| leaked.direct.saturating_mul(site.size))
+    }),
+    nullable("indirectly_leaked_blocks", Kind::Number, |_, site| {
+        leaked(site, |leaked| leaked.indirect)
+    }),
+    nullable("indirectly_leaked_bytes", Kind::Number, |_, site| {
+        leaked(site, |leaked| leaked.indirect.saturating_mul(site.size))
     }),
 ];

@@ -1,7 +1,7 @@
 //! pprof: the protocol buffer that Go, jemalloc's `jeprof` and gperftools' successors share, compressed by gzip.
 //!
 //! Sample types are named as theirs, and the size of the blocks is the label `bytes`. The types about blocks
-//! in use are there where blocks were followed. A function that was inlined is a line of the location of the function
+//! in use are there where blocks were followed, and those about leaks where these were looked for. A function that was inlined is a line of the location of the function
 //! that it was inlined into. Of a comparison, the older run's samples are negative and have the label
 //! `pprof::base`, which is what `pprof -diff_base` makes of two files.
 
@@ -14,17 +14,52 @@ use flate2::write::GzEncoder;
 use prost::Message as _;
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::figures::Figures;
+use skipheap_profile::report::leaked::Leaked;
 use skipheap_profile::{FrameKind, Profile, Site};
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-/// Type, unit and value. Those from the third on are known where blocks were followed.
-const TYPES: [(&str, &str, Value); 4] = [
-    ("alloc_objects", "count", Value::Calls),
-    ("alloc_space", "bytes", Value::Bytes),
-    ("inuse_objects", "count", Value::LiveBlocks),
-    ("inuse_space", "bytes", Value::Live),
+/// A value of a site of this size.
+type ValueOf = fn(u64, &Figures) -> i64;
+
+/// Type, unit and value. The first [`ALWAYS`] are always known, the first [`FOLLOWED`] where blocks were
+/// followed, and all where leaks were looked for.
+const TYPES: [(&str, &str, ValueOf); 8] = [
+    ("alloc_objects", "count", |size, figures| {
+        Value::Calls.of(size, figures)
+    }),
+    ("alloc_space", "bytes", |size, figures| {
+        Value::Bytes.of(size, figures)
+    }),
+    ("inuse_objects", "count", |size, figures| {
+        Value::LiveBlocks.of(size, figures)
+    }),
+    ("inuse_space", "bytes", |size, figures| {
+        Value::Live.of(size, figures)
+    }),
+    ("leaked_objects", "count", |_, figures| {
+        signed(leaked(figures).direct)
+    }),
+    ("leaked_space", "bytes", |size, figures| {
+        signed(leaked(figures).direct.saturating_mul(size))
+    }),
+    ("indirectly_leaked_objects", "count", |_, figures| {
+        signed(leaked(figures).indirect)
+    }),
+    ("indirectly_leaked_space", "bytes", |size, figures| {
+        signed(leaked(figures).indirect.saturating_mul(size))
+    }),
 ];
+/// Types that are always known.
+const ALWAYS: usize = 2;
+/// Types that are known where blocks were followed.
+const FOLLOWED: usize = 4;
+
+fn leaked(figures: &Figures) -> Leaked {
+    let live = figures.live.as_ref();
+    live.and_then(|live| live.leaked).unwrap_or_default()
+}
+
 /// What `pprof` shows first: of a program that has ended, little is in use.
 const FIRST_SHOWN: &str = "alloc_space";
 
@@ -54,10 +89,10 @@ pub(super) fn message(profile: &Profile) -> Message {
         more: HashMap::new(),
         groups: vec![None; profile.nodes.len()],
         locations: HashMap::new(),
-        types: if profile.has_live() {
-            &TYPES
-        } else {
-            &TYPES[..2]
+        types: match (profile.has_live(), profile.is_leak_checked()) {
+            (_, true) => &TYPES,
+            (true, false) => &TYPES[..FOLLOWED],
+            (false, false) => &TYPES[..ALWAYS],
         },
     };
     made.header();
@@ -83,7 +118,7 @@ struct Made<'p> {
     groups: Vec<Option<(u64, u32)>>,
     /// By frames, innermost first.
     locations: HashMap<Vec<u32>, u64>,
-    types: &'static [(&'static str, &'static str, Value)],
+    types: &'static [(&'static str, &'static str, ValueOf)],
 }
 
 impl Made<'_> {
@@ -239,7 +274,7 @@ impl Made<'_> {
         let values = self
             .types
             .iter()
-            .map(|(_, _, value)| value.of(site.size, figures));
+            .map(|(_, _, value)| value(site.size, figures));
         values.collect()
     }
 
@@ -308,7 +343,7 @@ fn location(profile: &Profile, id: u64, frames: &[u32]) -> Location {
 mod tests {
     use super::*;
     use flate2::read::GzDecoder;
-    use skipheap_profile::testing::small;
+    use skipheap_profile::testing::{leaky, small};
     use std::io::Read;
 
     fn sums(message: &Message) -> Vec<i64> {
@@ -386,6 +421,26 @@ mod tests {
         let mut profile = small();
         profile.processes[0].live = None;
         assert_eq!(message(&profile).sample_type.len(), 2);
+    }
+
+    #[test]
+    fn leaks_have_types_of_their_own() {
+        let message = message(&leaky());
+        let names: Vec<&str> = message
+            .sample_type
+            .iter()
+            .map(|one| message.string_table[one.r#type as usize].as_str())
+            .collect();
+        assert_eq!(
+            names[FOLLOWED..],
+            [
+                "leaked_objects",
+                "leaked_space",
+                "indirectly_leaked_objects",
+                "indirectly_leaked_space"
+            ]
+        );
+        assert_eq!(sums(&message)[FOLLOWED..], [2, 40 + 4096, 5, 200]);
     }
 
     #[test]

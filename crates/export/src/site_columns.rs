@@ -46,6 +46,10 @@ pub(super) struct Sites<'p> {
     grown: Option<Column<'p, u64>>,
     copied: Option<Column<'p, u64>>,
     slack: Option<Column<'p, u64>>,
+    direct_blocks: Option<Column<'p, u64>>,
+    direct_bytes: Option<Column<'p, u64>>,
+    indirect_blocks: Option<Column<'p, u64>>,
+    indirect_bytes: Option<Column<'p, u64>>,
 }
 
 /// A number of each site, made while it is written.
@@ -126,6 +130,8 @@ pub(super) fn sites(profile: &Profile) -> Sites<'_> {
     let sites = &profile.sites[..];
     let is_followed = profile.has_live();
     let followed = |of: fn(&Site) -> u64| is_followed.then_some(Column { sites, of });
+    let is_checked = profile.is_leak_checked();
+    let checked = |of: fn(&Site) -> u64| is_checked.then_some(Column { sites, of });
     Sites {
         node: Column {
             sites,
@@ -175,6 +181,16 @@ pub(super) fn sites(profile: &Profile) -> Sites<'_> {
         grown: followed(|site| live(site).map_or(0, |live| live.grown)),
         copied: followed(|site| live(site).map_or(0, |live| live.copied)),
         slack: followed(|site| live(site).map_or(0, |live| live.slack)),
+        direct_blocks: checked(|site| live(site).map_or(0, LiveSums::directly_leaked)),
+        direct_bytes: checked(|site| {
+            let blocks = live(site).map_or(0, LiveSums::directly_leaked);
+            blocks.saturating_mul(site.size)
+        }),
+        indirect_blocks: checked(|site| live(site).map_or(0, LiveSums::indirectly_leaked)),
+        indirect_bytes: checked(|site| {
+            let blocks = live(site).map_or(0, LiveSums::indirectly_leaked);
+            blocks.saturating_mul(site.size)
+        }),
     }
 }
 

@@ -8,7 +8,8 @@ use super::{redact, started};
 use crate::report::cuts::cuts;
 use crate::report::figures::{Figures, LiveSums};
 use crate::report::frames::FrameNames;
-use crate::report::handover::{Share, hand_leaks, hand_over, owes};
+use crate::report::handover::{Share, hand_over, owes};
+use crate::report::leaked::LeaksBySite;
 use crate::report::threads::thread_names;
 use rustix::system::uname;
 use skipheap_format::cause::Cause;
@@ -183,11 +184,7 @@ impl<'r> Adding<'_, 'r, '_> {
     }
 
     fn sites(&mut self, recording: &'r Recording<'_>) -> Result<(), FormatError> {
-        let mut unreachable: FastMap<u64, u64> = FastMap::default();
-        for leak in recording.leaks().into_iter().flatten() {
-            let blocks = unreachable.entry(leak.site).or_default();
-            *blocks = blocks.saturating_add(leak.blocks);
-        }
+        let leaks = LeaksBySite::new(recording);
         let names = thread_names(recording, &mut self.frames, self.symbolizer)?;
         let threads: FastMap<u32, u32> = names
             .iter()
@@ -207,17 +204,16 @@ impl<'r> Adding<'_, 'r, '_> {
                 let Some(site) = recording.site_at(offset) else {
                     continue;
                 };
-                let mut figures = Figures::of(&site, true);
+                let mut figures = Figures::of(&site, true, leaks.of(offset));
                 let live = figures.live.take().unwrap_or_default();
-                let leaked = unreachable.get(&offset).copied().unwrap_or(0);
-                shares.push((figures, Share { thread, live }, leaked));
+                shares.push((figures, Share { thread, live }));
                 known = Some(site);
             }
             let Some(site) = known else { continue };
             let node = self.end_of(recording, &site)?;
             let name = recording.function_name(site.function);
             let allocator = self.tables.string(&name.map(demangle).unwrap_or_default());
-            for (thread, mut figures, unreachable) in settled(shares, site.live.is_some()) {
+            for (thread, mut figures) in settled(shares, site.live.is_some()) {
                 if let Some(live) = &mut figures.live {
                     live.forget_empty_lifetimes();
                 }
@@ -228,7 +224,6 @@ impl<'r> Adding<'_, 'r, '_> {
                     thread: threads.get(&thread).copied().unwrap_or(NONE),
                     process: self.process,
                     figures,
-                    unreachable,
                     old: None,
                 });
             }
@@ -318,19 +313,15 @@ fn depth(recording: &Recording<'_>) -> u32 {
 }
 
 /// The figures of a site by thread, with frees where the blocks came from.
-fn settled(
-    shares: Vec<(Figures, Share, u64)>,
-    has_live: bool,
-) -> impl Iterator<Item = (u32, Figures, u64)> {
-    let mut by_thread: Vec<(u32, Figures, LiveSums, u64)> = Vec::new();
-    for (figures, share, leaked) in shares {
+fn settled(shares: Vec<(Figures, Share)>, has_live: bool) -> impl Iterator<Item = (u32, Figures)> {
+    let mut by_thread: Vec<(u32, Figures, LiveSums)> = Vec::new();
+    for (figures, share) in shares {
         match by_thread.iter_mut().find(|known| known.0 == share.thread) {
             Some(known) => {
                 known.1.add(&figures);
                 known.2.add(&share.live);
-                known.3 = known.3.saturating_add(leaked);
             }
-            None => by_thread.push((share.thread, figures, share.live, leaked)),
+            None => by_thread.push((share.thread, figures, share.live)),
         }
     }
     by_thread.sort_by_key(|share| share.0);
@@ -344,12 +335,11 @@ fn settled(
     if lives.iter().any(|share| owes(&share.live)) {
         hand_over(&mut lives);
     }
-    let mut leaked: Vec<u64> = by_thread.iter().map(|share| share.3).collect();
-    hand_leaks(&lives, &mut leaked);
-    by_thread.into_iter().zip(lives).zip(leaked).map(
-        move |(((thread, mut figures, ..), share), leaked)| {
+    by_thread
+        .into_iter()
+        .zip(lives)
+        .map(move |((thread, mut figures, _), share)| {
             figures.live = has_live.then_some(share.live);
-            (thread, figures, leaked)
-        },
-    )
+            (thread, figures)
+        })
 }

@@ -182,7 +182,7 @@ pub fn read_from(mut file: impl io::BufRead, size: u64) -> Result<Profile, FileE
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::small;
+    use super::super::testing::{leaky, small};
     use super::*;
 
     fn packed(profile: &Profile) -> Vec<u8> {
@@ -211,9 +211,10 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let profile = small();
-        let bytes = packed(&profile);
-        assert_eq!(unpacked(&bytes[..]).expect("read"), profile);
+        for profile in [small(), leaky()] {
+            let bytes = packed(&profile);
+            assert_eq!(unpacked(&bytes[..]).expect("read"), profile);
+        }
     }
 
     #[test]

@@ -216,6 +216,21 @@ pub fn by_site(profile: &Profile, plumbing: &Plumbing) -> Vec<Who> {
     profile.sites.iter().map(of).collect()
 }
 
+/// A stack of a profile in one line, from its responsible function outwards: `load (via xmalloc) ← main`.
+pub fn stack_in_one_line(profile: &Profile, node: u32, who: Who) -> String {
+    let owned = |name: Str| profile.text(name).to_owned();
+    let names = names_of(profile, node);
+    let at = names.iter().position(|&name| name == who.function);
+    let callers = at.and_then(|at| names.get(at + 1..)).unwrap_or(&[]);
+    let function = Function {
+        name: owned(who.function),
+        via: (who.via != 0).then(|| owned(who.via)).into_iter().collect(),
+        callers: callers.iter().map(|&name| owned(name)).collect(),
+        ..Function::default()
+    };
+    function.in_one_line()
+}
+
 impl StackSums {
     /// Those of rows, which have four names at most.
     pub fn of_rows(rows: &[Row]) -> Self {
@@ -649,6 +664,8 @@ mod tests {
             .map(|who| [profile.text(who.function), profile.text(who.via)])
             .collect();
         assert_eq!(names, [["load", "xmalloc"], ["main", ""]]);
+        let line = |site: usize| stack_in_one_line(&profile, profile.sites[site].node, who[site]);
+        assert_eq!([line(0), line(1)], ["load (via xmalloc) ← main", "main"]);
         let functions = StackSums::of_profile(&profile).functions(&Plumbing::new(), Value::Bytes);
         let names: Vec<&str> = functions
             .all

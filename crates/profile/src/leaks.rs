@@ -3,10 +3,12 @@
 
 use super::{FrameKind, Profile, Site};
 use crate::report::figures::{LiveSums, Rate};
-use crate::report::left::{Frame, Leaks, by_stack, in_order, list};
+use crate::report::leaked::Leaked;
+use crate::report::left::{Frame, Leaks, Left, by_stack, in_order, list};
 use crate::report::suppressions::Suppression;
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::places::Place;
+use std::cmp::Reverse;
 use std::convert::Infallible;
 use std::rc::Rc;
 
@@ -26,15 +28,12 @@ pub fn leaks(
         let Some(live) = &site.figures.live else {
             continue;
         };
-        let (followed, frees) = match unreachable {
-            true => (site.unreachable, 0),
-            false => (live.followed, live.frees),
-        };
         sums.entry((site.node, site.size))
             .or_default()
             .add(&LiveSums {
-                followed,
-                frees,
+                followed: live.followed,
+                frees: live.frees,
+                leaked: live.leaked.filter(|_| unreachable),
                 ..LiveSums::default()
             });
     }
@@ -66,6 +65,73 @@ pub fn leaks(
     })
 }
 
+/// A stack of which blocks are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeakStack {
+    /// Index of the process.
+    pub process: u32,
+    /// Where the stack ends; [`NONE`](crate::NONE) without one.
+    pub node: u32,
+    /// Its blocks that are lost, whatever their sizes, functions and threads.
+    pub left: Left,
+}
+
+/// All stacks of which blocks are lost, of a profile whose figures are estimated where it is of samples; `None`
+/// where no leak check was made. Those with directly lost blocks come first, then those with the most bytes.
+pub fn leak_stacks(profile: &Profile) -> Option<Vec<LeakStack>> {
+    if !profile.is_leak_checked() {
+        return None;
+    }
+    let mut sums: FastMap<((u32, u32), u64), LiveSums> = FastMap::default();
+    for site in &profile.sites {
+        let live = site.figures.live.as_ref();
+        let Some(leaked) = live.and_then(|live| live.leaked) else {
+            continue;
+        };
+        let key = ((site.process, site.node), site.size);
+        sums.entry(key)
+            .or_default()
+            .leaked
+            .get_or_insert_default()
+            .add(leaked);
+    }
+    let mut found: Vec<LeakStack> = by_stack(sums, Rate::new(0))
+        .into_iter()
+        .map(|((process, node), left)| LeakStack {
+            process,
+            node,
+            left,
+        })
+        .collect();
+    found.sort_unstable_by_key(|stack| (Reverse(stack.left), stack.process, stack.node));
+    Some(found)
+}
+
+/// Leaves out the leaks that are known, as reports do: their blocks stay, and are not lost.
+pub fn leave_out_known(profile: &mut Profile, suppressions: &[Suppression]) {
+    if suppressions.is_empty() {
+        return;
+    }
+    let frames: Vec<bool> = (0..profile.frames.len() as u32)
+        .map(|index| frame(profile, index, suppressions).is_known())
+        .collect();
+    let nodes: Vec<bool> = (0..profile.nodes.len() as u32)
+        .map(|node| {
+            let mut frames_of = profile.stack(node);
+            frames_of.any(|(_, node)| {
+                let is_marker = profile.frame(node).kind == FrameKind::Marker;
+                !is_marker && frames[node.frame as usize]
+            })
+        })
+        .collect();
+    for site in &mut profile.sites {
+        let is_known = nodes.get(site.node as usize).copied().unwrap_or(false);
+        if let Some(live) = site.figures.live.as_mut().filter(|_| is_known) {
+            live.leaked = live.leaked.map(|_| Leaked::default());
+        }
+    }
+}
+
 fn frame(profile: &Profile, index: u32, suppressions: &[Suppression]) -> Frame {
     let frame = &profile.frames[index as usize];
     let function = profile.function(frame);
@@ -80,4 +146,61 @@ fn frame(profile: &Profile, index: u32, suppressions: &[Suppression]) -> Frame {
         module.map(|module| profile.text(module.path)),
         suppressions,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::suppressions::parse;
+    use crate::testing::leaky;
+
+    fn sites(profile: &Profile) -> Vec<&Site> {
+        profile.sites.iter().collect()
+    }
+
+    #[test]
+    fn both_kinds_of_leaks_are_listed_apart() {
+        let profile = leaky();
+        let found = leaks(&profile, 0, &sites(&profile), &[], 9).expect("followed");
+        assert!(found.unreachable);
+        assert_eq!((found.all.blocks, found.all.bytes), (7, 4096 + 6 * 40));
+        assert_eq!((found.indirect.blocks, found.indirect.bytes), (5, 200));
+        let bytes: Vec<_> = found
+            .largest
+            .iter()
+            .map(|leak| (leak.left.direct().bytes, leak.left.indirect.bytes))
+            .collect();
+        assert_eq!(bytes, [(4096, 0), (40, 200)]);
+    }
+
+    #[test]
+    fn every_stack_is_listed_once() {
+        let mut profile = leaky();
+        // Of another size, and the same stack.
+        let mut again = profile.sites[0].clone();
+        again.size = 1;
+        profile.sites.push(again);
+        let found = leak_stacks(&profile).expect("a check");
+        let blocks: Vec<_> = found
+            .iter()
+            .map(|stack| (stack.node, stack.left.all.blocks, stack.left.indirect.bytes))
+            .collect();
+        let nodes = [2, 0].map(|site: usize| profile.sites[site].node);
+        assert_eq!(blocks, [(nodes[0], 1, 0), (nodes[1], 12, 205)]);
+        assert_eq!(leak_stacks(&crate::testing::small()), None);
+    }
+
+    #[test]
+    fn what_is_known_is_no_leak_in_any_report() {
+        let mut profile = leaky();
+        let known = parse("leak:^parse$").expect("suppressions");
+        leave_out_known(&mut profile, &known);
+        let found = leaks(&profile, 0, &sites(&profile), &[], 9).expect("followed");
+        assert_eq!((found.all.blocks, found.indirect.blocks), (1, 0));
+        // The blocks are still there.
+        assert_eq!(
+            profile.sites[0].figures.live.as_ref().map(LiveSums::live),
+            Some(6)
+        );
+    }
 }

@@ -105,7 +105,7 @@ pub struct LiveProcess {
     pub peak_ns: u64,
     /// Frees of blocks that were not followed.
     pub unknown_frees: u64,
-    /// Was the leak check made, so that [`Site::unreachable`] is known?
+    /// Was the leak check made, so that [`leaked`](crate::report::figures::LiveSums::leaked) is known?
     pub leak_checked: bool,
     /// The course of the heap.
     pub timeline: Vec<Point>,
@@ -209,8 +209,6 @@ pub struct Site {
     pub process: u32,
     /// What was counted: of a sample, unless [`Profile::scaled`], the sample alone.
     pub figures: Figures,
-    /// Of the blocks that are left, those to which no pointer was found.
-    pub unreachable: u64,
     /// The same of the older run, in a comparison.
     pub old: Option<Box<Figures>>,
 }
@@ -259,7 +257,6 @@ impl Profile {
         for site in &mut scaled.sites {
             let rate = Rate::new(self.processes[site.process as usize].sample_bytes);
             site.figures.scale(rate, site.size);
-            site.unreachable = rate.whole(site.unreachable, site.size);
         }
         Cow::Owned(scaled)
     }
@@ -324,6 +321,15 @@ impl Profile {
             *slot = frame.function;
         }
         functions
+    }
+
+    /// Was a leak check made of any process?
+    pub fn is_leak_checked(&self) -> bool {
+        let mut lives = self
+            .processes
+            .iter()
+            .filter_map(|process| process.live.as_ref());
+        lives.any(|live| live.leak_checked)
     }
 
     /// Were blocks followed in any process?

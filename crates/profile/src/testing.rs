@@ -3,6 +3,7 @@
 use super::intern::Tables;
 use super::*;
 use crate::report::figures::{Figures, LiveSums};
+use crate::report::leaked::Leaked;
 use skipheap_format::cause::Cause;
 use skipheap_format::loss::Loss;
 
@@ -51,7 +52,6 @@ pub fn of_sites(program: &str, sites: &[TestSite<'_>]) -> Profile {
                     ..LiveSums::default()
                 }),
             },
-            unreachable: 0,
             old: None,
         });
     }
@@ -88,6 +88,25 @@ pub fn of_sites(program: &str, sites: &[TestSite<'_>]) -> Profile {
     };
     tables.profile.processes.push(process);
     tables.profile
+}
+
+/// The profile of [`small`] with a leak check: of the first site, 1 block is directly and 5 are indirectly
+/// lost, and of the third 1 directly.
+pub fn leaky() -> Profile {
+    let mut profile = small();
+    for (site, (direct, indirect)) in profile
+        .sites
+        .iter_mut()
+        .zip([(1, 5), (0, 0), (1, 0), (0, 0)])
+    {
+        if let Some(live) = &mut site.figures.live {
+            live.leaked = Some(Leaked { direct, indirect });
+        }
+    }
+    if let Some(live) = &mut profile.processes[0].live {
+        live.leak_checked = true;
+    }
+    profile
 }
 
 /// A profile with four sites.

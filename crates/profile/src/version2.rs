@@ -1,6 +1,11 @@
-//! Profiles of format version 2, in which losses, cuts and notes were sentences.
+//! Profiles of format version 2, in which losses, cuts and notes were sentences, and leaked blocks were not told
+//! apart.
 
-use super::{Frame, Function, LiveProcess, Merged, Module, Node, Process, Profile, Site, Str};
+use super::{
+    Frame, Function, LiveProcess, Merged, Module, Node, Phase, Point, Process, Profile, Site, Str,
+};
+use crate::report::figures::{Figures, Lifetimes, LiveSums};
+use crate::report::leaked::Leaked;
 use serde::Deserialize;
 use skipheap_format::cause::Cause;
 use skipheap_format::cut::Cut;
@@ -19,7 +24,7 @@ pub(crate) struct Profile2 {
     frames: Vec<Frame>,
     nodes: Vec<Node>,
     threads: Vec<Str>,
-    sites: Vec<Site>,
+    sites: Vec<Site2>,
     scaled: bool,
     compared_with: Option<String>,
 }
@@ -42,11 +47,112 @@ struct Process2 {
     whole_stacks: bool,
     stack_depth: u32,
     sample_bytes: u64,
-    live: Option<LiveProcess>,
+    live: Option<LiveProcess2>,
     losses: Vec<(Str, u64)>,
     cuts: Vec<(Str, u64)>,
     notes: Vec<Str>,
     merged: Option<Merged>,
+}
+
+/// [`LiveProcess`] of that version.
+#[derive(Deserialize)]
+struct LiveProcess2 {
+    peak_bytes: u64,
+    peak_ns: u64,
+    unknown_frees: u64,
+    leak_checked: bool,
+    timeline: Vec<Point>,
+    phases: Vec<Phase>,
+}
+
+/// [`Site`] of that version.
+#[derive(Deserialize)]
+struct Site2 {
+    node: u32,
+    size: u64,
+    allocator: Str,
+    thread: u32,
+    process: u32,
+    figures: Figures2,
+    /// Blocks to which no pointer was found.
+    unreachable: u64,
+    old: Option<Box<Figures2>>,
+}
+
+/// [`Figures`] of that version.
+#[derive(Deserialize)]
+struct Figures2 {
+    calls: u64,
+    samples: u64,
+    variance: f64,
+    live: Option<LiveSums2>,
+}
+
+/// [`LiveSums`] of that version.
+#[derive(Deserialize)]
+struct LiveSums2 {
+    followed: u64,
+    frees: u64,
+    temporary: u64,
+    at_peak: i64,
+    grown: u64,
+    copied: u64,
+    slack: u64,
+    lifetimes: Option<Box<Lifetimes>>,
+}
+
+impl From<LiveProcess2> for LiveProcess {
+    fn from(old: LiveProcess2) -> Self {
+        Self {
+            peak_bytes: old.peak_bytes,
+            peak_ns: old.peak_ns,
+            unknown_frees: old.unknown_frees,
+            leak_checked: old.leak_checked,
+            timeline: old.timeline,
+            phases: old.phases,
+        }
+    }
+}
+
+impl Site2 {
+    /// The site of a process for which the leak check was made or not.
+    fn site(self, leak_checked: bool) -> Site {
+        // That version did not tell indirectly lost blocks from the others.
+        let leaked = leak_checked.then_some(Leaked {
+            direct: self.unreachable,
+            indirect: 0,
+        });
+        Site {
+            node: self.node,
+            size: self.size,
+            allocator: self.allocator,
+            thread: self.thread,
+            process: self.process,
+            figures: self.figures.figures(leaked),
+            old: self.old.map(|old| Box::new(old.figures(None))),
+        }
+    }
+}
+
+impl Figures2 {
+    fn figures(self, leaked: Option<Leaked>) -> Figures {
+        Figures {
+            calls: self.calls,
+            samples: self.samples,
+            variance: self.variance,
+            live: self.live.map(|live| LiveSums {
+                followed: live.followed,
+                frees: live.frees,
+                temporary: live.temporary,
+                at_peak: live.at_peak,
+                grown: live.grown,
+                copied: live.copied,
+                slack: live.slack,
+                leaked,
+                lifetimes: live.lifetimes,
+            }),
+        }
+    }
 }
 
 impl From<Profile2> for Profile {
@@ -54,8 +160,19 @@ impl From<Profile2> for Profile {
         let mut strings = old.strings;
         let processes = old.processes.into_iter();
         let processes = processes.map(|process| process.coded(&mut strings));
+        let processes: Vec<Process> = processes.collect();
+        let is_checked = |process: u32| {
+            let live = processes.get(process as usize).and_then(|process| process.live.as_ref());
+            live.is_some_and(|live| live.leak_checked)
+        };
+        let sites = old.sites.into_iter();
+        let sites = sites.map(|site| {
+            let leak_checked = is_checked(site.process);
+            site.site(leak_checked)
+        });
         Self {
-            processes: processes.collect(),
+            sites: sites.collect(),
+            processes,
             tool: old.tool,
             strings,
             modules: old.modules,
@@ -63,7 +180,6 @@ impl From<Profile2> for Profile {
             frames: old.frames,
             nodes: old.nodes,
             threads: old.threads,
-            sites: old.sites,
             scaled: old.scaled,
             compared_with: old.compared_with,
         }
@@ -109,7 +225,7 @@ impl Process2 {
             whole_stacks: self.whole_stacks,
             stack_depth: self.stack_depth,
             sample_bytes: self.sample_bytes,
-            live: self.live,
+            live: self.live.map(LiveProcess::from),
             merged: self.merged,
         }
     }

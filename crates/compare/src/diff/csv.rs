@@ -4,6 +4,7 @@
 use csv::{ByteRecord, Position, ReaderBuilder};
 use skipheap_profile::report::csv::HEADER;
 use skipheap_profile::report::figures::LiveSums;
+use skipheap_profile::report::leaked::Leaked;
 use skipheap_profile::report::origin::Origin;
 use skipheap_profile::report::rows::{NAMES, Row};
 use std::collections::HashMap;
@@ -358,8 +359,18 @@ impl Fields<'_> {
             grown: number("grown")?,
             copied: number("bytes copied")?,
             slack: number("slack bytes")?,
+            leaked: self.leaked()?,
             lifetimes: None,
         }))
+    }
+
+    /// Blocks that are lost, where the leak check was made.
+    fn leaked(&self) -> Result<Option<Leaked>, CsvError> {
+        let Some(direct) = self.number("directly leaked blocks")? else {
+            return Ok(None);
+        };
+        let indirect = self.number("indirectly leaked blocks")?.unwrap_or(0);
+        Ok(Some(Leaked { direct, indirect }))
     }
 
     fn field(&self, column: &str) -> Option<&[u8]> {

@@ -158,7 +158,6 @@ impl Joined {
                     thread: self.tables.thread(thread),
                     process: 0,
                     figures: Figures::default(),
-                    unreachable: 0,
                     old: Some(Box::default()),
                     size: site.size,
                 };

@@ -165,7 +165,7 @@ impl Stacks {
     }
 
     fn count(&mut self, end: u32, site: &Site, rate: Rate) {
-        let mut figures = Figures::of(site, false);
+        let mut figures = Figures::of(site, false, None);
         figures.scale(rate, site.size);
         self.add_value(Some(end), site.size, &figures);
     }

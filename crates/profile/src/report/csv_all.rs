@@ -7,7 +7,7 @@ use csv::{QuoteStyle, Writer, WriterBuilder};
 use std::io::{self, Write};
 
 /// The columns behind those of [`HEADER`].
-pub const MORE: [&str; 18] = [
+pub const MORE: [&str; 22] = [
     "file",
     "line",
     "module",
@@ -26,9 +26,15 @@ pub const MORE: [&str; 18] = [
     "lifetimes in time",
     "samples",
     "standard error",
+    "directly leaked blocks",
+    "directly leaked bytes",
+    "indirectly leaked blocks",
+    "indirectly leaked bytes",
 ];
 /// Columns of [`MORE`] about blocks that were followed.
 const LIVE: usize = 11;
+/// Columns of [`MORE`] about blocks that are lost.
+const LEAKED: usize = 4;
 
 /// Writes the header and a line for each row.
 ///
@@ -49,6 +55,7 @@ pub fn write(rows: &[Row], out: impl Write) -> io::Result<()> {
         line.live(row)?;
         line.number(row.samples)?;
         line.number(row.variance.sqrt().round() as u64)?;
+        line.leaked(row)?;
         line.writer.write_record(None::<&[u8]>)?;
     }
     line.writer.flush()
@@ -96,6 +103,16 @@ impl<W: Write> Line<W> {
         self.text(origin.and_then(|origin| origin.thread.as_deref()))
     }
 
+    fn leaked(&mut self, row: &Row) -> io::Result<()> {
+        let Some(leaked) = row.live.as_ref().and_then(|live| live.leaked) else {
+            return (0..LEAKED).try_for_each(|_| self.text(None));
+        };
+        [leaked.direct, leaked.indirect]
+            .into_iter()
+            .flat_map(|blocks| [blocks, row.size.saturating_mul(blocks)])
+            .try_for_each(|number| self.number(number))
+    }
+
     fn live(&mut self, row: &Row) -> io::Result<()> {
         let Some(live) = &row.live else {
             return (0..LIVE).try_for_each(|_| self.text(None));
@@ -135,6 +152,7 @@ pub fn buckets(counts: &[u64]) -> String {
 mod tests {
     use super::*;
     use crate::report::figures::{Lifetimes, LiveSums};
+    use crate::report::leaked::Leaked;
     use crate::report::origin::Origin;
     use std::rc::Rc;
 
@@ -172,6 +190,10 @@ mod tests {
                 grown: 1,
                 copied: 8,
                 slack: 72,
+                leaked: Some(Leaked {
+                    direct: 1,
+                    indirect: 2,
+                }),
                 lifetimes: Some(lifetimes),
             }),
         };
@@ -186,8 +208,8 @@ mod tests {
             lines(&[row, unknown]),
             [
                 "\"f\",-,-,-,16,9,144,\"/src/a \"\"b\"\".c\",12,\"/bin/p\",\"calloc\",-,\
-                 7,2,32,4,64,2,1,8,72,\"2 0 5\",\"\",9,3",
-                "-,-,-,-,8,1,8,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,1,0",
+                 7,2,32,4,64,2,1,8,72,\"2 0 5\",\"\",9,3,1,16,2,32",
+                "-,-,-,-,8,1,8,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,-,1,0,-,-,-,-",
             ]
         );
     }

@@ -4,6 +4,7 @@
 //! where R is [`Recording::sample_bytes`]: figures are the sample's divided by p, and the standard
 //! error of n samples is √(n(1-p))/p allocations.
 
+use super::leaked::Leaked;
 use skipheap_format::layout::{AGES, TIMES};
 use skipheap_format::reader::{Live, Recording, Site};
 use skipheap_format::sampled::probability;
@@ -73,13 +74,20 @@ pub struct LiveSums {
     pub copied: u64,
     /// Usable less requested bytes.
     pub slack: u64,
+    /// Those that are lost; `None` where no leak check was made.
+    pub leaked: Option<Leaked>,
     /// Where they are wanted.
     pub lifetimes: Option<Box<Lifetimes>>,
 }
 
 impl LiveSums {
     /// Those of one record of a site.
-    pub(super) fn of(count: u64, live: &Live, with_lifetimes: bool) -> Self {
+    pub(super) fn of(
+        count: u64,
+        live: &Live,
+        with_lifetimes: bool,
+        leaked: Option<Leaked>,
+    ) -> Self {
         let lifetimes = || {
             Box::new(Lifetimes {
                 ages: live.ages.map(u64::from),
@@ -94,6 +102,7 @@ impl LiveSums {
             grown: live.grown,
             copied: live.copied,
             slack: live.slack,
+            leaked,
             lifetimes: with_lifetimes.then(lifetimes),
         }
     }
@@ -101,6 +110,16 @@ impl LiveSums {
     /// Blocks that are still there.
     pub fn live(&self) -> u64 {
         self.followed.saturating_sub(self.frees)
+    }
+
+    /// Blocks that are directly lost.
+    pub fn directly_leaked(&self) -> u64 {
+        self.leaked.map_or(0, |leaked| leaked.direct)
+    }
+
+    /// Blocks that are indirectly lost.
+    pub fn indirectly_leaked(&self) -> u64 {
+        self.leaked.map_or(0, |leaked| leaked.indirect)
     }
 
     /// Blocks that were there at the peak.
@@ -122,6 +141,9 @@ impl LiveSums {
             *sum = sum.saturating_add(n);
         }
         self.at_peak = self.at_peak.saturating_add(other.at_peak);
+        if let Some(leaked) = other.leaked {
+            self.leaked.get_or_insert_default().add(leaked);
+        }
         if let Some(lifetimes) = &other.lifetimes {
             self.lifetimes.get_or_insert_default().add(lifetimes);
         }
@@ -142,6 +164,9 @@ impl LiveSums {
             *number = scaled(*number, p);
         }
         self.at_peak = (self.at_peak as f64 / p).round() as i64;
+        if let Some(leaked) = &mut self.leaked {
+            leaked.scale(rate, size);
+        }
         if let Some(lifetimes) = &mut self.lifetimes {
             lifetimes.scale(p);
         }
@@ -175,15 +200,15 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Those of one record of a site, not scaled.
-    pub fn of(site: &Site, with_lifetimes: bool) -> Self {
+    /// Those of one record of a site, not scaled, of whose blocks these are lost.
+    pub fn of(site: &Site, with_lifetimes: bool, leaked: Option<Leaked>) -> Self {
         Self {
             calls: site.count,
             samples: site.count,
             variance: 0.0,
             live: site
                 .live
-                .map(|live| LiveSums::of(site.count, &live, with_lifetimes)),
+                .map(|live| LiveSums::of(site.count, &live, with_lifetimes, leaked)),
         }
     }
 
@@ -226,7 +251,7 @@ impl Figures {
 /// Ages of all freed blocks of a recording.
 pub fn lifetimes(recording: &Recording<'_>) -> Lifetimes {
     let of_site = |site: Site| {
-        let lifetimes = LiveSums::of(site.count, &site.live?, true).lifetimes?;
+        let lifetimes = LiveSums::of(site.count, &site.live?, true, None).lifetimes?;
         Some((site.size, lifetimes))
     };
     let sites = recording.sites().filter_map(of_site);

@@ -8,6 +8,7 @@
 //! falls below zero and all sums stay as they are. The same is done with the shares in the peak.
 
 use super::figures::{Lifetimes, LiveSums};
+use super::leaked::Leaked;
 
 /// One thread's share in a site.
 pub struct Share {
@@ -19,7 +20,8 @@ pub struct Share {
 
 /// Is there something that belongs to others?
 pub fn owes(live: &LiveSums) -> bool {
-    live.frees > live.followed || live.at_peak < 0
+    let leaked = live.leaked.map_or(0, Leaked::all);
+    live.frees > live.followed || live.at_peak < 0 || leaked > live.live()
 }
 
 /// Hands over what belongs to others. All shares are of the same site; each thread has one.
@@ -33,6 +35,7 @@ pub fn hand_over(shares: &mut [Share]) {
             }
         }
     }
+    hand_leaks(shares);
 }
 
 fn hand_frees(from: &mut LiveSums, to: &mut LiveSums) {
@@ -68,24 +71,22 @@ fn hand_lifetimes(from: &mut Lifetimes, to: &mut Lifetimes, moved: u64, all: u64
     hand(&mut from.times, &mut to.times);
 }
 
-/// Hands over unreachable blocks: the records that they lead to are those of the state that their
-/// thread had, whose counts went to the thread's name when it ended. `leaked` are those of the
-/// shares, in the same order; no share keeps more than its blocks that are alive while others have
-/// too few.
-pub fn hand_leaks(shares: &[Share], leaked: &mut [u64]) {
-    for from in 0..leaked.len() {
-        for to in 0..leaked.len() {
-            let room = |at: usize, leaked: &[u64]| {
-                let live = shares.get(at).map_or(0, |share| share.live.live());
-                (live, leaked.get(at).copied().unwrap_or(0))
+/// Hands over lost blocks: the records that they lead to are those of the state that their thread had,
+/// whose counts went to the thread's name when it ended. No share keeps more than its blocks that are
+/// alive while others have too few.
+fn hand_leaks(shares: &mut [Share]) {
+    for from in 0..shares.len() {
+        for to in 0..shares.len() {
+            let Ok([from, to]) = shares.get_disjoint_mut([from, to]) else {
+                continue;
             };
-            let (has, owed) = room(from, leaked);
-            let (can_have, known) = room(to, leaked);
-            let moved = owed.saturating_sub(has).min(can_have.saturating_sub(known));
-            if let (true, Ok([from, to])) = (from != to, leaked.get_disjoint_mut([from, to])) {
-                *from -= moved;
-                *to += moved;
-            }
+            let (has, can_have) = (from.live.live(), to.live.live());
+            let Some(owed) = &mut from.live.leaked else {
+                continue;
+            };
+            let known = to.live.leaked.get_or_insert_default();
+            let excess = owed.all().saturating_sub(has);
+            owed.hand(known, excess.min(can_have.saturating_sub(known.all())));
         }
     }
 }
@@ -142,16 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn unreachable_blocks_are_those_of_who_has_blocks() {
-        // The second has the records, and has ended like the others.
-        let shares = [share(1, 10, 4, 0), share(2, 0, 0, 0), share(3, 5, 0, 0)];
-        let mut leaked = [0, 9, 1];
-        hand_leaks(&shares, &mut leaked);
-        assert_eq!(leaked, [6, 0, 4]);
+    fn lost_blocks_are_those_of_who_has_blocks() {
+        let lost = |indirect: [u64; 3]| {
+            // The second has the records, and has ended like the others.
+            let mut shares = [share(1, 10, 4, 0), share(2, 0, 0, 0), share(3, 5, 0, 0)];
+            for (share, indirect) in shares.iter_mut().zip(indirect) {
+                share.live.leaked = Some(Leaked {
+                    direct: 0,
+                    indirect,
+                });
+            }
+            assert!(owes(&shares[1].live) && !owes(&shares[0].live));
+            hand_over(&mut shares);
+            shares.map(|share| share.live.indirectly_leaked())
+        };
+        assert_eq!(lost([0, 9, 1]), [6, 0, 4]);
         // Of a sample nothing is known for certain: nothing is lost.
-        let mut leaked = [0, 90, 1];
-        hand_leaks(&shares, &mut leaked);
-        assert_eq!(leaked, [6, 80, 5]);
+        assert_eq!(lost([0, 90, 1]), [6, 80, 5]);
     }
 
     fn any_share() -> impl Strategy<Value = (u64, u64, i64)> {

@@ -3,6 +3,7 @@
 
 use super::figures::{LiveSums, Rate};
 use super::frames::FrameNames;
+use super::leaked::LeaksBySite;
 use super::left::{Frame, Leaks, by_stack, in_order, list, named};
 use super::suppressions::Suppression;
 use skipheap_format::layout::{FIRST_FRAME_ID, MOST_FRAMES};
@@ -66,24 +67,13 @@ pub fn leaks(
 /// The blocks that are left by stack and size. By size as well: threads that freed others' blocks have
 /// less than none of them.
 fn sums(recording: &Recording<'_>) -> Result<FastMap<(Stack, u64), LiveSums>, FormatError> {
-    let unreachable: Option<FastMap<u64, u64>> = recording.leaks().map(|leaks| {
-        let mut by_site = FastMap::default();
-        for leak in leaks {
-            let blocks: &mut u64 = by_site.entry(leak.site).or_default();
-            *blocks = blocks.saturating_add(leak.blocks);
-        }
-        by_site
-    });
+    let leaks = LeaksBySite::new(recording);
     let depth = depth(recording);
     let mut stacks: FastMap<Vec<u32>, Stack> = FastMap::default();
     let mut sums: FastMap<(Stack, u64), LiveSums> = FastMap::default();
     for site in recording.sites() {
         let Some(live) = site.live else { continue };
-        let mut sum = LiveSums::of(site.count, &live, false);
-        if let Some(unreachable) = &unreachable {
-            let blocks = unreachable.get(&site.offset).copied().unwrap_or(0);
-            (sum.followed, sum.frees) = (blocks, 0);
-        }
+        let sum = LiveSums::of(site.count, &live, false, leaks.of(site.offset));
         let mut stack = (site.frames, site.node);
         if depth < MOST_FRAMES as usize {
             // What is farther out than that does not tell stacks apart.

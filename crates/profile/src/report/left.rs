@@ -19,10 +19,60 @@ pub struct Blocks {
 }
 
 impl Blocks {
+    /// So many blocks of one size.
+    fn of(blocks: u64, size: u64) -> Self {
+        Self {
+            bytes: blocks.saturating_mul(size),
+            blocks,
+        }
+    }
+
     /// Adds others.
     pub fn add(&mut self, other: Self) {
         self.blocks = self.blocks.saturating_add(other.blocks);
         self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// The blocks that are left of a stack. In their order, those of which some are directly lost come last: what is
+/// lost with them is explained by them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Left {
+    /// Whether some are not lost with others.
+    is_direct: bool,
+    /// All of them.
+    pub all: Blocks,
+    /// Those that are indirectly lost: other lost blocks lead to them.
+    pub indirect: Blocks,
+}
+
+impl Left {
+    /// What is left of blocks of this size: those that are lost, where the leak check was made.
+    fn of(live: &LiveSums, size: u64) -> Self {
+        let (all, indirect) = match live.leaked {
+            Some(leaked) => (leaked.all(), leaked.indirect),
+            None => (live.live(), 0),
+        };
+        Self {
+            is_direct: all > indirect,
+            all: Blocks::of(all, size),
+            indirect: Blocks::of(indirect, size),
+        }
+    }
+
+    /// Those that are directly lost, or all where the leak check was not made.
+    pub fn direct(&self) -> Blocks {
+        Blocks {
+            bytes: self.all.bytes.saturating_sub(self.indirect.bytes),
+            blocks: self.all.blocks.saturating_sub(self.indirect.blocks),
+        }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: Self) {
+        self.is_direct |= other.is_direct;
+        self.all.add(other.all);
+        self.indirect.add(other.indirect);
     }
 }
 
@@ -32,7 +82,7 @@ pub struct Leak {
     /// The functions, innermost first, those inlined too.
     pub stack: Vec<Place>,
     /// What is left.
-    pub left: Blocks,
+    pub left: Left,
 }
 
 /// What is left of all blocks of a process.
@@ -42,6 +92,8 @@ pub struct Leaks {
     pub unreachable: bool,
     /// Without those that are suppressed.
     pub all: Blocks,
+    /// Those of them that are indirectly lost.
+    pub indirect: Blocks,
     /// Stacks of these.
     pub stacks: usize,
     /// The stacks with the most bytes.
@@ -79,34 +131,37 @@ impl Frame {
             .position(|one| texts().any(|text| one.matches(text)));
         Self { functions, known }
     }
+
+    /// Returns whether a suppression matches it.
+    #[cfg(feature = "profiles")]
+    pub fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
 }
 
 /// The blocks that are left of each stack, from sums by stack and size.
-pub fn by_stack<S: Hash + Eq>(sums: FastMap<(S, u64), LiveSums>, rate: Rate) -> FastMap<S, Blocks> {
-    let mut stacks: FastMap<S, Blocks> = FastMap::default();
+pub fn by_stack<S: Hash + Eq>(sums: FastMap<(S, u64), LiveSums>, rate: Rate) -> FastMap<S, Left> {
+    let mut stacks: FastMap<S, Left> = FastMap::default();
     for ((stack, size), mut sum) in sums {
         sum.scale(rate, size);
-        let blocks = sum.live();
-        if blocks > 0 {
-            let bytes = blocks.saturating_mul(size);
-            stacks
-                .entry(stack)
-                .or_default()
-                .add(Blocks { bytes, blocks });
+        let left = Left::of(&sum, size);
+        if left.all.blocks > 0 {
+            stacks.entry(stack).or_default().add(left);
         }
     }
     stacks
 }
 
-/// Puts stacks in the order of the list: those with the most bytes first.
-pub fn in_order<S>(stacks: FastMap<S, Blocks>) -> Vec<(S, Blocks)> {
-    let mut found: Vec<(S, Blocks)> = stacks.into_iter().collect();
+/// Puts stacks in the order of the list: those with directly lost blocks first, and those with the most
+/// bytes.
+pub fn in_order<S>(stacks: FastMap<S, Left>) -> Vec<(S, Left)> {
+    let mut found: Vec<(S, Left)> = stacks.into_iter().collect();
     found.sort_by_key(|&(_, left)| Reverse(left));
     found
 }
 
 /// How many of the stacks, in order, [`list`] asks for the frames of.
-pub fn named<S>(found: &[(S, Blocks)], suppressions: &[Suppression], most: usize) -> usize {
+pub fn named<S>(found: &[(S, Left)], suppressions: &[Suppression], most: usize) -> usize {
     let Some(last) = most.checked_sub(1).and_then(|last| found.get(last)) else {
         return found.len() * usize::from(most > 0 || !suppressions.is_empty());
     };
@@ -123,7 +178,7 @@ pub fn named<S>(found: &[(S, Blocks)], suppressions: &[Suppression], most: usize
 /// # Errors
 /// Those of `frames`.
 pub fn list<S, E>(
-    found: &[(S, Blocks)],
+    found: &[(S, Left)],
     suppressions: &[Suppression],
     most: usize,
     mut frames: impl FnMut(&S) -> Result<Vec<Rc<Frame>>, E>,
@@ -152,13 +207,14 @@ pub fn list<S, E>(
 
 impl Leaks {
     /// Adds the blocks of a stack, and the stack where it is one of the first `most`.
-    fn add(&mut self, stack: &[Rc<Frame>], left: Blocks, most: usize) {
+    fn add(&mut self, stack: &[Rc<Frame>], left: Left, most: usize) {
         let known = stack.iter().filter_map(|frame| frame.known).min();
         if let Some(sum) = known.and_then(|known| self.suppressed.get_mut(known)) {
-            sum.add(left);
+            sum.add(left.all);
             return;
         }
-        self.all.add(left);
+        self.all.add(left.all);
+        self.indirect.add(left.indirect);
         self.stacks += 1;
         if self.largest.len() < most {
             let functions = stack.iter().flat_map(|frame| &frame.functions);
@@ -170,6 +226,7 @@ impl Leaks {
 
 #[cfg(test)]
 mod tests {
+    use super::super::leaked::Leaked;
     use super::super::suppressions;
     use super::*;
     use std::convert::Infallible;
@@ -185,9 +242,7 @@ mod tests {
     /// Stacks of these names and bytes, of a block each.
     fn listed(stacks: &[(&[&str], u64)], known: &str, most: usize) -> (Leaks, usize) {
         let suppressions = suppressions::parse(known).expect("suppressions");
-        let stacks = stacks
-            .iter()
-            .map(|&(names, bytes)| (names, Blocks { bytes, blocks: 1 }));
+        let stacks = stacks.iter().map(|&(names, bytes)| (names, left(bytes, 0)));
         let found = in_order(stacks.collect());
         let mut asked = 0;
         let frames = |names: &&[&str]| -> Result<_, Infallible> {
@@ -197,6 +252,32 @@ mod tests {
         };
         let Ok(leaks) = list(&found, &suppressions, most, frames);
         (leaks, asked)
+    }
+
+    fn left(bytes: u64, indirect: u64) -> Left {
+        let live = LiveSums {
+            leaked: Some(Leaked {
+                direct: u64::from(indirect == 0),
+                indirect,
+            }),
+            ..LiveSums::default()
+        };
+        Left::of(&live, bytes)
+    }
+
+    #[test]
+    fn what_is_lost_with_others_comes_behind_them() {
+        let stacks = [
+            ("node", left(100, 9)),
+            ("root", left(8, 0)),
+            ("leaf", left(200, 1)),
+        ];
+        let found = in_order(stacks.into_iter().collect());
+        let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["root", "node", "leaf"]);
+        let (_, node) = found[1];
+        assert_eq!((node.all.bytes, node.indirect.blocks), (900, 9));
+        assert_eq!(node.direct(), Blocks::default());
     }
 
     const STACKS: &[(&[&str], u64)] = &[

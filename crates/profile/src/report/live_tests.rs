@@ -4,6 +4,7 @@
 use super::collapsed::{Stacks, Style, Value};
 use super::csv;
 use super::figures::LiveSums;
+use super::leaked::Leaked;
 use super::leaks::leaks;
 use super::left::Blocks;
 use super::rows::{Row, rows, rows_by_origin, totals};
@@ -381,7 +382,7 @@ proptest! {
         prop_assert_eq!(found.all.blocks as i64, model.sum(alive));
         prop_assert_eq!(found.all.bytes as i64, model.sum(|site| alive(site) * site.size as i64));
         prop_assert_eq!(found.largest.len(), most.min(found.stacks));
-        prop_assert!(found.largest.is_sorted_by_key(|leak| std::cmp::Reverse(leak.left.bytes)));
+        prop_assert!(found.largest.is_sorted_by_key(|leak| std::cmp::Reverse(leak.left.all.bytes)));
         let frame = name(2);
         let some = find(&format!("leak:^{frame}$"));
         let mut sum = some.all;
@@ -427,6 +428,16 @@ fn a_leak_check_leaves_only_what_it_found() {
     };
     assert!(found.unreachable);
     assert_eq!((found.all, found.stacks), (expected, 1));
+    assert_eq!((found.indirect.blocks, found.indirect.bytes), (1, 10));
+    let rows = rows(&[&recording], &mut symbolizer).unwrap();
+    let leaked = rows[0].live.as_ref().and_then(|live| live.leaked);
+    assert_eq!(
+        leaked,
+        Some(Leaked {
+            direct: 1,
+            indirect: 1
+        })
+    );
 }
 
 #[test]

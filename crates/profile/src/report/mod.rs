@@ -18,6 +18,7 @@ pub mod figures;
 pub mod frames;
 pub mod handover;
 pub mod interner;
+pub mod leaked;
 pub mod leaks;
 pub mod left;
 pub mod origin;

@@ -4,6 +4,7 @@ use super::figures::{Figures, LiveSums, Rate};
 use super::frames::FrameNames;
 use super::handover::{Share, hand_over, owes};
 use super::interner::Interner;
+use super::leaked::LeaksBySite;
 use super::origin::{Origin, Origins, OriginsOf};
 use super::threads::thread_names;
 use skipheap_format::reader::{FormatError, Recording, Site};
@@ -221,13 +222,14 @@ fn by_names(
     let ids = recording.sites().flat_map(|site| site.frames);
     frames.prepare(ids, symbolizer, None)?;
     let shown = shown(recording);
+    let leaks = LeaksBySite::new(recording);
     for site in recording.sites() {
         let mut names = [0; NAMES];
         for (number, &frame) in names.iter_mut().zip(&site.frames).take(shown) {
             *number = frames.number(frame, symbolizer, interner)?;
         }
         let sum = sums.entry((names, site.size, 0)).or_default();
-        sum.add(&Figures::of(&site, false));
+        sum.add(&Figures::of(&site, false, leaks.of(site.offset)));
     }
     Ok(sums)
 }
@@ -278,17 +280,19 @@ impl<'a, 'r, 'b> Sites<'a, 'r, 'b> {
         self.frames.prepare(others, self.symbolizer, None)?;
         let threads = thread_names(recording, &mut self.frames, self.symbolizer)?;
         let mut of = OriginsOf::new(recording, threads, self.origins);
-        // Shares of the sites where a thread has freed others' blocks.
+        let leaks = LeaksBySite::new(recording);
+        // Shares of the sites where a thread has freed or lost others' blocks.
         let owing = recording
             .sites()
             .filter(|site| {
+                let leaked = leaks.of(site.offset);
                 site.live
-                    .is_some_and(|live| owes(&LiveSums::of(site.count, &live, false)))
+                    .is_some_and(|live| owes(&LiveSums::of(site.count, &live, false, leaked)))
             })
             .map(|site| (key_of(&site), Vec::new()));
         let mut owing: FastMap<SiteKey, Vec<(Site, Share)>> = owing.collect();
         for site in recording.sites() {
-            let mut figures = Figures::of(&site, true);
+            let mut figures = Figures::of(&site, true, leaks.of(site.offset));
             if let Some(shares) = owing.get_mut(&key_of(&site))
                 && let Some(live) = figures.live.take()
             {

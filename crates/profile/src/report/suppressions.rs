@@ -61,6 +61,23 @@ pub fn parse(text: &str) -> Result<Vec<Suppression>, BadLine> {
     Ok(all)
 }
 
+/// Returns lines of such a file for leaks of these functions, each of which is matched as a whole. Functions
+/// of the same name are one line.
+///
+/// A pattern has no way to write `*` as itself: it stands for anything there, itself included.
+pub fn lines<'n>(functions: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for name in functions {
+        // Blanks around a line do not belong to its pattern, and a line ends where the name has an end of line.
+        let is_whole = name == name.trim() && !name.is_empty() && !name.contains(['\n', '\r']);
+        let line = format!("leak:^{name}$");
+        if is_whole && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 impl Suppression {
     fn new(pattern: &str) -> Option<Self> {
         let inner = pattern.strip_prefix('^').unwrap_or(pattern);
@@ -147,6 +164,32 @@ mod tests {
             [b'*', rest @ ..] => (0..=name.len()).any(|at| slow(rest, &name[at..])),
             [c, rest @ ..] => name.first() == Some(c) && slow(rest, &name[1..]),
         }
+    }
+
+    #[test]
+    fn the_lines_for_a_function_suppress_it_and_no_other() {
+        let names = [
+            "take",
+            "a::b<c*>(int)",
+            "take",
+            "^odd$",
+            "operator new",
+            "",
+            " x",
+        ];
+        let text = lines(names.into_iter());
+        let expected = [
+            "leak:^take$",
+            "leak:^a::b<c*>(int)$",
+            "leak:^^odd$$",
+            "leak:^operator new$",
+        ];
+        assert_eq!(text, expected);
+        let parsed = parse(&text.join("\n")).expect("suppressions");
+        for (suppression, name) in parsed.iter().zip([names[0], names[1], names[3], names[4]]) {
+            assert!(suppression.matches(name), "{name}");
+        }
+        assert!(!parsed[0].matches("take_other") && !parsed[0].matches("mistake"));
     }
 
     proptest! {

@@ -142,13 +142,11 @@ impl Sum {
                     thread,
                     process,
                     figures: site.figures.clone(),
-                    unreachable: site.unreachable,
                     old: None,
                 });
             } else {
                 let sum = &mut sums[place as usize];
                 sum.figures.add(&site.figures);
-                sum.unreachable = sum.unreachable.saturating_add(site.unreachable);
             }
             guess = place + 1;
         }

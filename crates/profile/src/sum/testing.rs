@@ -84,7 +84,6 @@ impl Fleet {
                 thread: threads[index as usize % 3],
                 process: 0,
                 figures: self.figures(calls),
-                unreachable: 0,
                 old: None,
             });
         }

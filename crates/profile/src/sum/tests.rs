@@ -2,7 +2,7 @@
 
 use super::super::intern::Tables;
 use super::super::rows::rows;
-use super::super::testing::{of_sites, small};
+use super::super::testing::{leaky, of_sites, small};
 use super::super::{Frame, FrameKind, Function, Point};
 use super::testing::Fleet;
 use super::*;
@@ -23,6 +23,21 @@ const NO: By = By {
     host: false,
     line: false,
 };
+
+#[test]
+fn leaks_are_added_up_with_both_kinds_apart() {
+    let sum = summed(NO, [&leaky(), &leaky()]);
+    let mut lost: Vec<_> = sum
+        .sites
+        .iter()
+        .filter_map(|site| site.figures.live.as_ref()?.leaked)
+        .map(|leaked| (leaked.direct, leaked.indirect))
+        .collect();
+    lost.sort_unstable();
+    assert_eq!(lost, [(0, 0), (0, 0), (2, 0), (2, 10)]);
+    let checked = sum.processes[0].live.as_ref().map(|live| live.leak_checked);
+    assert_eq!(checked, Some(true));
+}
 
 #[test]
 fn the_rows_of_the_sum_are_the_sums_of_the_rows() {
