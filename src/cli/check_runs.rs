@@ -338,7 +338,8 @@ mod tests {
             };
             profile.processes[0].losses = vec![(cause, 7)];
             let mut harvest = Harvest::default();
-            from_profile::take(profile, Kind::Csv(Columns::Seed), &[], &mut harvest);
+            let wish = crate::side::wish_of(Kind::Csv(Columns::Seed));
+            from_profile::take(profile, &wish, &mut harvest);
             let gaps = gaps(&harvest);
             assert_eq!(gaps.len(), 1);
             let said = match later {

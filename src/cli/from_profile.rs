@@ -1,18 +1,18 @@
 //! Reads a profile in place of a recording: what the summary and the reports say of it.
 
-use crate::harvest::{Harvest, HarvestError, Process, add_to};
-use crate::live::{LEAKS_LISTED, LiveHeap};
+use crate::harvest::{Harvest, HarvestError, Process, Wish, add_to};
+use crate::live::LiveHeap;
 use crate::load::LoadError;
 use crate::shape::{Columns, Kind};
 use crate::sheet::Read;
 use crate::symbol_files::SymbolFiles;
+use skipheap_export::Format;
 use skipheap_format::cause::Cause;
 use skipheap_format::layout::TimelinePoint;
 use skipheap_format::loss::Loss;
 use skipheap_profile as profile;
-use skipheap_profile::leaks::leaks;
+use skipheap_profile::leaks::{leaks, leave_out_known};
 use skipheap_profile::report::figures::{Rate, sum_of_lifetimes};
-use skipheap_profile::report::suppressions::Suppression;
 use skipheap_profile::report::timeline::{self, Course, Labelled};
 use skipheap_profile::rows::{rows, totals_of_processes};
 use skipheap_profile::stacks::stacks;
@@ -26,41 +26,34 @@ use std::path::Path;
 /// When it cannot be read, or does not have what the report is about.
 pub(crate) fn read(
     path: &Path,
-    kind: Kind,
-    suppressions: &[Suppression],
+    wish: &Wish,
     symbols: Option<&mut SymbolFiles>,
-    has_command_lines: bool,
     harvest: &mut Harvest,
 ) -> Result<Read, HarvestError> {
     let mut profile = file::read(path).map_err(LoadError::at(path))?;
     if let Some(symbols) = symbols {
         profile = symbols.add_to(profile);
     }
-    if kind.needs_live() && !profile.has_live() {
+    if wish.kind.needs_live() && !profile.has_live() {
         return Err(HarvestError::NotFollowed(path.to_owned()));
     }
     // One that another version wrote may hold secrets.
-    profile = profile.cleaned(has_command_lines);
-    Ok(take(profile, kind, suppressions, harvest))
+    profile = profile.cleaned(!wish.no_command_line);
+    Ok(take(profile, wish, harvest))
 }
 
 /// As [`read`], of a profile that is at hand.
-pub(crate) fn take(
-    profile: Profile,
-    kind: Kind,
-    suppressions: &[Suppression],
-    harvest: &mut Harvest,
-) -> Read {
+pub(crate) fn take(profile: Profile, wish: &Wish, harvest: &mut Harvest) -> Read {
     if let (true, Some(process)) = (harvest.processes.is_empty(), profile.processes.first()) {
         harvest.set_command(process.command.iter().map(|&word| profile.text(word)));
     }
-    count(&profile, suppressions, harvest);
-    read_of(profile, kind)
+    count(&profile, wish, harvest);
+    read_of(profile, wish)
 }
 
 /// What reports of each of its programs are made of, by the program's name, in the order in which they
 /// began.
-pub(crate) fn by_program(profile: &Profile, kind: Kind) -> Vec<(String, Read)> {
+pub(crate) fn by_program(profile: &Profile, wish: &Wish) -> Vec<(String, Read)> {
     let mut programs: Vec<Str> = Vec::new();
     for process in &profile.processes {
         if !programs.contains(&process.program) {
@@ -70,13 +63,17 @@ pub(crate) fn by_program(profile: &Profile, kind: Kind) -> Vec<(String, Read)> {
     let read = |program: Str| {
         let is_of = |process: u32| profile.processes[process as usize].program == program;
         let name = profile.text(program).to_owned();
-        (name, read_of(profile.only(is_of), kind))
+        (name, read_of(profile.only(is_of), wish))
     };
     programs.into_iter().map(read).collect()
 }
 
-/// What is written of a profile.
-pub(crate) fn read_of(profile: Profile, kind: Kind) -> Read {
+/// What is written of a profile. Known leaks are left out, but of the file that other reports are made of.
+pub(crate) fn read_of(mut profile: Profile, wish: &Wish) -> Read {
+    let kind = wish.kind;
+    if !matches!(kind, Kind::Export(Format::Skipheap, _)) {
+        leave_out_known(&mut profile, &wish.suppressions);
+    }
     let stacks = match kind {
         Kind::Collapsed(style) => Some(stacks(&profile.estimated(), style)),
         Kind::Csv(_) | Kind::Export(..) => None,
@@ -128,7 +125,7 @@ fn points<'p>(
 }
 
 /// Adds what a profile says of its processes.
-fn count(profile: &Profile, suppressions: &[Suppression], harvest: &mut Harvest) {
+fn count(profile: &Profile, wish: &Wish, harvest: &mut Harvest) {
     let mut sites: Vec<Vec<&Site>> = vec![Vec::new(); profile.processes.len()];
     for site in &profile.sites {
         sites[site.process as usize].push(site);
@@ -154,24 +151,25 @@ fn count(profile: &Profile, suppressions: &[Suppression], harvest: &mut Harvest)
         if process.sample_bytes != 0 {
             harvest.sampled.get_or_insert_default();
         }
+        if process.live.as_ref().is_some_and(|live| live.leaks_missed) {
+            let notes = process.notes.iter();
+            let notes = notes.map(|note| profile.note(note));
+            let program = profile.text(process.program);
+            harvest.leak_gaps.add(program, process.pid, notes);
+        }
         harvest.processes.push(Process {
             program: profile.text(process.program).to_owned(),
             pid: process.pid,
             runs: process.merged.as_ref().map(|merged| merged.runs),
             totals,
             csv: None,
-            live: live(profile, index, sites, suppressions),
+            live: live(profile, index, sites, wish),
         });
     }
 }
 
 /// The live heap of one process, of which these are the sites.
-fn live(
-    profile: &Profile,
-    index: u32,
-    sites: &[&Site],
-    suppressions: &[Suppression],
-) -> Option<LiveHeap> {
+fn live(profile: &Profile, index: u32, sites: &[&Site], wish: &Wish) -> Option<LiveHeap> {
     let process = &profile.processes[index as usize];
     let live = process.live.as_ref()?;
     let rate = match profile.scaled {
@@ -188,7 +186,8 @@ fn live(
         timeline: points(process, live).collect(),
         start_ns: process.start_ns,
         lifetimes: sum_of_lifetimes(lifetimes, rate),
-        left: leaks(profile, index, sites, suppressions, LEAKS_LISTED).unwrap_or_default(),
+        left: leaks(profile, index, sites, &wish.suppressions, wish.leaks_listed)
+            .unwrap_or_default(),
         unknown_frees: match process.sample_bytes {
             0 => live.unknown_frees,
             _ => 0,

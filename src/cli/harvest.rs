@@ -4,6 +4,7 @@
 use crate::error::{Code, Failure};
 use crate::from_profile;
 use crate::largest;
+use crate::leak_gaps::LeakGaps;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Head, LoadError};
 use crate::notes::Notes;
@@ -104,6 +105,10 @@ pub(crate) struct Harvest {
     pub(crate) sampled: Option<(u64, f64)>,
     /// The suppressions that were asked for; each process says what they kept away.
     pub(crate) suppressions: Vec<Suppression>,
+    /// Print suppressions for the leaks.
+    pub(crate) prints_suppressions: bool,
+    /// What the leak checks could not look at.
+    pub(crate) leak_gaps: LeakGaps,
     /// Where the timeline is, if it was wanted.
     pub(crate) timeline: Option<PathBuf>,
     /// What is missing, above 0: codes of [`Loss`], without [`Loss::CutOff`].
@@ -135,6 +140,10 @@ pub(crate) struct Wish {
     pub(crate) kind: Kind,
     /// Leaks that are known.
     pub(crate) suppressions: Vec<Suppression>,
+    /// Stacks of leaks of each process to keep for the summary.
+    pub(crate) leaks_listed: usize,
+    /// Print suppressions for the leaks.
+    pub(crate) prints_suppressions: bool,
     /// Where the course of the heap is to go.
     pub(crate) timeline: Option<PathBuf>,
     /// One CSV for several processes.
@@ -147,6 +156,8 @@ pub(crate) struct Wish {
     pub(crate) largest: usize,
     /// List call sites in place of responsible functions.
     pub(crate) lists_sites: bool,
+    /// Show source lines of responsible functions.
+    pub(crate) lines: bool,
     /// What is not responsible for what it allocates.
     pub(crate) plumbing: Plumbing,
     /// Go on when a recording cannot be read.
@@ -245,6 +256,7 @@ pub(crate) fn harvest(
 ) -> Result<Harvest, HarvestError> {
     let mut harvest = Harvest {
         suppressions: wish.suppressions.clone(),
+        prints_suppressions: wish.prints_suppressions,
         ..Harvest::default()
     };
     let (profiles, recordings): (Vec<_>, Vec<_>) =
@@ -367,7 +379,7 @@ pub(crate) fn harvest_profile(
     wish: &Wish,
 ) -> Result<Harvest, HarvestError> {
     let mut harvest = Harvest::default();
-    let mut read = from_profile::take(profile, wish.kind, &wish.suppressions, &mut harvest);
+    let mut read = from_profile::take(profile, wish, &mut harvest);
     read.sums = wish.sums_of(read.profile.as_ref());
     let mut all = All {
         sum: Sheet::default(),
@@ -414,7 +426,7 @@ impl All<'_> {
             match (own, &read.profile) {
                 ([one], _) => self.programs.add(&one.program, &read),
                 (_, Some(profile)) => {
-                    for (program, part) in from_profile::by_program(profile, self.wish.kind) {
+                    for (program, part) in from_profile::by_program(profile, self.wish) {
                         self.programs.add(&program, &part);
                     }
                 }
@@ -445,12 +457,15 @@ impl All<'_> {
             let written = output.write_main(|out| all.write(kind, out));
             harvest.merged_csv = written.map_err(HarvestError::Write)?;
         }
-        harvest.profile = all.profile.filter(|_| self.wish.keeps_profile);
         harvest.tree = self.wish.tree;
         harvest.lists_sites = self.wish.lists_sites;
         if let Some(sums) = &all.sums {
             harvest.functions = sums.functions(&self.wish.plumbing, self.wish.sort);
         }
+        if let Some(profile) = all.profile.as_ref().filter(|_| self.wish.lines) {
+            harvest.functions.add_places(&profile.estimated());
+        }
+        harvest.profile = all.profile.filter(|_| self.wish.keeps_profile);
         harvest.sum_up(all.rows, self.wish);
         Ok(())
     }
@@ -530,8 +545,14 @@ impl<'w> Reader<'w> {
             .map_err(LoadError::at(&head.path))?;
         let _acting = owner.act().map_err(LoadError::at(&head.path))?;
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
-        let live = live::read(&recording, &self.wish.suppressions, symbolizer, places)
-            .map_err(LoadError::at(&head.path))?;
+        let live = live::read(
+            &recording,
+            &self.wish.suppressions,
+            self.wish.leaks_listed,
+            symbolizer,
+            places,
+        )
+        .map_err(LoadError::at(&head.path))?;
         if let Some(file) = &self.timeline {
             let written = file.fill(|out| timeline::write(&recording, out));
             written.map_err(HarvestError::Write)?;
@@ -556,14 +577,7 @@ impl<'w> Reader<'w> {
 
     /// Adds the processes of a profile to the harvest.
     fn read_profile(&mut self, path: &Path, harvest: &mut Harvest) -> Result<Read, HarvestError> {
-        let read = from_profile::read(
-            path,
-            self.wish.kind,
-            &self.wish.suppressions,
-            self.symbols.as_mut(),
-            !self.wish.no_command_line,
-            harvest,
-        )?;
+        let read = from_profile::read(path, self.wish, self.symbols.as_mut(), harvest)?;
         let mut read = read;
         read.sums = self.wish.sums_of(read.profile.as_ref());
         let has_live = read.profile.as_ref().is_some_and(Profile::has_live);
@@ -580,7 +594,13 @@ impl<'w> Reader<'w> {
     /// Returns whether each recording becomes a profile, from which its rows are made.
     fn is_of_profiles(&self) -> bool {
         let is_export = matches!(self.wish.kind, Kind::Export(..));
-        is_export || self.wish.keeps_profile || self.symbols.is_some()
+        let has_known_leaks = !self.wish.suppressions.is_empty();
+        let has_lines = self.wish.lines && self.wish.largest > 0;
+        is_export
+            || self.wish.keeps_profile
+            || self.symbols.is_some()
+            || has_known_leaks
+            || has_lines
     }
 
     /// Finds the names of a recording's frames. Files that the recording names are opened with the
@@ -601,7 +621,7 @@ impl<'w> Reader<'w> {
                 true => profile.cleaned(false),
                 false => profile,
             };
-            let mut read = from_profile::read_of(profile, self.wish.kind);
+            let mut read = from_profile::read_of(profile, self.wish);
             read.sums = self.wish.sums_of(read.profile.as_ref());
             return Ok(read);
         }
@@ -671,6 +691,10 @@ impl Harvest {
         let notes = recording.notes();
         self.notes
             .add(notes.map(|note| note.map(|text| text.to_string())));
+        if recording.misses_leaks() {
+            let program = String::from_utf8_lossy(started::program(recording));
+            self.leak_gaps.add(&program, head.pid, recording.notes());
+        }
         if let Some(note) = stripped.note(recording) {
             self.notes.add([Note::Sentence(note)]);
         }
@@ -767,12 +791,15 @@ mod tests {
     const WISH: Wish = Wish {
         kind: Kind::Csv(Columns::Seed),
         suppressions: Vec::new(),
+        leaks_listed: 10,
+        prints_suppressions: false,
         timeline: None,
         merge: None,
         sort: Value::Bytes,
         tree: None,
         largest: 10,
         lists_sites: false,
+        lines: false,
         plumbing: Plumbing::new(),
         quiet: true,
         tolerant: false,

@@ -49,9 +49,10 @@ proptest! {
             Kind::Csv(Columns::All),
             Kind::Collapsed(Style::default()),
         ] {
+            let wish = crate::side::wish_of(kind);
             let mut harvest = crate::harvest::Harvest::default();
             let read =
-                from_profile::read(path.path(), kind, &[], None, true, &mut harvest).expect("read");
+                from_profile::read(path.path(), &wish, None, &mut harvest).expect("read");
             read.write(kind, &mut io::sink()).expect("written");
             let said = crate::summary::text(&harvest, 80, None);
             prop_assert!(!said.is_empty());

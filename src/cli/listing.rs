@@ -1,6 +1,6 @@
 //! Lines of tables that say where memory was allocated: by function, or by stack.
 
-use crate::table::{Line, table};
+use crate::table::{Line, Responsible, table};
 use crate::term::printable;
 use skipheap_profile::functions::Function;
 use skipheap_profile::report::rows::Row;
@@ -22,7 +22,10 @@ pub(crate) fn function_line<const N: usize>(
         cells,
         share: share.into(),
         names,
-        responsible: Some(function.shown_via()),
+        responsible: Some(Responsible {
+            place: function.shown_place(),
+            via: function.shown_via(),
+        }),
     }
 }
 

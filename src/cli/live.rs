@@ -15,8 +15,6 @@ use std::rc::Rc;
 
 /// Stacks and rows of a kind that the summary lists.
 pub(crate) const LISTED: usize = 5;
-/// Stacks of leaks that the summary lists.
-pub(crate) const LEAKS_LISTED: usize = 10;
 
 /// The live heap of a process.
 #[derive(Debug, Default)]
@@ -37,20 +35,21 @@ pub(crate) struct LiveHeap {
     pub(crate) unknown_frees: u64,
 }
 
-/// Reads what a recording says of the live heap; `None` where blocks were not followed.
+/// Reads what a recording says of the live heap, with so many stacks of leaks; `None` where blocks were not followed.
 ///
 /// # Errors
 /// When the recording refers to a frame, a stack or a module that it does not hold.
 pub(crate) fn read(
     recording: &Recording<'_>,
     suppressions: &[Suppression],
+    leaks_listed: usize,
     symbolizer: &mut Symbolizer,
     places: &mut Places,
 ) -> Result<Option<LiveHeap>, FormatError> {
     let Some(totals) = recording.live_totals() else {
         return Ok(None);
     };
-    let left = leaks(recording, suppressions, LEAKS_LISTED, symbolizer, places)?;
+    let left = leaks(recording, suppressions, leaks_listed, symbolizer, places)?;
     let start_ns = recording.start_ns();
     Ok(Some(LiveHeap {
         // The header's figures are those of the sample.

@@ -35,6 +35,7 @@ mod install;
 #[cfg(test)]
 mod large_report;
 mod largest;
+mod leak_gaps;
 mod listing;
 mod live;
 mod load;

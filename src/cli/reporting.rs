@@ -6,7 +6,7 @@ use crate::load::{self, LoadError, Why};
 use crate::options::ReportOptions;
 use crate::output::Output;
 use crate::symbol_files::debuginfod;
-use crate::{inputs, paint, push, session, snapshots, summary, term, tree};
+use crate::{inputs, paint, push, session, snapshots, summary, summary_live, term, tree};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -67,10 +67,31 @@ pub(crate) fn output(wanted: &ReportOptions) -> Output {
     Output::new(wanted.output.as_deref()).with_extension(kind.extension())
 }
 
-/// The exit status, where it would be `status` without leaks.
+/// The exit status, where it would be `status` without leaks. To have found none where leaks could not be
+/// looked for is a failure, which is said.
 pub(crate) fn status(status: u8, harvest: &Harvest, wanted: &ReportOptions) -> u8 {
-    let of_leaks = wanted.shape.leak_exit_code;
-    of_leaks.filter(|_| harvest.has_leaks()).unwrap_or(status)
+    let Some(of_leaks) = wanted.shape.leak_exit_code else {
+        return status;
+    };
+    if harvest.has_leaks() {
+        return of_leaks;
+    }
+    let gaps = harvest.leak_gaps.lines();
+    let why = match &gaps[..] {
+        _ if !harvest.is_leak_checked() && gaps.is_empty() => {
+            "no program was checked that ended by itself".to_owned()
+        }
+        [] => return status,
+        gaps => gaps.join("; "),
+    };
+    term::say(&format!(
+        "skip-heapprof: --leak-exit-code: no leaks were found, but they could not all be looked for: {why}\n"
+    ));
+    match status {
+        0 => Code::Failed as u8,
+        // The program has failed, which nobody will take for a run without leaks.
+        status => status,
+    }
 }
 
 /// The recordings that are meant, each once.
@@ -133,6 +154,12 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
     Ok(Wish {
         kind: wanted.shape.kind(wanted.output.as_deref()),
         suppressions,
+        leaks_listed: match (wanted.shape.gen_suppressions, wanted.quiet) {
+            (true, _) => usize::MAX,
+            (false, true) => 0,
+            (false, false) => wanted.look.top.unwrap_or(summary::LISTED),
+        },
+        prints_suppressions: wanted.shape.gen_suppressions,
         timeline: wanted.shape.timeline.clone(),
         merge: wanted.merge,
         sort: wanted.look.sort(),
@@ -142,6 +169,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
             false => wanted.look.top.unwrap_or(summary::LISTED),
         },
         lists_sites: wanted.look.sites,
+        lines: wanted.shape.lines,
         plumbing: wanted.look.plumbing.read()?,
         tolerant,
         quiet: wanted.quiet,
@@ -179,6 +207,19 @@ pub(crate) fn summarize(harvest: &Harvest, wanted: &ReportOptions, output: &Outp
 fn tell(harvest: &Harvest, wanted: &ReportOptions, output: &Output, tree: Option<String>) {
     for remark in &harvest.remarks {
         term::say(&format!("skip-heapprof: {remark}\n"));
+    }
+    // To have found nothing would be taken for an answer. (Otherwise the notes say so.)
+    if wanted.quiet && wanted.shape.leak_exit_code.is_none() {
+        for gap in harvest.leak_gaps.lines() {
+            term::say(&format!(
+                "skip-heapprof: leaks may have been missed: {gap}\n"
+            ));
+        }
+    }
+    if wanted.quiet && harvest.prints_suppressions {
+        let mut text = String::new();
+        summary_live::suppressions(&mut text, harvest);
+        term::say(&text);
     }
     let text = if !wanted.quiet {
         summary::text(harvest, term::width(), tree.as_deref())

@@ -408,7 +408,7 @@ impl Ending {
                 }
                 match output.write_nothing(wish.kind) {
                     Err(error) => self.without_report(&HarvestError::Write(error)),
-                    Ok(()) => self.status,
+                    Ok(()) => reporting::status(self.status, harvest, wanted),
                 }
             }
             Ok(harvest) => {

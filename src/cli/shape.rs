@@ -34,7 +34,7 @@ pub(crate) struct Shape {
     /// In trees, flame graphs and collapsed stacks, collapse recursive calls into one frame.
     #[arg(long, global = true)]
     pub(crate) fold_recursion: bool,
-    /// In trees, flame graphs and collapsed stacks, add file and line to each function.
+    /// Add file and line to functions in the summary, trees, flame graphs and collapsed stacks.
     #[arg(long, global = true)]
     pub(crate) lines: bool,
     /// Write live bytes, live blocks and RSS over time to FILE, as CSV.
@@ -46,10 +46,16 @@ pub(crate) struct Shape {
     /// matches a function, source file or object file in its stack.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) suppressions: Option<PathBuf>,
+    /// Print lines for --suppressions that leave out the leaks that were found.
+    ///
+    /// For a run, implies --leak-check.
+    #[arg(long, global = true)]
+    pub(crate) gen_suppressions: bool,
     /// Exit with status N if there are leaks that are not suppressed [default: the program's
     /// status].
     ///
-    /// For a run, implies --leak-check.
+    /// If none are found, but leaks could not be looked for (a malloc of the program's own, memory
+    /// that cannot be read), the status is 125. For a run, implies --leak-check.
     #[arg(long, value_name = "N", global = true)]
     pub(crate) leak_exit_code: Option<u8>,
 }
@@ -246,10 +252,10 @@ impl Shape {
             Kind::Collapsed(_) => true,
             Kind::Export(format, _) => format.has_one_value(),
         };
-        let of_stacks = self.value.is_some() || self.fold_recursion || self.lines;
+        let of_stacks = self.value.is_some() || self.fold_recursion;
         if of_stacks && !has_value && !has_tree {
             return Some(
-                "--value, --fold-recursion and --lines need --tree, or a format with one number per stack: \
+                "--value and --fold-recursion need --tree, or a format with one number per stack: \
                  -o FILE.folded or FILE.svg, or --format",
             );
         }
@@ -273,7 +279,7 @@ impl Shape {
                 live: format.needs_live() || kind.needs_live(),
             },
         };
-        let known_leaks = self.suppressions.is_some();
+        let known_leaks = self.suppressions.is_some() || self.gen_suppressions;
         Needs {
             whole_stacks: of_file.whole_stacks || known_leaks,
             live: of_file.live || known_leaks || self.timeline.is_some(),

@@ -107,15 +107,23 @@ impl Side {
 
 /// Everything of all processes in one file.
 fn wish() -> Wish {
+    wish_of(Kind::Export(Format::Skipheap, Style::default()))
+}
+
+/// All processes in one file of this kind, and no summary.
+pub(crate) fn wish_of(kind: Kind) -> Wish {
     Wish {
-        kind: Kind::Export(Format::Skipheap, Style::default()),
+        kind,
         suppressions: Vec::new(),
+        leaks_listed: 0,
+        prints_suppressions: false,
         timeline: None,
         merge: Some(Merge::All),
         sort: Value::Bytes,
         tree: None,
         largest: 0,
         lists_sites: false,
+        lines: false,
         plumbing: Plumbing::new(),
         quiet: false,
         tolerant: false,

@@ -118,8 +118,8 @@ fn estimate(text: &mut String, harvest: &Harvest) {
     );
 }
 
-/// How many sites, processes and programs are listed.
-fn listed(harvest: &Harvest) -> usize {
+/// How many sites, processes, programs and leaks are listed.
+pub(crate) fn listed(harvest: &Harvest) -> usize {
     match harvest.listed {
         0 => LISTED,
         listed => listed,

@@ -2,7 +2,8 @@
 
 use crate::harvest::{Harvest, Process};
 use crate::listing::{RESPONSIBLE, function_line, listing, names_of};
-use crate::live::{LEAKS_LISTED, LISTED, LiveHeap, LiveRows};
+use crate::live::{LISTED, LiveHeap, LiveRows};
+use crate::summary::listed;
 use crate::table::table;
 use crate::term::line;
 use crate::term::{bytes, counted, grouped, printable, scaled};
@@ -10,11 +11,13 @@ use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
 use skipheap_profile::functions;
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::figures::Lifetimes;
-use skipheap_profile::report::left::{Blocks, Leak};
+use skipheap_profile::report::left::{Blocks, Leak, Left};
 use skipheap_profile::report::rows::Row;
+use skipheap_profile::report::suppressions::lines;
 use skipheap_responsible::{Plumbing, fold, is_unnamed};
 use skipheap_symbolize::places::Place;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 /// Processes whose heaps are described.
 const PROCESSES: usize = 3;
@@ -67,6 +70,47 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
     for (process, heap) in most_left(harvest) {
         let whose = several.then_some(process);
         left(text, harvest, heap, whose, width);
+    }
+    if harvest.prints_suppressions {
+        line(text, format_args!(""));
+        suppressions(text, harvest);
+    }
+}
+
+/// Adds lines for a file of suppressions that leave out all leaks that were found: one for each responsible
+/// function, those that have lost the most first.
+pub(crate) fn suppressions(text: &mut String, harvest: &Harvest) {
+    let heaps = harvest
+        .processes
+        .iter()
+        .filter_map(|process| process.live.as_ref());
+    let leaks = heaps
+        .filter(|heap| heap.left.unreachable)
+        .flat_map(|heap| &heap.left.largest);
+    let mut sums: HashMap<&str, Left> = HashMap::new();
+    for leak in leaks {
+        let place = leak.stack.get(responsible(leak));
+        if let Some(name) = place.and_then(|place| place.function.as_deref()) {
+            sums.entry(name).or_default().add(leak.left);
+        }
+    }
+    let mut sums: Vec<(&str, Left)> = sums.into_iter().collect();
+    sums.sort_unstable_by_key(|&(name, left)| (Reverse(left), name));
+    line(
+        text,
+        format_args!(
+            "# for --suppressions FILE: {}",
+            match &sums[..] {
+                [] => "no leaks",
+                _ => "the leaks of this run",
+            }
+        ),
+    );
+    for (name, left) in sums {
+        for pattern in lines(std::iter::once(name)) {
+            line(text, format_args!("# {}", amount(left.all)));
+            line(text, format_args!("{}", printable(&pattern)));
+        }
     }
 }
 
@@ -266,6 +310,15 @@ fn left(
             counted(left.stacks as u64, "stack", "stacks")
         ),
     );
+    if left.indirect.blocks > 0 {
+        line(
+            text,
+            format_args!(
+                "indirectly, with other leaked blocks that lead to them: {}",
+                amount(left.indirect)
+            ),
+        );
+    }
     for (suppression, kept) in harvest.suppressions.iter().zip(&left.suppressed) {
         if kept.blocks > 0 {
             line(
@@ -285,13 +338,26 @@ fn left(
             format_args!("note: {frees} of blocks that were not tracked"),
         );
     }
-    let cells = |leak: &Leak| [scaled(leak.left.bytes), grouped(leak.left.blocks)];
-    let lines = left.largest.iter().take(LEAKS_LISTED);
-    let lines: Vec<_> = lines
-        .map(|leak| (cells(leak), names_of_leak(leak)))
-        .collect();
-    let more = left.stacks.saturating_sub(lines.len());
-    listing(text, ["bytes", "blocks"], lines, width);
+    let shown = left.largest.iter().take(listed(harvest));
+    let more = left.stacks.saturating_sub(shown.len());
+    if left.indirect.blocks == 0 {
+        let cells = |leak: &Leak| [scaled(leak.left.all.bytes), grouped(leak.left.all.blocks)];
+        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak)));
+        listing(text, ["bytes", "blocks"], lines.collect(), width);
+    } else {
+        let cells = |leak: &Leak| {
+            let (direct, indirect) = (leak.left.direct(), leak.left.indirect);
+            let [direct, indirect] = [direct, indirect].map(|left| match left.blocks {
+                0 => ["-".to_owned(), "-".to_owned()],
+                blocks => [scaled(left.bytes), grouped(blocks)],
+            });
+            let ([bytes, blocks], [with, blocks_with]) = (direct, indirect);
+            [bytes, blocks, with, blocks_with]
+        };
+        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak)));
+        let headings = ["directly", "blocks", "indirectly", "blocks"];
+        listing(text, headings, lines.collect(), width);
+    }
     if more > 0 {
         let more = counted(more as u64, "more stack", "more stacks");
         line(text, format_args!("… and {more}"));
@@ -303,21 +369,28 @@ fn amount(blocks: Blocks) -> String {
     format!("{} in {number}", bytes(blocks.bytes))
 }
 
-/// The functions of a leak from the responsible one outwards, that with its line.
-fn names_of_leak(leak: &Leak) -> Vec<String> {
+/// Index of the frame of a leak's responsible function.
+fn responsible(leak: &Leak) -> usize {
     let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
     let names: Vec<String> = leak.stack.iter().map(name).collect();
     let plumbing = functions::plumbing();
     let kinds: Vec<_> = names.iter().map(|name| plumbing.kind(name)).collect();
     let unnamed = |at: usize| names.get(at).is_some_and(|name| is_unnamed(name));
-    let first = match Plumbing::responsible(&kinds, unnamed) {
+    match Plumbing::responsible(&kinds, unnamed) {
         Some(found) if !found.is_beyond => found.at,
         _ => 0,
-    };
-    let mut names: Vec<String> = names
+    }
+}
+
+/// The functions of a leak from the responsible one outwards, that with its line.
+fn names_of_leak(leak: &Leak) -> Vec<String> {
+    let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
+    let first = responsible(leak);
+    let mut names: Vec<String> = leak
+        .stack
         .iter()
         .skip(first)
-        .map(|name| printable(&fold(name)))
+        .map(|place| printable(&fold(&name(place))))
         .collect();
     if let (Some(name), Some(place)) = (names.first_mut(), leak.stack.get(first))
         && let (Some(file), Some(number)) = (&place.file, place.line)
@@ -333,6 +406,7 @@ mod tests {
     use super::*;
     use crate::live::of_rows;
     use skipheap_profile::report::figures::LiveSums;
+    use skipheap_profile::report::leaked::Leaked;
     use skipheap_profile::report::left::Leaks;
     use skipheap_profile::report::suppressions;
 
@@ -390,6 +464,48 @@ mod tests {
     }
 
     #[test]
+    fn indirect_leaks_are_listed_apart_and_top_says_how_many_there_are() {
+        let mut harvest = harvest();
+        harvest.listed = 1;
+        let left = Left::new(
+            Leaked {
+                direct: 1,
+                indirect: 3,
+            },
+            100,
+        );
+        let leaks = &mut harvest.processes[0].live.as_mut().expect("a heap").left;
+        leaks.largest[0].left = left;
+        leaks.largest.push(leaks.largest[0].clone());
+        leaks.indirect = left.indirect;
+        leaks.stacks = 2;
+        let mut said = String::new();
+        live(&mut said, &harvest, 80);
+        let said = crate::paint::plain(&said);
+        for part in [
+            "indirectly, with other leaked blocks that lead to them: 300 bytes in 3 blocks\n",
+            " directly  blocks  indirectly  blocks  allocated by",
+            "    100 B       1       300 B       3  take (a.c:3)\n",
+            "… and 1 more stack\n",
+        ] {
+            assert!(said.contains(part), "{part}{said}");
+        }
+    }
+
+    #[test]
+    fn suppressions_are_printed_ready_to_be_read() {
+        let mut harvest = harvest();
+        harvest.prints_suppressions = true;
+        let mut said = String::new();
+        super::suppressions(&mut said, &harvest);
+        assert_eq!(
+            said,
+            "# for --suppressions FILE: the leaks of this run\n# 400 bytes in 4 blocks\nleak:^take$\n"
+        );
+        assert_eq!(suppressions::parse(&said).expect("suppressions").len(), 1);
+    }
+
+    #[test]
     fn half_of_the_blocks_are_not_older_than_the_median() {
         assert_eq!(median(&[0, 0]), None);
         assert_eq!(median(&[0, 3, 2]), Some(1));
@@ -429,19 +545,23 @@ mod tests {
             file: Some("/src/a.c".into()),
             line: Some(3),
         };
-        let left = Blocks {
-            blocks: 4,
-            bytes: 400,
-        };
+        let left = Left::new(
+            Leaked {
+                direct: 4,
+                indirect: 0,
+            },
+            100,
+        );
         let leaks = Leaks {
             unreachable: true,
-            all: left,
+            all: left.all,
+            indirect: left.indirect,
             stacks: 1,
             largest: vec![Leak {
                 stack: vec![place],
                 left,
             }],
-            suppressed: vec![Blocks::default(), left],
+            suppressed: vec![Blocks::default(), left.all],
         };
         Harvest {
             processes: vec![Process {

@@ -27,8 +27,17 @@ pub(crate) struct Line<const N: usize> {
     pub(crate) share: Option<f64>,
     /// The functions of a stack, innermost first, or one name.
     pub(crate) names: Vec<String>,
-    /// Where the first of them is responsible, and comes before all others: the plumbing that it calls, if any.
-    pub(crate) responsible: Option<Option<String>>,
+    /// Where the first of them is responsible, and comes before all others.
+    pub(crate) responsible: Option<Responsible>,
+}
+
+/// What is said of a responsible function besides its name.
+#[derive(Debug, Default)]
+pub(crate) struct Responsible {
+    /// Where it allocates: file and line.
+    pub(crate) place: Option<String>,
+    /// The plumbing that it calls.
+    pub(crate) via: Option<String>,
 }
 
 /// Adds a table in lines of at most `width` columns; nothing where there are no lines.
@@ -114,10 +123,10 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// The functions of a stack, of which the innermost stands out.
-fn stack(names: &[String], responsible: Option<&Option<String>>, room: usize) -> String {
+fn stack(names: &[String], responsible: Option<&Responsible>, room: usize) -> String {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    if let (Some(via), Some((first, callers))) = (responsible, names.split_first()) {
-        return of_function(first, via.as_deref(), callers, room);
+    if let (Some(responsible), Some((first, callers))) = (responsible, names.split_first()) {
+        return of_function(first, responsible, callers, room);
     }
     let names = fitted(&names, columns_of(ARROW), room);
     match names.split_first() {
@@ -130,20 +139,26 @@ fn stack(names: &[String], responsible: Option<&Option<String>>, room: usize) ->
     }
 }
 
-/// A responsible function, with the plumbing that it calls: `load (via xmalloc) ← main`. The function gets room
-/// first, then the plumbing, then the callers.
-fn of_function(first: &str, via: Option<&str>, callers: &[&str], room: usize) -> String {
+/// A responsible function, with its line and the plumbing that it calls: `load a.c:12 (via xmalloc) ← main`. The
+/// function gets room first, then the line, then the plumbing, then the callers.
+fn of_function(first: &str, responsible: &Responsible, callers: &[&str], room: usize) -> String {
     const VIA: (&str, &str) = (" (via ", ")");
     let shown = shorten(first, room);
     let mut rest = room - columns_of(&shown).min(room);
     let mut quiet = String::new();
     let around = columns_of(VIA.0) + columns_of(VIA.1);
-    if let Some(via) = via
+    if let Some(place) = &responsible.place
+        && rest > columns_of(place)
+    {
+        rest -= columns_of(place) + 1;
+        quiet = format!(" {place}");
+    }
+    if let Some(via) = responsible.via.as_deref()
         && rest >= around + LEAST_REST.min(columns_of(via))
     {
         let via = shorten(via, rest - around);
         rest -= around + columns_of(&via);
-        quiet = format!("{}{via}{}", VIA.0, VIA.1);
+        quiet += &format!("{}{via}{}", VIA.0, VIA.1);
     }
     if rest >= columns_of(ARROW) + LEAST_REST && !callers.is_empty() {
         let callers = fitted(callers, columns_of(ARROW), rest - columns_of(ARROW));
@@ -228,7 +243,10 @@ mod tests {
         let at = |room| {
             plain(&stack(
                 &["load_index".to_owned(), "main".to_owned()],
-                Some(&Some("xmalloc".to_owned())),
+                Some(&Responsible {
+                    place: None,
+                    via: Some("xmalloc".to_owned()),
+                }),
                 room,
             ))
         };
@@ -239,13 +257,30 @@ mod tests {
     }
 
     #[test]
+    fn a_line_stands_behind_its_function_where_there_is_room() {
+        let at = |room| {
+            plain(&stack(
+                &["load_index".to_owned(), "main".to_owned()],
+                Some(&Responsible {
+                    place: Some("a.c:12".to_owned()),
+                    via: Some("xmalloc".to_owned()),
+                }),
+                room,
+            ))
+        };
+        assert_eq!(at(60), "load_index a.c:12 (via xmalloc) ← main");
+        assert_eq!(at(20), "load_index a.c:12");
+        assert_eq!(at(16), "load_index");
+    }
+
+    #[test]
     fn bars_shrink_before_names_do() {
         let long = "function_with_a_rather_long_name_in_it";
         let line = |share| Line {
             cells: ["1.0 MB".to_owned()],
             share: Some(share),
             names: vec![long.to_owned(), "main".to_owned()],
-            responsible: Some(None),
+            responsible: Some(Responsible::default()),
         };
         let at = |width| {
             let mut text = String::new();

@@ -7,7 +7,7 @@ use crate::log;
 use crate::settings::settings;
 use skipheap_format::reader::Recording;
 use skipheap_profile::report::leaks;
-use skipheap_profile::report::left::{Blocks, Leak};
+use skipheap_profile::report::left::{Blocks, Leak, Left};
 use skipheap_profile::report::rows::Row;
 use skipheap_profile::report::suppressions::{self, Suppression};
 use skipheap_symbolize::Symbolizer;
@@ -48,8 +48,11 @@ pub(crate) fn leaks(recording: &Recording<'_>, symbolizer: &mut Symbolizer, plac
         amount(found.all),
         found.stacks
     ));
+    if found.indirect.blocks > 0 {
+        say(&format!("of these indirectly: {}", amount(found.indirect)));
+    }
     for leak in &found.largest {
-        say(&format!("  {}: {}", amount(leak.left), stack(leak)));
+        say(&format!("  {}: {}", amounts(leak.left), stack(leak)));
     }
     for (suppression, kept) in known.iter().zip(&found.suppressed) {
         if kept.blocks > 0 {
@@ -85,6 +88,15 @@ fn suppressions() -> Vec<Suppression> {
 
 fn amount(blocks: Blocks) -> String {
     format!("{} bytes in {} blocks", blocks.bytes, blocks.blocks)
+}
+
+/// What a stack has lost; indirectly lost blocks by themselves, where there are any.
+fn amounts(left: Left) -> String {
+    match (left.direct(), left.indirect) {
+        (direct, Blocks { blocks: 0, .. }) => amount(direct),
+        (Blocks { blocks: 0, .. }, indirect) => format!("{} indirectly", amount(indirect)),
+        (direct, indirect) => format!("{}, and {} indirectly", amount(direct), amount(indirect)),
+    }
 }
 
 fn stack(leak: &Leak) -> String {

@@ -560,11 +560,18 @@ impl Recording {
                 return;
             }
         }
+        self.set_flag(LEAK_CHECKED);
+    }
+
+    /// Says that there may be leaks for which the leak check cannot look.
+    pub(crate) fn miss_leaks(&self) {
+        self.set_flag(LEAKS_MISSED);
+    }
+
+    fn set_flag(&self, flag: u32) {
         if let Some(header) = self.header() {
             // SAFETY: the header's page is mapped; the field is written here and in `create` only.
-            unsafe {
-                AtomicU32::from_ptr(&raw mut (*header).flags).fetch_or(LEAK_CHECKED, Release)
-            };
+            unsafe { AtomicU32::from_ptr(&raw mut (*header).flags).fetch_or(flag, Release) };
         }
     }
 

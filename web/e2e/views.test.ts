@@ -30,6 +30,34 @@ describe("the other views", () => {
         quiet(opened);
     });
 
+    test("leaks can be sorted, opened and searched", async () => {
+        const leaky = [
+            { stack: ["node", "tree", "main"], size: 100, calls: 9, leaked: [0, 9] as [number, number] },
+            { stack: ["root", "tree", "main"], size: 8, calls: 1, leaked: [1, 0] as [number, number] },
+            ...SMALL,
+        ];
+        const opened = await browser.open(rawOf(leaky), { hash: "#tab=leaks" });
+        const { page } = opened;
+        const rows = () => page.locator(".leaks tbody th .name").allInnerTexts();
+        await expect.poll(rows).toEqual(["root", "node"]);
+        await expect.poll(() => page.locator("#leak-sum").innerText()).toContain("8 B in 1 blocks directly, 900 B in 9 blocks indirectly, from 2 stacks");
+        await page.getByRole("button", { name: "indirectly" }).click();
+        await expect.poll(rows).toEqual(["node", "root"]);
+        expect(await page.evaluate(() => location.hash)).toContain("leaks=indirect_bytes");
+        await page.getByRole("button", { name: "root" }).click();
+        await expect.poll(() => page.locator(".leak-stack li").allInnerTexts()).toEqual(["root", "tree", "main"]);
+        await page.locator("#search").fill("root");
+        await expect.poll(rows).toEqual(["root"]);
+        quiet(opened);
+    });
+
+    test("without a leak check there is no view of leaks", async () => {
+        const opened = await browser.open(rawOf(SMALL), { hash: "#tab=leaks" });
+        await opened.page.waitForSelector('#tab-overview[aria-selected="true"]');
+        expect(await opened.page.locator("#tab-leaks").count()).toBe(0);
+        quiet(opened);
+    });
+
     test("the overview has the peak, and what is missing", async () => {
         const opened = await browser.open(generate({ sites: 200, live: true, losses: true, sampled: true }));
         const { page } = opened;

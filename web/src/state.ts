@@ -7,7 +7,7 @@ import { find, parse } from "./core/search";
 import { timed } from "./core/timing";
 import type { Profile } from "./data/profile";
 
-export const TABS = ["overview", "table", "flame", "sizes", "threads", "processes"] as const;
+export const TABS = ["overview", "table", "flame", "leaks", "sizes", "threads", "processes"] as const;
 export type Tab = (typeof TABS)[number];
 
 export type Theme = "auto" | "light" | "dark";
@@ -27,6 +27,7 @@ const CHOICES = {
     thread: "",
     process: "",
     bucket: "",
+    leaks: "",
 };
 export type Choice = keyof typeof CHOICES;
 
@@ -40,6 +41,9 @@ export class State {
     /** The frame that the flame graph is zoomed to, by its labels. */
     readonly zoom = signal<readonly number[]>([]);
 
+    /** The views that there is something for. */
+    readonly tabs: readonly Tab[];
+
     readonly query = computed(() => parse(this.choices.value.q));
     readonly found = computed(() => timed("search", () => find(this.profile, this.query.value)));
     /** Sites that are looked at. */
@@ -47,7 +51,8 @@ export class State {
 
     constructor(readonly profile: Profile) {
         this.keys = new Keys(profile);
-        this.hidden.value = new Set(profile.siteCount ? ["frees", "peak_blocks", "grown", "copied", "slack"] : []);
+        this.hidden.value = new Set(profile.siteCount ? ["frees", "peak_blocks", "grown", "copied", "slack", "direct_blocks", "indirect_blocks"] : []);
+        this.tabs = TABS.filter((tab) => tab !== "leaks" || profile.metric("direct_bytes"));
         this.read();
         addEventListener("hashchange", () => this.read());
         effect(() => this.write(this.choices.value));
@@ -63,7 +68,7 @@ export class State {
 
     get tab(): Tab {
         const tab = this.get("tab") as Tab;
-        return TABS.includes(tab) ? tab : "overview";
+        return this.tabs.includes(tab) ? tab : "overview";
     }
 
     /** What limits the sites besides the search, in words. */

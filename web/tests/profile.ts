@@ -9,6 +9,8 @@ export interface Site {
     calls: number;
     thread?: number;
     old?: number;
+    /** Lost blocks: directly, and with others. */
+    leaked?: [direct: number, indirect: number];
 }
 
 /** The data of these sites: whole stacks, and the four names. */
@@ -55,6 +57,12 @@ export function rawOf(sites: Site[]): RawProfile {
             calls: column(({ calls }) => calls),
             bytes: column(({ size, calls }) => size * calls),
             thread: column(({ thread }) => thread ?? 0),
+            ...(sites.some(({ leaked }) => leaked) && {
+                direct_blocks: column(({ leaked }) => leaked?.[0] ?? 0),
+                direct_bytes: column(({ leaked, size }) => (leaked?.[0] ?? 0) * size),
+                indirect_blocks: column(({ leaked }) => leaked?.[1] ?? 0),
+                indirect_bytes: column(({ leaked, size }) => (leaked?.[1] ?? 0) * size),
+            }),
         },
         diff: sites.some(({ old }) => old !== undefined)
             ? { old: { calls: column(({ old }) => old ?? 0), bytes: column(({ size, old }) => size * (old ?? 0)) } }

@@ -82,7 +82,7 @@ pub struct Header {
     pub exe: [u8; EXE_LEN],
     /// Arguments, each ended by a NUL.
     pub cmdline: [u8; CMDLINE_LEN],
-    /// [`WHOLE_STACKS`], [`LIVE`], [`LEAK_CHECKED`] where they hold.
+    /// [`WHOLE_STACKS`], [`LIVE`], [`LEAK_CHECKED`], [`LEAKS_MISSED`] where they hold.
     pub flags: u32,
     /// What the tool asks of the running process: [`STOPPED`] or 0. With the count of [`STOPS`], all that others write.
     pub control: u32,
@@ -198,6 +198,9 @@ pub const LIVE: u32 = 2;
 /// [`Header::flags`]: the leak check was made at the end; sites without a [`LeakRecord`] have no
 /// unreachable blocks.
 pub const LEAK_CHECKED: u32 = 4;
+/// [`Header::flags`]: the leak check was to be made, and could not be, or not of all blocks. Notes say
+/// why: see [`Kind::is_of_leak_check`](crate::note::Kind::is_of_leak_check).
+pub const LEAKS_MISSED: u32 = 8;
 /// [`Header::control`]: allocations are not recorded for now. Frees are still followed.
 pub const STOPPED: u32 = 1;
 

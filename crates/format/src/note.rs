@@ -64,6 +64,20 @@ codes! {
     }
 }
 
+impl Kind {
+    /// Returns whether the note says what the leak check could not look at.
+    pub fn is_of_leak_check(self) -> bool {
+        matches!(
+            self,
+            Self::NoLeakCheck
+                | Self::ThreadsRan
+                | Self::MemoryUnread
+                | Self::OtherMalloc
+                | Self::HookedNotChecked
+        )
+    }
+}
+
 codes! {
     /// Why something was not done.
     Reason {

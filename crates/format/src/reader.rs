@@ -937,6 +937,11 @@ impl<'a> Recording<'a> {
         })
     }
 
+    /// Returns whether the leak check was to be made and could not be, or not of all blocks.
+    pub fn misses_leaks(&self) -> bool {
+        self.flags & LEAKS_MISSED != 0
+    }
+
     /// End of the chunk of this kind that holds `len` bytes at `offset`.
     fn chunk_end(&self, kind: u32, offset: usize, len: usize) -> Option<usize> {
         let index = self.chunks.partition_point(|chunk| chunk.1 <= offset);

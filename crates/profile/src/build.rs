@@ -133,6 +133,7 @@ fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
         peak_ns: totals.peak_ns,
         unknown_frees: totals.unknown_frees,
         leak_checked: recording.leaks().is_some(),
+        leaks_missed: recording.misses_leaks(),
         phases: phases.collect(),
         timeline: recording.timeline().into_iter().map(point).collect(),
     })

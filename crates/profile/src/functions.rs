@@ -65,6 +65,9 @@ pub struct Function {
     pub sizes: usize,
     /// The size with the most allocations.
     pub commonest: u64,
+    /// Where it allocates, as file and line, the place with the most bytes first; only where
+    /// [`Functions::add_places`] has added them.
+    pub places: Vec<String>,
 }
 
 /// The functions of a run.
@@ -501,6 +504,7 @@ impl StackSums {
                 figures: group.figures,
                 sizes: group.sizes,
                 commonest: group.commonest,
+                places: Vec::new(),
             });
         }
         let threads = self
@@ -513,7 +517,48 @@ impl StackSums {
     }
 }
 
+/// Where each responsible function of a profile allocates, by its name: source files and lines with their
+/// bytes.
+fn places(profile: &Profile) -> HashMap<Str, HashMap<(Str, u32), u64>> {
+    let mut found: HashMap<Str, HashMap<(Str, u32), u64>> = HashMap::new();
+    let who = by_site(profile, &plumbing());
+    for (site, who) in profile.sites.iter().zip(who) {
+        let frames = profile
+            .stack(site.node)
+            .map(|(_, node)| profile.frame(node));
+        let mut frames = frames.filter(|frame| frame.kind == FrameKind::Physical);
+        let own = frames.find(|frame| profile.function(frame).name == who.function);
+        let Some(own) = own.filter(|own| own.line != 0) else {
+            continue;
+        };
+        let place = (profile.function(own).file, own.line);
+        let sums = found.entry(who.function).or_default();
+        let sum = sums.entry(place).or_default();
+        *sum = sum.saturating_add(site.bytes());
+    }
+    found
+}
+
 impl Functions {
+    /// Adds the source lines where the functions allocate, of the profile that they are those of.
+    pub fn add_places(&mut self, profile: &Profile) {
+        let mut by_name: HashMap<&str, Vec<String>> = HashMap::new();
+        for (name, sums) in places(profile) {
+            let mut sums: Vec<((Str, u32), u64)> = sums.into_iter().collect();
+            sums.sort_unstable_by_key(|&(place, bytes)| (Reverse(bytes), place));
+            let shown = sums.into_iter().map(|((file, line), _)| {
+                let file = profile.text(file);
+                format!("{}:{line}", file.rsplit('/').next().unwrap_or(file))
+            });
+            by_name.insert(profile.text(name), shown.collect());
+        }
+        for function in &mut self.all {
+            if let Some(places) = by_name.remove(&*function.name) {
+                function.places = places;
+            }
+        }
+    }
+
     /// The `most` functions with the largest numbers of a kind, without those that have none.
     pub fn largest(&self, value: Value, most: usize) -> Vec<&Function> {
         let has =
@@ -561,6 +606,15 @@ impl Function {
         Some(match self.via.len() {
             1 => first,
             _ => format!("{first}, …"),
+        })
+    }
+
+    /// Where it allocates for a terminal: `a.c:12`, `a.c:12 (+2)` where there are two other places.
+    pub fn shown_place(&self) -> Option<String> {
+        let first = printable(self.places.first()?);
+        Some(match self.places.len() {
+            1 => first,
+            many => format!("{first} (+{})", many - 1),
         })
     }
 
@@ -699,6 +753,47 @@ mod tests {
         assert_eq!(
             names("load", &callers),
             "load (via xmalloc) ← a.so+0x20 ← parse ← main"
+        );
+    }
+
+    #[test]
+    fn a_function_is_shown_with_the_line_that_allocates_most() {
+        let mut profile = of_sites(
+            "p",
+            &[
+                (&["main", "load", "xmalloc"], 8, 1, 0),
+                (&["main", "other", "xmalloc"], 16, 1, 0),
+            ],
+        );
+        // The same function at another line.
+        let node = profile.nodes[profile.sites[0].node as usize].parent;
+        let mut frame = *profile.frame(&profile.nodes[node as usize]);
+        frame.line = 99;
+        let mut caller = profile.nodes[node as usize];
+        caller.frame = profile.frames.len() as u32;
+        profile.frames.push(frame);
+        profile.nodes.push(caller);
+        let mut innermost = profile.nodes[profile.sites[0].node as usize];
+        innermost.parent = profile.nodes.len() as u32 - 1;
+        profile.nodes.push(innermost);
+        let mut site = profile.sites[0].clone();
+        (site.node, site.size) = (profile.nodes.len() as u32 - 1, 100);
+        profile.sites.push(site);
+        let mut functions =
+            StackSums::of_profile(&profile).functions(&Plumbing::new(), Value::Bytes);
+        functions.add_places(&profile);
+        let shown: Vec<_> = functions
+            .all
+            .iter()
+            .map(|function| (&*function.name, function.shown_place()))
+            .collect();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            shown,
+            [
+                ("load", some("main.c:99 (+1)")),
+                ("other", some("main.c:11"))
+            ]
         );
     }
 

@@ -107,6 +107,8 @@ pub struct LiveProcess {
     pub unknown_frees: u64,
     /// Was the leak check made, so that [`leaked`](crate::report::figures::LiveSums::leaked) is known?
     pub leak_checked: bool,
+    /// Were there blocks, or all of them, for whose leaks nobody could look? The notes say why.
+    pub leaks_missed: bool,
     /// The course of the heap.
     pub timeline: Vec<Point>,
     /// Labels that the program gave.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use skipheap_format::cause::Cause;
 use skipheap_format::cut::Cut;
 use skipheap_format::loss::Loss;
-use skipheap_format::note::Note;
+use skipheap_format::note::{Kind, Note};
 use skipheap_format::sentences;
 
 /// [`Profile`] of that version.
@@ -101,15 +101,23 @@ struct LiveSums2 {
     lifetimes: Option<Box<Lifetimes>>,
 }
 
-impl From<LiveProcess2> for LiveProcess {
-    fn from(old: LiveProcess2) -> Self {
-        Self {
-            peak_bytes: old.peak_bytes,
-            peak_ns: old.peak_ns,
-            unknown_frees: old.unknown_frees,
-            leak_checked: old.leak_checked,
-            timeline: old.timeline,
-            phases: old.phases,
+impl LiveProcess2 {
+    /// The live heap of a process with these notes. That version did not say whether leaks were missed, but why.
+    fn live(self, notes: &[Note<Str>]) -> LiveProcess {
+        let is_missed = |note: &Note<Str>| {
+            matches!(
+                note.kind(),
+                Some(Kind::NoLeakCheck | Kind::OtherMalloc | Kind::HookedNotChecked)
+            )
+        };
+        LiveProcess {
+            peak_bytes: self.peak_bytes,
+            peak_ns: self.peak_ns,
+            unknown_frees: self.unknown_frees,
+            leak_checked: self.leak_checked,
+            leaks_missed: notes.iter().any(is_missed),
+            timeline: self.timeline,
+            phases: self.phases,
         }
     }
 }
@@ -162,7 +170,9 @@ impl From<Profile2> for Profile {
         let processes = processes.map(|process| process.coded(&mut strings));
         let processes: Vec<Process> = processes.collect();
         let is_checked = |process: u32| {
-            let live = processes.get(process as usize).and_then(|process| process.live.as_ref());
+            let live = processes
+                .get(process as usize)
+                .and_then(|process| process.live.as_ref());
             live.is_some_and(|live| live.leak_checked)
         };
         let sites = old.sites.into_iter();
@@ -206,8 +216,10 @@ impl Process2 {
         let cuts = causes(self.cuts, cut, strings);
         let notes = self.notes.into_iter();
         let notes = notes.map(|sentence| coded_note(sentence, strings));
+        let notes: Vec<Note<Str>> = notes.collect();
         Process {
-            notes: notes.collect(),
+            live: self.live.map(|live| live.live(&notes)),
+            notes,
             losses,
             cuts,
             program: self.program,
@@ -225,7 +237,6 @@ impl Process2 {
             whole_stacks: self.whole_stacks,
             stack_depth: self.stack_depth,
             sample_bytes: self.sample_bytes,
-            live: self.live.map(LiveProcess::from),
             merged: self.merged,
         }
     }
@@ -252,7 +263,6 @@ mod tests {
     use super::*;
     use crate::file;
     use skipheap_format::messages;
-    use skipheap_format::note::Kind;
 
     /// Written by the last version that wrote format version 2: `small` with every loss and cut, a loss
     /// that no version has, and notes.

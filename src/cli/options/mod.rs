@@ -77,7 +77,8 @@ impl Cli {
                 .exit()
         }
         // What gives the status has to be looked for.
-        let checks_leaks = self.report.shape.leak_exit_code.is_some();
+        let shape = &self.report.shape;
+        let checks_leaks = shape.leak_exit_code.is_some() || shape.gen_suppressions;
         match self.verb {
             Some(Verb::Run { options, command }) => Verb::Run {
                 options: options.or(self.run).and_leak_check(checks_leaks),
@@ -96,7 +97,7 @@ impl Cli {
             Some(Verb::Merge(_)) if !self.report.goes_with_merge() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "`merge` takes no --merge, --timeline, --suppressions or --leak-exit-code: they apply to \
+                    "`merge` takes no --merge, --timeline, --suppressions, --gen-suppressions or --leak-exit-code: they apply to \
                      single runs",
                 )
                 .exit(),
@@ -200,6 +201,7 @@ impl ReportOptions {
             && shape.timeline.is_none()
             && shape.suppressions.is_none()
             && shape.leak_exit_code.is_none()
+            && !shape.gen_suppressions
     }
 }
 
@@ -215,6 +217,7 @@ impl ReportOptions {
         let shape = &self.shape;
         let given = [
             ("--leak-exit-code", shape.leak_exit_code.is_some()),
+            ("--gen-suppressions", shape.gen_suppressions),
             ("--timeline", shape.timeline.is_some()),
             ("--suppressions", shape.suppressions.is_some()),
             ("--push", self.push.is_wanted()),

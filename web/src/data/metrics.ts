@@ -31,6 +31,10 @@ const KINDS: Kind[] = [
     ["grown", "Grown", "count", "Blocks that realloc made of smaller ones"],
     ["copied", "Copied", "bytes", "Bytes that realloc copied to grow blocks"],
     ["slack", "Slack", "bytes", "Bytes that the allocator gave beyond what was asked for"],
+    ["direct_bytes", "Leaked", "bytes", "Bytes of blocks that no pointer led to at the end"],
+    ["direct_blocks", "Leaked blocks", "count", "Blocks that no pointer led to at the end"],
+    ["indirect_bytes", "Indirectly", "bytes", "Bytes of blocks that only leaked blocks led to at the end"],
+    ["indirect_blocks", "Indirect blocks", "count", "Blocks that only leaked blocks led to at the end"],
 ];
 
 /** The columns that this profile has. */

@@ -27,6 +27,10 @@ export interface RawProcess {
     duration_ms?: number | null;
     finished?: boolean;
     live?: boolean;
+    /** The leak check was made. */
+    leak_checked?: boolean;
+    /** There are blocks for whose leaks nobody could look. */
+    leaks_missed?: boolean;
     whole_stacks?: boolean;
     peak_bytes?: number | null;
     timeline?: RawTimeline | null;
@@ -54,6 +58,10 @@ export interface RawSites {
     grown?: Column;
     copied?: Column;
     slack?: Column;
+    direct_blocks?: Column;
+    direct_bytes?: Column;
+    indirect_blocks?: Column;
+    indirect_bytes?: Column;
 }
 
 export interface RawDiff {

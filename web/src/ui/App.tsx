@@ -1,10 +1,11 @@
 // The page around the views: title, search, tabs, what is filtered.
 import { useEffect, useRef } from "preact/hooks";
 import { amount, count, duration, percent } from "../core/format";
-import { type State, TABS, type Tab } from "../state";
+import type { State, Tab } from "../state";
 import { Flame } from "./Flame";
 import { Help } from "./Help";
 import { onPageKey } from "./keyboard";
+import { Leaks } from "./Leaks";
 import { Overview } from "./Overview";
 import { Processes } from "./Processes";
 import { Search } from "./Search";
@@ -17,11 +18,12 @@ const TITLES: Record<Tab, string> = {
     overview: "Overview",
     table: "Table",
     flame: "Flame graph",
+    leaks: "Leaks",
     sizes: "Sizes",
     threads: "Threads",
     processes: "Processes",
 };
-const VIEWS = { overview: Overview, table: Table, flame: Flame, sizes: Sizes, threads: Threads, processes: Processes };
+const VIEWS = { overview: Overview, table: Table, flame: Flame, leaks: Leaks, sizes: Sizes, threads: Threads, processes: Processes };
 
 export function App({ state }: { state: State }) {
     useEffect(() => {
@@ -95,18 +97,19 @@ function aboutRun({ profile }: State): string {
 
 function Tabs({ state }: { state: State }) {
     const list = useRef<HTMLDivElement>(null);
+    const { tabs } = state;
     const go = (event: KeyboardEvent) => {
-        const step = { ArrowRight: 1, ArrowLeft: -1, Home: -TABS.length, End: TABS.length }[event.key];
+        const step = { ArrowRight: 1, ArrowLeft: -1, Home: -tabs.length, End: tabs.length }[event.key];
         if (!step) return;
         event.preventDefault();
-        const at = TABS.indexOf(state.tab) + step;
-        const tab = Math.abs(step) > 1 ? TABS[step < 0 ? 0 : TABS.length - 1] : TABS[(at + TABS.length) % TABS.length];
+        const at = tabs.indexOf(state.tab) + step;
+        const tab = Math.abs(step) > 1 ? tabs[step < 0 ? 0 : tabs.length - 1] : tabs[(at + tabs.length) % tabs.length];
         state.set({ tab });
         list.current?.querySelector<HTMLElement>(`#tab-${tab}`)?.focus();
     };
     return (
         <div class="tabs" role="tablist" aria-label="Views" ref={list} onKeyDown={go}>
-            {TABS.map((tab, i) => (
+            {tabs.map((tab, i) => (
                 <button
                     type="button"
                     role="tab"

@@ -12,7 +12,7 @@ import { FlameChart, NARROWEST_PX } from "./flameChart";
 import { useWidth } from "./useWidth";
 
 /** What a width can show. */
-const METRICS = ["bytes", "calls", "live_bytes", "live_blocks", "peak_bytes", "peak_blocks", "temporary", "copied", "slack"];
+const METRICS = ["bytes", "calls", "live_bytes", "live_blocks", "peak_bytes", "peak_blocks", "temporary", "copied", "slack", "direct_bytes", "indirect_bytes"];
 const HUES = 8;
 /** Modules that the legend names. */
 const LEGEND = 5;

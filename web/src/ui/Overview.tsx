@@ -40,6 +40,7 @@ export function Overview({ state }: { state: State }) {
                     <>
                         <Top state={state} metric={profile.metric("bytes")!} by="who" title="Most bytes, by responsible function" sign={1} />
                         <Top state={state} metric={profile.metric("peak_bytes") ?? profile.metric("calls")!} by="who" title={profile.metric("peak_bytes") ? "Most bytes at the peak, by responsible function" : "Most calls, by responsible function"} sign={1} />
+                        {profile.total("direct_bytes") > 0 && <Top state={state} metric={profile.metric("direct_bytes")!} by="who" title="Leaked the most, by responsible function" sign={1} />}
                     </>
                 )}
             </div>
@@ -84,6 +85,11 @@ function Figures({ state }: { state: State }) {
     add("calls", "Calls", () => `${bytes(calls ? sum(profile.metric("bytes")!) / calls : 0)} on average`);
     add("peak_bytes", "At the peak", (value) => `${percent(value / sum(profile.metric("bytes")!))} of allocated`);
     add("live_bytes", "Never freed", () => `${count(sum(profile.metric("live_blocks") ?? profile.metric("calls")!))} blocks`);
+    add("direct_bytes", "Leaked", () => {
+        const indirect = sum(profile.metric("indirect_bytes")!);
+        const blocks = count(sum(profile.metric("direct_blocks")!));
+        return `${blocks} blocks${indirect ? `, with them ${bytes(indirect)} indirectly` : ""}`;
+    });
     add("temporary", "Temporary", (value) => `${percent(calls ? value / calls : 0)} of calls`);
     const functions = new GroupTree(sites, [state.keys.get("who")], ({ order }) => order).root.size;
     figures.push({ label: "Call sites", value: count(sites.length), title: "Different stacks, sizes and threads", note: `in ${count(functions)} functions` });

@@ -1,11 +1,11 @@
 // Keys that work everywhere. Those of a view are handled where it is.
-import { type State, TABS } from "../state";
+import type { State } from "../state";
 import { THEMES } from "./theme";
 
 /** The list for the help. */
 export const KEYS: [keys: string, what: string][] = [
     ["/", "search"],
-    ["1 … 6", "go to a view"],
+    ["1 … 7", "go to a view"],
     ["?", "this help"],
     ["d", "light or dark"],
     ["Esc", "leave the search, close, zoom out"],
@@ -27,8 +27,9 @@ export function onPageKey(state: State, event: KeyboardEvent): void {
         state.help.value = true;
     } else if (event.key === "d") {
         state.theme.value = THEMES[(THEMES.indexOf(state.theme.value) + 1) % THEMES.length];
-    } else if (/^[1-6]$/.test(event.key)) {
-        const tab = TABS[Number(event.key) - 1];
+    } else if (/^[1-7]$/.test(event.key)) {
+        const tab = state.tabs[Number(event.key) - 1];
+        if (!tab) return;
         state.set({ tab });
         // What was focused may be gone with the other view.
         requestAnimationFrame(() => (document.querySelector<HTMLElement>("[data-first]") ?? document.getElementById(`tab-${tab}`))?.focus());

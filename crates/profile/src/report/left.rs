@@ -2,6 +2,7 @@
 //! those of a recording or of a profile, and the list is the same.
 
 use super::figures::{LiveSums, Rate};
+use super::leaked::Leaked;
 use super::suppressions::Suppression;
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::places::Place;
@@ -47,17 +48,22 @@ pub struct Left {
 }
 
 impl Left {
+    /// Lost blocks of this size.
+    pub fn new(leaked: Leaked, size: u64) -> Self {
+        Self {
+            is_direct: leaked.direct > 0,
+            all: Blocks::of(leaked.all(), size),
+            indirect: Blocks::of(leaked.indirect, size),
+        }
+    }
+
     /// What is left of blocks of this size: those that are lost, where the leak check was made.
     fn of(live: &LiveSums, size: u64) -> Self {
-        let (all, indirect) = match live.leaked {
-            Some(leaked) => (leaked.all(), leaked.indirect),
-            None => (live.live(), 0),
+        let not_freed = Leaked {
+            direct: live.live(),
+            indirect: 0,
         };
-        Self {
-            is_direct: all > indirect,
-            all: Blocks::of(all, size),
-            indirect: Blocks::of(indirect, size),
-        }
+        Self::new(live.leaked.unwrap_or(not_freed), size)
     }
 
     /// Those that are directly lost, or all where the leak check was not made.
@@ -226,7 +232,6 @@ impl Leaks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::leaked::Leaked;
     use super::super::suppressions;
     use super::*;
     use std::convert::Infallible;

@@ -235,6 +235,7 @@ fn highest(a: &LiveProcess, b: &LiveProcess) -> LiveProcess {
         peak_ns: peak.peak_ns,
         unknown_frees: a.unknown_frees.saturating_add(b.unknown_frees),
         leak_checked: a.leak_checked && b.leak_checked,
+        leaks_missed: a.leaks_missed || b.leaks_missed,
         timeline: Vec::new(),
         phases: Vec::new(),
     }

@@ -54,8 +54,14 @@ const READINGS: usize = 20;
 /// program's stack is in use from there. `handlers_run`: the process ends by `exit` or its like.
 pub(super) fn check(process: &Process, sp: usize, handlers_run: bool) {
     if let Err(error) = find(process, sp, handlers_run) {
-        say(process, &error.note());
+        miss(process, &error.note());
     }
+}
+
+/// Says why leaks may have been missed, and that they may.
+fn miss(process: &Process, why: &Note<String>) {
+    process.recording.miss_leaks();
+    say(process, why);
 }
 
 /// Says something that a reader of the leaks has to know.
@@ -127,10 +133,10 @@ fn find(process: &Process, sp: usize, handlers_run: bool) -> Result<(), Fault> {
         );
     }
     if !elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
-        say(process, &Note::new(Kind::OtherMalloc, []));
+        miss(process, &Note::new(Kind::OtherMalloc, []));
     }
     if patch::hooks_allocators() {
-        say(process, &Note::new(Kind::HookedNotChecked, []));
+        miss(process, &Note::new(Kind::HookedNotChecked, []));
     }
     process.recording.add_leaks(blocks.unreached());
     Ok(())
