@@ -27,8 +27,8 @@ fn checked(suppressions: Option<&str>) -> (Run, TempDir) {
     (run, folder)
 }
 
-/// Unreachable blocks by size, of the only recording in a folder.
-fn unreachable(folder: &Path) -> BTreeMap<u64, u64> {
+/// Unreachable blocks by size, directly and indirectly lost ones, of the only recording in a folder.
+fn unreachable(folder: &Path) -> BTreeMap<u64, [u64; 2]> {
     let recordings = recordings(folder);
     let [path] = &recordings[..] else {
         panic!("one recording: {recordings:?}");
@@ -39,9 +39,11 @@ fn unreachable(folder: &Path) -> BTreeMap<u64, u64> {
     for site in recording.sites() {
         sizes.insert(site.offset, site.size);
     }
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<u64, [u64; 2]> = BTreeMap::new();
     for leak in recording.leaks().expect("the check was made") {
-        *found.entry(sizes[&leak.site]).or_default() += leak.blocks;
+        let [direct, indirect] = found.entry(sizes[&leak.site]).or_default();
+        *direct += leak.blocks - leak.indirect;
+        *indirect += leak.indirect;
     }
     found
 }
@@ -56,8 +58,9 @@ fn every_way_to_a_block_is_found_and_what_nothing_points_to_is_a_leak() {
                 .env("SKIP_HEAP_STACK_DEPTH", depth)
                 .env("SKIP_HEAP_SESSION", folder.path())
                 .succeed();
-            let found = unreachable(folder.path());
-            assert_eq!(found, BTreeMap::from(LEAKED), "{flag} {depth}");
+            let found = unreachable(folder.path()).into_iter();
+            let found = found.map(|(size, [direct, indirect])| (size, direct + indirect));
+            assert_eq!(found.collect::<Vec<_>>(), LEAKED, "{flag} {depth}");
         }
     }
 }
@@ -76,7 +79,7 @@ fn leaks_are_listed_and_give_the_exit_status_that_was_asked_for() {
     for part in [
         ALL_LEAKS,
         " leak (leaks.c:49) ← main ← ",
-        " 300.0 kB       1  leak",
+        " 300.0 kB       1           -       -  leak",
     ] {
         assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
     }
@@ -158,8 +161,11 @@ fn the_library_alone_lists_leaks_too() {
     );
 }
 
-/// Bytes and blocks that valgrind finds lost.
-fn lost_by_valgrind(program: &str, arguments: &[&str]) -> (u64, u64) {
+/// Bytes and blocks that are lost directly, and those that are lost indirectly.
+type Lost = [(u64, u64); 2];
+
+/// What valgrind finds lost.
+fn lost_by_valgrind(program: &str, arguments: &[&str]) -> Lost {
     let outcome = Run::plain("/usr/bin/valgrind")
         .args(&["--leak-check=full", "--show-leak-kinds=none"])
         .arg(program)
@@ -179,21 +185,25 @@ fn lost_by_valgrind(program: &str, arguments: &[&str]) -> (u64, u64) {
         (bytes, blocks)
     };
     assert!(outcome.stderr.contains("HEAP SUMMARY"), "{outcome:?}");
-    let (direct, indirect) = (of("definitely lost:"), of("indirectly lost:"));
-    (direct.0 + indirect.0, direct.1 + indirect.1)
+    [of("definitely lost:"), of("indirectly lost:")]
 }
 
 /// The same as we find them.
-fn lost(program: &str, arguments: &[&str]) -> (u64, u64, Outcome) {
+fn lost(program: &str, arguments: &[&str]) -> (Lost, Outcome) {
     let folder = tempfile::tempdir().expect("a folder");
     let outcome = Run::preloaded(program)
         .args(arguments)
         .env("SKIP_HEAP_LEAK_CHECK", "1")
         .env("SKIP_HEAP_SESSION", folder.path())
         .succeed();
-    let found = unreachable(folder.path());
-    let bytes = found.iter().map(|(size, blocks)| size * blocks).sum();
-    (bytes, found.values().sum(), outcome)
+    let mut sums = Lost::default();
+    for (size, blocks) in unreachable(folder.path()) {
+        for (sum, blocks) in sums.iter_mut().zip(blocks) {
+            sum.0 += size * blocks;
+            sum.1 += blocks;
+        }
+    }
+    (sums, outcome)
 }
 
 /// What we find of these situations, and valgrind does not or cannot: nothing is lost in them.
@@ -218,11 +228,11 @@ fn valgrind_finds_the_same_leaks_in_each_situation() {
         assert!(names.lines().count() >= 28, "{names}");
         for name in names.lines() {
             let expected = match NOTHING_IS_LOST.contains(&name) {
-                true => (0, 0),
+                true => Lost::default(),
                 false => lost_by_valgrind(program, &[name]),
             };
-            let (bytes, blocks, outcome) = lost(program, &[name]);
-            assert_eq!((bytes, blocks), expected, "{flag} {name}: {outcome:?}");
+            let (found, outcome) = lost(program, &[name]);
+            assert_eq!(found, expected, "{flag} {name}: {outcome:?}");
         }
     }
 }
@@ -278,6 +288,140 @@ fn a_malloc_of_the_program_s_own_is_not_passed_over_in_silence() {
 }
 
 #[test]
+fn a_check_that_cannot_work_does_not_pass() {
+    let own = Source::c("own_malloc")
+        .flags(&["-g", "-O1", "-fno-builtin"])
+        .build();
+    let (run, _folder) = checked(None);
+    let outcome = run
+        .args(&["-q", "--leak-exit-code", "23"])
+        .arg(own)
+        .finish();
+    assert_eq!(outcome.status.code(), Some(125), "{outcome:?}");
+    let said = "--leak-exit-code: no leaks were found, but they could not all be looked for";
+    assert!(outcome.stderr.contains(said), "{outcome:?}");
+    // Here all blocks can be found.
+    let clean = Source::c("unleaky").flags(&["-g", "-O1"]).build();
+    let (run, _folder) = checked(None);
+    let outcome = run
+        .args(&["-q", "--leak-exit-code", "23"])
+        .arg(&clean)
+        .succeed();
+    assert!(!outcome.stderr.contains("leak"), "{outcome:?}");
+    let jemalloc = Path::new("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2");
+    if jemalloc.exists() {
+        let (run, _folder) = checked(None);
+        let outcome = run
+            .env("LD_PRELOAD", jemalloc)
+            .args(&["-q"])
+            .arg(&clean)
+            .succeed();
+        let said = "leaks may have been missed: ";
+        assert!(outcome.stderr.contains(said), "{outcome:?}");
+    }
+}
+
+/// The leaks of the fixture in a format, as `[direct bytes, direct blocks, indirect bytes, indirect blocks]`.
+fn leaks_in(folder: &Path, name: &str, sum: &str) -> Vec<u64> {
+    let script = format!("import csv,json,sys\npath=sys.argv[1]\nprint(*({sum}))");
+    let path = folder.join(name);
+    let path = path.to_str().expect("text");
+    let text = output_of("python3", &["-c", &script, path]);
+    let numbers = text.split_whitespace();
+    numbers.map(|n| n.parse().expect("a number")).collect()
+}
+
+#[test]
+fn every_format_has_the_same_leaks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    Run::plain(tool())
+        .args(&["-q", "--leak-check", "-o"])
+        .arg(path("run.skipheap"))
+        .arg(fixture("-O1"))
+        .succeed();
+    let report = |options: &[&str], name: &str, input: &str| {
+        Run::plain(tool())
+            .args(&["report", "-q"])
+            .args(options)
+            .arg("-o")
+            .arg(path(name))
+            .arg(path(input))
+            .succeed();
+    };
+    // The sum of one run is that run.
+    Run::plain(tool())
+        .args(&["merge", "-q", "-o"])
+        .arg(path("merged.skipheap"))
+        .arg(path("run.skipheap"))
+        .succeed();
+    report(&[], "out.json", "run.skipheap");
+    report(&[], "merged.json", "merged.skipheap");
+    report(&["--columns", "all"], "out.csv", "run.skipheap");
+    let names = [
+        "direct_bytes",
+        "direct_blocks",
+        "indirect_bytes",
+        "indirect_blocks",
+    ];
+    let names = format!("{names:?}");
+    let of_json = format!("[sum(l[k] for l in json.load(open(path))['leaks']) for k in {names}]");
+    let in_json = leaks_in(folder.path(), "out.json", &of_json);
+    assert_eq!(in_json[0] + in_json[2], 333_060, "{in_json:?}");
+    assert_eq!(in_json[1] + in_json[3], 34, "{in_json:?}");
+    assert!(in_json[3] > 0, "{in_json:?}");
+    assert_eq!(leaks_in(folder.path(), "merged.json", &of_json), in_json);
+    let columns = [
+        "directly leaked bytes",
+        "directly leaked blocks",
+        "indirectly leaked bytes",
+        "indirectly leaked blocks",
+    ];
+    let of_csv =
+        format!("[sum(int(r[k]) for r in csv.DictReader(open(path))) for k in {columns:?}]");
+    assert_eq!(leaks_in(folder.path(), "out.csv", &of_csv), in_json);
+    // What is known is in no report.
+    let known = path("known");
+    fs::write(&known, "leak:programs/leaks.c\n").expect("written");
+    let known = known.to_str().expect("text").to_owned();
+    report(&["--suppressions", &known], "known.json", "run.skipheap");
+    assert_eq!(leaks_in(folder.path(), "known.json", &of_json), [0; 4]);
+    report(
+        &["--suppressions", &known, "--columns", "all"],
+        "known.csv",
+        "run.skipheap",
+    );
+    assert_eq!(leaks_in(folder.path(), "known.csv", &of_csv), [0; 4]);
+}
+
+#[test]
+fn suppressions_that_are_printed_leave_out_all_leaks() {
+    let (run, folder) = checked(None);
+    let outcome = run
+        .args(&["-q", "--gen-suppressions"])
+        .arg(fixture("-O1"))
+        .succeed();
+    assert!(outcome.stderr.contains("\nleak:^"), "{outcome:?}");
+    let known = folder.path().join("generated");
+    fs::write(&known, &outcome.stderr).expect("written");
+    Run::plain(tool())
+        .args(&["--leak-exit-code", "23", "--suppressions"])
+        .arg(&known)
+        .arg(fixture("-O1"))
+        .succeed();
+}
+
+#[test]
+fn as_many_stacks_are_listed_as_are_wanted() {
+    let (run, _folder) = checked(None);
+    let outcome = run.args(&["--top", "2"]).arg(fixture("-O1")).succeed();
+    assert!(
+        outcome.stderr.contains("… and 4 more stacks\n"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn valgrind_finds_the_same_leaks_in_real_programs() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
@@ -302,9 +446,10 @@ fn valgrind_finds_the_same_leaks_in_real_programs() {
         ),
     ] {
         let expected = lost_by_valgrind(program, arguments);
-        let (bytes, blocks, outcome) = lost(program, arguments);
-        assert_eq!((bytes, blocks), expected, "{program}: {outcome:?}");
-        all += blocks;
+        let (found, outcome) = lost(program, arguments);
+        assert_eq!(found, expected, "{program}: {outcome:?}");
+        let [(_, direct), (_, indirect)] = found;
+        all += direct + indirect;
     }
     assert!(all > 100, "{all} leaks in all are no test");
 }
