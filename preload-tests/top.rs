@@ -196,6 +196,8 @@ fn keys_sort_filter_and_open_the_stacks_of_a_site() {
         ("c", "most_calls"),
         ("l", "most_live"),
         ("r", "lately"),
+        ("p", "most_live"),
+        ("w", "most_live"),
         ("b", "most_bytes"),
     ] {
         terminal.press(key);
@@ -203,11 +205,29 @@ fn keys_sort_filter_and_open_the_stacks_of_a_site() {
     }
     // Each F6 is the next order.
     let mut seen = Vec::new();
-    for function in ["most_calls", "most_live", "lately", "most_bytes"] {
+    for function in [
+        "most_calls",
+        "most_live",
+        "lately",
+        "most_live",
+        "most_live",
+        "most_bytes",
+    ] {
         terminal.press("\x1b[17~");
         terminal.until_first(function);
         seen.push(function);
     }
+    // Help, and call sites in place of functions.
+    terminal.press("?");
+    terminal.until("the help", |terminal| {
+        terminal.text().contains("sort by what looks like a leak")
+    });
+    terminal.press(" ");
+    for names in ["allocated by ← called by", "responsible (via plumbing)"] {
+        terminal.press("s");
+        terminal.until(names, |terminal| terminal.line(4).contains(names));
+    }
+    terminal.until_first("most_bytes");
     terminal.press("/LATEL\r");
     terminal.until("the filter", |terminal| {
         terminal.line(5).contains(" lately ←") && !terminal.text().contains("most_")
@@ -383,11 +403,14 @@ fn one_moment_as_json_has_what_the_screen_has() {
         ("calls", "most_calls"),
         ("live", "most_live"),
         ("rate", "lately"),
+        ("peak", "most_live"),
+        ("leaky", "most_live"),
     ] {
         let moment = json(&program, &["--sort", sort, "--rows", "3"]);
         let rows = moment["rows"].as_array().expect("rows");
         assert!(!rows.is_empty() && rows.len() <= 3);
         assert_eq!(rows[0]["names"][0], function, "{moment}");
+        assert_eq!(moment["functions"][0]["name"], function, "{moment}");
     }
     let moment = json(&program, &[]);
     assert_eq!(moment["pid"], program.pid());

@@ -17,10 +17,12 @@ pub(crate) struct TopOptions {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     pub(crate) interval: Duration,
     /// Column to sort by [default: bytes].
+    ///
+    /// `leaky` puts first what is alive and seldom freed.
     // A text, since the summary has an option of this name with other values.
-    #[arg(long, value_name = "COLUMN", value_parser = ["bytes", "calls", "live", "rate"])]
+    #[arg(long, value_name = "COLUMN", value_parser = ["bytes", "calls", "live", "rate", "peak", "leaky"])]
     pub(crate) sort: Option<String>,
-    /// Number of sites to print with --json.
+    /// Number of sites and functions to print with --json.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) rows: usize,
 }

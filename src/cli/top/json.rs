@@ -26,6 +26,26 @@ struct Moment<'w> {
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Live>,
     rows: Vec<Site<'w>>,
+    functions: Vec<Function<'w>>,
+}
+
+/// A responsible function.
+#[derive(Serialize)]
+struct Function<'w> {
+    name: &'w str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    via: &'w str,
+    /// Rows with different names or sizes.
+    sites: usize,
+    calls: u64,
+    bytes: u64,
+    bytes_per_second: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_blocks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
 }
 
 /// The live heap.
@@ -95,7 +115,30 @@ fn moment<'w>(watch: &'w Watch, options: &TopOptions) -> Moment<'w> {
             peak_bytes: live.peak_bytes.max(totals.live_bytes),
         }),
         rows: shown.map(|row| site(row, watch)).collect(),
+        functions: functions(watch, options),
     }
+}
+
+fn functions<'w>(watch: &'w Watch, options: &TopOptions) -> Vec<Function<'w>> {
+    let all = watch.functions.all();
+    let (shown, _) = order::first(all, &watch.names, options.sort(), "", options.rows);
+    let shown = shown.iter().filter_map(|&place| all.get(place as usize));
+    let of = |function: &super::functions::Function| {
+        let [name, ..] = function.names;
+        let figures = function.figures;
+        Function {
+            name: watch.names.name(name),
+            via: watch.names.name(function.via),
+            sites: function.rows.len(),
+            calls: figures.calls,
+            bytes: figures.bytes,
+            bytes_per_second: watch.per_second(figures.recent_bytes),
+            live_blocks: watch.live.map(|_| figures.live),
+            live_bytes: watch.live.map(|_| figures.live_bytes),
+            peak_bytes: watch.wants_peaks.then_some(figures.peak_bytes),
+        }
+    };
+    shown.map(of).collect()
 }
 
 fn site<'w>(row: &Row, watch: &'w Watch) -> Site<'w> {

@@ -9,6 +9,7 @@
 //! took, and the next one waits for that.
 
 mod copy;
+mod functions;
 mod json;
 mod names;
 mod order;
@@ -77,6 +78,9 @@ fn show(screen: &mut Screen, mut found: Vec<Attached>, options: &TopOptions) -> 
         sort: options.sort(),
         ..State::default()
     };
+    if state.sort == Sort::Peak {
+        watch.read_peaks();
+    }
     screen.show(&mut watch, state, options.interval)
 }
 
@@ -94,6 +98,7 @@ fn print(options: &TopOptions) -> Result<u8, Failure> {
     let failed =
         |error: io::Error| Failure::because(Code::Failed, "cannot watch the process")(error);
     let mut watch = Watch::new(found.swap_remove(0)).map_err(failed)?;
+    watch.wants_peaks = options.sort() == Sort::Peak;
     std::thread::sleep(options.interval);
     watch.refresh().map_err(failed)?;
     json::print(&watch, options).map_err(failed)?;

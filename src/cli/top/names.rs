@@ -123,7 +123,7 @@ impl Names {
         self.spent += processor_time().saturating_sub(began);
     }
 
-    fn intern(&mut self, name: Rc<str>) -> u32 {
+    pub(super) fn intern(&mut self, name: Rc<str>) -> u32 {
         if let Some(&number) = self.numbers.get(&name) {
             return number;
         }

@@ -5,6 +5,44 @@ use skipheap_format::layout::FUNCTION_NAMES;
 use skipheap_format::reader::{Recording, Site};
 use skipheap_symbolize::hash::FastMap;
 
+/// What is counted of some allocations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) calls: u64,
+    pub(crate) bytes: u64,
+    /// Blocks that are alive, and their bytes.
+    pub(crate) live: u64,
+    pub(crate) live_bytes: u64,
+    /// Bytes that lived at the peak of the process, where that was asked for.
+    pub(crate) peak_bytes: u64,
+    /// Bytes since the last time.
+    pub(crate) recent_bytes: u64,
+}
+
+impl Figures {
+    /// Adds others.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.calls, other.calls),
+            (&mut self.bytes, other.bytes),
+            (&mut self.live, other.live),
+            (&mut self.live_bytes, other.live_bytes),
+            (&mut self.peak_bytes, other.peak_bytes),
+            (&mut self.recent_bytes, other.recent_bytes),
+        ];
+        for (sum, number) in pairs {
+            *sum = sum.saturating_add(number);
+        }
+    }
+
+    /// How much these allocations look like a leak: bytes that are alive, times the part of all blocks
+    /// that is. What is freed now and then counts less than what only grows.
+    pub(crate) fn leakiness(&self) -> u64 {
+        let kept = u128::from(self.live_bytes) * u128::from(self.live);
+        u64::try_from(kept / u128::from(self.calls.max(1))).unwrap_or(u64::MAX)
+    }
+}
+
 /// All allocations of one size from functions of these names.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
@@ -22,12 +60,27 @@ pub(crate) struct Row {
     recorded: u64,
     /// Of these, what is followed, less what was freed. Below zero for a moment.
     unfreed: i64,
+    /// Blocks that lived at the peak, where that was asked for.
+    at_peak: i64,
 }
 
 impl Row {
     /// Bytes of all allocations.
     pub(crate) fn bytes(&self) -> u64 {
         self.size.saturating_mul(self.calls)
+    }
+
+    /// All figures.
+    pub(crate) fn figures(&self) -> Figures {
+        let at_peak = u64::try_from(self.at_peak).unwrap_or(0);
+        Figures {
+            calls: self.calls,
+            bytes: self.bytes(),
+            live: self.live,
+            live_bytes: self.live_bytes(),
+            peak_bytes: self.size.saturating_mul(at_peak),
+            recent_bytes: self.recent_bytes(),
+        }
     }
 
     /// Bytes that are alive.
@@ -150,6 +203,7 @@ impl Rows {
                 recent: 0,
                 recorded: 0,
                 unfreed: 0,
+                at_peak: 0,
             });
             rows.len() as u32 - 1
         });
@@ -167,10 +221,35 @@ impl Rows {
         }
     }
 
-    /// The sites that count in a row.
-    pub(crate) fn sites_of(&self, wanted: u32, recording: &Recording<'_>) -> Vec<Site> {
+    /// Finds out what lived at the peak of the process, of which every record has to be read.
+    pub(crate) fn read_peaks(&mut self, recording: &Recording<'_>) {
+        for row in &mut self.rows {
+            row.at_peak = 0;
+        }
+        let mean = recording.sample_bytes();
+        for (chunk, tallies) in recording.tallies() {
+            let Some(places) = self.places.get(&chunk) else {
+                continue;
+            };
+            for (tally, place) in tallies.zip(places) {
+                if let State::In { row, .. } = place.state
+                    && let Some(live) = recording.site_at(tally.offset).and_then(|site| site.live)
+                    && let Some(row) = self.rows.get_mut(row as usize)
+                {
+                    row.at_peak = row.at_peak.saturating_add(live.at_peak);
+                }
+            }
+        }
+        for row in &mut self.rows {
+            let blocks = u64::try_from(row.at_peak).unwrap_or(0);
+            row.at_peak = i64::try_from(stands_for(blocks, row.size, mean)).unwrap_or(i64::MAX);
+        }
+    }
+
+    /// The sites that count in these rows.
+    pub(crate) fn sites_of(&self, wanted: &[u32], recording: &Recording<'_>) -> Vec<Site> {
         let is_wanted =
-            |place: &Place| matches!(place.state, State::In { row, .. } if row == wanted);
+            |place: &Place| matches!(place.state, State::In { row, .. } if wanted.contains(&row));
         let mut sites = Vec::new();
         for (chunk, tallies) in recording.tallies() {
             let Some(places) = self.places.get(&chunk) else {
@@ -184,6 +263,21 @@ impl Rows {
 }
 
 impl Row {
+    /// A row of so many allocations, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(names: [u32; 4], size: u64, calls: u64) -> Self {
+        Self {
+            names,
+            size,
+            calls,
+            live: 0,
+            recent: 0,
+            recorded: calls,
+            unfreed: 0,
+            at_peak: 0,
+        }
+    }
+
     /// Adds allocations and frees. `mean` is the mean distance of samples in bytes.
     fn add(&mut self, calls: u64, frees: u64, is_followed: bool, mean: u64) {
         // Of a thread that ends, one record loses what another gets, perhaps in the next look.
@@ -242,9 +336,22 @@ mod tests {
         let bytes = recording(1, 1, &[(8, 4), (16, 7), (8, 10)]);
         let recording = Recording::parse(&bytes).expect("a recording");
         let row = rows.all().iter().position(|row| row.size == 8).expect("it");
-        let counts = rows.sites_of(row as u32, &recording);
+        let counts = rows.sites_of(&[row as u32], &recording);
         let counts: Vec<u64> = counts.iter().map(|site| site.count).collect();
         assert_eq!(counts, [4, 10]);
+    }
+
+    #[test]
+    fn what_only_grows_looks_more_like_a_leak_than_what_is_freed_too() {
+        let figures = |calls, live| Figures {
+            calls,
+            live,
+            live_bytes: 100 * live,
+            ..Figures::default()
+        };
+        assert_eq!(figures(10, 10).leakiness(), 1000);
+        assert_eq!(figures(1000, 20).leakiness(), 40);
+        assert_eq!(figures(0, 0).leakiness(), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The stacks of one row.
+//! The stacks of a row or a function.
 
 use super::names::{NO_NAME, Names};
 use super::rows::Rows;
@@ -23,15 +23,15 @@ pub(crate) struct Stack {
     pub(crate) function: String,
 }
 
-/// The stacks of a row that allocated most, and how many there are.
-pub(crate) fn of_row(
-    row: u32,
+/// The stacks of these rows that allocated most, and how many there are.
+pub(crate) fn of_rows(
+    wanted: &[u32],
     rows: &Rows,
     recording: &Recording<'_>,
     names: &mut Names,
 ) -> (Vec<Stack>, usize) {
     let mut calls: FastMap<(Vec<u32>, u16), u64> = FastMap::default();
-    for site in rows.sites_of(row, recording) {
+    for site in rows.sites_of(wanted, recording) {
         // A copy that does not have all of it yet has it the next time.
         let Ok(frames) = recording.stack(&site) else {
             continue;

@@ -14,10 +14,10 @@ pub(crate) enum Next {
     Quit,
 }
 
-/// The stacks of a row, and how far they are scrolled.
+/// The stacks of a row or a function, and how far they are scrolled.
 pub(crate) struct Opened {
-    /// The row.
-    pub(crate) row: u32,
+    /// The rows.
+    pub(crate) rows: Vec<u32>,
     pub(crate) stacks: Vec<Stack>,
     /// How many there are, those included that are not shown.
     pub(crate) all: usize,
@@ -40,6 +40,10 @@ pub(crate) struct State {
     /// The rows that are shown, as they were drawn last, and how many there are.
     pub(crate) shown: (Vec<u32>, usize),
     pub(crate) opened: Option<Opened>,
+    /// Sites are listed, and not functions.
+    pub(crate) lists_sites: bool,
+    /// The help is shown.
+    pub(crate) is_helping: bool,
 }
 
 impl State {
@@ -57,6 +61,14 @@ impl State {
         }
         if matches!(key.code, KeyCode::Char('q') | KeyCode::F(10)) {
             return Next::Quit;
+        }
+        if self.is_helping {
+            self.is_helping = false;
+            return Next::Draw;
+        }
+        if matches!(key.code, KeyCode::Char('?' | 'h') | KeyCode::F(1)) {
+            self.is_helping = true;
+            return Next::Draw;
         }
         match &mut self.opened {
             Some(opened) => match key.code {
@@ -93,17 +105,27 @@ impl State {
             KeyCode::Char('c') => Some(Sort::Calls),
             KeyCode::Char('l') => Some(Sort::Live),
             KeyCode::Char('r') => Some(Sort::Rate),
+            KeyCode::Char('p') => Some(Sort::Peak),
+            KeyCode::Char('w') => Some(Sort::Leaky),
             KeyCode::F(6) | KeyCode::Char('>' | '.') | KeyCode::Right => Some(self.sort.beside(1)),
             KeyCode::Char('<' | ',') | KeyCode::Left => Some(self.sort.beside(Sort::ALL.len() - 1)),
             _ => None,
         };
         if let Some(sort) = sort {
             self.sort = sort;
+            match sort {
+                Sort::Peak => watch.read_peaks(),
+                _ => watch.wants_peaks = false,
+            }
             return;
         }
         match code {
             KeyCode::Char('/' | '\\') | KeyCode::F(3 | 4) => self.is_typing = true,
             KeyCode::Esc => self.filter.clear(),
+            KeyCode::Char('s') | KeyCode::Tab => {
+                self.lists_sites = !self.lists_sites;
+                (self.selected, self.top) = (0, 0);
+            }
             KeyCode::Enter => self.open(watch),
             code => {
                 let last = self.shown.1.saturating_sub(1);
@@ -113,10 +135,17 @@ impl State {
     }
 
     fn open(&mut self, watch: &mut Watch) {
-        if let Some(&row) = self.shown.0.get(self.selected) {
-            let (stacks, all) = watch.stacks(row);
+        if let Some(&place) = self.shown.0.get(self.selected) {
+            let rows = match self.lists_sites {
+                true => vec![place],
+                false => {
+                    let function = watch.functions.all().get(place as usize);
+                    function.map_or(Vec::new(), |function| function.rows.clone())
+                }
+            };
+            let (stacks, all) = watch.stacks(&rows);
             self.opened = Some(Opened {
-                row,
+                rows,
                 stacks,
                 all,
                 scrolled: 0,
@@ -127,7 +156,7 @@ impl State {
     /// Brings the stacks that are open up to date.
     pub(crate) fn refresh(&mut self, watch: &mut Watch) {
         if let Some(opened) = &mut self.opened {
-            (opened.stacks, opened.all) = watch.stacks(opened.row);
+            (opened.stacks, opened.all) = watch.stacks(&opened.rows);
         }
     }
 }
@@ -147,11 +176,11 @@ fn moved(code: KeyCode, at: usize, page: usize, last: usize) -> usize {
 }
 
 impl Watch {
-    /// The stacks of a row.
-    fn stacks(&mut self, row: u32) -> (Vec<Stack>, usize) {
+    /// The stacks of these rows.
+    fn stacks(&mut self, wanted: &[u32]) -> (Vec<Stack>, usize) {
         let (rows, names, recording) = self.parts();
         match recording {
-            Some(recording) => stacks::of_row(row, rows, &recording, names),
+            Some(recording) => stacks::of_rows(wanted, rows, &recording, names),
             None => (Vec::new(), 0),
         }
     }

@@ -1,7 +1,8 @@
 //! Draws what is known of the process.
 
+use super::names::NO_NAME;
 use super::order::{self, Sort};
-use super::rows::Row;
+use super::rows::{Figures, Row};
 use super::state::{Opened, State};
 use super::watch::{Standing, Watch};
 use crate::names::join;
@@ -11,19 +12,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
+use skipheap_responsible::fold;
 use std::time::Duration;
 
 /// Lines above the list.
 const HEAD: u16 = 4;
-/// Columns of the numbers: bytes, calls, live, rate, size.
-const NUMBERS: [(&str, usize, Option<Sort>); 5] = [
-    ("BYTES", 10, Some(Sort::Bytes)),
-    ("CALLS", 14, Some(Sort::Calls)),
-    ("LIVE", 10, Some(Sort::Live)),
-    ("BYTES/s", 10, Some(Sort::Rate)),
-    ("SIZE", 9, None),
-];
-
 /// Draws everything.
 pub(crate) fn draw(frame: &mut Frame<'_>, watch: &Watch, state: &mut State) {
     let [head, list, keys] = Layout::vertical([
@@ -34,6 +27,11 @@ pub(crate) fn draw(frame: &mut Frame<'_>, watch: &Watch, state: &mut State) {
     .areas(frame.area());
     draw_head(frame, head, watch);
     state.height = usize::from(list.height).saturating_sub(1);
+    if state.is_helping {
+        draw_help(frame, list);
+        draw_keys(frame, keys, state);
+        return;
+    }
     match &mut state.opened {
         Some(opened) => draw_stacks(frame, list, watch, opened),
         None => draw_rows(frame, list, watch, state),
@@ -106,40 +104,77 @@ fn duration(age: Duration) -> String {
 }
 
 fn draw_rows(frame: &mut Frame<'_>, area: Rect, watch: &Watch, state: &mut State) {
-    let rows = watch.rows.all();
     let most = state.selected.saturating_add(state.height + 1);
-    state.shown = order::first(rows, &watch.names, state.sort, &state.filter, most);
+    let (rows, functions) = (watch.rows.all(), watch.functions.all());
+    state.shown = match state.lists_sites {
+        true => order::first(rows, &watch.names, state.sort, &state.filter, most),
+        false => order::first(functions, &watch.names, state.sort, &state.filter, most),
+    };
     let last = state.shown.1.saturating_sub(1);
     state.selected = state.selected.min(last);
     let first_in_view = (state.selected + 1).saturating_sub(state.height);
     state.top = state.top.clamp(first_in_view, state.selected);
     let width = usize::from(area.width);
-    let mut lines = vec![headings(state.sort, width)];
+    let mut lines = vec![headings(state, width)];
     let shown = state.shown.0.iter().enumerate();
-    for (i, &row) in shown.skip(state.top).take(state.height) {
-        let Some(row) = rows.get(row as usize) else {
-            continue;
+    for (i, &place) in shown.skip(state.top).take(state.height) {
+        let place = place as usize;
+        let text = match state.lists_sites {
+            true => rows.get(place).map(|row| {
+                let names = |room| join_names(&row.names, None, watch, room);
+                line_of(&row.figures(), row.size, watch, state.sort, width, names)
+            }),
+            false => functions.get(place).map(|function| {
+                let names = |room| join_names(&function.names, Some(function.via), watch, room);
+                line_of(
+                    &function.figures,
+                    function.size,
+                    watch,
+                    state.sort,
+                    width,
+                    names,
+                )
+            }),
         };
-        let text = format!("{:<width$}", line_of(row, watch, width));
         let style = match i == state.selected {
             true => Style::new().add_modifier(Modifier::REVERSED),
             false => Style::new(),
         };
-        lines.push(Line::styled(text, style));
+        let text = text.unwrap_or_default();
+        lines.push(Line::styled(format!("{text:<width$}"), style));
     }
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-fn headings(sort: Sort, width: usize) -> Line<'static> {
+/// The columns of numbers for an order: those that are seldom wanted stand in the place of others.
+fn numbers(sort: Sort) -> [(&'static str, usize, Option<Sort>); 5] {
+    let live = match sort {
+        Sort::Peak => ("PEAK", 10, Some(Sort::Peak)),
+        _ => ("LIVE", 10, Some(Sort::Live)),
+    };
+    let rate = match sort {
+        Sort::Leaky => ("KEPT %", 10, Some(Sort::Leaky)),
+        _ => ("BYTES/s", 10, Some(Sort::Rate)),
+    };
+    [
+        ("BYTES", 10, Some(Sort::Bytes)),
+        ("CALLS", 14, Some(Sort::Calls)),
+        live,
+        rate,
+        ("SIZE", 9, None),
+    ]
+}
+
+fn headings(state: &State, width: usize) -> Line<'static> {
     let mut spans = Vec::new();
     let reversed = Style::new().add_modifier(Modifier::REVERSED);
     let mut taken = 0;
-    for (name, columns, own) in NUMBERS {
-        let style = match own == Some(sort) {
+    for (name, columns, own) in numbers(state.sort) {
+        let style = match own == Some(state.sort) {
             true => reversed.add_modifier(Modifier::BOLD),
             false => reversed,
         };
-        let mark = if own == Some(sort) { "▼" } else { "" };
+        let mark = if own == Some(state.sort) { "▼" } else { "" };
         spans.push(Span::styled(
             format!("{:>columns$} ", format!("{mark}{name}")),
             style,
@@ -147,40 +182,62 @@ fn headings(sort: Sort, width: usize) -> Line<'static> {
         taken += columns + 1;
     }
     let rest = width.saturating_sub(taken);
-    spans.push(Span::styled(
-        format!("{:<rest$}", "allocated by ← called by"),
-        reversed,
-    ));
+    let names = match state.lists_sites {
+        true => "allocated by ← called by",
+        false => "responsible (via plumbing) ← mostly called by",
+    };
+    spans.push(Span::styled(format!("{names:<rest$}"), reversed));
     Line::from(spans)
 }
 
-fn line_of(row: &Row, watch: &Watch, width: usize) -> String {
-    let live = match watch.live {
-        Some(_) => scaled(row.live_bytes()),
+fn line_of(
+    figures: &Figures,
+    size: u64,
+    watch: &Watch,
+    sort: Sort,
+    width: usize,
+    names: impl Fn(usize) -> String,
+) -> String {
+    let known = |text: String| match watch.live {
+        Some(_) => text,
         None => "-".to_owned(),
     };
+    let kept = 100.0 * figures.live as f64 / figures.calls.max(1) as f64;
     let cells = [
-        scaled(row.bytes()),
-        grouped(row.calls),
-        live,
-        scaled(watch.per_second(row.recent_bytes())),
-        grouped(row.size),
+        scaled(figures.bytes),
+        grouped(figures.calls),
+        known(scaled(match sort {
+            Sort::Peak => figures.peak_bytes,
+            _ => figures.live_bytes,
+        })),
+        match sort {
+            Sort::Leaky => known(format!("{kept:.1}")),
+            _ => scaled(watch.per_second(figures.recent_bytes)),
+        },
+        grouped(size),
     ];
     let mut text = String::new();
-    for (cell, (_, columns, _)) in cells.iter().zip(NUMBERS) {
+    for (cell, (_, columns, _)) in cells.iter().zip(numbers(sort)) {
         text += &format!("{cell:>columns$} ");
     }
     let room = width.saturating_sub(text.chars().count());
-    text + &site(row, watch, room)
+    text + &names(room)
 }
 
-fn site(row: &Row, watch: &Watch, room: usize) -> String {
-    let names: Vec<String> = row
-        .names
+/// Names of a row or a function, innermost first, the first one with the plumbing that it calls.
+fn join_names(numbers: &[u32; 4], via: Option<u32>, watch: &Watch, room: usize) -> String {
+    let mut names: Vec<String> = numbers
         .iter()
-        .map(|&number| printable(watch.names.name(number)))
+        .map(|&number| watch.names.name(number))
         .filter(|name| !name.is_empty())
+        .map(|name| match via {
+            Some(_) => printable(&fold(name)),
+            None => printable(name),
+        })
         .collect();
+    if let (Some(first), Some(via)) = (names.first_mut(), via.filter(|&via| via != NO_NAME)) {
+        *first += &format!(" (via {})", printable(&fold(watch.names.name(via))));
+    }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match names.is_empty() {
         true => "-".to_owned(),
@@ -192,15 +249,27 @@ fn draw_stacks(frame: &mut Frame<'_>, area: Rect, watch: &Watch, opened: &mut Op
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let all: u64 = opened.stacks.iter().map(|stack| stack.calls).sum();
     let mut lines = Vec::new();
-    if let Some(row) = watch.rows.all().get(opened.row as usize) {
-        let title = format!(
-            "{} of {} bytes from {}",
-            counted(row.calls, "allocation", "allocations"),
-            grouped(row.size),
-            counted(opened.all as u64, "stack", "stacks"),
-        );
-        lines.push(Line::styled(title, bold));
-    }
+    let rows = watch.rows.all();
+    let rows = opened.rows.iter().filter_map(|&row| rows.get(row as usize));
+    let rows: Vec<&Row> = rows.collect();
+    let mut sizes: Vec<u64> = rows.iter().map(|row| row.size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let calls = rows.iter().map(|row| row.calls);
+    let size = match sizes[..] {
+        [size] => format!("{} bytes", grouped(size)),
+        _ => counted(sizes.len() as u64, "size", "sizes"),
+    };
+    let title = format!(
+        "{} of {size} from {}",
+        counted(
+            calls.fold(0, u64::saturating_add),
+            "allocation",
+            "allocations"
+        ),
+        counted(opened.all as u64, "stack", "stacks"),
+    );
+    lines.push(Line::styled(title, bold));
     for stack in &opened.stacks {
         let share = 100.0 * stack.calls as f64 / all.max(1) as f64;
         let title = format!(
@@ -233,18 +302,68 @@ fn draw_stacks(frame: &mut Frame<'_>, area: Rect, watch: &Watch, opened: &mut Op
     frame.render_widget(Paragraph::new(lines), area);
 }
 
+/// What the keys do.
+const KEYS: [(&str, &str); 14] = [
+    ("b", "sort by bytes of all allocations"),
+    ("c", "sort by calls"),
+    ("l", "sort by live bytes"),
+    ("r", "sort by bytes per second"),
+    (
+        "p",
+        "sort by bytes that lived when the process held the most",
+    ),
+    (
+        "w",
+        "sort by what looks like a leak: live bytes, and how few blocks are freed",
+    ),
+    ("F6 < >", "sort by the next or the previous column"),
+    (
+        "s Tab",
+        "list call sites, one for each size, or responsible functions",
+    ),
+    ("Enter", "show the stacks of a function or a site"),
+    ("/", "filter by a part of a name; Esc takes it away"),
+    ("↑ ↓ j k", "go up and down"),
+    (
+        "PgUp PgDn",
+        "go a page up and down; Home and End go to the ends",
+    ),
+    ("? h F1", "this help"),
+    ("q", "quit"),
+];
+
+fn draw_help(frame: &mut Frame<'_>, area: Rect) {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let lines = KEYS.map(|(keys, what)| {
+        Line::from(vec![
+            Span::styled(format!("  {keys:<11}"), bold),
+            Span::raw(what),
+        ])
+    });
+    frame.render_widget(Paragraph::new(lines.to_vec()), area);
+}
+
 fn draw_keys(frame: &mut Frame<'_>, area: Rect, state: &State) {
     if state.is_typing {
         frame.render_widget(format!("Filter: {}█", state.filter), area);
         return;
     }
     let keys: &[(&str, &str)] = match state.opened {
+        _ if state.is_helping => &[("any key", "Back"), ("q", "Quit")],
         Some(_) => &[("↑↓", "Scroll"), ("Esc", "Back"), ("q", "Quit")],
         None => &[
             ("Enter", "Stacks"),
             ("/", "Filter"),
             ("F6", "Sort"),
-            ("b c l r", "by bytes, calls, live, rate"),
+            (
+                "s",
+                if state.lists_sites {
+                    "Functions"
+                } else {
+                    "Sites"
+                },
+            ),
+            ("?", "Help"),
             ("q", "Quit"),
         ],
     };

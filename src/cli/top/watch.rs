@@ -1,6 +1,7 @@
 //! What is known of the process that is watched, from one moment to the next.
 
 use super::copy::Copy;
+use super::functions::Functions;
 use super::names::Names;
 use super::processor_time;
 use super::rows::{Row, Rows};
@@ -8,6 +9,7 @@ use crate::attach::Attached;
 use crate::owner::Owner;
 use skipheap_format::layout::{Header, STOPPED};
 use skipheap_format::reader::{LiveTotals, Recording};
+use skipheap_profile::functions;
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -56,6 +58,10 @@ pub(crate) struct Watch {
     pub(crate) program: String,
     pub(crate) names: Names,
     pub(crate) rows: Rows,
+    /// The rows by who is responsible.
+    pub(crate) functions: Functions,
+    /// Read what lived at the peak, too.
+    pub(crate) wants_peaks: bool,
     pub(crate) totals: Totals,
     /// The live heap as the process has added it up.
     pub(crate) live: Option<LiveTotals>,
@@ -90,6 +96,8 @@ impl Watch {
             program: process.program,
             names: Names::new(Owner::of(&process.file).ok()),
             rows: Rows::default(),
+            functions: Functions::new(functions::plumbing()),
+            wants_peaks: false,
             totals: Totals::default(),
             live: None,
             is_sample: false,
@@ -134,6 +142,10 @@ impl Watch {
             return Ok(());
         };
         self.rows.update(&recording, &mut self.names);
+        if self.wants_peaks {
+            self.rows.read_peaks(&recording);
+        }
+        self.functions.update(self.rows.all(), &self.names);
         self.live = recording.live_totals();
         self.is_sample = recording.sample_bytes() != 0;
         self.has_whole_stacks = recording.has_whole_stacks();
@@ -175,6 +187,15 @@ impl Watch {
     /// When to look again: after `interval`, or later if a look, and the time for drawing it, are long.
     pub(crate) fn pause(&self, interval: Duration, drawing: Duration) -> Duration {
         interval.max((self.cost + drawing) * SHARE)
+    }
+
+    /// Reads what lived at the peak, now and from now on.
+    pub(crate) fn read_peaks(&mut self) {
+        self.wants_peaks = true;
+        if let Ok(recording) = Recording::parse(self.copy.bytes()) {
+            self.rows.read_peaks(&recording);
+            self.functions.update(self.rows.all(), &self.names);
+        }
     }
 
     /// The rows, their names, and what was read.
