@@ -37,18 +37,27 @@ const KINDS: Kind[] = [
     ["indirect_blocks", "Indirect blocks", "count", "Blocks that only leaked blocks led to at the end"],
 ];
 
-/** The columns that this profile has. */
-export function metricsOf(raw: RawProfile): Map<string, Metric> {
+/**
+ * The columns that this profile has. Processes reach their peaks at different times, so that those are not added up:
+ * where there are several, the columns of the peak are of the process `highest`, which held the most.
+ */
+export function metricsOf(raw: RawProfile, highest: number, name: string): Map<string, Metric> {
     const metrics = new Map<string, Metric>();
     const n = raw.sites.calls.length;
-    for (const [id, label, unit, hint] of KINDS) {
+    const processes = raw.sites.process;
+    const ofHighest = (id: string, column: number[]) => {
+        const isPeak = id.startsWith("peak_") && highest >= 0 && processes?.length === n;
+        return isPeak ? Float64Array.from(column, (value, site) => (processes[site] === highest ? value : 0)) : Float64Array.from(column);
+    };
+    for (const [id, label, unit, what] of KINDS) {
+        const hint = id.startsWith("peak_") && highest >= 0 ? `${what}: of ${name}, which held more than any other process` : what;
         const column = raw.sites[id as keyof typeof raw.sites] as number[] | null | undefined;
         if (column?.length !== n) continue;
-        const values = Float64Array.from(column);
+        const values = ofHighest(id, column);
         metrics.set(id, { id, label, unit, hint, values, side: raw.diff ? "new" : undefined });
         const before = raw.diff?.old[id as keyof typeof raw.diff.old] as number[] | null | undefined;
         if (before?.length !== n) continue;
-        const old = Float64Array.from(before);
+        const old = ofHighest(id, before);
         const delta = values.map((value, site) => value - old[site]);
         metrics.set(`old_${id}`, { id: `old_${id}`, label, unit, hint: `${hint}: in the old run`, values: old, side: "old" });
         metrics.set(`delta_${id}`, { id: `delta_${id}`, label, unit, hint: `${hint}: new less old`, values: delta, side: "delta" });

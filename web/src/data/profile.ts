@@ -2,7 +2,7 @@
 import { visibleText } from "../core/format";
 import { type Metric, metricsOf } from "./metrics";
 import { fromFrames, fromPcs, type Nodes } from "./nodes";
-import type { Column, RawProcess, RawProfile } from "./types";
+import type { Column, RawProcess, RawProfile, RawTogether } from "./types";
 
 /** Functions of a row's own names: pc0 to pc3. */
 export const PCS = 4;
@@ -23,6 +23,10 @@ export class Profile {
     readonly losses: { what: string; count: number }[];
     readonly processes: RawProcess[];
     readonly siteCount: number;
+    /** The peak of all processes together, where they are several. */
+    readonly together: RawTogether | null;
+    /** Of several processes the one with the highest peak, of which the columns of the peak are; -1 of a single one. */
+    readonly highest: number;
 
     /** Every name once; 0 is "-". Functions of one name in two files are one row, as in the CSV. */
     readonly labels: string[] = ["-"];
@@ -53,6 +57,8 @@ export class Profile {
         this.sampleBytes = raw.sample_bytes ?? 0;
         this.losses = (raw.losses ?? []).filter(({ count }) => count > 0);
         this.processes = raw.processes ?? [];
+        this.together = raw.together ?? null;
+        this.highest = highestOf(this.processes);
         this.diff = raw.diff ? { oldTitle: visibleText(raw.diff.old_title || "old"), newTitle: visibleText(raw.diff.new_title || "new") } : null;
 
         this.functionCount = raw.functions?.name?.length ?? 0;
@@ -77,7 +83,7 @@ export class Profile {
         this.allocator = integers(sites.allocator, n, 0);
         this.thread = integers(sites.thread, n, -1);
         this.process = integers(sites.process, n, 0);
-        this.metrics = metricsOf(raw);
+        this.metrics = metricsOf(raw, this.highest, this.highest < 0 ? "" : this.processName(this.highest));
     }
 
     /** Text of an index, empty where it is not known. */
@@ -148,6 +154,14 @@ export class Profile {
             return label;
         });
     }
+}
+
+/** Of several processes the one with the highest peak; -1 where there are not several, or none is known. */
+function highestOf(processes: RawProcess[]): number {
+    if (processes.length < 2) return -1;
+    let highest = -1;
+    processes.forEach(({ peak_bytes }, i) => (peak_bytes ?? 0) > (processes[highest]?.peak_bytes ?? 0) && (highest = i));
+    return highest;
 }
 
 /** Where only whole stacks are there: their innermost functions, inlined ones left out. */

@@ -7,12 +7,25 @@ export type Text = number;
 /** A column of numbers; null where that was not measured. */
 export type Column = number[] | null | undefined;
 
+/** A column of numbers, some of which are not known. */
+export type Gaps = (number | null)[] | null | undefined;
+
+/** Each point holds until the next one. */
 export interface RawTimeline {
     ns: number[];
-    allocations?: Column;
+    allocations?: Gaps;
     live_bytes?: Column;
-    live_blocks?: Column;
-    rss?: Column;
+    live_blocks?: Gaps;
+    rss?: Gaps;
+}
+
+/** The peak of several processes together. */
+export interface RawTogether {
+    peak_bytes: number;
+    /** Since the first process began. */
+    peak_ns: number;
+    /** How many held something then. */
+    processes: number;
 }
 
 export interface RawProcess {
@@ -33,6 +46,8 @@ export interface RawProcess {
     leaks_missed?: boolean;
     whole_stacks?: boolean;
     peak_bytes?: number | null;
+    /** Of an estimated peak, in bytes. */
+    peak_standard_error?: number | null;
     timeline?: RawTimeline | null;
 }
 
@@ -77,6 +92,7 @@ export interface RawProfile {
     sample_bytes?: number;
     strings?: string[];
     processes?: RawProcess[];
+    together?: RawTogether | null;
     losses?: { what: string; count: number }[];
     modules?: { path?: Text[]; build_id?: string[] };
     functions?: { name?: Text[]; file?: Text[]; module?: number[] };

@@ -1,5 +1,5 @@
 // uPlot as a component.
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import uPlot, { type AlignedData, type Options } from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { colour, colours } from "./theme";
@@ -22,7 +22,7 @@ export function Chart({ label, height, data, options, onPick }: Props) {
     const width = useWidth(element);
     const version = colours.value;
     const known = width > 0;
-    useEffect(() => {
+    useLayoutEffect(() => {
         if (!known || !element.current) return;
         const made = new uPlot({ ...options(colour), width, height }, data, element.current);
         plot.current = made;
@@ -33,7 +33,7 @@ export function Chart({ label, height, data, options, onPick }: Props) {
             made.destroy();
         };
     }, [known, data, version, height]);
-    useEffect(() => {
+    useLayoutEffect(() => {
         if (known) plot.current?.setSize({ width, height });
     }, [width]);
     return <div class={`chart ${onPick ? "pick" : ""}`} role="img" aria-label={label} ref={element} style={{ minHeight: `${height}px` }} />;

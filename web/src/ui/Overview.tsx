@@ -24,10 +24,11 @@ export function Overview({ state }: { state: State }) {
                 <section class="card">
                     <h2>
                         Memory over time
-                        <span class="sub"> · drag to zoom, double-click to go back, click a name to hide its line</span>
+                        <span class="sub"> · drag to zoom this chart, double-click to go back, click a name to hide its line</span>
                         {profile.processes.length > 1 && <span class="sub"> · of {profile.processName(profile.processes.indexOf(longest))}, which held the most</span>}
                     </h2>
-                    <Timeline timeline={longest.timeline} peakBytes={longest.peak_bytes} />
+                    <Timeline timeline={longest.timeline} />
+                    <p class="sub">The tables and the flame graph are of the whole run, whatever part of it the chart shows: sites are not counted by time.</p>
                 </section>
             )}
             <div class="cards two">
@@ -83,7 +84,24 @@ function Figures({ state }: { state: State }) {
     const calls = sum(profile.metric("calls")!);
     add("bytes", "Allocated", (value) => (state.unfiltered ? `${exact(value, "bytes")}` : `${percent(value / all)} of all`));
     add("calls", "Calls", () => `${bytes(calls ? sum(profile.metric("bytes")!) / calls : 0)} on average`);
-    add("peak_bytes", "At the peak", (value) => `${percent(value / sum(profile.metric("bytes")!))} of allocated`);
+    const { highest } = profile;
+    const one = state.get("process");
+    // Of other processes it is not known what lived at that peak.
+    if (highest < 0 || one === "" || Number(one) === highest) {
+        const process = profile.processes[Math.max(0, highest)];
+        const error = process?.peak_standard_error;
+        const share = (value: number) => (error && process.peak_bytes ? `±${percent(error / process.peak_bytes)}, ` : "") + `${percent(value / sum(profile.metric("bytes")!))} of allocated`;
+        add("peak_bytes", "At the peak", (value) => share(value) + (highest < 0 ? "" : `, in ${profile.processName(highest)}`));
+    }
+    if (profile.together && one === "") {
+        const { peak_bytes, peak_ns, processes } = profile.together;
+        figures.push({
+            label: "Peak together",
+            value: bytes(peak_bytes),
+            title: `${exact(peak_bytes, "bytes")}: the most that all processes held at one moment`,
+            note: `in ${count(processes)} processes, ${duration(peak_ns / 1e6)} after the start`,
+        });
+    }
     add("live_bytes", "Never freed", () => `${count(sum(profile.metric("live_blocks") ?? profile.metric("calls")!))} blocks`);
     add("direct_bytes", "Leaked", () => {
         const indirect = sum(profile.metric("indirect_bytes")!);

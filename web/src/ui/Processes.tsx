@@ -29,7 +29,7 @@ export function Processes({ state }: { state: State }) {
                     <section class="card" key={i}>
                         <h2>{profile.processName(i)}</h2>
                         <Facts state={state} process={process} />
-                        {several && process.timeline && process.timeline.ns.length > 1 && <Timeline timeline={process.timeline} peakBytes={process.peak_bytes} />}
+                        {several && process.timeline && process.timeline.ns.length > 1 && <Timeline timeline={process.timeline} />}
                     </section>
                 );
             })}

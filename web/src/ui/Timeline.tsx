@@ -1,6 +1,6 @@
 // Memory over the run of a process, with its peak marked.
 import { useMemo } from "preact/hooks";
-import type uPlot from "uplot";
+import uPlot from "uplot";
 import { bytes, count, duration, plain, short } from "../core/format";
 import type { RawTimeline } from "../data/types";
 import { axis, Chart } from "./Chart";
@@ -45,7 +45,10 @@ function peakMark(at: number, size: number, colour: (name: string) => string): u
     };
 }
 
-/** Place and size of the peak of the live bytes. */
+/** Each point holds until the next one, so that a time in which nothing happened is a level line. */
+const STEPS = uPlot.paths.stepped!({ align: 1 });
+
+/** Place and size of the peak of the live bytes: the highest point of their line. */
 function peakOf(live: number[] | null | undefined): { at: number; size: number } | null {
     if (!live?.length) return null;
     let at = 0;
@@ -53,15 +56,11 @@ function peakOf(live: number[] | null | undefined): { at: number; size: number }
     return live[at] > 0 ? { at, size: live[at] } : null;
 }
 
-export function Timeline({ timeline, peakBytes }: { timeline: RawTimeline; peakBytes: number | null | undefined }) {
+export function Timeline({ timeline }: { timeline: RawTimeline }) {
     const n = timeline.ns.length;
-    const series = SERIES.filter(({ id }) => timeline[id]?.length === n && timeline[id]!.some((value) => value > 0));
+    const series = SERIES.filter(({ id }) => timeline[id]?.length === n && timeline[id]!.some((value) => value !== null && value > 0));
     const data = useMemo(() => [timeline.ns.map((ns) => ns / 1e6), ...series.map(({ id }) => timeline[id]!)] as uPlot.AlignedData, [timeline]);
-    const peak = useMemo(() => {
-        const seen = peakOf(timeline.live_bytes);
-        // Between two points it may have been higher than at either.
-        return seen && { at: seen.at, size: Math.max(seen.size, peakBytes ?? 0) };
-    }, [timeline, peakBytes]);
+    const peak = useMemo(() => peakOf(timeline.live_bytes as number[]), [timeline]);
     const label = `Memory over time. ${peak ? `The peak is ${bytes(peak.size)}, ${duration(data[0][peak.at])} after the start.` : ""}`;
     return (
         <Chart
@@ -75,6 +74,9 @@ export function Timeline({ timeline, peakBytes }: { timeline: RawTimeline; peakB
                     ...series.map(({ label, colour: name, scale, fill, unit }) => ({
                         label,
                         scale,
+                        paths: STEPS,
+                        // What is not known of a moment was not read or counted then.
+                        spanGaps: true,
                         stroke: colour(name),
                         fill: fill ? colour(fill) : undefined,
                         width: scale === "count" ? 1 : 1.75,

@@ -22,6 +22,9 @@ export interface Column {
     cell(value: number, branch: Branch, group: number): Cell;
 }
 
+/** Made once: to make one takes longer than to draw a row. */
+const HUNDREDTHS = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+
 const SIDES = { old: "old", new: "new", delta: "change" };
 
 /** Columns of sums. */
@@ -92,7 +95,7 @@ export function columnsOf(profile: Profile): Column[] {
                         const of = branch.sum(calls);
                         return branch.sum(bytes).map((value, group) => (of[group] ? value / of[group] : 0));
                     }),
-                cell: (value) => ({ text: amount(value, "bytes"), title: `${value.toLocaleString("en", { maximumFractionDigits: 2 })} bytes` }),
+                cell: (value) => ({ text: amount(value, "bytes"), title: `${HUNDREDTHS.format(value)} bytes` }),
             });
         }
     }

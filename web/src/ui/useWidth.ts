@@ -1,10 +1,12 @@
 // The width of an element, followed.
 import type { RefObject } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 export function useWidth(element: RefObject<HTMLElement | null>): number {
     const [width, setWidth] = useState(0);
-    useEffect(() => {
+    // Before the first frame: a picture of the page may be made of that one alone.
+    useLayoutEffect(() => {
+        if (element.current) setWidth(element.current.clientWidth);
         const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
         if (element.current) observer.observe(element.current);
         return () => observer.disconnect();
