@@ -7,6 +7,7 @@
 //! | `address_space.rs` | address space, locked memory, limits that the program sets itself, old kernels |
 //! | `csv.rs` | the report as a file: header, quoting, order, merging of rows, frames of a row |
 //! | `calls.rs` | which calls count, with which size, and that they behave as without the library |
+//! | `completions.rs` | completions in the shells that are installed; bash always |
 //! | `control.rs` | `skipheap.h`, and control of running processes from outside |
 //! | `documents/` | tests, files and options that the documents name exist, and examples show what happens |
 //! | `exports.rs` | what the library exports, links to and contains |
@@ -19,6 +20,7 @@
 //! | `threads.rs` | exact counts with threads, and memory with many of them |
 //! | `modules.rs` | dlopen and dlclose |
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
+//! | `timeline.rs` | live bytes over time, and peaks: of one process, of several, of a sample |
 //! | `tool.rs` | the command-line tool |
 //! | `ci.rs` | `check` in the GitHub Action, the GitLab template and the examples |
 //! | `gate/` | `diff` and `check` on real programs |
@@ -58,6 +60,7 @@ mod address_space;
 mod builds;
 mod calls;
 mod ci;
+mod completions;
 mod control;
 mod csv;
 mod daemons;
@@ -93,6 +96,7 @@ mod support;
 mod symbols;
 mod terminal;
 mod threads;
+mod timeline;
 mod tool;
 mod top;
 mod torture;

@@ -78,9 +78,14 @@ pub(crate) fn read_of(mut profile: Profile, wish: &Wish) -> Read {
         Kind::Collapsed(style) => Some(stacks(&profile.estimated(), style)),
         Kind::Csv(_) | Kind::Export(..) => None,
     };
+    let highest = profile
+        .highest()
+        .map(|index| &profile.processes[index as usize]);
+    let live = highest.and_then(|process| process.live.as_ref());
     Read {
         rows: rows(&profile, kind == Kind::Csv(Columns::All)),
         stacks,
+        peak_bytes: live.map_or(0, |live| live.peak_bytes),
         profile: Some(profile),
         sums: None,
     }
@@ -182,9 +187,11 @@ fn live(profile: &Profile, index: u32, sites: &[&Site], wish: &Wish) -> Option<L
     });
     Some(LiveHeap {
         peak_bytes: live.peak_bytes,
+        peak_error: profile.peak_error(index),
         peak_at: live.peak_ns.saturating_sub(process.start_ns) as f64 / 1e9,
         timeline: points(process, live).collect(),
         start_ns: process.start_ns,
+        end_ns: process.end_ns,
         lifetimes: sum_of_lifetimes(lifetimes, rate),
         left: leaks(profile, index, sites, &wish.suppressions, wish.leaks_listed)
             .unwrap_or_default(),

@@ -649,6 +649,7 @@ impl<'w> Reader<'w> {
             stacks,
             profile: None,
             sums,
+            peak_bytes: recording.live_totals().map_or(0, |live| live.peak_bytes),
         })
     }
 }

@@ -2,9 +2,10 @@
 
 use skipheap_format::layout::TimelinePoint;
 use skipheap_format::reader::{FormatError, Recording};
-use skipheap_profile::report::figures::{Lifetimes, LiveSums, lifetimes};
+use skipheap_profile::report::figures::{Lifetimes, LiveSums, lifetimes, peak_error};
 use skipheap_profile::report::leaks::leaks;
 use skipheap_profile::report::left::Leaks;
+use skipheap_profile::report::line::Line;
 use skipheap_profile::report::rows::{Row, sort};
 use skipheap_profile::report::suppressions::Suppression;
 use skipheap_symbolize::Symbolizer;
@@ -19,14 +20,18 @@ pub(crate) const LISTED: usize = 5;
 /// The live heap of a process.
 #[derive(Debug, Default)]
 pub(crate) struct LiveHeap {
-    /// Most live bytes at any moment; 0 where it is not known.
+    /// Most live bytes at any moment: of a sample an estimate; 0 where it is not known.
     pub(crate) peak_bytes: u64,
+    /// Standard error of an estimated peak, in bytes; 0 of an exact one.
+    pub(crate) peak_error: f64,
     /// When that was, in seconds from the start of the process.
     pub(crate) peak_at: f64,
     /// The course of the heap.
     pub(crate) timeline: Vec<TimelinePoint>,
     /// Start of the process, as the timeline counts.
     pub(crate) start_ns: u64,
+    /// Its end; 0 where it is not known.
+    pub(crate) end_ns: u64,
     /// Ages of the freed blocks.
     pub(crate) lifetimes: Lifetimes,
     /// What was not freed, or is not reachable.
@@ -49,17 +54,16 @@ pub(crate) fn read(
     let Some(totals) = recording.live_totals() else {
         return Ok(None);
     };
+    let line = Line::of(recording).unwrap_or_default();
     let left = leaks(recording, suppressions, leaks_listed, symbolizer, places)?;
     let start_ns = recording.start_ns();
     Ok(Some(LiveHeap {
-        // The header's figures are those of the sample.
-        peak_bytes: match recording.sample_bytes() {
-            0 => totals.peak_bytes,
-            _ => 0,
-        },
-        peak_at: totals.peak_ns.saturating_sub(start_ns) as f64 / 1e9,
-        timeline: recording.timeline(),
+        peak_bytes: line.peak_bytes,
+        peak_error: peak_error(recording),
+        peak_at: line.peak_ns.saturating_sub(start_ns) as f64 / 1e9,
+        timeline: line.points,
         start_ns,
+        end_ns: recording.end_ns(),
         lifetimes: lifetimes(recording),
         left: left.unwrap_or_default(),
         unknown_frees: match recording.sample_bytes() {
@@ -74,7 +78,7 @@ pub(crate) fn read(
 pub(crate) struct LiveRows {
     /// Sums over all rows.
     pub(crate) sums: LiveSums,
-    /// Bytes that lived at the peaks.
+    /// Bytes that lived at the peak; of several processes at that of the one with the highest.
     pub(crate) peak_bytes: u64,
     /// Bytes that were not freed.
     pub(crate) left_bytes: u64,

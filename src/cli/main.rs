@@ -15,6 +15,7 @@ mod check;
 mod check_files;
 mod check_runs;
 mod check_text;
+mod completion;
 mod config_file;
 mod control;
 mod copies;
@@ -83,6 +84,7 @@ mod whole;
 use clap::Parser;
 use error::{Code, Failure};
 use options::{Cli, Verb};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -93,6 +95,16 @@ const THIRD_PARTY: &str = include_str!("../../docs/third-party.txt");
 
 fn main() -> ExitCode {
     sys::survive_truncated_files();
+    let mut words = std::env::args_os().skip(1);
+    if words
+        .next()
+        .is_some_and(|word| word == completion::QUESTION)
+    {
+        let words: Vec<OsString> = words.collect();
+        // A shell that has gone has no use for it.
+        let _ = control::print(completion::answer(&words).as_bytes());
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     let wanted = cli.report.clone();
     if let Some(columns) = wanted.look.width {

@@ -123,6 +123,7 @@ mod tests {
             stacks: None,
             profile: None,
             sums: None,
+            peak_bytes: 0,
         };
         programs.count(&process);
         programs.add(program, &read);

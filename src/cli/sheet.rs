@@ -5,7 +5,7 @@ use skipheap_export as export;
 use skipheap_profile::Profile;
 use skipheap_profile::functions::StackSums;
 use skipheap_profile::intern::Tables;
-use skipheap_profile::report::collapsed::Stacks;
+use skipheap_profile::report::collapsed::{Stacks, Value};
 use skipheap_profile::report::rows::Row;
 use skipheap_profile::report::sum::Sum;
 use skipheap_profile::report::{csv, csv_all};
@@ -22,6 +22,8 @@ pub(crate) struct Read {
     pub(crate) profile: Option<Profile>,
     /// Sums for responsible functions, where they are wanted.
     pub(crate) sums: Option<StackSums>,
+    /// The peak that its figures at the peak are of; 0 where none is known.
+    pub(crate) peak_bytes: u64,
 }
 
 impl Read {
@@ -53,6 +55,9 @@ pub(crate) struct Sheet {
     stacks: Option<Stacks>,
     profile: Option<Tables>,
     sums: Option<StackSums>,
+    /// The highest peak so far. Figures at the peak are those of the process that had it: processes reach their
+    /// peaks at different times.
+    peak_bytes: u64,
 }
 
 impl Sheet {
@@ -62,22 +67,37 @@ impl Sheet {
         self.stacks = read.stacks;
         self.profile = read.profile.map(Tables::of);
         self.sums = read.sums;
+        self.peak_bytes = read.peak_bytes;
     }
 
     /// Adds one of several processes.
     pub(crate) fn add(&mut self, read: &Read) {
-        self.rows.add(&read.rows);
+        let has_peak = read.peak_bytes > self.peak_bytes;
+        if has_peak {
+            self.peak_bytes = read.peak_bytes;
+            self.rows.forget_peak();
+            if let Some(sums) = &mut self.sums {
+                sums.forget_peak();
+            }
+        }
+        self.rows.add_process(&read.rows, has_peak);
         if let Some(stacks) = &read.stacks {
+            let is_peak = stacks.style().value == Value::Peak;
+            if is_peak && has_peak {
+                self.stacks = None;
+            }
             let sum = self
                 .stacks
                 .get_or_insert_with(|| Stacks::new(stacks.style()));
-            sum.merge(stacks);
+            if !is_peak || has_peak {
+                sum.merge(stacks);
+            }
         }
         if let Some(profile) = &read.profile {
             self.profile.get_or_insert_default().add(profile);
         }
         if let Some(sums) = &read.sums {
-            self.sums.get_or_insert_default().add(sums);
+            self.sums.get_or_insert_default().add(sums, has_peak);
         }
     }
 
@@ -88,6 +108,7 @@ impl Sheet {
             stacks: self.stacks,
             profile: self.profile.map(|tables| tables.profile),
             sums: self.sums,
+            peak_bytes: self.peak_bytes,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a shell and `man` want to know about the command line: completions and a manual page, made of the same
 //! definition that the tool parses its arguments with.
 
+use crate::completion;
 use crate::options::Cli;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
@@ -12,6 +13,9 @@ const NAME: &str = "skip-heapprof";
 
 /// The script that completes command lines in a shell.
 pub(crate) fn completions(shell: Shell) -> Vec<u8> {
+    if let Some(script) = completion::script(shell) {
+        return script.as_bytes().to_vec();
+    }
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
     script

@@ -108,13 +108,18 @@ fn estimate(text: &mut String, harvest: &Harvest) {
     let Some((samples, variance)) = harvest.sampled else {
         return;
     };
-    let error = 100.0 * variance.sqrt() / harvest.totals.bytes.max(1) as f64;
+    let error = match samples {
+        // Nothing is known of what was not in the sample.
+        0 => String::new(),
+        _ => {
+            let error = 100.0 * variance.sqrt() / harvest.totals.bytes.max(1) as f64;
+            format!(", standard error ±{error:.1} % of all bytes")
+        }
+    };
+    let sample = counted(samples, "allocation", "allocations");
     line(
         text,
-        format_args!(
-            "estimated from a sample of {}, standard error ±{error:.1} % of all bytes",
-            counted(samples, "allocation", "allocations")
-        ),
+        format_args!("estimated from a sample of {sample}{error}"),
     );
 }
 

@@ -12,6 +12,7 @@ use skipheap_profile::functions;
 use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::figures::Lifetimes;
 use skipheap_profile::report::left::{Blocks, Leak, Left};
+use skipheap_profile::report::line as steps;
 use skipheap_profile::report::rows::Row;
 use skipheap_profile::report::suppressions::lines;
 use skipheap_responsible::{Plumbing, fold, is_unnamed};
@@ -44,25 +45,39 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
             true => format!("{} {}: ", printable(&process.program), process.pid),
             false => String::new(),
         };
-        // Of a sample the header knows no peak.
-        let peak = match heap.peak_bytes {
-            0 if !several => rows.peak_bytes,
-            known => known,
+        if heap.peak_bytes == 0 && harvest.sampled.is_some() {
+            // The sample has nothing of it, which does not say that there was nothing.
+            continue;
+        }
+        let peak = bytes(heap.peak_bytes);
+        let error = match heap.peak_error {
+            error if error > 0.0 => {
+                format!(" ±{:.1} %", 100.0 * error / heap.peak_bytes.max(1) as f64)
+            }
+            _ => String::new(),
         };
         if process.runs.is_some() {
             let what = "highest peak of live bytes of any run";
-            line(text, format_args!("{whose}{what}: {}", bytes(peak)));
+            line(text, format_args!("{whose}{what}: {peak}{error}"));
             continue;
         }
         line(
             text,
             format_args!(
-                "{whose}peak of live bytes: {} at {:.3} s",
-                bytes(peak),
+                "{whose}peak of live bytes: {peak}{error} at {:.3} s",
                 heap.peak_at
             ),
         );
         course(text, heap);
+    }
+    together(text, harvest);
+    if let (true, Some((process, _))) = (several, heaps.first()) {
+        let program = printable(&process.program);
+        let whose = match process.runs {
+            Some(_) => format!("the run of {program} with the highest peak"),
+            None => format!("{program} {}, which held the most", process.pid),
+        };
+        line(text, format_args!("at the peak of {whose}:"));
     }
     at_peak(text, harvest, rows, width);
     short_lived(text, rows, &heaps);
@@ -114,6 +129,35 @@ pub(crate) fn suppressions(text: &mut String, harvest: &Harvest) {
     }
 }
 
+/// Adds the peak of all processes together, where they are several: their own peaks were at different times.
+fn together(text: &mut String, harvest: &Harvest) {
+    let heaps = || harvest.processes.iter();
+    if heaps().any(|process| process.runs.is_some()) {
+        return;
+    }
+    let heaps = || heaps().filter_map(|process| process.live.as_ref());
+    let courses = heaps().map(|heap| steps::Course {
+        points: heap
+            .timeline
+            .iter()
+            .map(|point| (point.ns, point.live_bytes)),
+        end_ns: heap.end_ns,
+    });
+    let Some(sum) = steps::together(courses) else {
+        return;
+    };
+    let start = heaps().map(|heap| heap.start_ns).min().unwrap_or(0);
+    line(
+        text,
+        format_args!(
+            "all processes together: peak of live bytes: {} at {:.3} s, in {}",
+            bytes(sum.bytes),
+            sum.ns.saturating_sub(start) as f64 / 1e9,
+            counted(sum.processes, "process", "processes")
+        ),
+    );
+}
+
 /// The processes of which most is left, those that the leak check has looked at first.
 fn most_left(harvest: &Harvest) -> Vec<(&Process, &LiveHeap)> {
     let processes = harvest.processes.iter();
@@ -135,24 +179,23 @@ fn course(text: &mut String, heap: &LiveHeap) {
     line(text, format_args!("over {seconds:.2} s: {bars}"));
 }
 
-/// Most live bytes in each of `count` equal spans of time. Between points nothing is known, so that
-/// a span without one has what was there before.
+/// Most live bytes in each of `count` equal spans of time. A point holds until the next one.
 fn columns(points: &[TimelinePoint], start: u64, count: usize) -> Vec<u64> {
     let end = points.last().map_or(start, |point| point.ns);
     let span = (end.saturating_sub(start) / count as u64).max(1);
-    let mut most = vec![None; count];
-    for point in points {
-        let at = (point.ns.saturating_sub(start) / span) as usize;
-        let column = &mut most[at.min(count - 1)];
-        *column = Some(point.live_bytes.max(column.unwrap_or(0)));
+    let column = |ns: u64| ((ns.saturating_sub(start) / span) as usize).min(count - 1);
+    let mut most = vec![0; count];
+    for (index, point) in points.iter().enumerate() {
+        let first = column(point.ns);
+        // The next one may begin right at the start of a span.
+        let until = points
+            .get(index + 1)
+            .map_or(end, |next| next.ns.saturating_sub(1));
+        for most in &mut most[first..=column(until).max(first)] {
+            *most = point.live_bytes.max(*most);
+        }
     }
-    let mut last = 0;
-    most.into_iter()
-        .map(|known| {
-            last = known.unwrap_or(last);
-            last
-        })
-        .collect()
+    most
 }
 
 fn bars(values: &[u64]) -> String {
@@ -423,7 +466,7 @@ mod tests {
     #[test]
     fn the_course_has_the_highest_of_each_span() {
         let points = [point(100, 7), point(119, 3), point(160, 9), point(200, 1)];
-        assert_eq!(columns(&points, 100, 5), [7, 7, 7, 9, 1]);
+        assert_eq!(columns(&points, 100, 5), [7, 3, 3, 9, 9]);
         assert_eq!(columns(&points[..1], 100, 2), [7, 7]);
         assert_eq!(bars(&[0, 1, 4, 7, 8]), "▁▂▅██");
         assert_eq!(bars(&[0, 0]), "▁▁");

@@ -28,9 +28,16 @@ pub(crate) fn estimate(recording: &Recording<'_>, rows: &[Row]) {
         .iter()
         .fold(0, |sum, row| sum.saturating_add(row.total));
     let error = rows.iter().map(|row| row.variance).sum::<f64>().sqrt();
+    let error = match samples {
+        // Nothing is known of what was not in the sample.
+        0 => String::new(),
+        _ => format!(
+            ", standard error ±{:.1} % of all bytes",
+            100.0 * error / bytes.max(1) as f64
+        ),
+    };
     say(&format!(
-        "estimated from a sample of {samples} allocations, standard error ±{:.1} % of all bytes",
-        100.0 * error / bytes.max(1) as f64
+        "estimated from a sample of {samples} allocations{error}"
     ));
 }
 

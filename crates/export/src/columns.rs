@@ -18,6 +18,7 @@ pub(super) struct Document<'p> {
     sample_bytes: u64,
     strings: &'p [Box<str>],
     processes: Vec<Process<'p>>,
+    together: Option<data::Together>,
     losses: Vec<Loss<'p>>,
     modules: Modules,
     functions: Functions,
@@ -45,6 +46,7 @@ struct Process<'p> {
     leaks_missed: bool,
     whole_stacks: bool,
     peak_bytes: Option<u64>,
+    peak_standard_error: Option<u64>,
     timeline: Option<Timeline>,
 }
 
@@ -85,6 +87,7 @@ impl<'p> Document<'p> {
             sample_bytes: rates.max().unwrap_or(0),
             strings: &profile.strings,
             processes: processes(profile),
+            together: data::together(profile),
             losses: data::losses(profile),
             modules: modules(profile),
             functions: functions(profile),
@@ -106,10 +109,9 @@ impl<'p> Document<'p> {
 
 fn processes(profile: &Profile) -> Vec<Process<'_>> {
     let of_live = |live: &skipheap_profile::LiveProcess| data::timeline(&live.timeline);
-    profile
-        .processes
-        .iter()
-        .map(|process| {
+    (0..)
+        .zip(&profile.processes)
+        .map(|(index, process)| {
             let (start_ms, duration_ms) = data::times(process);
             let live = process.live.as_ref();
             Process {
@@ -128,6 +130,7 @@ fn processes(profile: &Profile) -> Vec<Process<'_>> {
                 leaks_missed: live.is_some_and(|live| live.leaks_missed),
                 whole_stacks: process.whole_stacks,
                 peak_bytes: live.map(|live| live.peak_bytes).filter(|&peak| peak != 0),
+                peak_standard_error: data::peak_error(profile, index),
                 timeline: live.map(of_live),
             }
         })

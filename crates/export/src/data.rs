@@ -30,19 +30,54 @@ pub(super) struct Process<'p> {
     leak_checked: bool,
     leaks_missed: bool,
     peak_bytes: Option<u64>,
+    /// Of an estimated peak, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_standard_error: Option<u64>,
     timeline: Option<Timeline>,
     phases: Vec<Phase<'p>>,
     notes: Vec<String>,
 }
 
-/// A timeline, by columns; times are since the start of the process.
+/// A timeline, by columns; times are since the start of the process. Each point holds until the next
+/// one. What is not known is null.
 #[derive(Serialize)]
 pub(super) struct Timeline {
     ns: Vec<u64>,
-    allocations: Vec<u64>,
+    allocations: Vec<Option<u64>>,
     live_bytes: Vec<u64>,
-    live_blocks: Vec<u64>,
-    rss: Vec<u64>,
+    live_blocks: Vec<Option<u64>>,
+    rss: Vec<Option<u64>>,
+}
+
+/// The peak of several processes together.
+#[derive(Serialize)]
+pub(super) struct Together {
+    peak_bytes: u64,
+    /// Since the first process began.
+    peak_ns: u64,
+    /// How many held something then.
+    processes: u64,
+}
+
+/// The peak of all processes together, where they are several with timelines.
+pub(super) fn together(profile: &Profile) -> Option<Together> {
+    let start = profile
+        .processes
+        .iter()
+        .map(|process| process.start_ns)
+        .min();
+    profile.together().map(|together| Together {
+        peak_bytes: together.bytes,
+        peak_ns: together.ns.saturating_sub(start.unwrap_or(0)),
+        processes: together.processes,
+    })
+}
+
+/// Standard error of the peak of a process in bytes, where that is an estimate.
+pub(super) fn peak_error(profile: &Profile, process: u32) -> Option<u64> {
+    let of = profile.processes.get(process as usize)?;
+    let peak = of.live.as_ref().map_or(0, |live| live.peak_bytes);
+    (of.sample_bytes != 0 && peak != 0).then(|| profile.peak_error(process).round() as u64)
 }
 
 /// A label that the program gave.
@@ -98,7 +133,7 @@ struct LeakedFigures {
 pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
     let text = |index: &u32| profile.text(*index);
     let note = |note: &Note<u32>| messages::note(&profile.note(note));
-    let of = |process: &profile::Process| {
+    let of = |(index, process): (u32, &profile::Process)| {
         let live = process.live.as_ref();
         let (start_ms, duration_ms) = times(process);
         Process {
@@ -120,12 +155,13 @@ pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
             leak_checked: live.is_some_and(|live| live.leak_checked),
             leaks_missed: live.is_some_and(|live| live.leaks_missed),
             peak_bytes: live.map(|live| live.peak_bytes).filter(|&peak| peak != 0),
+            peak_standard_error: peak_error(profile, index),
             timeline: live.map(|live| timeline(&live.timeline)),
             phases: live.map_or(Vec::new(), |live| phases(profile, live)),
             notes: process.notes.iter().map(note).collect(),
         }
     };
-    profile.processes.iter().map(of).collect()
+    (0..).zip(&profile.processes).map(of).collect()
 }
 
 /// Start since 1970, and duration where the end is known, in milliseconds.
@@ -174,13 +210,13 @@ pub(super) fn title(profile: &Profile) -> String {
 
 /// A timeline by columns.
 pub(super) fn timeline(points: &[profile::Point]) -> Timeline {
-    let column = |of: fn(&profile::Point) -> u64| points.iter().map(of).collect();
+    let points = || points.iter();
     Timeline {
-        ns: column(|point| point.ns),
-        allocations: column(|point| point.allocations),
-        live_bytes: column(|point| point.live_bytes),
-        live_blocks: column(|point| point.live_blocks),
-        rss: column(|point| point.rss),
+        ns: points().map(|point| point.ns).collect(),
+        allocations: points().map(profile::Point::known_allocations).collect(),
+        live_bytes: points().map(|point| point.live_bytes).collect(),
+        live_blocks: points().map(profile::Point::known_blocks).collect(),
+        rss: points().map(profile::Point::known_rss).collect(),
     }
 }
 

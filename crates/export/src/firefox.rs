@@ -121,20 +121,25 @@ fn memory(theirs: &mut Theirs, process: &Process, handle: ProcessHandle, start: 
         return;
     };
     let counter = theirs.add_counter(handle, "malloc", "Memory", "Live bytes");
-    let (mut bytes, mut allocations) = (0, 0);
+    let at = |ns: u64| {
+        let ns = process.start_ns.saturating_add(ns).saturating_sub(start);
+        Timestamp::from_nanos_since_reference(ns)
+    };
+    let (mut bytes, mut allocations, mut last) = (0, 0, 0_u64);
     for point in &live.timeline {
-        let ns = process
-            .start_ns
-            .saturating_add(point.ns)
-            .saturating_sub(start);
-        let made = point.allocations.saturating_sub(allocations);
+        // They draw slopes: so that this is a step, the state before it is there until right before it.
+        if point.live_bytes != bytes && point.ns > last.saturating_add(1) {
+            theirs.add_counter_sample(counter, at(point.ns - 1), 0.0, 0);
+        }
+        let so_far = point.known_allocations().unwrap_or(allocations);
+        let made = so_far.saturating_sub(allocations);
         theirs.add_counter_sample(
             counter,
-            Timestamp::from_nanos_since_reference(ns),
+            at(point.ns),
             point.live_bytes as f64 - bytes as f64,
             u32::try_from(made).unwrap_or(u32::MAX),
         );
-        (bytes, allocations) = (point.live_bytes, point.allocations);
+        (bytes, allocations, last) = (point.live_bytes, so_far, point.ns);
     }
 }
 

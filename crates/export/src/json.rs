@@ -29,6 +29,8 @@ struct Document<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     compared_with: Option<&'p str>,
     processes: Vec<super::data::Process<'p>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    together: Option<super::data::Together>,
     losses: Vec<super::data::Loss<'p>>,
     frames: Vec<Frame<'p>>,
     sites: Sites<'p>,
@@ -184,6 +186,7 @@ pub(crate) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         tool: &profile.tool,
         compared_with: profile.compared_with.as_deref(),
         processes: super::data::processes(profile),
+        together: super::data::together(profile),
         losses: super::data::losses(profile),
         frames: frames(profile),
         sites: Sites(profile),

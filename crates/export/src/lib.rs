@@ -22,6 +22,7 @@ mod svg;
 
 use skipheap_profile::report::collapsed::Style;
 use skipheap_profile::{Profile, file};
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -200,6 +201,12 @@ pub fn write(
         return file::write(profile, out);
     }
     let profile = &*profile.estimated();
+    // Sums over processes have what lived at one peak; the others say of each figure whose it is.
+    let one_peak = match format {
+        Format::Pprof | Format::Svg | Format::Speedscope | Format::Dhat => profile.with_one_peak(),
+        _ => Cow::Borrowed(profile),
+    };
+    let profile = &*one_peak;
     match format {
         Format::Skipheap => Ok(()),
         Format::Json => json::write(profile, out),

@@ -47,12 +47,10 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         let (_, peak_bytes) = sum(LiveSums::peak);
         writeln!(
             out,
-            "\nAt the {} {}, not freed {} in {}",
-            match profile.processes.len() {
-                1 => "peak",
-                _ => "peaks of all processes together",
-            },
+            "\nAt the {} {}{}, not freed {} in {}",
+            whose_peak(profile),
             escaped(&bytes(peak_bytes)),
+            peak_error(profile),
             escaped(&bytes(left_bytes)),
             counted(left, "block", "blocks"),
         )?;
@@ -66,6 +64,33 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n> Missing or cut: {}", escaped(&loss.to_string()))?;
     }
     Ok(())
+}
+
+/// How far an estimated peak is to be trusted.
+fn peak_error(profile: &Profile) -> String {
+    let highest = profile.highest().unwrap_or(0);
+    let process = profile.processes.get(highest as usize);
+    let peak = process.and_then(|process| process.live.as_ref());
+    let peak = peak.map_or(0, |live| live.peak_bytes).max(1) as f64;
+    match profile.peak_error(highest) {
+        error if error > 0.0 => escaped(&format!(" ±{:.1} %", 100.0 * error / peak)),
+        _ => String::new(),
+    }
+}
+
+/// Names the peak whose blocks the tables have.
+fn whose_peak(profile: &Profile) -> String {
+    let highest = profile.highest().filter(|_| profile.processes.len() > 1);
+    match highest.and_then(|index| profile.processes.get(index as usize)) {
+        None => "peak".to_owned(),
+        Some(process) => {
+            let program = escaped(profile.text(process.program));
+            match &process.merged {
+                Some(_) => format!("peak of the run of {program} with the highest one"),
+                None => format!("peak of {program} {}, which held the most,", process.pid),
+            }
+        }
+    }
 }
 
 /// The table of the functions that are responsible for the most.

@@ -292,24 +292,29 @@ pub struct StackNode {
 /// Longest stack that is recorded, in frames.
 pub const MOST_FRAMES: u32 = 1024;
 
-/// The state of the heap at a moment.
+/// The state of the heap from a moment on, until the next point.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelinePoint {
     /// Nanoseconds since 1970.
     pub ns: u64,
-    /// Allocations recorded so far by all threads, nested calls left out. Of a sample, all that were
-    /// made, nested ones included: no stack says which they are.
+    /// Allocations recorded so far by all threads, nested calls left out; [`NOT_KNOWN`] where only the
+    /// live bytes are. Of a sample, all that were made, nested ones included: no stack says which
+    /// they are.
     pub allocations: u64,
-    /// Live bytes.
+    /// Live bytes; no more than [`Header::peak_bytes`].
     pub live_bytes: u64,
-    /// Live blocks.
+    /// Live blocks, or [`NOT_KNOWN`].
     pub live_blocks: u64,
-    /// Resident set size of the process in bytes; 0 when that cannot be known.
+    /// Resident set size of the process in bytes, as it was read last before the next point; 0 when
+    /// that is not known.
     pub rss: u64,
 }
 
-/// Most [`TimelinePoint`]s; when there are that many, every second one goes.
+/// In a [`TimelinePoint`]: nobody counted at this moment.
+pub const NOT_KNOWN: u64 = u64::MAX;
+
+/// Most [`TimelinePoint`]s; when there are that many, those that tell least go.
 pub const MOST_POINTS: usize = 2000;
 
 /// A thread that counts; or, with [`ENDED_THREADS`] in its number, all threads of one name that have

@@ -10,6 +10,7 @@ use crate::report::figures::{Figures, LiveSums};
 use crate::report::frames::FrameNames;
 use crate::report::handover::{Share, hand_over, owes};
 use crate::report::leaked::LeaksBySite;
+use crate::report::line::Line;
 use crate::report::threads::thread_names;
 use rustix::system::uname;
 use skipheap_format::cause::Cause;
@@ -110,6 +111,7 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
 
 fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
     let totals = recording.live_totals()?;
+    let line = Line::of(recording)?;
     let since_start = |ns: u64| ns.saturating_sub(recording.start_ns());
     let point = |point: skipheap_format::layout::TimelinePoint| Point {
         ns: since_start(point.ns),
@@ -125,17 +127,13 @@ fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
         label: tables.string(&printable(phase.label)),
     });
     Some(LiveProcess {
-        // The header's figures are those of the sample.
-        peak_bytes: match recording.sample_bytes() {
-            0 => totals.peak_bytes,
-            _ => 0,
-        },
-        peak_ns: totals.peak_ns,
+        peak_bytes: line.peak_bytes,
+        peak_ns: line.peak_ns,
         unknown_frees: totals.unknown_frees,
         leak_checked: recording.leaks().is_some(),
         leaks_missed: recording.misses_leaks(),
         phases: phases.collect(),
-        timeline: recording.timeline().into_iter().map(point).collect(),
+        timeline: line.points.into_iter().map(point).collect(),
     })
 }
 

@@ -349,6 +349,7 @@ impl StackSums {
         let mut sums = Self::default();
         let mut stacks: HashMap<u32, Box<[u32]>> = HashMap::new();
         let mut threads: HashMap<u32, HashMap<&str, u64>> = HashMap::new();
+        let highest = profile.highest();
         for site in &profile.sites {
             let stack = stacks.entry(site.node).or_insert_with(|| {
                 let names = names_of(profile, site.node);
@@ -359,7 +360,11 @@ impl StackSums {
             });
             if site.figures.calls > 0 {
                 let stack = stack.clone();
-                sums.add_stack(stack, site.size, figures_of(&site.figures, site.size));
+                let mut figures = figures_of(&site.figures, site.size);
+                if highest != Some(site.process) {
+                    (figures.peak, figures.peak_blocks) = (0, 0);
+                }
+                sums.add_stack(stack, site.size, figures);
             }
             let name = profile.threads.get(site.thread as usize);
             let name = name.map_or("", |&name| profile.text(name));
@@ -373,8 +378,15 @@ impl StackSums {
         sums
     }
 
-    /// Adds those of other processes.
-    pub fn add(&mut self, other: &Self) {
+    /// Leaves out what lived at the peak of the processes so far.
+    pub fn forget_peak(&mut self) {
+        for figures in self.sums.values_mut() {
+            (figures.peak, figures.peak_blocks) = (0, 0);
+        }
+    }
+
+    /// Adds those of other processes, with what lived at their peak if `has_peak`.
+    pub fn add(&mut self, other: &Self, has_peak: bool) {
         let mut stacks: HashMap<u32, Box<[u32]>> = HashMap::new();
         for (stack, &number) in &other.stacks {
             let names = stack.iter().filter_map(|&name| other.interner.name(name));
@@ -383,7 +395,11 @@ impl StackSums {
         }
         for ((stack, size), figures) in &other.sums {
             let stack = stacks.get(stack).cloned().unwrap_or_default();
-            self.add_stack(stack, *size, *figures);
+            let mut figures = *figures;
+            if !has_peak {
+                (figures.peak, figures.peak_blocks) = (0, 0);
+            }
+            self.add_stack(stack, *size, figures);
         }
         for (name, bytes) in &other.threads {
             self.add_thread(name, *bytes);
@@ -801,7 +817,7 @@ mod tests {
     fn two_processes_are_added_up() {
         let one = StackSums::of_rows(&[row(["load", "main"], 8, 1, 0)]);
         let mut sum = one.clone();
-        sum.add(&one);
+        sum.add(&one, true);
         let functions = sum.functions(&Plumbing::new(), Value::Calls);
         assert_eq!(functions.all.len(), 1);
         assert_eq!(functions.all[0].figures.calls, 2);

@@ -1,10 +1,13 @@
 //! The tables of a profile, and what can be read off them.
 
-use crate::report::figures::{Figures, Rate};
+use crate::report::figures::{Figures, LiveSums, Rate};
+use crate::report::line::{self, Course, Together};
 use serde::{Deserialize, Serialize};
 use skipheap_format::cause::Cause;
+use skipheap_format::layout::NOT_KNOWN;
 use skipheap_format::note::Note;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// Index into [`Profile::strings`]; 0 is the empty text, "not known".
 pub type Str = u32;
@@ -99,7 +102,7 @@ pub struct Merged {
 /// The live heap of a process as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveProcess {
-    /// Most live bytes at any moment; 0 where that is not known (a sample).
+    /// Most live bytes at any moment: of a sample an estimate; 0 where that is not known.
     pub peak_bytes: u64,
     /// When that was, nanoseconds since 1970.
     pub peak_ns: u64,
@@ -109,25 +112,42 @@ pub struct LiveProcess {
     pub leak_checked: bool,
     /// Were there blocks, or all of them, for whose leaks nobody could look? The notes say why.
     pub leaks_missed: bool,
-    /// The course of the heap.
+    /// The course of the heap, a line of steps whose highest point is `peak_bytes`.
     pub timeline: Vec<Point>,
     /// Labels that the program gave.
     pub phases: Vec<Phase>,
 }
 
-/// The state of the heap at a moment.
+/// The state of the heap from a moment on, until the next point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Nanoseconds since the start of the process.
     pub ns: u64,
-    /// Allocations so far.
+    /// Allocations so far, or [`NOT_KNOWN`].
     pub allocations: u64,
     /// Live bytes.
     pub live_bytes: u64,
-    /// Live blocks.
+    /// Live blocks, or [`NOT_KNOWN`].
     pub live_blocks: u64,
-    /// Resident set size in bytes; 0 when it is not known.
+    /// Resident set size in bytes, as it was read last before the next point; 0 when it is not known.
     pub rss: u64,
+}
+
+impl Point {
+    /// Allocations so far, where they were counted.
+    pub fn known_allocations(&self) -> Option<u64> {
+        (self.allocations != NOT_KNOWN).then_some(self.allocations)
+    }
+
+    /// Live blocks, where they were counted.
+    pub fn known_blocks(&self) -> Option<u64> {
+        (self.live_blocks != NOT_KNOWN).then_some(self.live_blocks)
+    }
+
+    /// Resident set size in bytes, where it was read.
+    pub fn known_rss(&self) -> Option<u64> {
+        (self.rss != 0).then_some(self.rss)
+    }
 }
 
 /// A label that the program gave to what comes next.
@@ -332,6 +352,66 @@ impl Profile {
             .iter()
             .filter_map(|process| process.live.as_ref());
         lives.any(|live| live.leak_checked)
+    }
+
+    /// The process with the highest peak: what lived at a peak, in sums over processes, lived at its. The only
+    /// process, or the first one, where no peak is known.
+    pub fn highest(&self) -> Option<u32> {
+        let peaks = self.processes.iter();
+        let peaks = peaks.map(|process| process.live.as_ref().map_or(0, |live| live.peak_bytes));
+        let highest = (0..)
+            .zip(peaks)
+            .max_by_key(|&(index, peak)| (peak, Reverse(index)));
+        highest.map(|(index, _)| index)
+    }
+
+    /// With what lived at the peak of [`Self::highest`] alone, for formats that add up processes.
+    pub fn with_one_peak(&self) -> Cow<'_, Self> {
+        if self.processes.len() < 2 || !self.has_live() {
+            return Cow::Borrowed(self);
+        }
+        let highest = self.highest();
+        let mut profile = self.clone();
+        for site in &mut profile.sites {
+            let old = site.old.as_mut().and_then(|old| old.live.as_mut());
+            let lives = site.figures.live.iter_mut().chain(old);
+            if highest != Some(site.process) {
+                lives.for_each(LiveSums::forget_peak);
+            }
+        }
+        Cow::Owned(profile)
+    }
+
+    /// The peak of all processes together, where they are several that have timelines.
+    pub fn together(&self) -> Option<Together> {
+        let courses = self.processes.iter().filter_map(|process| {
+            let live = process.live.as_ref()?;
+            let since_1970 = |point: &Point| process.start_ns.saturating_add(point.ns);
+            Some(Course {
+                points: live
+                    .timeline
+                    .iter()
+                    .map(move |point| (since_1970(point), point.live_bytes)),
+                end_ns: process.end_ns,
+            })
+        });
+        line::together(courses)
+    }
+
+    /// Standard error, in bytes, of the peak of a process; 0 where that is exact.
+    pub fn peak_error(&self, process: u32) -> f64 {
+        let sample_bytes = |process: &Process| process.sample_bytes;
+        let rate = Rate::new(self.processes.get(process as usize).map_or(0, sample_bytes));
+        let sites = self.sites.iter().filter(|site| site.process == process);
+        let variances = sites.filter_map(|site| {
+            let at_peak = site.figures.live.as_ref()?.at_peak as f64;
+            let samples = match self.scaled {
+                true => rate.sample(at_peak, site.size),
+                false => at_peak,
+            };
+            Some(rate.variance(samples, site.size))
+        });
+        variances.sum::<f64>().max(0.0).sqrt()
     }
 
     /// Were blocks followed in any process?

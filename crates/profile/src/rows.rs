@@ -69,6 +69,7 @@ fn sums<K: Hash + Eq + Copy>(
 ) -> HashMap<K, Figures> {
     // By rate of sampling as well: estimates are made of sums.
     let mut samples: HashMap<(K, u64), (u64, Figures)> = HashMap::new();
+    let highest = profile.highest();
     for site in &profile.sites {
         let rate = match profile.scaled {
             true => 0,
@@ -77,11 +78,13 @@ fn sums<K: Hash + Eq + Copy>(
         let (key, size) = key(site);
         let sum = samples.entry((key, rate)).or_default();
         sum.0 = size;
+        let has_peak = highest == Some(site.process);
         if !with_lifetimes {
-            sum.1.add(&site.figures.without_lifetimes());
+            let figures = site.figures.without_lifetimes();
+            sum.1.add_process(&figures, has_peak);
             continue;
         }
-        sum.1.add(&site.figures);
+        sum.1.add_process(&site.figures, has_peak);
         // Profiles leave out those of no block.
         if let Some(live) = &mut sum.1.live {
             live.lifetimes.get_or_insert_default();

@@ -1,7 +1,7 @@
 //! From a profile to collapsed stacks, as [`crate::report::collapsed`] makes them of a recording.
 
 use super::Profile;
-use crate::report::collapsed::{Stacks, Style};
+use crate::report::collapsed::{Stacks, Style, Value};
 use skipheap_symbolize::places::Place;
 use std::rc::Rc;
 
@@ -25,7 +25,11 @@ pub fn stacks(profile: &Profile, style: Style) -> Stacks {
         let above = ends.get(node.parent as usize).copied();
         ends.push(stacks.below(above, &place));
     }
+    let highest = profile.highest();
     for site in &profile.sites {
+        if style.value == Value::Peak && highest != Some(site.process) {
+            continue;
+        }
         let end = ends.get(site.node as usize).copied();
         stacks.add_value(end, site.size, &site.figures);
     }

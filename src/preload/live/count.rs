@@ -234,7 +234,9 @@ pub(super) unsafe fn after_birth(
                 }
             }
             if process.timeline.is_due(now) {
-                process.timeline.tick(process, now);
+                process.timeline.tick(process, now, 0);
+            } else {
+                process.timeline.see(now);
             }
         }
         block

@@ -10,7 +10,8 @@
 //! - [`clock`]: the moments, in allocations of the thread and in time.
 //! - [`numbers`]: from the number of a site to its record.
 //! - [`total`]: live bytes of the whole process and their peak.
-//! - [`timeline`]: how these changed as the program ran, and [`resident`] memory.
+//! - [`timeline`]: how these changed as the program ran, and [`resident`] memory; [`course`]: which points
+//!   of that are kept.
 //! - [`hooks`]: `free` and `realloc`; [`grown`]: what the latter did to a block.
 //! - [`moved`]: what becomes of the counts of a thread that ends.
 //! - [`leaks`]: which blocks the program can still reach at its end.
@@ -24,6 +25,7 @@
 mod chunk;
 mod clock;
 mod count;
+mod course;
 mod grown;
 pub(crate) mod hooks;
 mod leaks;

@@ -162,7 +162,7 @@ pub(super) unsafe fn on_call(thread: &Thread, process: &Process, record: *mut Si
                 && process.timeline.is_due(now)
             {
                 cold_section(|| settle_all(process));
-                process.timeline.tick(process, now);
+                process.timeline.tick(process, now, 0);
             }
         }
         (*live).last_object = record as u64;

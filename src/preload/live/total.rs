@@ -77,6 +77,7 @@ impl Total {
         }
         // What others hand in meanwhile makes it smaller, and is seen with the next.
         thread.room = self.higher.load(Relaxed) - total;
+        process.timeline.changed(process, total, held);
     }
 
     /// Takes over what no thread holds; each peak is noted.
@@ -85,6 +86,20 @@ impl Total {
         if total > self.peak.load(Relaxed) {
             self.raise(total, process);
         }
+        process.timeline.changed(process, total, held);
+    }
+
+    /// Notes a peak, if this is more than the last one: what all threads have counted together.
+    pub(super) fn settle(&self, total: i64, process: &Process) {
+        if total > self.peak() {
+            self.raise(total, process);
+        }
+    }
+
+    /// The highest peak that was noted.
+    #[inline(always)]
+    pub(super) fn peak(&self) -> i64 {
+        self.peak.load(Relaxed)
     }
 
     fn add(&self, held: i64, process: &Process) -> i64 {

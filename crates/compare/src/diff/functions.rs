@@ -77,7 +77,7 @@ pub fn by_function(
     let old_stacks = old.stacks.renamed(&renamed(diff, old.rows));
     // One function is plumbing in both runs or in none.
     let mut both = new.stacks.clone();
-    both.add(&old_stacks);
+    both.add(&old_stacks, true);
     let plumbing = both.with_found(plumbing);
     let mut changes: HashMap<(String, bool), FunctionChange> = HashMap::new();
     for function in old_stacks.grouped(&plumbing, Value::Bytes).all {

@@ -127,6 +127,11 @@ impl LiveSums {
         u64::try_from(self.at_peak).unwrap_or(0)
     }
 
+    /// Leaves out what lived at the peak: that was another process's.
+    pub fn forget_peak(&mut self) {
+        self.at_peak = 0;
+    }
+
     /// Adds those of others.
     pub fn add(&mut self, other: &Self) {
         let others = [
@@ -224,6 +229,16 @@ impl Figures {
         }
     }
 
+    /// Adds those of another process, whose share in its own peak does not count here unless `has_peak`: processes
+    /// reach their peaks at different times.
+    pub fn add_process(&mut self, other: &Self, has_peak: bool) {
+        let at_peak = self.live.as_ref().map_or(0, |live| live.at_peak);
+        self.add(other);
+        if let Some(live) = self.live.as_mut().filter(|_| !has_peak) {
+            live.at_peak = at_peak;
+        }
+    }
+
     /// Adds those of others.
     pub fn add(&mut self, other: &Self) {
         self.calls = self.calls.saturating_add(other.calls);
@@ -239,13 +254,22 @@ impl Figures {
         let Some(p) = rate.probability(size) else {
             return;
         };
-        let bytes = size as f64 / p;
-        self.variance = bytes * bytes * self.samples as f64 * (1.0 - p);
+        self.variance = rate.variance(self.samples as f64, size);
         self.calls = scaled(self.samples, p);
         if let Some(live) = &mut self.live {
             live.scale(rate, size);
         }
     }
+}
+
+/// Standard error of the peak of live bytes that a recording states; 0 where it is exact.
+pub fn peak_error(recording: &Recording<'_>) -> f64 {
+    let rate = Rate::new(recording.sample_bytes());
+    let variances = recording.sites().filter_map(|site| {
+        let live = site.live?;
+        Some(rate.variance(live.at_peak as f64, site.size))
+    });
+    variances.sum::<f64>().max(0.0).sqrt()
 }
 
 /// Ages of all freed blocks of a recording.
@@ -298,6 +322,19 @@ impl Rate {
     /// From a number of blocks in a sample to an estimate of the whole.
     pub fn whole(self, n: u64, size: u64) -> u64 {
         self.probability(size).map_or(n, |p| scaled(n, p))
+    }
+
+    /// Square of the standard error, in bytes, of the estimate that `n` blocks in a sample give.
+    pub fn variance(self, n: f64, size: u64) -> f64 {
+        self.probability(size).map_or(0.0, |p| {
+            let bytes = size as f64 / p;
+            bytes * bytes * n * (1.0 - p)
+        })
+    }
+
+    /// From an estimate of the whole to the number of blocks in the sample.
+    pub fn sample(self, n: f64, size: u64) -> f64 {
+        self.probability(size).map_or(n, |p| n * p)
     }
 
     /// With which an allocation is in the sample; `None` when it surely is.

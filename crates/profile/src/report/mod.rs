@@ -21,6 +21,7 @@ pub mod interner;
 pub mod leaked;
 pub mod leaks;
 pub mod left;
+pub mod line;
 pub mod origin;
 pub mod rows;
 pub mod sum;

@@ -79,18 +79,24 @@ impl Row {
 
     /// Adds the figures of a row of the same names, size and origin.
     pub fn add(&mut self, other: &Self) {
+        self.add_process(other, true);
+    }
+
+    /// Adds a row of another process, as [`Figures::add_process`].
+    pub fn add_process(&mut self, other: &Self, has_peak: bool) {
         let mut figures = Figures {
             calls: self.calls,
             samples: self.samples,
             variance: self.variance,
             live: self.live.take(),
         };
-        figures.add(&Figures {
+        let of_other = Figures {
             calls: other.calls,
             samples: other.samples,
             variance: other.variance,
             live: other.live.clone(),
-        });
+        };
+        figures.add_process(&of_other, has_peak);
         self.set(figures);
     }
 

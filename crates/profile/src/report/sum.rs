@@ -23,12 +23,27 @@ impl Sum {
 
     /// Adds the rows of one of several processes.
     pub fn add(&mut self, rows: &[Row]) {
+        self.add_process(rows, true);
+    }
+
+    /// Adds the rows of one of several processes, with what lived at its peak if `has_peak`.
+    pub fn add_process(&mut self, rows: &[Row], has_peak: bool) {
         for row in rows {
             let site = (row.names.clone(), row.size, row.origin.clone());
-            self.rows
-                .entry(site)
-                .and_modify(|sum| sum.add(row))
-                .or_insert_with(|| row.clone());
+            let sum = self.rows.entry(site).or_insert_with(|| Row {
+                names: row.names.clone(),
+                size: row.size,
+                origin: row.origin.clone(),
+                ..Row::default()
+            });
+            sum.add_process(row, has_peak);
+        }
+    }
+
+    /// Leaves out what lived at the peak of the processes so far.
+    pub fn forget_peak(&mut self) {
+        for live in self.rows.values_mut().filter_map(|row| row.live.as_mut()) {
+            live.forget_peak();
         }
     }
 

@@ -1,9 +1,10 @@
-//! The course of the live heap as CSV: the points of the timeline, and the labels that the program gave, in
-//! the order of time.
+//! The course of the live heap as CSV: the points of the timeline, each of which holds until the next one, and
+//! the labels that the program gave, in the order of time.
 
 use super::csv::{MISSING, quote};
+use super::line::Line;
 use csv::{QuoteStyle, WriterBuilder};
-use skipheap_format::layout::TimelinePoint;
+use skipheap_format::layout::{NOT_KNOWN, TimelinePoint};
 use skipheap_format::reader::Recording;
 use skipheap_text::printable;
 use std::io::{self, Write};
@@ -67,7 +68,7 @@ pub fn write(recording: &Recording<'_>, out: impl Write) -> io::Result<()> {
     let course = Course {
         pid: recording.pid(),
         start_ns: recording.start_ns(),
-        points: recording.timeline().into_iter(),
+        points: Line::of(recording).unwrap_or_default().points.into_iter(),
         labels,
     };
     write_course(course, out)
@@ -85,18 +86,18 @@ where
     let start = course.start_ns;
     let pid = course.pid.to_string();
     let seconds = |ns: u64| format!("{:.6}", ns.saturating_sub(start) as f64 / 1e9);
-    let or_missing = |n: u64| match n {
-        0 => MISSING.to_owned(),
-        n => n.to_string(),
+    let or_missing = |n: u64, missing: u64| match n == missing {
+        true => MISSING.to_owned(),
+        false => n.to_string(),
     };
     let mut lines: Vec<(u64, [String; 7])> = Vec::new();
     for point in course.points {
         let fields = [
             seconds(point.ns),
-            point.allocations.to_string(),
+            or_missing(point.allocations, NOT_KNOWN),
             point.live_bytes.to_string(),
-            point.live_blocks.to_string(),
-            or_missing(point.rss),
+            or_missing(point.live_blocks, NOT_KNOWN),
+            or_missing(point.rss, 0),
             MISSING.to_owned(),
             pid.clone(),
         ];

@@ -6,7 +6,7 @@
 //! | of a run | in the sum |
 //! |---|---|
 //! | calls, bytes, frees, blocks that are left, ages | sums |
-//! | a site's blocks at the peak | sum of what each run had at its own peak |
+//! | a site's blocks at the peak | those of the run with the highest peak |
 //! | peak of the process | the highest of any run, and when that was |
 //! | timeline, phases | none: those of different runs have no common clock |
 //! | command, path, machine, process id | where all runs agree, else none; see [`Merged`] |
@@ -26,7 +26,8 @@ pub mod testing;
 
 use super::intern::Tables;
 use super::{NONE, Process, Profile, Site, Str};
-use processes::Processes;
+use crate::report::figures::Figures;
+use processes::{Added, Processes};
 pub use processes::{hex, identity};
 use skipheap_symbolize::hash::FastMap;
 use stacks::Stacks;
@@ -86,6 +87,8 @@ pub struct Sum {
     stacks: Stacks,
     processes: Processes,
     sites: FastMap<SiteKey, u32>,
+    /// Of each site of the sum, the number of the run whose peak it has blocks of; see [`Added::peak`].
+    peaks: Vec<u32>,
 }
 
 impl Sum {
@@ -96,6 +99,7 @@ impl Sum {
             stacks: Stacks::new(by.line),
             processes: Processes::new(by),
             sites: FastMap::default(),
+            peaks: Vec::new(),
         }
     }
 
@@ -110,7 +114,7 @@ impl Sum {
         self.processes.check(other)?;
         let mut texts = Texts::new(other);
         let steps = self.stacks.add(&mut self.tables, &mut texts);
-        let processes = self.processes.add(&mut self.tables, &mut texts);
+        let added = self.processes.add(&mut self.tables, &mut texts);
         let threads: Vec<u32> = other
             .threads
             .iter()
@@ -122,7 +126,11 @@ impl Sum {
             let or_none = |table: &[u32], index: u32| table.get(index as usize).copied();
             let node = or_none(&steps, site.node).unwrap_or(NONE);
             let thread = or_none(&threads, site.thread).unwrap_or(NONE);
-            let process = processes[site.process as usize];
+            let Added {
+                place: process,
+                peak,
+                is_highest,
+            } = added[site.process as usize];
             let key = (node, site.size, allocator, thread, process);
             let sums = &mut self.tables.profile.sites;
             let next = sums.len() as u32;
@@ -141,13 +149,21 @@ impl Sum {
                     allocator,
                     thread,
                     process,
-                    figures: site.figures.clone(),
+                    figures: Figures::default(),
                     old: None,
                 });
-            } else {
-                let sum = &mut sums[place as usize];
-                sum.figures.add(&site.figures);
+                self.peaks.push(0);
             }
+            let sum = &mut sums[place as usize];
+            let of_run = &mut self.peaks[place as usize];
+            if is_highest && *of_run != peak {
+                // What it holds is of a run with a lower peak.
+                *of_run = peak;
+                if let Some(live) = &mut sum.figures.live {
+                    live.forget_peak();
+                }
+            }
+            sum.figures.add_process(&site.figures, is_highest);
             guess = place + 1;
         }
         Ok(())
@@ -163,9 +179,15 @@ impl Sum {
         let mut tables = self.tables;
         drop(self.sites);
         let nodes = self.stacks.finish(&mut tables);
+        let highest = self.processes.highest();
         let processes = self.processes.finish(&mut tables);
         let mut profile = tables.profile;
-        for site in &mut profile.sites {
+        for (site, of_run) in profile.sites.iter_mut().zip(self.peaks) {
+            if let Some(live) = &mut site.figures.live
+                && of_run != highest[site.process as usize]
+            {
+                live.forget_peak();
+            }
             site.node = nodes.get(site.node as usize).copied().unwrap_or(NONE);
             site.process = processes[site.process as usize];
         }

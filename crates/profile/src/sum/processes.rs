@@ -7,6 +7,7 @@ use super::{By, Refusal, Texts, runs};
 use skipheap_format::cause::Cause;
 use skipheap_format::note::Note;
 use skipheap_symbolize::hash::{FastHasher, FastMap};
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::hash::Hasher;
 
@@ -21,6 +22,8 @@ pub(super) struct Processes {
     by: By,
     known: FastMap<Key, u32>,
     sums: Vec<ProgramSum>,
+    /// How many runs had a higher peak than those of their program before them.
+    added: u32,
     /// Those that were added, by [`identity`].
     seen: FastMap<u64, ()>,
     /// How many were there already.
@@ -33,6 +36,19 @@ struct ProgramSum {
     runs: u64,
     hosts: FastMap<Str, ()>,
     builds: FastMap<Str, ()>,
+    /// Number of the run with the highest peak.
+    peak: u32,
+}
+
+/// Where a process went.
+#[derive(Clone, Copy)]
+pub(super) struct Added {
+    /// Index of its program's sum.
+    pub(super) place: u32,
+    /// Number of the run with the highest peak of the program so far, from 1.
+    pub(super) peak: u32,
+    /// Is that this one?
+    pub(super) is_highest: bool,
 }
 
 impl Processes {
@@ -42,6 +58,7 @@ impl Processes {
             by,
             known: FastMap::default(),
             sums: Vec::new(),
+            added: 0,
             seen: FastMap::default(),
             repeated: 0,
         }
@@ -59,7 +76,7 @@ impl Processes {
     }
 
     /// Adds the processes of a profile and returns where each went.
-    pub(super) fn add(&mut self, tables: &mut Tables, texts: &mut Texts<'_>) -> Vec<u32> {
+    pub(super) fn add(&mut self, tables: &mut Tables, texts: &mut Texts<'_>) -> Vec<Added> {
         let other = texts.profile;
         let mut places = Vec::with_capacity(other.processes.len());
         for process in &other.processes {
@@ -95,18 +112,42 @@ impl Processes {
                     runs: runs(process),
                     hosts: FastMap::default(),
                     builds: FastMap::default(),
+                    peak: 0,
                 });
             }
             let sum = &mut self.sums[place as usize];
+            // (Before the sum's own becomes the higher one of the two.)
+            let is_highest = place == next || peak_of(process) > peak_of(&sum.process);
+            if is_highest {
+                self.added += 1;
+                sum.peak = self.added;
+            }
             sum.hosts.extend(hosts.into_iter().map(|host| (host, ())));
             sum.builds
                 .extend(builds.into_iter().map(|build| (build, ())));
             if place != next {
                 sum.add(process, tables, texts);
             }
-            places.push(place);
+            places.push(Added {
+                place,
+                peak: sum.peak,
+                is_highest,
+            });
+        }
+        // Of two processes of a program in one profile, the later one may be the higher one.
+        let last: Vec<u32> = places
+            .iter()
+            .map(|added| self.sums[added.place as usize].peak)
+            .collect();
+        for (added, last) in places.iter_mut().zip(last) {
+            added.is_highest &= added.peak == last;
         }
         places
+    }
+
+    /// Of each sum, the number of the run with the highest peak.
+    pub(super) fn highest(&self) -> Vec<u32> {
+        self.sums.iter().map(|sum| sum.peak).collect()
     }
 
     /// Fills the table of processes and returns where each went.
@@ -227,9 +268,20 @@ impl ProgramSum {
     }
 }
 
+/// By what the run with the highest peak is chosen, whatever the order in which runs are added: of two with the same
+/// peak the earlier one.
+fn order_of(live: &LiveProcess) -> (u64, Reverse<u64>) {
+    (live.peak_bytes, Reverse(live.peak_ns))
+}
+
+/// See [`order_of`].
+fn peak_of(process: &Process) -> Option<(u64, Reverse<u64>)> {
+    process.live.as_ref().map(order_of)
+}
+
 /// The live heaps of two runs, as far as they can be added up.
 fn highest(a: &LiveProcess, b: &LiveProcess) -> LiveProcess {
-    let peak = if a.peak_bytes >= b.peak_bytes { a } else { b };
+    let peak = if order_of(a) >= order_of(b) { a } else { b };
     LiveProcess {
         peak_bytes: peak.peak_bytes,
         peak_ns: peak.peak_ns,

@@ -47,8 +47,15 @@ fn the_rows_of_the_sum_are_the_sums_of_the_rows() {
     };
     let profiles: Vec<Profile> = (0..50).map(|run| fleet.run(run)).collect();
     let mut expected = Rows::default();
+    let peak = |profile: &Profile| {
+        profile.processes[0]
+            .live
+            .as_ref()
+            .map(|live| live.peak_bytes)
+    };
+    let highest = profiles.iter().map(peak).max();
     for profile in &profiles {
-        expected.add(&rows(profile, false));
+        expected.add_process(&rows(profile, false), Some(peak(profile)) == highest);
     }
     let sum = summed(NO, &profiles);
     assert_eq!(rows(&sum, false), expected.rows());
@@ -114,6 +121,53 @@ fn programs_builds_and_hosts_are_kept_apart_where_that_is_wanted() {
 }
 
 #[test]
+fn what_lived_at_the_peak_is_of_the_run_with_the_highest() {
+    let run = |peak_bytes, factor| {
+        let mut run = small();
+        run.processes[0].pid += peak_bytes as u32;
+        run.processes[0].live.as_mut().expect("followed").peak_bytes = peak_bytes;
+        for live in run
+            .sites
+            .iter_mut()
+            .filter_map(|site| site.figures.live.as_mut())
+        {
+            live.at_peak *= factor;
+        }
+        run
+    };
+    let (low, high, middle) = (run(5000, 3), run(9000, 7), run(6000, 1));
+    let at_peak = |profile: &Profile| -> i64 {
+        let lives = profile
+            .sites
+            .iter()
+            .filter_map(|site| site.figures.live.as_ref());
+        lives.map(|live| live.at_peak).sum()
+    };
+    let highest = at_peak(&high);
+    assert!(highest > 0);
+    for order in [
+        [&low, &high, &middle],
+        [&high, &middle, &low],
+        [&middle, &low, &high],
+    ] {
+        let sum = summed(NO, order);
+        assert_eq!(
+            sum.processes[0].live.as_ref().map(|live| live.peak_bytes),
+            Some(9000)
+        );
+        assert_eq!(at_peak(&sum), highest);
+    }
+    // A site that only a lower run has had nothing at that peak.
+    let mut few = run(9000, 7);
+    few.sites.truncate(1);
+    let sum = summed(NO, [&low, &few]);
+    assert_eq!(at_peak(&sum), at_peak(&few));
+    // As parts of sums, too.
+    let sum = summed(NO, [&summed(NO, [&low, &high]), &middle]);
+    assert_eq!(at_peak(&sum), highest);
+}
+
+#[test]
 fn what_runs_agree_in_is_kept_and_peaks_are_not_summed() {
     let mut one = small();
     let live = one.processes[0].live.as_mut().expect("followed");
@@ -143,7 +197,7 @@ fn what_runs_agree_in_is_kept_and_peaks_are_not_summed() {
         let lives = p.sites.iter().filter_map(|site| site.figures.live.as_ref());
         lives.map(|live| live.at_peak).sum()
     };
-    assert_eq!(peak(&sum), 2 * peak(&one));
+    assert_eq!(peak(&sum), peak(&two), "of the run with the highest peak");
     two.processes[0].command.pop();
     assert!(summed(NO, [&one, &two]).processes[0].command.is_empty());
 }
@@ -219,8 +273,9 @@ fn recursion_is_folded_as_in_each_run() {
     ] {
         let profiles = addresses.map(recursion);
         let mut expected = Rows::default();
-        for profile in &profiles {
-            expected.add(&rows(profile, false));
+        for (index, profile) in profiles.iter().enumerate() {
+            // Of runs with the same peak that of the first one counts.
+            expected.add_process(&rows(profile, false), index == 0);
         }
         let sum = summed(NO, &profiles);
         assert_eq!(rows(&sum, false), expected.rows(), "{addresses:?}");
