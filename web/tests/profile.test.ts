@@ -33,6 +33,23 @@ test("the least there can be is a profile", () => {
     expect([...profile.metrics.keys()]).toEqual(["bytes", "calls"]);
 });
 
+test("peaks of processes are not added up: the columns are of the one that held the most", () => {
+    const processes = [
+        { pid: 1, peak_bytes: 30 },
+        { pid: 2, peak_bytes: 50 },
+    ];
+    const sites = { calls: [1, 1, 1], bytes: [30, 50, 9], process: [0, 1, 1], peak_bytes: [30, 50, 0], peak_blocks: [3, 5, 0] };
+    const several = new Profile({ version: 1, processes, together: { peak_bytes: 60, peak_ns: 7, processes: 2 }, sites });
+    expect(several.highest).toBe(1);
+    expect([...several.metric("peak_bytes")!.values]).toEqual([0, 50, 0]);
+    expect(several.total("peak_blocks")).toBe(5);
+    expect(several.metric("peak_bytes")!.hint).toContain("(2)");
+    expect(several.total("bytes")).toBe(89);
+    expect(several.together?.peak_bytes).toBe(60);
+    const one = new Profile({ version: 1, processes: [processes[0]], sites: { ...sites, process: [0, 0, 0] } });
+    expect([one.highest, one.total("peak_bytes")]).toEqual([-1, 80]);
+});
+
 test("no sites at all are a profile", () => {
     expect(new Profile({ version: 1, sites: { calls: [], bytes: [] } }).total("bytes")).toBe(0);
 });
