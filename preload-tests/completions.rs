@@ -173,7 +173,7 @@ fn zsh_completes_where_it_is_installed() {
         let offered: Vec<String> = outcome
             .stdout
             .lines()
-            .map(|word| word.trim_end_matches('/').to_owned())
+            .map(|word| word.trim_end_matches('/').replace('\\', ""))
             .collect();
         check(words, &offered, wanted, unwanted);
     }
