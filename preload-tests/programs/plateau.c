@@ -8,7 +8,7 @@ static void pass(double seconds, int busy) {
     static void *ring[64]; static unsigned at;
     double end = now() + seconds;
     if (!busy) { struct timespec t = {(time_t)seconds, (long)((seconds - (time_t)seconds) * 1e9)}; nanosleep(&t, 0); return; }
-    while (now() < end) { free(ring[at % 64]); ring[at++ % 64] = malloc(100 + at % 900); struct timespec t = {0, 20000}; if (at % 16 == 0) nanosleep(&t, 0); }
+    while (now() < end) { free(ring[at % 64]); ring[at % 64] = malloc(100 + at % 900); at++; struct timespec t = {0, 20000}; if (at % 16 == 0) nanosleep(&t, 0); }
 }
 int main(int argc, char **argv) {
     double before = atof(argv[1]), held = atof(argv[2]), after = atof(argv[3]);
