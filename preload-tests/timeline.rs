@@ -223,7 +223,12 @@ fn of_processes_one_after_the_other_the_peak_is_that_of_one() {
     let report = |name: &str| {
         let file = path(name);
         let outcome = Run::plain(tool())
-            .args(&["report", "-q", "--merge", "--columns=all", "-o"])
+            .args(&["report", "-q", "--merge"])
+            .args(if name.ends_with("csv") {
+                &["--columns=all", "-o"][..]
+            } else {
+                &["-o"]
+            })
             .arg(&file)
             .arg(path("run.skipheap"))
             .finish();
