@@ -2,12 +2,13 @@
 //! cannot be hooked and what is said about it.
 
 use crate::support::{Outcome, Report, Row, Run, Source, instructions, library, tool};
+use skipheap_format::messages;
+use skipheap_format::reader::Recording;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The notes in the recording that a run with `SKIP_HEAP_KEEP=1` left behind. They lie in it as
-/// plain text.
+/// Returns whether a recording that a run with `SKIP_HEAP_KEEP=1` left behind has this note.
 fn has_note(outcome: &Outcome, note: &str) -> bool {
     let recordings: Vec<PathBuf> = fs::read_dir(outcome.tmp())
         .expect("the folder of the run")
@@ -22,9 +23,9 @@ fn has_note(outcome: &Outcome, note: &str) -> bool {
         file.take(1 << 20)
             .read_to_end(&mut bytes)
             .expect("the recording");
-        bytes
-            .windows(note.len())
-            .any(|part| part == note.as_bytes())
+        let recording = Recording::parse(&bytes).expect("a recording");
+        let mut notes = recording.notes().map(|one| messages::note(&one));
+        notes.any(|text| text.contains(note))
     })
 }
 

@@ -17,7 +17,7 @@ use skipheap_profile::Profile;
 use skipheap_profile::functions::StackSums;
 use skipheap_profile::report::collapsed::Style;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use skipheap_profile::report::csv::HEADER;
     use std::fs;
+    use std::path::PathBuf;
 
     #[test]
     fn the_ending_of_the_file_says_the_format() {

@@ -1,7 +1,6 @@
 //! `--tree`: the call tree in the terminal.
 
 use crate::names::shorten;
-use crate::options::tree::{From, TreeOptions};
 use crate::paint::{HOT, QUIET, TITLE, WARM, painted};
 use crate::table::percent;
 use crate::term::line;
@@ -167,6 +166,7 @@ impl Drawing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::tree::{From, TreeOptions};
     use crate::paint::plain;
     use skipheap_profile::testing::{of_sites, small};
 
