@@ -6,6 +6,7 @@
 //!
 //! May run before the constructor, in the first allocation of the process. Must not allocate.
 
+use crate::c_library;
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr;
 
@@ -29,8 +30,9 @@ pub(crate) struct Dyn {
     value: usize,
 }
 
+/// What a loader keeps for debuggers (`struct r_debug` of `<link.h>`).
 #[repr(C)]
-struct RDebug {
+pub(crate) struct Debug {
     version: i32,
     map: *const LinkMap,
     brk: usize,
@@ -48,8 +50,25 @@ struct Sym {
     size: usize,
 }
 
-unsafe extern "C" {
-    static _r_debug: RDebug;
+impl Debug {
+    /// The first entry of the list.
+    pub(crate) fn map(&self) -> *const LinkMap {
+        // SAFETY: the loader may add to the list meanwhile.
+        unsafe { (&raw const self.map).read_volatile() }
+    }
+}
+
+impl LinkMap {
+    /// The next entry of the list.
+    pub(crate) fn next(&self) -> *const LinkMap {
+        // SAFETY: the loader may add to the list meanwhile.
+        unsafe { (&raw const self.l_next).read_volatile() }
+    }
+}
+
+fn debug() -> Option<&'static Debug> {
+    // SAFETY: null, or the loader's own structure, which it sets before any code of the program runs.
+    unsafe { c_library::debug().as_ref() }
 }
 
 /// A relocation with an addend.
@@ -94,20 +113,18 @@ pub(crate) fn own_dynamic() -> *const Dyn {
 
 /// The function that the loader calls before and after each change of its list, for debuggers.
 pub(crate) fn debugger_entry() -> usize {
-    // SAFETY: the loader sets it before any code of the program runs.
-    unsafe { _r_debug.brk }
+    debug().map_or(0, |debug| debug.brk)
 }
 
 /// The loader's list.
 pub(crate) fn objects() -> impl Iterator<Item = &'static LinkMap> {
-    // SAFETY: the loader exports the list and keeps its entries linked; it is read here before
-    // other threads exist, or while the loader holds still (our own load, or its call of
-    // [`debugger_entry`]).
-    let mut next = unsafe { _r_debug.map };
+    let mut next = debug().map_or(ptr::null(), Debug::map);
     core::iter::from_fn(move || {
-        // SAFETY: as above: null or an entry.
+        // SAFETY: null or an entry. The loader exports the list and keeps its entries linked; it is
+        // read here before other threads exist, or while the loader holds still (our own load, or
+        // its call of [`debugger_entry`]).
         let map = unsafe { next.as_ref() }?;
-        next = map.l_next;
+        next = map.next();
         Some(map)
     })
 }
@@ -157,21 +174,17 @@ pub(crate) fn own_definition(name: &CStr) -> *mut c_void {
         .map_or(ptr::null_mut(), |map| definition_in(map, name))
 }
 
-/// Is this the C library's own malloc?
-pub(crate) fn is_malloc_of_libc(address: usize) -> bool {
-    c_library().is_some_and(|libc| definition_in(libc, c"malloc") as usize == address)
-}
-
-/// The C library: never the program itself, whatever that exports.
-pub(crate) fn c_library() -> Option<&'static LinkMap> {
+/// Does the program, or a library in front of this one, define `name`?
+pub(crate) fn is_defined_in_front(name: &CStr) -> bool {
+    let own = own_dynamic();
     objects()
-        .skip(1)
-        .find(|map| exports(map, c"gnu_get_libc_version"))
+        .take_while(move |map| map.l_ld != own)
+        .any(|map| exports(map, name))
 }
 
 /// The C library's own definition of `name`, or else the loader's; null when neither has one.
 pub(crate) fn definition_in_libc(name: &CStr) -> *mut c_void {
-    let objects = [c_library(), loader()];
+    let objects = [c_library::object(), loader()];
     let mut found = objects.iter().flatten().map(|map| definition_in(map, name));
     found
         .find(|address| !address.is_null())
@@ -180,8 +193,7 @@ pub(crate) fn definition_in_libc(name: &CStr) -> *mut c_void {
 
 /// The loader.
 pub(crate) fn loader() -> Option<&'static LinkMap> {
-    // SAFETY: the loader sets it before any code of the program runs.
-    let base = unsafe { _r_debug.ldbase };
+    let base = debug()?.ldbase;
     objects().find(|map| map.l_addr == base)
 }
 

@@ -28,11 +28,13 @@
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
 compile_error!(
-    "libskipheap supports x86-64 Linux with glibc; other targets have no entry code yet"
+    "libskipheap is built for x86-64 Linux with glibc, and serves programs of musl too; other targets have \
+     no entry code yet"
 );
 
 mod api;
 mod arch;
+mod c_library;
 mod cold_stack;
 mod confined;
 mod control;

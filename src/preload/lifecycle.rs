@@ -4,11 +4,10 @@
 
 use crate::process::{self, Process};
 use crate::{
-    arch, confined, exit_report, hot, live, log, patch, real, recording, settings, stack, sys,
-    thread, unwind, wiped,
+    arch, c_library, confined, exit_report, hot, live, log, patch, real, recording, settings,
+    stack, sys, thread, unwind, wiped,
 };
 use core::ffi::{c_int, c_void};
-use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::*};
 use skipheap_config::settings::{
     COLUMNS, COLUMNS_VALUES, PROFILE, PROFILE_VALUES, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
@@ -116,17 +115,15 @@ fn start() -> bool {
     // The hook would print on standard error and look for a backtrace.
     std::panic::set_hook(Box::new(|_| {}));
     let mut key: libc::pthread_key_t = 0;
-    // SAFETY: all four only register functions that stay mapped (the library is never unloaded).
-    // Without an object's handle a function registered by the first constructor is the last to
-    // run, after all destructors of all objects.
+    // SAFETY: both only register functions that stay mapped (the library is never unloaded).
     unsafe {
         if libc::pthread_key_create(&raw mut key, Some(thread::release)) == 0 {
             KEY.store(key as i32, Relaxed);
         }
-        __cxa_atexit(at_exit, ptr::null_mut(), ptr::null_mut());
-        __cxa_at_quick_exit(at_exit, ptr::null_mut());
         libc::pthread_atfork(None, None, Some(in_child));
     }
+    c_library::at_exit(at_exit);
+    c_library::at_quick_exit(at_exit);
     stack::begin();
     process.begin();
     let too_early = TOO_EARLY.load(Relaxed);
@@ -135,15 +132,6 @@ fn start() -> bool {
     patch::describe(process);
     hot::begin();
     true
-}
-
-unsafe extern "C" {
-    fn __cxa_atexit(
-        f: unsafe extern "C" fn(*mut c_void),
-        arg: *mut c_void,
-        object: *mut c_void,
-    ) -> c_int;
-    fn __cxa_at_quick_exit(f: unsafe extern "C" fn(*mut c_void), object: *mut c_void) -> c_int;
 }
 
 /// Runs in each child of `fork`. (A raw system call does the same with its first allocation.)

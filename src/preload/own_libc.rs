@@ -20,8 +20,9 @@
 
 #![cfg(not(test))] // The unit tests are programs, whose own functions these names would replace.
 
+use crate::c_library::{self, FindObject};
 use crate::elf::LinkMap;
-use crate::{arch, elf, kernel, sys};
+use crate::{arch, elf, kernel, sys, unwind};
 use core::arch::global_asm;
 use core::ffi::{CStr, c_int, c_long, c_void};
 use core::ptr;
@@ -147,10 +148,14 @@ macro_rules! forwarded {
 
         /// Finds the C library's functions. Repeating it stores the same values again.
         pub(crate) fn look_up() {
-            let objects = [elf::c_library(), elf::loader()];
+            let objects = [c_library::object(), elf::loader()];
             $(
                 let name = const { name_of(concat!($name, "\0")) };
-                let found = find(&objects, name);
+                let found = c_library::substitute(name);
+                let found = match found.is_null() {
+                    true => find(&objects, c_library::name_of(name)),
+                    false => found,
+                };
                 let found = if found.is_null() { $missing as *mut c_void } else { found };
                 $slot.store(found, Relaxed);
             )*
@@ -183,7 +188,7 @@ forwarded! {
     "__pthread_key_create" KEY_CREATE_OLD first_key_create_old else fails;
     "__register_atfork" ATFORK first_atfork else fails;
     "__xpg_strerror_r" STRERROR first_strerror else fails;
-    "_dl_find_object" FIND_OBJECT first_find_object else fails;
+    "_dl_find_object" FIND_OBJECT first_find_object else find_object;
     "dl_iterate_phdr" ITERATE first_iterate else does_nothing;
     "getauxval" AUXVAL first_auxval else does_nothing;
     "pthread_key_create" KEY_CREATE first_key_create else fails;
@@ -201,6 +206,25 @@ extern "C" fn fails() -> c_int {
 
 extern "C" fn does_nothing() -> c_long {
     0
+}
+
+/// `_dl_find_object` of glibc for the unwinder in this library, where the C library has none.
+extern "C" fn find_object(address: u64, result: *mut FindObject) -> c_int {
+    let Some(found) = unwind::find(address) else {
+        return -1;
+    };
+    // SAFETY: the caller's own structure.
+    unsafe {
+        result.write(FindObject {
+            flags: 0,
+            map_start: found.start,
+            map_end: found.end,
+            link_map: ptr::null(),
+            eh_frame: found.eh_frame_hdr,
+            reserved: [0; 7],
+        });
+    }
+    if found.eh_frame_hdr == 0 { -1 } else { 0 }
 }
 
 /// Where errno is kept when nobody tells where the C library keeps it: not the program's, and never read.
@@ -243,7 +267,7 @@ macro_rules! fast_later {
         )*
 
         fn find_fast() {
-            let objects = [elf::c_library()];
+            let objects = [c_library::object()];
             $(
                 let name = const { name_of(concat!($name, "\0")) };
                 let found = find(&objects, name);

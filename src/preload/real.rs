@@ -7,7 +7,7 @@
 //! May run at any moment, before the constructor included.
 
 use crate::kernel::syscall;
-use crate::{arch, elf, hooks, sys};
+use crate::{arch, c_library, elf, hooks, sys};
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -83,6 +83,7 @@ pub(crate) extern "C" fn look_up() {
     #[cfg(not(test))]
     crate::own_libc::look_up();
     look_up_fixed();
+    c_library::replace_nested();
     // What is there may already lead elsewhere.
     let first = arch::first_free as *mut c_void;
     let _ = hooks::FREE.compare_exchange(first, FREE.load(Relaxed), Relaxed, Relaxed);

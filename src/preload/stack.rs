@@ -7,7 +7,7 @@
 //!
 //! May run at any moment.
 
-use crate::{arch, sys};
+use crate::{arch, c_library, sys};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Addresses of a stack: from `lo`, inclusive, to `hi`, exclusive.
@@ -15,11 +15,6 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(crate) struct Bounds {
     pub(crate) lo: usize,
     pub(crate) hi: usize,
-}
-
-unsafe extern "C" {
-    /// Where the kernel left the argument count for the process, exported by the loader.
-    static __libc_stack_end: *const usize;
 }
 
 /// The kernel keeps at least this much free below the main thread's stack (`MIN_GAP` of
@@ -52,8 +47,7 @@ pub(crate) fn begin() {
 }
 
 fn main_bounds() -> Option<Bounds> {
-    // SAFETY: set by the loader before any library runs.
-    let hi = unsafe { __libc_stack_end } as usize;
+    let hi = c_library::main_stack_end();
     let room = match MAIN_ROOM.load(Relaxed) {
         0 => MAIN_GAP,
         known => known,
@@ -64,57 +58,25 @@ fn main_bounds() -> Option<Bounds> {
     })
 }
 
-/// Byte offset of the stack's start in glibc's thread descriptor, once it was found; the size
-/// follows.
+/// Byte offset of the stack in the thread descriptor, once it was found.
 static STACK_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
-/// How far in front of the stack's start glibc's thread descriptor may have the function that the
-/// thread started with (`start_routine` of `struct pthread`): in all versions so far the same fields
-/// lie in between, with eight bytes to align one of them (0x58 in 2.36) or none. In the latter case
-/// the first place has numbers.
-const START_BEFORE_STACK: [usize; 2] = [0x58, 0x50];
-
-/// What lies where the calling thread, which is not the main one, may keep the function that it
-/// started with.
-pub(crate) fn start_functions() -> Option<[u64; 2]> {
-    let tp = arch::thread_pointer();
-    // The descriptor lies at the top of the stack.
-    thread_bounds(tp - 1, tp)?;
-    let stack = tp + STACK_OFFSET.load(Relaxed);
-    // SAFETY: within the thread's own descriptor, which starts at the thread pointer, 0x100 bytes
-    // or more in front of where it keeps its stack.
-    Some(START_BEFORE_STACK.map(|before| unsafe { *((stack - before) as *const u64) }))
+fn thread_bounds(sp: usize, tp: usize) -> Option<Bounds> {
+    let offset = place_in_descriptor(tp, sp)?;
+    // SAFETY: the place lies in the descriptor.
+    unsafe { c_library::stack_at(tp, offset, sp) }
 }
 
-/// glibc puts the thread descriptor at the top of the stack that it made, or that the program gave,
-/// and keeps that stack's address and size in it, at an offset that differs between versions (0x690
-/// in 2.36). The pair is told by what it must satisfy: it encloses both sp and the descriptor and
-/// ends just behind the latter.
-fn thread_bounds(sp: usize, tp: usize) -> Option<Bounds> {
-    /// The descriptor's size is about 0x900 in all versions so far.
-    const DESCRIPTOR: usize = 0x800;
-    /// The descriptor and static TLS of the initial libraries lie between the stack's end and tp.
-    const FARTHEST_END: usize = 1 << 16;
-    if sp >= tp {
-        return None;
-    }
-    let pair_at = |offset: usize| {
-        // SAFETY: the descriptor starts at the thread pointer and is longer than DESCRIPTOR + 8.
-        let (start, size) = unsafe {
-            let word = (tp + offset) as *const usize;
-            (*word, *word.add(1))
-        };
-        let end = start.checked_add(size)?;
-        (start <= sp && start % 4096 == 0 && size < 1 << 40 && end > tp && end - tp <= FARTHEST_END)
-            .then_some(Bounds { lo: start, hi: tp })
-    };
+/// Byte offset at which the descriptor at the thread pointer has the stack that `sp` is on, if it has. It
+/// differs between versions of the C library: it is where numbers satisfy what those of a stack must.
+pub(crate) fn place_in_descriptor(tp: usize, sp: usize) -> Option<usize> {
+    // SAFETY: the descriptor begins at the thread pointer, and all these places lie in it.
+    let is_at = |&offset: &usize| unsafe { c_library::stack_at(tp, offset, sp) }.is_some();
     let known = STACK_OFFSET.load(Relaxed);
     if known != 0 {
-        return pair_at(known);
+        return Some(known).filter(is_at);
     }
-    let found = (0x100..DESCRIPTOR)
-        .step_by(8)
-        .find(|&offset| pair_at(offset).is_some())?;
+    let found = c_library::stack_places().step_by(8).find(is_at)?;
     STACK_OFFSET.store(found, Relaxed);
-    pair_at(found)
+    Some(found)
 }

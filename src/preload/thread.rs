@@ -18,8 +18,8 @@ use crate::sample::Sampler;
 use crate::sites::Table;
 use crate::unwind::{Frames, careful_walk, walk};
 use crate::{
-    arch, confined, control, deep, lifecycle, live, names, patch, sample, stack, sys, unwind,
-    verify,
+    arch, c_library, confined, control, deep, lifecycle, live, names, patch, sample, stack, sys,
+    unwind, verify,
 };
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -704,7 +704,9 @@ impl Thread {
 
     /// What tells the calling thread, which has no name of its own, apart. Cold section.
     pub(crate) fn without_name(&self, process: &Process, name: Name) -> Label {
-        let starts = stack::start_functions().into_iter().flatten();
+        let starts = c_library::start_functions(arch::thread_pointer())
+            .into_iter()
+            .flatten();
         let start = starts
             .filter_map(|start| unwind::function(process, start))
             .next();

@@ -108,12 +108,35 @@ pub(super) fn address_sanitizer(path: &Path) -> Option<String> {
     runtimes.next().filter(|_| !has_options).map(Into::into)
 }
 
-/// Is it glibc's loader, by its name? `ld.so PROGRAM` obeys LD_PRELOAD as PROGRAM does.
-fn is_loader(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    [&b"ld-linux"[..], b"ld-2.", b"ld.so"]
+/// A C library for which there are programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CLibrary {
+    Glibc,
+    Musl,
+    Unknown,
+}
+
+/// The C library that a loader belongs to, by its name. musl's loader is the C library itself, to
+/// which its name may be a link.
+pub(super) fn c_library_of(loader: &Path) -> CLibrary {
+    let name = loader.file_name().unwrap_or_default().as_bytes();
+    let folder = loader.parent().and_then(Path::file_name);
+    let is_of_musl = folder.is_some_and(|folder| folder.as_bytes().ends_with(b"-musl"));
+    let is_glibcs = [&b"ld-linux"[..], b"ld-2.", b"ld.so"]
         .iter()
-        .any(|prefix| name.starts_with(prefix))
+        .any(|prefix| name.starts_with(prefix));
+    if name.starts_with(b"ld-musl") || name == b"libc.so" && is_of_musl {
+        CLibrary::Musl
+    } else if is_glibcs {
+        CLibrary::Glibc
+    } else {
+        CLibrary::Unknown
+    }
+}
+
+/// Returns whether it is a loader, by its name. `ld.so PROGRAM` obeys LD_PRELOAD as PROGRAM does.
+fn is_loader(path: &Path) -> bool {
+    c_library_of(path) != CLibrary::Unknown
 }
 
 fn machine_name(machine: u16) -> String {

@@ -3,13 +3,14 @@
 
 mod elf;
 mod find;
+mod musl;
 mod privilege;
 mod refusal;
 mod unoptimized;
 
 pub(crate) use refusal::Refusal;
 
-use elf::Kind;
+use elf::{CLibrary, Kind};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
@@ -104,14 +105,15 @@ impl Target {
         }
     }
 
-    /// The loader must be there, and be that of glibc.
+    /// The loader must be there, and let a library take the place of malloc.
     fn check_loader(&self, loader: PathBuf) -> Result<(), Refusal> {
-        let name = loader.file_name().unwrap_or_default().as_bytes();
-        if name.starts_with(b"ld-musl") {
-            return Err(self.explain(Refusal::Musl(self.exe.clone())));
-        }
         if !loader.exists() {
             return Err(self.explain(Refusal::NoLoader(self.exe.clone(), loader)));
+        }
+        if elf::c_library_of(&loader) == CLibrary::Musl
+            && let Some(version) = musl::too_old(&loader)
+        {
+            return Err(self.explain(Refusal::OldMusl(self.exe.clone(), version)));
         }
         Ok(())
     }

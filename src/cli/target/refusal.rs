@@ -32,8 +32,8 @@ pub(crate) enum Refusal {
     Bits32(PathBuf),
     /// A program for another processor.
     Machine(PathBuf, String),
-    /// Another C library.
-    Musl(PathBuf),
+    /// Its musl, of this version, does not let malloc be replaced.
+    OldMusl(PathBuf, String),
     /// The loader that it asks for is not there.
     NoLoader(PathBuf, PathBuf),
     /// The loader ignores LD_PRELOAD for it.
@@ -62,7 +62,7 @@ impl Refusal {
             | Self::Go(_)
             | Self::Bits32(_)
             | Self::Machine(..)
-            | Self::Musl(_)
+            | Self::OldMusl(..)
             | Self::Privileged(..)
             | Self::AddressSanitizer(..) => Code::Failed,
             Self::Interpreter { why, .. } => why.code(),
@@ -118,9 +118,10 @@ impl fmt::Display for Refusal {
                 term::path(path),
                 std::env::consts::ARCH
             ),
-            Self::Musl(path) => write!(
+            Self::OldMusl(path, version) => write!(
                 f,
-                "{}: cannot be profiled: its C library is musl, and the profiler needs glibc",
+                "{}: cannot be profiled: its C library is musl {version}, whose aligned_alloc fails where \
+                 another library has malloc; the profiler needs musl 1.2.2 or later",
                 term::path(path)
             ),
             Self::NoLoader(path, loader) => write!(

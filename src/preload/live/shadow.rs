@@ -12,7 +12,8 @@
 
 use super::chunk;
 use super::table::{self, Place, Table};
-use crate::{elf, real, sample};
+use crate::c_library::{self, Malloc};
+use crate::{real, sample};
 use core::sync::atomic::{AtomicU64, Ordering::*};
 
 /// log2 of the granules' sizes.
@@ -40,7 +41,7 @@ pub(super) static CUSTOM: Shadow = Shadow::new();
 /// Looks at whose blocks they are. Cold section.
 pub(super) fn begin() {
     table::begin();
-    let is_glibc = elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize);
+    let is_glibc = c_library::owner_of_malloc(real::MALLOC.load(Relaxed) as usize) == Malloc::Glibc;
     if is_glibc {
         BLOCKS.tiny_below.store(GLIBC_SMALLEST, Relaxed);
     }

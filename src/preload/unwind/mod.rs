@@ -26,13 +26,14 @@ pub(crate) mod walk;
 
 pub(crate) use careful::{Climb, rule_for, walk_anywhere as careful_walk};
 pub(crate) use derive::Registry;
-pub(crate) use modules::{Place, is_code, place_of, with_unlisted};
+pub(crate) use modules::{Found, Place, find, find_by_iteration, is_code, place_of, with_unlisted};
 pub(crate) use row_table::{is_from_sp, saved_bp};
 pub(crate) use rule::{Rule, Special};
 pub(crate) use second::{Seen, Wanted, frames as by_libgcc};
 pub(crate) use table::{GENERATION, HEAD as TABLE_HEAD, TABLE, generation, view as rules};
 pub(crate) use walk::{Regs, step};
 
+use crate::c_library;
 use crate::process::Process;
 use crate::thread::cold_section;
 use core::sync::atomic::Ordering::*;
@@ -55,7 +56,7 @@ pub(crate) struct Frames {
 /// Starts in a process that has just begun.
 pub(crate) fn begin(process: &Process) {
     table::reset();
-    modules::begin();
+    c_library::begin();
     process
         .registry
         .store(Box::into_raw(Box::new(Registry::new())), Release);

@@ -1,18 +1,16 @@
 //! The object files that are mapped, as far as the walks have met them.
 //!
-//! A module is looked up by an address in it (`_dl_find_object`, which takes no lock; before glibc
-//! 2.35 `dl_iterate_phdr`) and compared with what is known of that place, so that another module at
+//! A module is looked up by an address in it ([`c_library::find_object`]) and compared with what is known of that place, so that another module at
 //! the same addresses is told from the one before it, whether it was unloaded through `dlclose` or
 //! by the C library itself.
 //!
 //! Runs in cold sections. No lock of ours is held around a call into the loader.
 
-use crate::confined;
-use crate::elf::{LinkMap, definition_in_libc};
 use crate::settings::settings;
+use crate::{c_library, confined};
 use core::ffi::{CStr, c_int, c_void};
 use core::hash::{BuildHasherDefault, Hasher};
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
 use skipheap_symbolize::module_wrappers::ModuleWrappers;
@@ -87,24 +85,13 @@ pub(crate) struct Found {
     pub(crate) end: u64,
     /// Address of `.eh_frame_hdr`, 0 without one.
     pub(crate) eh_frame_hdr: u64,
-    name: u64,
-    bias: u64,
+    /// Address of its path, a C string; 0 for the program's.
+    pub(crate) name: u64,
+    /// Address in memory minus address in the file.
+    pub(crate) bias: u64,
 }
 
-/// glibc's `struct dl_find_object` (`<dlfcn.h>`, x86-64).
-#[repr(C)]
-struct DlFindObject {
-    flags: u64,
-    map_start: u64,
-    map_end: u64,
-    link_map: *const LinkMap,
-    eh_frame: u64,
-    reserved: [u64; 7],
-}
-
-static DL_FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The thread in which the loader has mapped objects and not yet told [`DL_FIND_OBJECT`], or 0.
+/// The thread in which the loader has mapped objects and not listed them yet, or 0.
 static UNLISTED_BY: AtomicU32 = AtomicU32::new(0);
 
 /// Runs `f`, in which the calling thread finds also what the loader is about to list. The loader
@@ -121,49 +108,13 @@ fn is_unlisted_by_me() -> bool {
     thread != 0 && thread == crate::sys::tid()
 }
 
-/// Looks the loader's function up. Once, at start.
-pub(crate) fn begin() {
-    DL_FIND_OBJECT.store(definition_in_libc(c"_dl_find_object"), Relaxed);
-}
-
-/// Asks the loader which object an address lies in.
+/// The object that contains an address.
 pub(crate) fn find(address: u64) -> Option<Found> {
-    let function = DL_FIND_OBJECT.load(Relaxed);
-    if function.is_null() {
-        return find_by_iteration(address);
-    }
-    let mut result = DlFindObject {
-        flags: 0,
-        map_start: 0,
-        map_end: 0,
-        link_map: core::ptr::null(),
-        eh_frame: 0,
-        reserved: [0; 7],
-    };
-    // SAFETY: the function has this signature since glibc 2.35; a link map that it returns is valid
-    // while code of the object runs, and `address` is such code.
-    unsafe {
-        let f: unsafe extern "C" fn(u64, *mut DlFindObject) -> c_int =
-            core::mem::transmute(function);
-        if f(address, &raw mut result) != 0 {
-            return if is_unlisted_by_me() {
-                find_by_iteration(address)
-            } else {
-                None
-            };
-        }
-        let map = result.link_map.as_ref()?;
-        Some(Found {
-            start: result.map_start,
-            end: result.map_end,
-            eh_frame_hdr: result.eh_frame,
-            name: map.l_name as u64,
-            bias: map.l_addr as u64,
-        })
-    }
+    c_library::find_object(address, is_unlisted_by_me())
 }
 
-fn find_by_iteration(address: u64) -> Option<Found> {
+/// The object that contains an address, under the loader's lock.
+pub(crate) fn find_by_iteration(address: u64) -> Option<Found> {
     let mut found = None;
     each_object(|info, headers| {
         let (mut start, mut end, mut hdr) = (u64::MAX, 0, 0);

@@ -7,7 +7,8 @@
 //!
 //! - the library's own data and heap, and its mappings, which a child of fork would find wiped and the kernel marks
 //!   so;
-//! - what is free in glibc's heaps, where freed blocks keep stale addresses ([`heap`]);
+//! - what is free in glibc's heaps, where freed blocks keep stale addresses ([`heap`]), and in musl's
+//!   ([`musl_heap`]);
 //! - what glibc's malloc has in the C library's data ([`Blocks::mark_of_libc`]);
 //! - stacks below their stack pointers, those of threads that have ended ([`stacks`]), and in the exiting
 //!   thread the frames of `exit` and of what runs below it ([`caller`]).
@@ -22,13 +23,15 @@ mod blocks;
 mod caller;
 mod heap;
 mod memory;
+mod musl_heap;
 mod pages;
 mod stacks;
 mod stopped;
 
+use crate::c_library::{self, CLibrary, Malloc};
 use crate::process::Process;
 use crate::settings::settings;
-use crate::{arch, elf, log, patch, real, wiped};
+use crate::{arch, log, patch, real, wiped};
 use blocks::Blocks;
 pub(crate) use blocks::Unreached;
 use caller::Caller;
@@ -132,7 +135,7 @@ fn find(process: &Process, sp: usize, handlers_run: bool) -> Result<(), Fault> {
             &Note::new(Kind::MemoryUnread, [unread.to_string()]),
         );
     }
-    if !elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
+    if roots.malloc == Malloc::Foreign {
         miss(process, &Note::new(Kind::OtherMalloc, []));
     }
     if patch::hooks_allocators() {
@@ -148,7 +151,9 @@ struct Roots {
     dead: Dead,
     reader: Reader,
     caller: Caller,
-    /// What stands for the C library's file.
+    /// Whose malloc the blocks are.
+    malloc: Malloc,
+    /// What stands for the file of the C library, if that is glibc.
     libc: u64,
     /// The heaps of glibc's malloc.
     heaps: Vec<Heap>,
@@ -173,23 +178,32 @@ impl Roots {
                 tp: other.tp,
             });
         }
-        let dead = Dead::find(&threads, others.is_ok(), process, &mappings, &mut reader);
-        let libc = elf::c_library().map_or(0, |libc| libc.l_ld as usize);
+        let mut dead = Dead::find(&threads, others.is_ok(), process, &mappings, &mut reader);
+        let malloc = c_library::owner_of_malloc(real::MALLOC.load(Relaxed) as usize);
+        let libc = match c_library::kind() {
+            CLibrary::Glibc => c_library::object().map_or(0, |libc| libc.l_ld as usize),
+            CLibrary::Musl => 0,
+        };
         let of_libc = |mapping: &&Mapping| (mapping.start..mapping.end).contains(&libc);
         let libc = mappings.iter().find(of_libc).map_or(0, |found| found.file);
         let mut heaps = Vec::new();
-        if elf::is_malloc_of_libc(real::MALLOC.load(Relaxed) as usize) {
-            let lists = FreeLists::find(&mappings, libc, &mut reader);
-            for mapping in &mappings {
-                heaps.extend(Heap::find(mapping, &lists, blocks, &mut reader));
+        match malloc {
+            Malloc::Glibc => {
+                let lists = FreeLists::find(&mappings, libc, &mut reader);
+                for mapping in &mappings {
+                    heaps.extend(Heap::find(mapping, &lists, blocks, &mut reader));
+                }
             }
-            blocks.leave_out_freed();
+            Malloc::Musl => dead.add(musl_heap::free_slots(blocks, &mut reader)),
+            Malloc::Foreign => {}
         }
+        blocks.leave_out_freed();
         Ok(Self {
             mappings,
             dead,
             reader,
             caller,
+            malloc,
             libc,
             heaps,
         })

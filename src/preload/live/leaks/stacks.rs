@@ -1,18 +1,22 @@
 //! Parts of the memory in which no word counts: what lies below the stack pointers of threads, and the
-//! stacks of threads that have ended, which glibc keeps for the next ones with the descriptor and the
-//! thread-local memory at their tops.
+//! stacks of threads that have ended with the descriptor and the thread-local memory at their tops. glibc keeps
+//! them for the next threads, musl until a thread that can be joined is.
 //!
-//! The stack of a thread is found by its descriptor (`struct pthread` of glibc's nptl/descr.h), which begins
-//! where the thread pointer points and has its own address in its first and third word. Somewhere in it
-//! stand the start and the size of the stack, and behind these the size of its guard.
+//! The stack of a thread is found by its descriptor, which begins where the thread pointer points and has its own
+//! address in its first word.
+//!
+//! - glibc (`struct pthread` of nptl/descr.h): its own address is in the third word too. Somewhere in it
+//!   stand the start and the size of the stack, and behind these the size of its guard.
+//! - musl: see [`c_library::mapping_of`].
 
 use super::memory::{Mapping, PAGE, Reader};
+use crate::c_library::{self, CLibrary, mapping_of};
 use crate::deep::Last;
 use crate::process::Process;
 use crate::unwind;
 use core::ops::Range;
 
-/// Words of a descriptor that are looked at; it has about 0x900 bytes in all versions so far.
+/// Words of a descriptor of glibc that are looked at; it has about 0x900 bytes in all versions so far.
 const DESCRIPTOR: usize = 0x800 / 8;
 /// Where the descriptor has its stack, in words, at the least.
 const STACK: usize = 0x100 / 8;
@@ -49,20 +53,18 @@ impl Dead {
     ) -> Self {
         let (mut dead, mut tables) = (Vec::new(), Vec::new());
         // The library's own data and heap: where mappings lay that it has given up, the program has others.
-        let own = unwind::place_of(descriptor as *const () as u64);
+        let own = unwind::place_of(find_ended as *const () as u64);
         dead.extend(own.map(|own| own.start as usize..own.end as usize));
         process.heap.each_mapping(|mapping| dead.push(mapping));
         // What was read of the program's stacks lies there still.
         Last::each_mapping(|mapping| dead.push(mapping));
         for thread in threads {
-            let own = descriptor(thread.tp, reader).and_then(|words| stack_of(thread.tp, &words));
+            let own = stack_below(thread.tp, reader);
             let main = || {
                 let mapping = mappings.iter().find(|mapping| mapping.is_main_stack)?;
                 Some(mapping.start..mapping.end)
             };
-            let stack = own
-                .map(|stack| stack.range)
-                .filter(|stack| stack.contains(&thread.sp));
+            let stack = own.filter(|stack| stack.contains(&thread.sp));
             let stack = stack.or_else(|| main().filter(|main| main.contains(&thread.sp)));
             if let Some(stack) = stack {
                 dead.push(stack.start..thread.sp & !7);
@@ -70,15 +72,34 @@ impl Dead {
         }
         if others_stand {
             for mapping in mappings.iter().filter(|mapping| mapping.may_be_stack) {
-                find_ended(mapping, threads, reader, &mut dead, &mut tables);
+                match c_library::kind() {
+                    CLibrary::Glibc => {
+                        find_ended(mapping, threads, reader, &mut dead, &mut tables);
+                    }
+                    CLibrary::Musl => find_ended_of_musl(mapping, threads, reader, &mut dead),
+                }
             }
         }
-        dead.retain(|range| !range.is_empty());
-        dead.sort_unstable_by_key(|range| range.start);
-        Self {
-            parts: dead,
+        let mut found = Self {
+            parts: Vec::new(),
             tables,
-        }
+        };
+        found.add(dead);
+        found
+    }
+
+    /// Leaves out more parts.
+    pub(super) fn add(&mut self, parts: Vec<Range<usize>>) {
+        let parts = parts.into_iter().filter(|range| !range.is_empty());
+        self.parts.extend(parts);
+        self.parts.sort_unstable_by_key(|range| range.start);
+        self.parts.dedup_by(|next, before| {
+            let joins = next.start <= before.end;
+            if joins {
+                before.end = before.end.max(next.end);
+            }
+            joins
+        });
     }
 
     /// Hands what is left of a part of the memory to `f`.
@@ -100,7 +121,40 @@ impl Dead {
     }
 }
 
-/// The stacks of ended threads in a mapping.
+/// The stack of the thread whose descriptor is at `tp`.
+fn stack_below(tp: usize, reader: &mut Reader) -> Option<Range<usize>> {
+    match c_library::kind() {
+        CLibrary::Glibc => Some(stack_of(tp, &descriptor(tp, reader)?)?.range),
+        CLibrary::Musl => {
+            let mapping = mapping_of(tp, &descriptor(tp, reader)?)?;
+            Some(mapping.range.start..mapping.stack_end)
+        }
+    }
+}
+
+/// The mappings of ended threads that nobody has joined, in a mapping.
+fn find_ended_of_musl(
+    mapping: &Mapping,
+    threads: &[Thread],
+    reader: &mut Reader,
+    dead: &mut Vec<Range<usize>>,
+) {
+    let mut found = Vec::new();
+    reader.present(mapping.start, mapping.end, |at, word| {
+        if word == at as u64 {
+            found.push(at);
+        }
+    });
+    for start in found {
+        let is_alive = threads.iter().any(|thread| thread.tp == start);
+        let words = descriptor(start, reader).filter(|_| !is_alive);
+        if let Some(ended) = words.and_then(|words| mapping_of(start, &words)) {
+            dead.push(ended.range);
+        }
+    }
+}
+
+/// The stacks of ended threads that glibc keeps in a mapping.
 fn find_ended(
     mapping: &Mapping,
     threads: &[Thread],
@@ -120,7 +174,7 @@ fn find_ended(
     });
     for start in found {
         let is_alive = threads.iter().any(|thread| thread.tp == start);
-        let Some(words) = descriptor(start, reader).filter(|_| !is_alive) else {
+        let Some(words) = descriptor::<DESCRIPTOR>(start, reader).filter(|_| !is_alive) else {
             continue;
         };
         // What the program has given as a stack is its own again, and has no guard.
@@ -137,8 +191,8 @@ struct Stack {
     guard: usize,
 }
 
-fn descriptor(at: usize, reader: &mut Reader) -> Option<[u64; DESCRIPTOR]> {
-    let mut words = [0; DESCRIPTOR];
+fn descriptor<const WORDS: usize>(at: usize, reader: &mut Reader) -> Option<[u64; WORDS]> {
+    let mut words = [0; WORDS];
     let mut read = 0;
     if at == 0 || !at.is_multiple_of(8) {
         return None;
@@ -149,7 +203,7 @@ fn descriptor(at: usize, reader: &mut Reader) -> Option<[u64; DESCRIPTOR]> {
         }
         read += 1;
     });
-    (read == DESCRIPTOR).then_some(words)
+    (read == WORDS).then_some(words)
 }
 
 /// The stack on whose top a descriptor lies.
