@@ -19,6 +19,7 @@
 //! | `limits.rs` | a missing folder, no room on disk, too little memory |
 //! | `threads.rs` | exact counts with threads, and memory with many of them |
 //! | `modules.rs` | dlopen and dlclose |
+//! | `musl.rs` | programs of musl, and trees of both C libraries |
 //! | `hooks.rs` | hooks on functions by name: statically linked allocators, ObStack, what cannot be hooked |
 //! | `timeline.rs` | live bytes over time, and peaks: of one process, of several, of a sample |
 //! | `tool.rs` | the command-line tool |
@@ -81,6 +82,7 @@ mod limits;
 mod live_oracle;
 mod manners;
 mod modules;
+mod musl;
 mod oracle;
 mod outputs;
 mod profile_summaries;

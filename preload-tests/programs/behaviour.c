@@ -47,7 +47,9 @@ FUNCTION void succeeding(void) {
     SAY(aligned_alloc(64, 640));
     SAY(memalign(128, 5));
     SAY(valloc(5));
+#ifdef __GLIBC__
     SAY(pvalloc(5));
+#endif
     void *block = NULL;
     int result = posix_memalign(&block, 1024, 6);
     say("posix_memalign", block, result);
@@ -73,8 +75,10 @@ FUNCTION void failing(void) {
     SAY(memalign(64, HUGE_SIZE));
     SAY(memalign(HUGE_SIZE + 1, 1));
     SAY(valloc(HUGE_SIZE));
+#ifdef __GLIBC__
     SAY(pvalloc(HUGE_SIZE));
     SAY(pvalloc(SIZE_MAX));
+#endif
     /* Those that fail leave the block alone. */
     SAY(realloc(own_block, HUGE_SIZE));
     SAY(reallocarray(own_block, HALF, 8));

@@ -1,8 +1,9 @@
 /* Every function that hands out memory, each asked by a function of its own. */
 #define _GNU_SOURCE
-#include "fixture.h"
+#define FIXTURE_PVALLOC
 #include <malloc.h>
 #include <stdlib.h>
+#include "fixture.h"
 
 FUNCTION void ask_malloc(void) { KEEP(malloc(101)); }
 FUNCTION void ask_calloc(void) { KEEP(calloc(3, 34)); }

@@ -4,7 +4,6 @@
  */
 #define _GNU_SOURCE
 #include "../../include/skipheap.h"
-#include "fixture.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -20,6 +19,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#define FIXTURE_PVALLOC
+#include "fixture.h"
 
 FUNCTION void *ask(size_t size) {
     void *block = malloc(size);

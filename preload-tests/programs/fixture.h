@@ -22,4 +22,10 @@ __attribute__((noinline, unused)) static void clear_stack(void) {
     KEEP(zeros);
 }
 
+/* musl has none. Its programs find the profiler's by its name. */
+#if defined(FIXTURE_PVALLOC) && !defined(__GLIBC__)
+#include <dlfcn.h>
+#define pvalloc(size) ((void *(*)(size_t))dlsym(RTLD_DEFAULT, "pvalloc"))(size)
+#endif
+
 #endif

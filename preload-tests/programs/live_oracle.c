@@ -25,7 +25,10 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+/* (What is built for musl has no C++, and libgcc's unwinder is glibc's.) */
+#ifdef __GLIBC__
 #include <unwind.h>
+#endif
 
 enum function {
     MALLOC, CALLOC, REALLOC, REALLOCARRAY, POSIX_MEMALIGN, ALIGNED_ALLOC, MEMALIGN, VALLOC, PVALLOC,
@@ -118,6 +121,7 @@ static int is_in_new(uint64_t pc) {
 
 struct walk { uint64_t from, found; int passed; };
 
+#ifdef __GLIBC__
 static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument) {
     struct walk *walk = argument;
     uint64_t pc = _Unwind_GetIP(context);
@@ -126,6 +130,7 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
     walk->found = pc;
     return _URC_END_OF_STACK;
 }
+#endif
 
 /* With the mutex held. */
 static void record(enum function function, void *old, void *result, size_t requested, void *caller) {
@@ -136,7 +141,9 @@ static void record(enum function function, void *old, void *result, size_t reque
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     struct walk walk = {(uint64_t)caller, (uint64_t)caller, 0};
+#ifdef __GLIBC__
     if (is_in_new(walk.from)) _Unwind_Backtrace(step, &walk);
+#endif
     events->records[events->used] = (struct record){
         (uint64_t)old, (uint64_t)result, requested, result ? next_usable_size(result) : 0, walk.found,
         self.allocations, self.number, function,

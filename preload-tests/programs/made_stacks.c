@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
+#include "contexts.h"
 
 static ucontext_t back, coroutine_context;
 static int count;

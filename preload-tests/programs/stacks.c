@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ucontext.h>
+#include "contexts.h"
 
 FUNCTION void ask(size_t size) { KEEP(malloc(size)); }
 

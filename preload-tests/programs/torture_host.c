@@ -50,7 +50,9 @@ static void errors(void) {
         WITH(value, memalign(64, 10));
         WITH(value, aligned_alloc(64, 128));
         WITH(value, valloc(10));
+#ifdef __GLIBC__
         WITH(value, pvalloc(10));
+#endif
         WITH(value, strdup("x"));
         WITH(value, strndup("xyz", 2));
         errno = value;

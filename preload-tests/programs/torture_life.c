@@ -14,7 +14,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#ifdef __GLIBC__
 extern int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
+#else
+/* musl has none; compilers for it use keys, whose destructors do not run for the main thread at exit. */
+static int __cxa_thread_atexit_impl(void (*f)(void *), void *unused, void *object) {
+    (void)unused;
+    pthread_key_t key;
+    return pthread_key_create(&key, f) || pthread_setspecific(key, object);
+}
+#endif
 extern void *__dso_handle;
 
 FUNCTION void ask(int count) {
@@ -23,7 +32,13 @@ FUNCTION void ask(int count) {
 }
 static void late(void) { ask(7); }
 static void very_late(void) { atexit(late); ask(5); }
+#ifdef __GLIBC__
 static void on_exit_late(int status, void *unused) { (void)unused; ask(status); }
+#else
+/* musl has no on_exit. */
+static void on_exit_late(void) { ask(9); }
+#define on_exit(f, unused) atexit(f)
+#endif
 static void of_thread(void *unused) { (void)unused; ask(3); }
 static void *allocating(void *ready) {
     atomic_store((atomic_int *)ready, 1);
@@ -91,6 +106,7 @@ int main(int argc, char **argv) {
             free(block);
         }
     }
+#ifdef __GLIBC__
     if (!strcmp(how, "deepbind") || !strcmp(how, "namespace")) {
         /* The library's malloc is not the program's. */
         void *library = how[0] == 'd' ? dlopen(argv[2], RTLD_NOW | RTLD_DEEPBIND)
@@ -99,5 +115,6 @@ int main(int argc, char **argv) {
         ((void (*)(void))dlsym(library, "plugin"))();
         return dlclose(library);
     }
+#endif
     return 1;
 }

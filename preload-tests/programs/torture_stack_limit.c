@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <ucontext.h>
+#include "contexts.h"
 #include <unistd.h>
 
 #define LENGTH 65536UL

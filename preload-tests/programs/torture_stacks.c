@@ -11,7 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <ucontext.h>
+#include "contexts.h"
 #include <unistd.h>
 
 FUNCTION void *ask(size_t size) {

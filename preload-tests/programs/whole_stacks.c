@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
-#include <ucontext.h>
+#include "contexts.h"
 
 FUNCTION void ask(size_t size) {
     void *block = malloc(size);

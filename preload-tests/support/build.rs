@@ -1,6 +1,6 @@
 //! Builds fixtures once for each source and set of options.
 
-use super::output_of;
+use super::{is_musl, musl_gcc, output_of};
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -37,14 +37,15 @@ impl Source {
 
     /// `programs/NAME.c`, a program built by gcc.
     pub(crate) fn c(name: &str) -> Self {
-        Self::new("gcc", format!("{name}.c"), name, &["-O2", "-pthread"])
+        let flags = &["-O2", "-pthread"];
+        Self::new(c_compiler(), format!("{name}.c"), name, flags)
     }
 
     /// `programs/NAME.c`, a shared library built by gcc.
     pub(crate) fn c_library(name: &str) -> Self {
         let output = format!("lib{name}.so");
         Self::new(
-            "gcc",
+            c_compiler(),
             format!("{name}.c"),
             &output,
             &["-O2", "-shared", "-fPIC"],
@@ -128,8 +129,13 @@ impl Source {
     /// options.
     fn key(&self, source: &Path) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let headers = ["fixture.h", "peak.h", "../../include/skipheap.h"]
-            .map(|header| fixture_dir().join(header));
+        let headers = [
+            "fixture.h",
+            "contexts.h",
+            "peak.h",
+            "../../include/skipheap.h",
+        ]
+        .map(|header| fixture_dir().join(header));
         let others = self
             .flags
             .iter()
@@ -145,6 +151,14 @@ impl Source {
         version_of(&self.compiler).hash(&mut hasher);
         (&self.compiler, &self.output, &self.flags).hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+/// gcc for glibc, or for musl with `PRELOAD_TESTS_LIBC=musl`.
+fn c_compiler() -> &'static str {
+    match is_musl() {
+        true => musl_gcc().expect("musl, which the tests were asked to be run with"),
+        false => "gcc",
     }
 }
 

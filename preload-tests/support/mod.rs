@@ -3,6 +3,7 @@
 mod build;
 mod callgrind;
 mod library;
+mod musl;
 mod process;
 mod recordings;
 mod report;
@@ -10,6 +11,7 @@ mod report;
 pub(crate) use build::{Source, copied, fixture_dir, patched_copy, script};
 pub(crate) use callgrind::instructions;
 pub(crate) use library::{library, tool};
+pub(crate) use musl::{is_musl, musl_gcc, musl_loader};
 pub(crate) use process::{Outcome, Run, Running};
 pub(crate) use recordings::{read_recording, recordings};
 pub(crate) use report::{HEADER, Report, Row, expected, is_system_frame};

@@ -1,7 +1,7 @@
 //! The path of the program's file, also where the loader was started with the program as its
 //! argument (`/lib64/ld-linux-x86-64.so.2 ./program`).
 
-use crate::sys;
+use crate::{c_library, sys};
 
 /// Longest line of `/proc/self/maps` that is read: the numbers, and a path.
 const LINE: usize = 4096 + 128;
@@ -10,17 +10,11 @@ const LINE: usize = 4096 + 128;
 ///
 /// Called once, at start.
 pub(crate) fn path(buffer: &mut [u8]) -> &[u8] {
-    // SAFETY: asks for numbers.
-    let (loader, entry) = unsafe {
-        (
-            libc::getauxval(libc::AT_BASE),
-            libc::getauxval(libc::AT_ENTRY),
-        )
-    };
-    // The kernel loads a loader for every program but for the loader itself, which then gives the
-    // entry of the program that it loads.
-    let len = if loader == 0 && entry != 0 {
-        mapped_at(entry, buffer)
+    // SAFETY: asks for a number.
+    let loader = unsafe { libc::getauxval(libc::AT_BASE) };
+    // The kernel loads a loader for every program but for the loader itself.
+    let len = if loader == 0 {
+        mapped_at(c_library::place_in_program(), buffer)
     } else {
         None
     };

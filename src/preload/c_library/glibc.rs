@@ -186,3 +186,9 @@ pub(super) fn at_quick_exit(f: unsafe extern "C" fn(*mut c_void)) {
     // SAFETY: only registers a function, which stays mapped: the library is never unloaded.
     unsafe { __cxa_at_quick_exit(f, ptr::null_mut()) };
 }
+
+/// The program's entry: a loader that was started by itself gives that of the program that it loads.
+pub(super) fn place_in_program() -> u64 {
+    // SAFETY: asks for a number.
+    unsafe { libc::getauxval(libc::AT_ENTRY) }
+}

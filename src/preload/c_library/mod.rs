@@ -14,6 +14,7 @@ use crate::unwind::Found;
 use core::ffi::{CStr, c_void};
 use core::ops::Range;
 
+#[cfg(not(test))]
 pub(crate) use glibc::FindObject;
 pub(crate) use musl::mapping_of;
 
@@ -135,6 +136,12 @@ pub(crate) fn at_exit(f: unsafe extern "C" fn(*mut c_void)) {
 /// Has `f` called as the last handler of `quick_exit`. Once, at start.
 pub(crate) fn at_quick_exit(f: unsafe extern "C" fn(*mut c_void)) {
     choose!(at_quick_exit(f));
+}
+
+/// An address in the program's file, also where the loader was started with the program as its argument; 0
+/// where it is not known.
+pub(crate) fn place_in_program() -> u64 {
+    choose!(place_in_program())
 }
 
 /// Whose malloc serves the program.

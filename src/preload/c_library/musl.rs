@@ -7,7 +7,7 @@
 use crate::elf::{self, Debug, LinkMap};
 use crate::stack::Bounds;
 use crate::unwind::Found;
-use crate::{confined, real, sys};
+use crate::{arch, confined, real, sys, thread};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -54,8 +54,8 @@ pub(super) fn substitute(name: &CStr) -> *mut c_void {
 /// musl's `calloc` calls `malloc`, and its other functions for aligned blocks call `aligned_alloc`, by names
 /// that this library interposes. They are replaced by functions that do the same by the next definitions.
 ///
-/// Where the program, or a library in front of this one, defines the function that is called, that one
-/// is reached without passing here, and nothing has to be replaced.
+/// Where the program, or a library in front of this one, defines the function that is called, that one has
+/// to be called as before, and may come back here: such a call is not looked at.
 pub(super) fn replace_nested() {
     let Some(libc) = object() else { return };
     let replace = |name: &CStr, slot: &AtomicPtr<c_void>, new: *mut c_void| {
@@ -64,19 +64,68 @@ pub(super) fn replace_nested() {
             slot.store(new, Relaxed);
         }
     };
-    if !elf::is_defined_in_front(c"malloc") {
+    if elf::is_defined_in_front(c"malloc") {
+        replace(c"calloc", &real::CALLOC, quiet::calloc as *mut c_void);
+    } else {
         replace(c"calloc", &real::CALLOC, calloc as *mut c_void);
     }
-    if !elf::is_defined_in_front(c"aligned_alloc") {
+    if elf::is_defined_in_front(c"aligned_alloc") {
+        let (memalign, posix_memalign) = (quiet::memalign, quiet::posix_memalign);
+        replace(c"memalign", &real::MEMALIGN, memalign as *mut c_void);
+        replace(
+            c"posix_memalign",
+            &real::POSIX_MEMALIGN,
+            posix_memalign as *mut c_void,
+        );
+        replace(c"valloc", &real::VALLOC, quiet::valloc as *mut c_void);
+    } else {
         let aligned_alloc = real::ALIGNED_ALLOC.load(Relaxed);
         replace(c"memalign", &real::MEMALIGN, aligned_alloc);
-        let posix_memalign = posix_memalign as *mut c_void;
-        replace(c"posix_memalign", &real::POSIX_MEMALIGN, posix_memalign);
+        replace(
+            c"posix_memalign",
+            &real::POSIX_MEMALIGN,
+            posix_memalign as *mut c_void,
+        );
         replace(c"valloc", &real::VALLOC, valloc as *mut c_void);
     }
     // musl has none. Who finds the exported one by its name gets what it promises.
     if elf::next_definition(c"pvalloc").is_null() {
         real::PVALLOC.store(pvalloc as *mut c_void, Relaxed);
+    }
+}
+
+/// musl's own functions, in which the calling thread's allocations are not looked at.
+mod quiet {
+    use super::*;
+
+    macro_rules! quiet {
+        ($($name:ident $symbol:literal ($($argument:ident: $type:ty),*) -> $result:ty;)*) => { $(
+            pub(super) unsafe extern "C-unwind" fn $name($($argument: $type),*) -> $result {
+                static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+                let mut next = NEXT.load(Relaxed);
+                if next.is_null() {
+                    next = elf::definition_in_libc($symbol);
+                    NEXT.store(next, Relaxed);
+                }
+                let word = arch::thread_word();
+                arch::set_thread_word(thread::BUSY);
+                // SAFETY: the function is put in the place of this definition, which has this type; the
+                // arguments are the caller's own.
+                let result = unsafe {
+                    let next: unsafe extern "C-unwind" fn($($type),*) -> $result =
+                        core::mem::transmute(next);
+                    next($($argument),*)
+                };
+                arch::set_thread_word(word);
+                result
+            }
+        )* };
+    }
+    quiet! {
+        calloc c"calloc" (count: usize, size: usize) -> *mut c_void;
+        memalign c"memalign" (align: usize, size: usize) -> *mut c_void;
+        posix_memalign c"posix_memalign" (out: *mut *mut c_void, align: usize, size: usize) -> c_int;
+        valloc c"valloc" (size: usize) -> *mut c_void;
     }
 }
 
@@ -535,4 +584,11 @@ pub(super) fn at_quick_exit(f: Handler) {
             register(handler);
         }
     }
+}
+
+/// The program's dynamic section: its object is the first one.
+pub(super) fn place_in_program() -> u64 {
+    elf::objects()
+        .next()
+        .map_or(0, |program| program.l_ld as u64)
 }
