@@ -99,7 +99,7 @@ static void state(void) {
         getrlimit(which, &limit);
         printf("limit %d %lx %lx\n", which, limit.rlim_cur, limit.rlim_max);
     }
-    struct sched_param param;
+    struct sched_param param = {0};
     sched_getparam(0, &param);
     char name[17] = "";
     prctl(PR_GET_NAME, name);

@@ -127,6 +127,15 @@ pub(crate) fn find_object(address: u64, with_unlisted: bool) -> Option<Found> {
     choose!(find_object(address, with_unlisted))
 }
 
+/// Bytes of code that [`is_root`] looks at.
+pub(crate) const ROOT_LEN: usize = 8;
+
+/// Returns whether the code at a return address that no unwind information covers is where the C library goes on
+/// after the first function of a program or a thread.
+pub(crate) fn is_root(address: u64, code: &[u8; ROOT_LEN]) -> bool {
+    choose!(is_root(address, code))
+}
+
 /// Has `f` called as the last exit handler that can be had, after `exit` and a return from main.
 /// Once, at start.
 pub(crate) fn at_exit(f: unsafe extern "C" fn(*mut c_void)) {

@@ -592,3 +592,22 @@ pub(super) fn place_in_program() -> u64 {
         .next()
         .map_or(0, |program| program.l_ld as u64)
 }
+
+/// musl hands what `main`, or a thread's function, returns to `exit` or `pthread_exit`, which do not return:
+/// `mov edi, eax`, `mov rdi, rax` or `movsxd rdi, eax`, and `call` or `jmp`.
+pub(super) fn is_root(address: u64, code: &[u8; super::ROOT_LEN]) -> bool {
+    let (len, rest) = match code {
+        [0x89, 0xc7, rest @ ..] => (2, &rest[..5]),
+        [0x48, 0x89, 0xc7, rest @ ..] | [0x48, 0x63, 0xf8, rest @ ..] => (3, &rest[..]),
+        _ => return false,
+    };
+    let &[0xe8 | 0xe9, a, b, c, d] = rest else {
+        return false;
+    };
+    let behind = address + len + 5;
+    let target = behind.wrapping_add_signed(i64::from(i32::from_le_bytes([a, b, c, d])));
+    let Some(libc) = object() else { return false };
+    [c"exit", c"pthread_exit"]
+        .into_iter()
+        .any(|name| elf::function_in(libc, name) == Some(target as usize))
+}

@@ -14,6 +14,7 @@ use super::registers::{RA, RBP, RSP};
 use super::row::{Cfa, ENCODING, Row, Saved};
 use super::rule::{Rule, Special};
 use super::{EXACT, call, cfi, compiled, made_code, modules, table};
+use crate::c_library;
 use crate::patch::{self, Unwinding};
 use crate::process::Process;
 use gimli::{EndianSlice, Expression, LittleEndian, Operation, OperationIter, X86_64};
@@ -155,12 +156,38 @@ impl Registry {
 
 /// The rule for code of an object file that no unwind information covers.
 fn by_code(address: u64, exact: bool) -> Rule {
+    if !exact && returns_from_signal(address) {
+        return Rule::special(Special::Signal);
+    }
+    if !exact && is_root_of_libc(address) {
+        return Rule::special(Special::End);
+    }
     // What no call returns to was put there by hand.
     if !exact && !call::is_before(address) {
         return Rule::special(Special::Guess);
     }
     let exit = code_path::exit_at(address);
     exit.rule().unwrap_or_else(|| by_frame_pointer(exit))
+}
+
+/// Returns whether a signal handler returns there: to the system call `rt_sigreturn`, in the one form in which
+/// C libraries have it, and by which libgcc's unwinder knows it too. (musl's has no unwind information.)
+fn returns_from_signal(address: u64) -> bool {
+    /// `mov $15, %rax; syscall`
+    const CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+    modules::is_code(address, address.saturating_add(CODE.len() as u64))
+        // SAFETY: all of it was just found to be readable code.
+        && unsafe { *(address as *const [u8; CODE.len()]) } == CODE
+}
+
+/// Returns whether a program, or a thread, returns there from its first function.
+fn is_root_of_libc(address: u64) -> bool {
+    let end = address.saturating_add(c_library::ROOT_LEN as u64);
+    // SAFETY: all of it was just found to be readable code.
+    modules::is_code(address, end)
+        && c_library::is_root(address, unsafe {
+            &*(address as *const [u8; c_library::ROOT_LEN])
+        })
 }
 
 /// The rule that follows rbp. That made code moves is no matter to it.

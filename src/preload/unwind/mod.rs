@@ -28,7 +28,9 @@ pub(crate) use careful::{Climb, rule_for, walk_anywhere as careful_walk};
 pub(crate) use derive::Registry;
 #[cfg(not(test))]
 pub(crate) use modules::find;
-pub(crate) use modules::{Found, Place, find_by_iteration, is_code, place_of, with_unlisted};
+pub(crate) use modules::{
+    Found, Place, each_segment, find_by_iteration, is_code, place_of, with_unlisted,
+};
 pub(crate) use row_table::{is_from_sp, saved_bp};
 pub(crate) use rule::{Rule, Special};
 pub(crate) use second::{Seen, Wanted, frames as by_libgcc};

@@ -10,6 +10,7 @@ use crate::settings::settings;
 use crate::{c_library, confined};
 use core::ffi::{CStr, c_int, c_void};
 use core::hash::{BuildHasherDefault, Hasher};
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
@@ -189,6 +190,20 @@ pub(crate) fn place_of(address: u64) -> Option<Place> {
         // SAFETY: the object is in the loader's list.
         build_id: unsafe { build_id_of(&found) },
     })
+}
+
+/// Hands the parts of the memory to `f` that the object that contains an address has for its own.
+pub(crate) fn each_segment(address: u64, mut f: impl FnMut(Range<usize>)) {
+    let Some(found) = find(address) else { return };
+    // SAFETY: the object was just found mapped, and holds code that is on the stack.
+    unsafe {
+        each_header(&found, |h, _| {
+            if h.p_type == libc::PT_LOAD {
+                let start = found.bias.wrapping_add(h.p_vaddr) as usize;
+                f(start..start + h.p_memsz as usize);
+            }
+        });
+    }
 }
 
 /// Do all bytes of `start..end` lie in one readable, executable segment of a mapped object?

@@ -198,14 +198,15 @@ impl Reader {
             for (&word, at) in self.buffer.iter().take(read / 8).zip((at..).step_by(8)) {
                 f(at, word);
             }
-            // Behind a page that cannot be read the next one may be readable.
+            // Behind a page that cannot be read the next one may be readable. Whether a page can be read in
+            // another way is seen when it is the first one.
             at = match read & !7 {
-                read if read == len => at + len,
-                read => {
-                    let next = (at + read + 1).next_multiple_of(PAGE);
-                    self.unread += next.min(end) - (at + read);
+                0 => {
+                    let next = (at + 1).next_multiple_of(PAGE);
+                    self.unread += next.min(end) - at;
                     next
                 }
+                read => at + read,
             };
         }
     }

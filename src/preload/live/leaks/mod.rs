@@ -194,7 +194,7 @@ impl Roots {
                     heaps.extend(Heap::find(mapping, &lists, blocks, &mut reader));
                 }
             }
-            Malloc::Musl => dead.add(musl_heap::free_slots(blocks, &mut reader)),
+            Malloc::Musl => dead.add(musl_heap::dead_parts(blocks, &mut reader)),
             Malloc::Foreign => {}
         }
         blocks.leave_out_freed();

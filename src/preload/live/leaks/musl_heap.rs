@@ -11,12 +11,14 @@
 use super::blocks::Blocks;
 use super::memory::{PAGE, Reader};
 use core::ops::Range;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// What slots, and groups, are aligned to; a group has so many bytes in front of its slots.
 const UNIT: usize = 16;
 /// Bytes at the end of a slot that belong to the next one's head.
 const HEAD: usize = 4;
+/// Bytes in front of a block that say where its group begins.
+const HEADS: usize = 8;
 /// Bytes of a description.
 const META: usize = 40;
 /// Bytes of an area in front of its descriptions.
@@ -81,57 +83,91 @@ fn words_at<const COUNT: usize>(at: usize, reader: &mut Reader) -> Option<[u64; 
     (read == COUNT).then_some(words)
 }
 
-/// Where the description lies of the group that has a block; nonsense where the block is none of mallocng's.
-fn meta_of(block: usize, reader: &mut Reader) -> Option<usize> {
-    let [head] = words_at::<1>(block.checked_sub(8)?, reader)?;
-    let bytes = head.to_le_bytes();
-    let units = match bytes[4] {
-        0 => usize::from(u16::from_le_bytes([bytes[6], bytes[7]])),
-        _ => head as u32 as usize,
-    };
-    let group = block.checked_sub(units.checked_mul(UNIT)? + UNIT)?;
-    words_at::<1>(group, reader).map(|[meta]| meta as usize)
+/// A block's slot: the block's index, and the slot's number in its group.
+type InSlot = (usize, usize);
+
+/// Blocks by the groups that they seem to lie in, as the bytes in front of them say. A block of another
+/// allocator seems to lie in what is no group.
+fn groups_of_blocks(blocks: &Blocks, reader: &mut Reader) -> HashMap<usize, Vec<InSlot>> {
+    let mut groups: HashMap<usize, Vec<InSlot>> = HashMap::new();
+    let mut index = 0;
+    while let Some((first, _)) = blocks.get(index) {
+        // Blocks on the same page, or on adjacent ones, are read together: nothing in between can be missing.
+        let mut end = first;
+        let mut behind = index + 1;
+        while let Some((next, _)) = blocks.get(behind).filter(|&(next, _)| next - end < PAGE) {
+            (end, behind) = (next, behind + 1);
+        }
+        let head = |block: usize| (block - HEADS) & !7;
+        let mut wanted = index;
+        reader.words(head(first), end - head(first), |at, word| {
+            while let Some((block, _)) = blocks.get(wanted).filter(|&(block, _)| head(block) <= at)
+            {
+                if head(block) == at && block.is_multiple_of(UNIT) && wanted < behind {
+                    let [.., is_far, slot, low, high] = word.to_le_bytes();
+                    let units = match is_far {
+                        0 => usize::from(u16::from_le_bytes([low, high])),
+                        _ => word as u32 as usize,
+                    };
+                    if let Some(group) = block.checked_sub(units * UNIT + UNIT) {
+                        let of_group = groups.entry(group).or_default();
+                        of_group.push((wanted, usize::from(slot & 31)));
+                    }
+                }
+                wanted += 1;
+            }
+        });
+        index = behind;
+    }
+    groups
 }
 
-/// The free slots of all groups that are found. Blocks in them were freed unseen, and are marked so.
-pub(super) fn free_slots(blocks: &mut Blocks, reader: &mut Reader) -> Vec<Range<usize>> {
-    let mut free = Vec::new();
+/// The memory that counts for nothing in all groups that are found: free slots, and what lies around blocks.
+/// Blocks in free slots were freed unseen, and are marked so.
+pub(super) fn dead_parts(blocks: &mut Blocks, reader: &mut Reader) -> Vec<Range<usize>> {
+    let mut dead = Vec::new();
     let (mut seen, mut areas) = (HashSet::new(), HashSet::new());
-    let mut index = 0;
-    while let Some((block, _)) = blocks.get(index) {
-        index += 1;
-        // (A block that is aligned to less than a unit is not mallocng's.)
-        let meta = block.is_multiple_of(UNIT).then(|| meta_of(block, reader));
-        let Some(meta) = meta.flatten().filter(|&meta| seen.insert(meta)) else {
+    for (start, in_slots) in groups_of_blocks(blocks, reader) {
+        let meta = words_at::<1>(start, reader).map(|[meta]| meta as usize);
+        let group = meta.and_then(|meta| Group::described_at(meta, reader));
+        let (Some(meta), Some(group)) = (meta, group) else {
             continue;
         };
-        let Some(group) = Group::described_at(meta, reader) else {
-            continue;
-        };
-        leave_out(&group, blocks, &mut free);
-        // Groups of which no block is left are described beside it.
-        let mut area = meta / PAGE * PAGE;
-        while area != 0 && areas.insert(area) {
-            let Some([_, next, count]) = words_at::<3>(area, reader) else {
-                break;
-            };
-            let most = (PAGE - AREA_HEAD) / META;
-            for slot in 0..(count as u32 as usize).min(most) {
-                let meta = area + AREA_HEAD + slot * META;
-                if !seen.contains(&meta)
-                    && let Some(group) = Group::described_at(meta, reader)
-                {
-                    seen.insert(meta);
-                    leave_out(&group, blocks, &mut free);
-                }
+        seen.insert(meta);
+        areas.insert(meta / PAGE * PAGE);
+        leave_out_free(&group, blocks, &mut dead);
+        dead.push(start..start + UNIT);
+        for (index, slot) in in_slots {
+            let (slot, block) = (group.slot(slot), blocks.get(index));
+            if let Some((block, len)) = block.filter(|(block, _)| slot.contains(block)) {
+                dead.push(slot.start..block);
+                dead.push((block + len).next_multiple_of(8)..slot.end + HEAD);
             }
-            area = next as usize;
         }
     }
-    free
+    // Groups of which no block is left are described beside the others.
+    let mut to_see: Vec<usize> = areas.iter().copied().collect();
+    while let Some(area) = to_see.pop() {
+        let Some([_, next, count]) = words_at::<3>(area, reader) else {
+            continue;
+        };
+        let most = (PAGE - AREA_HEAD) / META;
+        for slot in 0..(count as u32 as usize).min(most) {
+            let meta = area + AREA_HEAD + slot * META;
+            if seen.insert(meta)
+                && let Some(group) = Group::described_at(meta, reader)
+            {
+                leave_out_free(&group, blocks, &mut dead);
+            }
+        }
+        if next != 0 && areas.insert(next as usize) {
+            to_see.push(next as usize);
+        }
+    }
+    dead
 }
 
-fn leave_out(group: &Group, blocks: &mut Blocks, free: &mut Vec<Range<usize>>) {
+fn leave_out_free(group: &Group, blocks: &mut Blocks, dead: &mut Vec<Range<usize>>) {
     for index in (0..group.slots).filter(|index| group.free >> index & 1 != 0) {
         let slot = group.slot(index);
         let mut block = blocks.first_from(slot.start);
@@ -142,6 +178,6 @@ fn leave_out(group: &Group, blocks: &mut Blocks, free: &mut Vec<Range<usize>>) {
             blocks.forget(block);
             block += 1;
         }
-        free.push(slot);
+        dead.push(slot);
     }
 }

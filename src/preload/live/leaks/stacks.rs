@@ -53,8 +53,8 @@ impl Dead {
     ) -> Self {
         let (mut dead, mut tables) = (Vec::new(), Vec::new());
         // The library's own data and heap: where mappings lay that it has given up, the program has others.
-        let own = unwind::place_of(find_ended as *const () as u64);
-        dead.extend(own.map(|own| own.start as usize..own.end as usize));
+        // (Not all of its pages: musl's malloc uses what is left of them in front of a segment and behind it.)
+        unwind::each_segment(find_ended as *const () as u64, |segment| dead.push(segment));
         process.heap.each_mapping(|mapping| dead.push(mapping));
         // What was read of the program's stacks lies there still.
         Last::each_mapping(|mapping| dead.push(mapping));
