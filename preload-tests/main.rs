@@ -40,6 +40,7 @@
 //! | `users.rs` | other users of the machine, and processes that give up their rights |
 //! | `verify.rs` | the stack verifier: every stack compared with a second unwinder |
 //! | `oracle.rs` | real programs, compared with a simple counter of its own |
+//! | `missing_calls.rs` | kernels and sandboxes without a system call that the library or the tool uses |
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
 //! | `fleet.rs` | `merge`: many runs as one profile; `--push` |
 //! | `symbols.rs` | names and lines from `--symbols` and debuginfod |
@@ -81,6 +82,7 @@ mod life;
 mod limits;
 mod live_oracle;
 mod manners;
+mod missing_calls;
 mod modules;
 mod musl;
 mod oracle;

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::{env, fs};
 
 /// The library, as the build script built it.
-static LIBRARY: &[u8] = include_bytes!(env!("SKIPHEAP_LIBRARY"));
+pub(crate) static LIBRARY: &[u8] = include_bytes!(env!("SKIPHEAP_LIBRARY"));
 /// Names its content.
 const ID: &str = env!("SKIPHEAP_LIBRARY_ID");
 /// Its file name, whatever the folder is.

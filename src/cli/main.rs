@@ -79,6 +79,7 @@ mod top;
 mod tree;
 mod unreached;
 mod values;
+mod version;
 mod whole;
 
 use clap::Parser;

@@ -12,6 +12,7 @@ pub(crate) mod tree;
 use crate::following::{Following, Needs};
 use crate::paint::When;
 use crate::shape::Shape;
+use crate::version;
 use check::CheckOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -34,6 +35,7 @@ use top::TopOptions;
 #[command(
     name = "skip-heapprof",
     version = env!("SKIPHEAP_VERSION"),
+    long_version = version::long(),
     override_usage = "skip-heapprof [OPTIONS] PROGRAM [ARGUMENTS]...\n       skip-heapprof [OPTIONS] COMMAND",
     after_help = "Try `skip-heapprof --help` for the environment variables and the exit status.",
     after_long_help = LONG_HELP,

@@ -3,13 +3,16 @@
 
 mod elf;
 mod find;
+mod glibc;
 mod musl;
 mod privilege;
 mod refusal;
 mod unoptimized;
 
+pub(crate) use glibc::{Release, newest_needed};
 pub(crate) use refusal::Refusal;
 
+use crate::install::LIBRARY;
 use elf::{CLibrary, Kind};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -105,15 +108,17 @@ impl Target {
         }
     }
 
-    /// The loader must be there, and let a library take the place of malloc.
+    /// The loader must be there, and belong to a C library that has what the profiler's library needs.
     fn check_loader(&self, loader: PathBuf) -> Result<(), Refusal> {
         if !loader.exists() {
             return Err(self.explain(Refusal::NoLoader(self.exe.clone(), loader)));
         }
-        if elf::c_library_of(&loader) == CLibrary::Musl
-            && let Some(version) = musl::too_old(&loader)
-        {
-            return Err(self.explain(Refusal::OldMusl(self.exe.clone(), version)));
+        if elf::c_library_of(&loader) == CLibrary::Musl {
+            if let Some(version) = musl::too_old(&loader) {
+                return Err(self.explain(Refusal::OldMusl(self.exe.clone(), version)));
+            }
+        } else if let Some(why) = glibc::too_old(LIBRARY, &loader) {
+            return Err(self.explain(Refusal::OldLibc(self.exe.clone(), why)));
         }
         Ok(())
     }

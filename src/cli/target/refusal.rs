@@ -1,5 +1,6 @@
 //! Why a program is not run, in words that say what to do about it.
 
+use super::glibc::TooOld;
 use crate::error::Code;
 use crate::term;
 use std::ffi::OsString;
@@ -34,6 +35,8 @@ pub(crate) enum Refusal {
     Machine(PathBuf, String),
     /// Its musl, of this version, does not let malloc be replaced.
     OldMusl(PathBuf, String),
+    /// A glibc that this build of the library cannot be loaded with.
+    OldLibc(PathBuf, TooOld),
     /// The loader that it asks for is not there.
     NoLoader(PathBuf, PathBuf),
     /// The loader ignores LD_PRELOAD for it.
@@ -63,6 +66,7 @@ impl Refusal {
             | Self::Bits32(_)
             | Self::Machine(..)
             | Self::OldMusl(..)
+            | Self::OldLibc(..)
             | Self::Privileged(..)
             | Self::AddressSanitizer(..) => Code::Failed,
             Self::Interpreter { why, .. } => why.code(),
@@ -108,13 +112,14 @@ impl fmt::Display for Refusal {
             ),
             Self::Bits32(path) => write!(
                 f,
-                "{}: cannot be profiled: it is a 32-bit program, and the profiler a 64-bit one",
+                "{}: cannot be profiled: it is a 32-bit program, and the profiler is a 64-bit one; build \
+                 it for 64 bits to profile it",
                 term::path(path)
             ),
             Self::Machine(path, machine) => write!(
                 f,
                 "{}: cannot be profiled: it is a program for another architecture ({machine}), and \
-                 the profiler one for {}",
+                 this profiler is for {}; build it for this machine to profile it",
                 term::path(path),
                 std::env::consts::ARCH
             ),
@@ -123,6 +128,14 @@ impl fmt::Display for Refusal {
                 "{}: cannot be profiled: its C library is musl {version}, whose aligned_alloc fails where \
                  another library has malloc; the profiler needs musl 1.2.2 or later",
                 term::path(path)
+            ),
+            Self::OldLibc(path, why) => write!(
+                f,
+                "{}: cannot be profiled: this build of the profiler needs glibc {}, and the program's \
+                 C library ({}) is older; use a release of the profiler, which needs glibc 2.17 or later",
+                term::path(path),
+                why.lacks,
+                term::path(&why.file)
             ),
             Self::NoLoader(path, loader) => write!(
                 f,

@@ -126,7 +126,7 @@ impl Blocks {
     #[cold]
     fn is_zero(&self, address: usize) -> bool {
         let mut word = [0];
-        self.is_filtered || sys::read_own(address, &mut word, 8) == 8 && word == [0]
+        self.is_filtered || sys::read_own(address, &mut word, 8) != 8 || word == [0]
     }
 
     /// Gives a block that has none of the two yet a flag, and has it scanned.
