@@ -108,6 +108,13 @@ impl Job {
         for (name, value) in &self.inputs {
             text = text.replace(&format!("${{{{ inputs.{name} }}}}"), value);
         }
+        for (name, value) in [
+            ("token", "a token"),
+            ("action_repository", "owner/skipheap"),
+            ("action_ref", "v0.1.0"),
+        ] {
+            text = text.replace(&format!("${{{{ github.{name} }}}}"), value);
+        }
         assert!(
             !text.contains("${{"),
             "an expression that is not understood: {text}"
@@ -201,25 +208,72 @@ fn the_action_of_github_passes_fails_and_updates() {
     assert!(summary.contains("regressions ❌"), "{summary}");
 }
 
+/// A folder with the files of a release that the action downloads, and a `gh` that downloads them.
+fn release(job: &Job) -> PathBuf {
+    let (files, tree, bin) = (job.path("files"), job.path("tree/r"), job.path("bin"));
+    for folder in [&files, &bin, &tree.join("bin")] {
+        fs::create_dir_all(folder).expect("made");
+    }
+    for folder in ["lib", "include", "share"] {
+        fs::create_dir(tree.join(folder)).expect("made");
+    }
+    // In place of the tool: it is of another build, and large.
+    let text = format!("#!/bin/sh\nexec '{}' \"$@\"\n", tool().display());
+    script(&tree.join("bin/skip-heapprof"), &text);
+    fs::copy(
+        project().join("packaging/install.sh"),
+        tree.join("install.sh"),
+    )
+    .expect("copied");
+    let archive = files.join("skip-heapprof-0.1.0-x86_64-linux.tar.gz");
+    let above = job.path("tree");
+    output_of(
+        "tar",
+        &[
+            "-C",
+            above.to_str().expect("text"),
+            "-czf",
+            archive.to_str().expect("text"),
+            "r",
+        ],
+    );
+    let sums = "cd \"$0\" && sha256sum -- *.tar.gz >SHA256SUMS";
+    output_of("sh", &["-c", sums, files.to_str().expect("text")]);
+    let text = format!(
+        "#!/bin/sh\nset -eu\n[ \"$1 $2 $3 $4 $5 $6\" = 'release download v0.1.0 --repo owner/skipheap --dir' ]\n\
+         [ \"$GH_TOKEN\" = 'a token' ]\ncp '{}'/* \"$7\"\n",
+        files.display()
+    );
+    script(&bin.join("gh"), &text);
+    files
+}
+
 #[test]
-fn the_action_of_github_builds_the_tool() {
+fn the_action_of_github_installs_the_release_that_it_belongs_to() {
     let job = Job::new()
         .with("command", "./program")
         .with("update", "true");
     program(job.folder.path(), 100);
-    // In place of a build of minutes: takes the same words and leaves the tool where cargo would.
-    let bin = job.path("bin");
-    fs::create_dir(&bin).expect("made");
-    let cargo = bin.join("cargo");
-    let text = format!(
-        "#!/bin/sh\nset -eu\n[ \"$1 $2 $3 $5\" = 'install --locked --path --root' ]\n[ -f \"$4/Cargo.lock\" ]\n\
-         mkdir -p \"$6/bin\"\nln -s '{}' \"$6/bin/skip-heapprof\"\n",
-        tool().display()
-    );
-    script(&cargo, &text);
-    let (status, said, outputs) = job.run(bin.to_str().expect("text"));
+    release(&job);
+    let (status, said, outputs) = job.run(job.path("bin").to_str().expect("text"));
     assert_eq!(status, 0, "{said}");
     assert!(outputs.contains("status=0\n"), "{outputs}");
+    assert!(job.path("skip-heapprof/bin/skip-heapprof").exists());
+}
+
+#[test]
+fn the_action_of_github_installs_nothing_that_is_not_what_was_released() {
+    let job = Job::new().with("command", "./program");
+    program(job.folder.path(), 100);
+    let files = release(&job);
+    let archive = files.join("skip-heapprof-0.1.0-x86_64-linux.tar.gz");
+    let mut bytes = fs::read(&archive).expect("the archive");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    fs::write(&archive, bytes).expect("written");
+    let (status, said, _) = job.run(job.path("bin").to_str().expect("text"));
+    assert_ne!(status, 0, "{said}");
+    assert!(said.contains("FAILED"), "{said}");
+    assert!(!job.path("skip-heapprof").exists());
 }
 
 #[test]
