@@ -13,6 +13,11 @@ use std::process::Command;
 /// Set for the nested build, whose own run of this script must not nest again.
 const NESTED: &str = "SKIPHEAP_NESTED_BUILD";
 
+/// The path of a library that was built already and is embedded as it is. `scripts/release` links the
+/// tool with another linker, which the library neither needs (it refers to no newer symbols of glibc)
+/// nor can be linked with.
+const PREBUILT: &str = "SKIPHEAP_PREBUILT_LIBRARY";
+
 /// Everything that the library is made of; the tool's sources are not among it, so that a change
 /// there does not build the library again.
 const LIBRARY_SOURCES: [&str; 9] = [
@@ -65,12 +70,35 @@ fn link_library() {
     }
 }
 
-/// Builds the library once more, always optimised, and hands its path to `include_bytes!`.
+/// Hands the path of the library to `include_bytes!`.
 ///
 /// cargo installs only programs, and for `cargo test` it does not even build the library, so the
-/// tool carries it. The nested cargo uses the same lock file and, being offline, what the outer
-/// one has fetched.
+/// tool carries it.
 fn embed_library() {
+    println!("cargo::rerun-if-env-changed={PREBUILT}");
+    let library = match env::var_os(PREBUILT) {
+        Some(path) => PathBuf::from(path),
+        None => match build_library() {
+            Some(path) => path,
+            None => return,
+        },
+    };
+    println!("cargo::rerun-if-changed={}", library.display());
+    let Ok(bytes) = fs::read(&library) else {
+        println!("cargo::error=cannot read {}", library.display());
+        return;
+    };
+    println!("cargo::rustc-env=SKIPHEAP_LIBRARY={}", library.display());
+    println!(
+        "cargo::rustc-env=SKIPHEAP_LIBRARY_ID={:016x}",
+        fnv1a(&bytes)
+    );
+}
+
+/// Builds the library once more, always optimised. `None`, and an error for cargo, where that fails.
+///
+/// The nested cargo uses the same lock file and, being offline, what the outer one has fetched.
+fn build_library() -> Option<PathBuf> {
     let target = env::var("TARGET").expect("set by cargo");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo")).join("library");
     let mut cargo = Command::new(env::var_os("CARGO").expect("set by cargo"));
@@ -89,15 +117,9 @@ fn embed_library() {
     let status = cargo.status();
     if !status.as_ref().is_ok_and(|status| status.success()) {
         println!("cargo::error=the library to be embedded could not be built ({status:?})");
-        return;
+        return None;
     }
-    let library = out.join(target).join("preload/libskipheap.so");
-    let bytes = fs::read(&library).expect("the library that was just built");
-    println!("cargo::rustc-env=SKIPHEAP_LIBRARY={}", library.display());
-    println!(
-        "cargo::rustc-env=SKIPHEAP_LIBRARY_ID={:016x}",
-        fnv1a(&bytes)
-    );
+    Some(out.join(target).join("preload/libskipheap.so"))
 }
 
 /// Variables of the outer build that would change the nested one: features (it would build the
