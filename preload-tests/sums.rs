@@ -150,6 +150,45 @@ fn without_hooks_it_is_the_memory_that_counts() {
     }
 }
 
+/// What a thread may have held back when the peak was noted, and what else lives in the process.
+const LEEWAY: i64 = 4096;
+const OTHER: i64 = 16 * 1024;
+
+#[test]
+fn the_peak_of_a_crowd_of_threads_is_known() {
+    let program = Source::c("crowd").flags(&["-O2", "-pthread"]).build();
+    for threads in [2, 8, 64] {
+        for rounds in ["0", "20000"] {
+            let session = tempfile::tempdir().expect("a folder");
+            Run::preloaded(&program)
+                .args(&[&threads.to_string(), rounds])
+                .env("SKIP_HEAP_SESSION", session.path())
+                .env("SKIP_HEAP_LIVE", "1")
+                .succeed();
+            let [path] = &recordings(session.path())[..] else {
+                panic!("one recording");
+            };
+            let bytes = read_recording(path);
+            let recording = Recording::parse(&bytes).expect("a recording");
+            let totals = recording.live_totals().expect("blocks were followed");
+            let found = totals.peak_bytes as i64;
+            let kept = threads * 100 * 500;
+            let least = kept - kept / 100 - threads * LEEWAY;
+            let most = kept + kept / 100 + threads * LEEWAY + OTHER;
+            assert!(
+                (least..most).contains(&found),
+                "{threads}: {found} of {kept}"
+            );
+            let shares = Sums::of(&recording).bytes_at_peak;
+            let off = (shares - found).abs();
+            assert!(
+                off <= kept / 100 + threads * LEEWAY,
+                "{threads}: {shares} of {found}"
+            );
+        }
+    }
+}
+
 /// The sums of the rows of a CSV with all columns: calls, live bytes, bytes at the peak.
 fn of_rows(path: &Path) -> [u64; 3] {
     let mut reader = ::csv::Reader::from_path(path).expect("a report");

@@ -790,8 +790,11 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
             let ended = &process.threads.ended;
             let _guard = ended.lock();
             thread.note_name(sys::own_name());
-            // SAFETY: the table is the calling thread's, and signals are blocked.
-            unsafe { ended.take(process, &*thread.sites(), thread.label()) };
+            // SAFETY: the state and its table are the calling thread's, and signals are blocked.
+            unsafe {
+                live::end_thread(process, thread);
+                ended.take(process, &*thread.sites(), thread.label());
+            }
             thread.set_label(Label::NONE);
         });
         if moved.is_some() {

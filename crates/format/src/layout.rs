@@ -91,8 +91,8 @@ pub struct Header {
     /// Number of the highest peak of live bytes so far, from 1; 0 before the first. See
     /// [`LiveRecord::epoch`].
     pub epoch: u64,
-    /// Live bytes of the whole process, as far as threads have handed in their share. May be below
-    /// zero for a moment.
+    /// Live bytes of the whole process at the last [`TimelinePoint`], phase or snapshot, or at the
+    /// end. May be below zero for a moment.
     pub live_bytes: i64,
     /// The same in blocks.
     pub live_blocks: i64,

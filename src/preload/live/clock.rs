@@ -116,6 +116,12 @@ pub(super) fn is_timed(number: u64) -> bool {
     place == number as u32 % (1 << ONE_IN)
 }
 
+/// How many allocations before this one are timed.
+#[inline(always)]
+pub(super) fn timed_before(number: u64) -> u64 {
+    number >> ONE_IN
+}
+
 /// How many allocations ago `number` was, when the thread has made `clock` of them.
 #[inline(always)]
 pub(super) fn age(clock: u64, number: u64) -> u64 {

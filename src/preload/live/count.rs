@@ -218,10 +218,12 @@ pub(super) unsafe fn after_birth(
     // SAFETY: as the caller promises; a child of a handler that forked finds no stamps.
     unsafe {
         let live = &mut *thread.live();
-        if process.total.is_due_with_more(live) {
+        let is_timed = clock::is_timed(number);
+        if process.total.is_due_with_more(live)
+            || is_timed && process.total.is_due_in_time(live, number)
+        {
             process.total.hand_in(live, process);
         }
-        let is_timed = clock::is_timed(number);
         if (is_timed || sample::is_on())
             && let Some(now) = clock::ticks()
         {

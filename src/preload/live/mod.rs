@@ -49,10 +49,12 @@ pub(crate) use total::Total;
 
 use crate::process::Process;
 use crate::settings::settings;
+use crate::thread::Thread;
 use clock::Stamps;
 use core::mem::offset_of;
 use grown::Grown;
 use skipheap_format::layout::{FUNCTION_NAMES, SIZE_BITS};
+use total::HandedIn;
 
 /// What a thread's state has for this. All zeros is that of a child of fork.
 #[repr(C)]
@@ -65,9 +67,7 @@ pub(crate) struct LiveThread {
     bytes: i64,
     /// The same in blocks.
     blocks: i64,
-    /// `bytes` when they were last handed in to [`Total`], and how many more would have been a new peak then.
-    handed_in: i64,
-    room: i64,
+    handed_in: HandedIn,
     /// Invariant: null, or a mapping that is never unmapped.
     stamps: *mut Stamps,
     grown: Grown,
@@ -107,6 +107,7 @@ impl LiveThread {
     /// Another thread has the state now, and its clock needs its memory. Cold section.
     pub(crate) fn begin(&mut self) {
         self.taken_at = self.clock;
+        self.handed_in.begin();
         self.generation += 1;
         self.is_new = 1;
         self.last_object = 0;
@@ -173,6 +174,18 @@ pub(crate) fn begin(process: &Process) {
     }
 }
 
+/// A thread that counted in this state ends. Cold section.
+///
+/// # Safety
+/// The state is the calling thread's.
+pub(crate) unsafe fn end_thread(process: &Process, thread: &Thread) {
+    if is_on() {
+        // SAFETY: as the caller promises.
+        let live = unsafe { &mut *thread.live() };
+        process.total.hand_in(live, process);
+    }
+}
+
 /// Writes how things stand into the header. Cold section.
 pub(crate) fn sum_up(process: &Process) {
     if is_on() {
@@ -188,6 +201,7 @@ pub(crate) fn finish(process: &Process, sp: usize, handlers_run: bool) {
     if is_on() {
         regions::settle_all(process);
         process.timeline.last(process);
+        process.total.end(process.live_sums().bytes, process);
     }
     if settings().leak_check {
         leaks::check(process, sp, handlers_run);
