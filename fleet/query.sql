@@ -4,22 +4,22 @@
 --
 -- `spark_job.py` computes the same.
 
--- One row a site and process. Build ids look like numbers now and then.
+-- One row per site and process, or per site of the runs that were compacted.
 create or replace temp view sites as
 select
-    coalesce(program, '') as program, coalesce(build, '') as build, coalesce(host, '') as host,
-    pid, start, pc0, pc1, pc2, pc3, size, calls, bytes
+    coalesce(program, '') as program, coalesce(build_id, '') as build, date, process, runs, start,
+    pc0, pc1, pc2, pc3, size, calls, bytes
 from read_parquet(
-    getvariable('fleet') || '/*/*/*/*/*.parquet',
+    getvariable('fleet') || '/*/*/*.parquet',
     hive_partitioning = true,
-    hive_types = {'program': varchar, 'build': varchar, 'host': varchar, 'date': date}
+    hive_types = {'program': varchar, 'date': date}
 )
 where calls > 0;
 
--- Each run once. One without allocations has no row and is not counted.
+-- How many runs a build has. A run without allocations has no row and is not counted.
 create or replace temp view runs as
-select program, build, count(*) as runs, min(start) as first
-from (select distinct program, build, host, pid, start from sites)
+select program, build, sum(runs)::bigint as runs, min(start) as first
+from (select distinct program, build, date, process, runs, start from sites)
 group by all;
 
 -- The sites of all runs of a build, as `merge --by build` sums them up; the largest first.
@@ -64,8 +64,19 @@ from pairs
 where old_build is not null
 group by all;
 
+-- What a run of each build allocates on average, in the order of the builds.
+create or replace temp view trend as
+select
+    program, build, first, runs,
+    sum(calls)::double / max(runs) as calls_per_run, sum(bytes)::double / max(runs) as bytes_per_run
+from (select program, build, calls, bytes from sites) join runs using (program, build)
+group by program, build, first, runs
+order by program, first, build;
+
 select * from top_sites where place <= 20 order by program, build, place;
 
 select * from growth
 order by growth desc, program, new_build, pc0, pc1, pc2, pc3
 limit 50;
+
+select * from trend;

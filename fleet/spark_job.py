@@ -3,8 +3,8 @@
 
     spark-submit fleet/spark_job.py FOLDER OUTPUT [--top 20] [--growth 50]
 
-FOLDER and OUTPUT are paths or URLs that Spark can use. OUTPUT gets the tables `top_sites` and `growth` as
-Parquet. query.sql computes the same.
+FOLDER and OUTPUT are paths or URLs that Spark can use. OUTPUT gets the tables `top_sites`, `growth` and `trend`
+as Parquet. query.sql computes the same.
 """
 
 import argparse
@@ -16,19 +16,21 @@ FRAMES = ["pc0", "pc1", "pc2", "pc3"]
 
 
 def sites(spark: SparkSession, folder: str) -> DataFrame:
-    """One row a site and process."""
-    # Build ids look like numbers now and then.
+    """One row per site and process, or per site of the runs that were compacted."""
+    # A program's name may look like a number.
     spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
     table = spark.read.parquet(folder)
-    known = [F.coalesce(F.col(name), F.lit("")).alias(name) for name in ("program", "build", "host")]
-    return table.select(*known, "pid", "start", *FRAMES, "size", "calls", "bytes").where("calls > 0")
+    program = F.coalesce("program", F.lit("")).alias("program")
+    build = F.coalesce("build_id", F.lit("")).alias("build")
+    return table.select(program, build, "date", "process", "runs", "start", *FRAMES, "size", "calls",
+                        "bytes").where("calls > 0")
 
 
 def runs(table: DataFrame) -> DataFrame:
-    """The runs of each build. One without allocations has no row and is not counted."""
-    processes = table.select("program", "build", "host", "pid", "start").distinct()
+    """How many runs a build has. A run without allocations has no row and is not counted."""
+    processes = table.select("program", "build", "date", "process", "runs", "start").distinct()
     return processes.groupBy("program", "build").agg(
-        F.count("*").alias("runs"), F.min("start").alias("first"))
+        F.sum("runs").alias("runs"), F.min("start").alias("first"))
 
 
 def top_sites(table: DataFrame) -> DataFrame:
@@ -63,6 +65,15 @@ def growth(table: DataFrame) -> DataFrame:
     return sums.withColumn("growth", F.col("new_bytes") - F.col("old_bytes"))
 
 
+def trend(table: DataFrame) -> DataFrame:
+    """What a run of each build allocates on average."""
+    sums = table.groupBy("program", "build").agg(F.sum("calls").alias("calls"), F.sum("bytes").alias("bytes"))
+    joined = runs(table).join(sums, ["program", "build"])
+    return joined.select("program", "build", "first", "runs",
+                         (F.col("calls") / F.col("runs")).alias("calls_per_run"),
+                         (F.col("bytes") / F.col("runs")).alias("bytes_per_run"))
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -78,6 +89,7 @@ def main() -> None:
     order = [F.desc("growth"), "program", "new_build", *FRAMES]
     grown = growth(table).orderBy(*order).limit(options.growth)
     grown.write.mode("overwrite").parquet(f"{options.output}/growth")
+    trend(table).orderBy("program", "first", "build").write.mode("overwrite").parquet(f"{options.output}/trend")
     spark.stop()
 
 

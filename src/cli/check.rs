@@ -96,7 +96,8 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         values::check(&options.run)?;
     }
     let limits = options.limits().or(config.limits);
-    let measured = measure(&options, wanted, &config, limits.repeat.unwrap_or(1));
+    let repeat = limits.repeat.unwrap_or(1);
+    let measured = measure(&options, wanted, &config, repeat, old.is_mean);
     let mut report = Report {
         program: measured.program.clone(),
         config: config.path.clone(),
@@ -185,13 +186,14 @@ fn measure(
     wanted: &ReportOptions,
     config: &Config,
     repeat: u32,
+    means: bool,
 ) -> Measured {
     if options.command.is_empty() {
-        return check_runs::of_reports(&options.reports);
+        return check_runs::of_reports(&options.reports, means);
     }
     let mut run = options.run.clone();
     run.following.live |= config.needs_live();
-    check_runs::of_program(&options.command, &run, wanted, repeat)
+    check_runs::of_program(&options.command, &run, wanted, repeat, means)
 }
 
 /// The side that the baseline is, and what is compared of it. Empty without one.
@@ -222,6 +224,11 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
             flaws.join("; "),
             accept()
         )));
+    }
+    let mut side = side;
+    // A baseline that is about to be replaced is not a measure.
+    if side.is_merged() && !update {
+        side.take_means()?;
     }
     let lines = side.lines.clone();
     let baseline = Baseline::new(&side.rows, side.spreads.clone(), lines);

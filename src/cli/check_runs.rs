@@ -32,11 +32,13 @@ pub(crate) struct Measured {
     pub(crate) notes: Vec<String>,
     /// Where sites are in the source of the project.
     pub(crate) places: Places,
+    /// Whether the baseline is a merged profile, so that means of processes are compared.
+    means: bool,
 }
 
-/// Reads reports, each of one run.
-pub(crate) fn of_reports(paths: &[PathBuf]) -> Measured {
-    let mut measured = Measured::default();
+/// Reads reports, each of one run. With `means` they are compared with a merged profile.
+pub(crate) fn of_reports(paths: &[PathBuf], means: bool) -> Measured {
+    let mut measured = Measured::new(means);
     for path in paths {
         match Side::read(path) {
             Ok(side) => {
@@ -53,14 +55,16 @@ pub(crate) fn of_reports(paths: &[PathBuf]) -> Measured {
     measured
 }
 
-/// Runs a program so many times, or until a run cannot be judged.
+/// Runs a program so many times, or until a run cannot be judged. With `means` the runs are compared with a
+/// merged profile.
 pub(crate) fn of_program(
     command: &[OsString],
     options: &RunOptions,
     wanted: &ReportOptions,
     repeat: u32,
+    means: bool,
 ) -> Measured {
-    let mut measured = Measured::default();
+    let mut measured = Measured::new(means);
     let name = command.first().map(Path::new).and_then(Path::file_name);
     measured.program = without_hash(&name.unwrap_or_default().to_string_lossy()).to_owned();
     for run in 1..=repeat {
@@ -97,6 +101,20 @@ pub(crate) fn without_hash(name: &str) -> &str {
 }
 
 impl Measured {
+    /// Nothing yet.
+    fn new(means: bool) -> Self {
+        let mut measured = Self {
+            means,
+            ..Self::default()
+        };
+        if means {
+            measured.notes.push(
+                "the baseline is a merged profile, so all figures are means per process".to_owned(),
+            );
+        }
+        measured
+    }
+
     fn add_run(&mut self, finished: &Finished, of: &str) {
         match (finished.signal(), finished.status()) {
             (Some(signal), _) => {
@@ -163,8 +181,25 @@ impl Measured {
     }
 
     /// Adds the rows of a run, and what speaks against them.
-    fn add(&mut self, side: Side, of: &str) {
+    fn add(&mut self, mut side: Side, of: &str) {
         let name = self.name(&side, of);
+        if side.is_merged() && !self.means {
+            self.unfit.push(format!(
+                "{} is a merged profile: a check judges single runs, unless the baseline is a merged profile too",
+                side.name
+            ));
+        }
+        if self.means {
+            if side.profile.is_none() {
+                self.unfit.push(format!(
+                    "{} is a CSV, which does not say how many processes it is made of, and the baseline is a \
+                     merged profile: give a profile (.skipheap) or a recording",
+                    side.name
+                ));
+            } else if let Err(failure) = side.take_means() {
+                self.unfit.push(format!("{:#}", failure.error));
+            }
+        }
         if let Some(harvest) = &side.harvest {
             self.unfit
                 .extend(gaps(harvest).into_iter().map(|gap| format!("{gap}{name}")));
@@ -316,6 +351,8 @@ mod tests {
     use crate::{from_profile, harvest};
     use skipheap_format::cause::Cause;
     use skipheap_format::layout::{Header, STATE_FINISHED, STATE_RUNNING, STATE_SNAPSHOT};
+    use skipheap_profile::sum::testing::Fleet;
+    use skipheap_profile::sum::{By, Sum};
     use std::fs;
     use std::mem::offset_of;
 
@@ -397,6 +434,47 @@ mod tests {
             ..row
         };
         assert!(unfit(vec![sampled])[0].contains("from a sample"));
+    }
+
+    #[test]
+    fn a_merged_baseline_is_judged_by_the_process_and_a_merged_run_is_not_judged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, profile: &Profile| {
+            let mut bytes = Vec::new();
+            skipheap_profile::file::write(profile, &mut bytes).expect("packed");
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).expect("written");
+            path
+        };
+        let fleet = Fleet {
+            sites: 50,
+            live: false,
+        };
+        let one = fleet.run(3);
+        let mut sum = Sum::new(By::default());
+        for _ in 0..12 {
+            sum.add(&one).expect("a run");
+        }
+        let mut grown = one.clone();
+        for site in &mut grown.sites {
+            site.figures.calls *= 12;
+            site.figures.samples *= 12;
+        }
+        let paths = [
+            write("sum.skipheap", &sum.finish()),
+            write("one.skipheap", &one),
+            write("grown.skipheap", &grown),
+        ];
+        let mut baseline = Side::read(&paths[0]).expect("read");
+        assert!(baseline.is_merged());
+        baseline.take_means().expect("means");
+        let bytes = |measured: &Measured| totals(&measured.runs[0]).bytes;
+        let expected = totals(&baseline.rows).bytes;
+        assert_eq!(bytes(&of_reports(&paths[1..2], true)), expected);
+        assert_eq!(bytes(&of_reports(&paths[2..], true)), 12 * expected);
+        assert_eq!(bytes(&of_reports(&paths[..1], true)), expected);
+        let unfit = of_reports(&paths[..1], false).unfit;
+        assert!(unfit[0].contains("is a merged profile"), "{unfit:?}");
     }
 
     /// The sides that these recordings are, together.

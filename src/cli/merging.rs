@@ -4,6 +4,7 @@
 //! one for each reading thread, and the one being added.
 
 use crate::dataset::Dataset;
+use crate::dataset::compact::{self, Compacted};
 use crate::error::{Code, Failure};
 use crate::harvest::{self, HarvestError};
 use crate::inputs::{self, Inputs};
@@ -35,6 +36,9 @@ const MOST_READERS: usize = 4;
 /// When an input or the output cannot be used.
 pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8, Failure> {
     let has_no_sum = options.has_no_sum(wanted);
+    if let Some(dataset) = options.inputs.iter().find(|path| compact::is_dataset(path)) {
+        return compacted(dataset, options, wanted);
+    }
     let wanted = &with_default_format(wanted);
     let wish = reporting::wish(wanted, false)?;
     let inputs =
@@ -62,6 +66,72 @@ pub(crate) fn merge(options: &MergeOptions, wanted: &ReportOptions) -> Result<u8
     reporting::push(&harvest, wanted, &output);
     term::say(&said);
     Ok(0)
+}
+
+/// Compacts the inputs, which are datasets, and says what was done.
+///
+/// # Errors
+/// When one of them is none, when something else than a dataset is wanted, or when a file cannot be used.
+fn compacted(
+    dataset: &Path,
+    options: &MergeOptions,
+    wanted: &ReportOptions,
+) -> Result<u8, Failure> {
+    let dataset = term::path(dataset);
+    if let Some(other) = options
+        .inputs
+        .iter()
+        .find(|path| !compact::is_dataset(path))
+    {
+        let other = term::path(other);
+        return Err(Failure::unusable(format!(
+            "{dataset} is a dataset of Parquet files, and {other} is not: merge profiles and compact datasets one \
+             after the other"
+        )));
+    }
+    let Some(folder) = &options.parquet else {
+        return Err(Failure::unusable(format!(
+            "{dataset} is a dataset of Parquet files: compact it with --parquet FOLDER, or query it with \
+             fleet/query.sql"
+        )));
+    };
+    if !options.has_no_sum(wanted) || !options.by.is_empty() {
+        return Err(Failure::unusable(format!(
+            "{dataset} is a dataset of Parquet files, which can only be compacted: leave out --output, --format, \
+             --push and --by"
+        )));
+    }
+    let progress = Progress::new(wanted.quiet);
+    let done = compact::compact(&options.inputs, folder, options.skip_damaged, &progress).map_err(
+        Failure::because(Code::Unusable, "cannot compact the dataset"),
+    )?;
+    drop(progress);
+    term::say(&compaction_said(&done, wanted.quiet));
+    Ok(0)
+}
+
+fn compaction_said(done: &Compacted, quiet: bool) -> String {
+    let files = |count| term::counted(count, "file", "files");
+    let mut text = String::new();
+    if !quiet {
+        text.push_str(&format!("compacted: {}", files(done.added)));
+        if done.held > 0 {
+            text.push_str(&format!(", {} already were", term::grouped(done.held)));
+        }
+        text.push_str(&format!("\nwritten: {} of Parquet\n", files(done.written)));
+    }
+    if !done.damaged.is_empty() {
+        let count = files(done.damaged.len() as u64);
+        text.push_str(&format!("warning: {count} could not be read:\n"));
+        for error in done.damaged.iter().take(NAMED) {
+            text.push_str(&format!("  {error}\n"));
+        }
+        if done.damaged.len() > NAMED {
+            let more = term::grouped((done.damaged.len() - NAMED) as u64);
+            text.push_str(&format!("  and {more} more\n"));
+        }
+    }
+    text
 }
 
 /// Without a name or a format that says otherwise, the result is a profile like its inputs.

@@ -39,6 +39,8 @@ pub(crate) struct Side {
     pub(crate) harvest: Option<Harvest>,
     /// Everything, where it is no CSV.
     pub(crate) profile: Option<Profile>,
+    /// Whether figures are means of the processes of each program.
+    pub(crate) is_mean: bool,
 }
 
 impl Side {
@@ -105,6 +107,32 @@ impl Side {
     }
 }
 
+impl Side {
+    /// Returns whether the figures are sums over runs.
+    pub(crate) fn is_merged(&self) -> bool {
+        let profile = self.profile.as_ref();
+        profile.is_some_and(|profile| profile.merged_runs() > 1)
+    }
+
+    /// Replaces the figures by the means of the processes of each program, so that a sum over runs can be compared
+    /// with a single run. A CSV, which does not say what it is made of, stays as it is.
+    ///
+    /// # Errors
+    /// When it is a comparison of two runs.
+    pub(crate) fn take_means(&mut self) -> Result<(), Failure> {
+        let Some(profile) = &self.profile else {
+            return Ok(());
+        };
+        let mean = profile
+            .mean_of_processes()
+            .map_err(Failure::because(Code::Unusable, &self.name))?;
+        self.rows = rows(&mean, true);
+        self.profile = Some(mean);
+        self.is_mean = true;
+        Ok(())
+    }
+}
+
 /// Everything of all processes in one file.
 fn wish() -> Wish {
     wish_of(Kind::Export(Format::Skipheap, Style::default()))
@@ -157,12 +185,30 @@ fn is_recording(path: &Path) -> io::Result<bool> {
     Ok(first == RECORDING)
 }
 
-/// The two sides of a comparison.
+/// The two sides of a comparison. If one is a merged profile, both are means of processes, and a line says so.
 ///
 /// # Errors
-/// Those of [`Side::read`].
+/// Those of [`Side::read`]; and when one is a merged profile and the other a CSV, which does not say how many
+/// processes it is made of.
 pub(crate) fn both(old: &Path, new: &Path) -> Result<(Side, Side), Failure> {
-    Ok((Side::read(old)?, Side::read(new)?))
+    let mut sides = [Side::read(old)?, Side::read(new)?];
+    if let Some(merged) = sides.iter().find(|side| side.is_merged()) {
+        let merged = merged.name.clone();
+        if let Some(csv) = sides.iter().find(|side| side.profile.is_none()) {
+            return Err(Failure::unusable(format_args!(
+                "{merged} is a merged profile, and {} is a CSV, which does not say how many runs it is made of: \
+                 compare profiles (.skipheap) or recordings",
+                csv.name
+            )));
+        }
+        term::say(&format!(
+            "note: {merged} is a merged profile, so all figures are means per process\n"
+        ));
+        for side in &mut sides {
+            side.take_means()?;
+        }
+    }
+    Ok(sides.into())
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod json;
 mod leaks;
 mod markdown;
 pub mod parquet;
-mod parquet_columns;
 mod pprof;
 mod pprof_messages;
 mod site_columns;

@@ -30,6 +30,8 @@ pub mod intern;
 #[cfg(feature = "profiles")]
 pub mod leaks;
 #[cfg(feature = "profiles")]
+mod mean;
+#[cfg(feature = "profiles")]
 pub mod merge;
 #[cfg(feature = "profiles")]
 mod model;

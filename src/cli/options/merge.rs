@@ -1,6 +1,7 @@
 //! Options of `merge`.
 
 use super::ReportOptions;
+use super::local_path::local_path;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct MergeOptions {
     /// Profiles (*.skipheap), recordings (*.skipheap-rec), or folders of profiles, which are
-    /// searched recursively.
+    /// searched recursively. With --parquet also datasets that it wrote, which are compacted.
     #[arg(value_name = "INPUT", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     /// Skip inputs that cannot be read, and report how many there were.
@@ -21,17 +22,19 @@ pub(crate) struct MergeOptions {
     /// it.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) by: Vec<Apart>,
-    /// Write a dataset of Parquet files to FOLDER, by program, build, host and date. The sum is
-    /// only written with --output or --push.
+    /// Write a dataset of Parquet files to FOLDER, by date and program. The sum is only written
+    /// with --output or --push.
     ///
-    /// There is one file per profile. If a profile is written again, its file is replaced.
-    /// fleet/query.sql (DuckDB) and fleet/spark_job.py read the dataset.
-    #[arg(long, value_name = "FOLDER")]
+    /// There is one file per profile. If a profile is written again, its file is replaced. If
+    /// INPUT is a dataset, FOLDER gets the sums over its runs: one file per date and program, to
+    /// which later calls add what is new. fleet/query.sql (DuckDB) and fleet/spark_job.py read
+    /// datasets of both kinds.
+    #[arg(long, value_name = "FOLDER", value_parser = local_path())]
     pub(crate) parquet: Option<PathBuf>,
 }
 
 impl MergeOptions {
-    /// Is there to be nothing but a dataset?
+    /// Returns whether nothing but a dataset is wanted.
     pub(crate) fn has_no_sum(&self, wanted: &ReportOptions) -> bool {
         let is_named = wanted.output.is_some() || wanted.shape.format.is_some();
         self.parquet.is_some() && !is_named && !wanted.push.is_wanted()

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod diff;
+mod local_path;
 pub(crate) mod look;
 pub(crate) mod merge;
 pub(crate) mod push;
@@ -17,6 +18,7 @@ use check::CheckOptions;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use diff::DiffOptions;
+use local_path::local_path;
 use look::Look;
 use merge::MergeOptions;
 use push::PushOptions;
@@ -165,7 +167,7 @@ pub(crate) struct ReportOptions {
     /// The extension of FILE selects the format. The report of each further process of the run gets
     /// its program's name and process id before the extension; without this option, it is in a
     /// folder beside the new file. `-` is standard output, and implies --merge.
-    #[arg(short, long, value_name = "FILE", global = true)]
+    #[arg(short, long, value_name = "FILE", global = true, value_parser = local_path())]
     pub(crate) output: Option<PathBuf>,
     /// Write one CSV for all processes instead of one per process; with `=program`, one per
     /// program.

@@ -1,17 +1,22 @@
 //! Profiles as a partitioned dataset of Parquet files, for engines that look at many of them:
 //!
 //! ```text
-//! FOLDER/program=jq/build=04c3.../host=web1/date=2026-11-25/5f0c....parquet
+//! FOLDER/date=2026-11-25/program=jq/5f0c....parquet
 //! ```
 //!
-//! A file holds the processes of one profile that belong there. Its name follows from the processes, so that
-//! writing a profile again replaces its file. Values are escaped as Hive does it; what is not known is
-//! `__HIVE_DEFAULT_PARTITION__`.
+//! A file holds the processes of one profile that belong there, sorted. Its name is derived from the
+//! processes, so that writing a profile again replaces its file. Values are escaped as Hive does it; an unknown
+//! value is `__HIVE_DEFAULT_PARTITION__`.
+//!
+//! Only the date and the program are folders: a folder for each build and host would make more folders than
+//! files, and engines spend their time on listing them.
+
+pub(crate) mod compact;
 
 use crate::error::naming;
 use crate::scratch;
 use skipheap_export::parquet::Rows;
-use skipheap_profile::sum::{hex, identity};
+use skipheap_profile::sum::identity;
 use skipheap_profile::{Process, Profile};
 use skipheap_symbolize::hash::FastHasher;
 use std::collections::BTreeMap;
@@ -77,33 +82,35 @@ impl Dataset {
     }
 }
 
-/// Writes a file beside its place and puts it there when it is complete.
+/// Writes the rows of a profile to a file.
 fn write(profile: &Profile, folder: &Path, path: &Path) -> io::Result<()> {
+    put(folder, path, |file| {
+        let mut rows = Rows::sorted(file)?;
+        rows.add(profile)?;
+        rows.finish()
+    })
+}
+
+/// Writes a file beside its place and puts it there when it is complete.
+fn put(
+    folder: &Path,
+    path: &Path,
+    write: impl FnOnce(BufWriter<&fs::File>) -> parquet::errors::Result<BufWriter<&fs::File>>,
+) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Engines pass over what begins with a dot.
     let file = scratch::File::new_in(folder, (".unfinished-", ""), 0o666)?;
-    let mut rows = Rows::new(BufWriter::new(file.as_file())).map_err(io::Error::other)?;
-    rows.add(profile).map_err(io::Error::other)?;
-    rows.finish().map_err(io::Error::other)?.flush()?;
+    let mut written = write(BufWriter::new(file.as_file())).map_err(io::Error::other)?;
+    written.flush()?;
+    drop(written);
     file.persist(path).map_err(|failed| failed.0)
 }
 
 /// The folder of a process below that of the dataset.
 fn partition(profile: &Profile, process: &Process) -> PathBuf {
-    let build = hex(profile.build_id(process));
-    let build = match &process.merged {
-        // Of several builds none.
-        Some(merged) => match merged.builds[..] {
-            [one] => profile.text(one),
-            _ => "",
-        },
-        None => &build,
-    };
     [
+        ("date", &*date(process.start_ns)),
         ("program", profile.text(process.program)),
-        ("build", build),
-        ("host", profile.text(process.host)),
-        ("date", &date(process.start_ns)),
     ]
     .iter()
     .map(|(key, value)| format!("{key}={}", escaped(value)))
@@ -210,7 +217,7 @@ mod tests {
         }
         let files = files(folder.path());
         assert_eq!(files.len(), 3, "{files:?}");
-        let expected = "program=server1/build=0100ab/host=host1/date=2026-09-21/";
+        let expected = "date=2026-09-21/program=server1/";
         assert!(files[1].starts_with(expected), "{files:?}");
     }
 }
