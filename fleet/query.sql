@@ -44,7 +44,7 @@ with builds as (
     from runs
 ),
 figures as (
-    select program, build, pc0, pc1, pc2, pc3, sum(bytes) / max(runs) as bytes
+    select program, build, pc0, pc1, pc2, pc3, sum(bytes) / max(runs.runs) as bytes
     from sites join runs using (program, build)
     group by all
 ),

@@ -49,7 +49,7 @@ def growth(table: DataFrame) -> DataFrame:
     before = Window.partitionBy("program").orderBy("first", "build")
     pairs = builds.select("program", F.col("build").alias("new_build"),
                           F.lag("build").over(before).alias("old_build")).where("old_build is not null")
-    figures = table.join(builds.select("program", "build", "runs"), ["program", "build"]).groupBy(
+    figures = table.drop("runs").join(builds.select("program", "build", "runs"), ["program", "build"]).groupBy(
         "program", "build", *FRAMES).agg((F.sum("bytes") / F.max("runs")).alias("of_run"))
 
     def share(build, old, new):
