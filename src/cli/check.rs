@@ -9,7 +9,7 @@ use crate::error::{Code, Failure};
 use crate::options::ReportOptions;
 use crate::options::check::CheckOptions;
 use crate::side::Side;
-use crate::{config_file, sys, term, values};
+use crate::{config_file, history, sys, term, values};
 use skipheap_compare::gate::baseline::{self, Baseline};
 use skipheap_compare::gate::budget::Budget;
 use skipheap_compare::gate::config::Config;
@@ -85,7 +85,8 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
             "--baseline needs a file; if its name is `-`, write ./-",
         ));
     }
-    let (old, baseline) = read_baseline(path.as_deref(), options.update)?;
+    let (old, left_out) = read_baseline(path.as_deref(), &options)?;
+    let baseline = Baseline::new(&old.rows, old.spreads.clone(), old.lines.clone());
     options
         .files
         .check()
@@ -122,6 +123,7 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         let judged = by_nothing.as_ref().unwrap_or(&evidence);
         report.verdict = judge(judged, &Limits::new(limits), &budgets);
         report.unfit.append(&mut report.verdict.unfit);
+        report.verdict.notes.extend(left_out);
         report.verdict.notes.extend(measured.notes.clone());
         report.verdict.notes.extend(switched_off(&config));
         if report.verdict.shrank {
@@ -196,14 +198,19 @@ fn measure(
     check_runs::of_program(&options.command, &run, wanted, repeat, means)
 }
 
-/// The side that the baseline is, and what is compared of it. Empty without one.
-fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), Failure> {
+/// Reads the baseline; without one it is empty. Returns notes on what was left out of it, too.
+fn read_baseline(
+    path: Option<&Path>,
+    options: &CheckOptions,
+) -> Result<(Side, Vec<String>), Failure> {
+    let update = options.update;
+    let nothing = (Side::default(), Vec::new());
     let Some(path) = path else {
-        return Ok((Side::default(), Baseline::default()));
+        return Ok(nothing);
     };
     if !path.exists() {
         return match update {
-            true => Ok((Side::default(), Baseline::default())),
+            true => Ok(nothing),
             false => Err(Failure::unusable(format_args!(
                 "{}: no such baseline; create it with: {}",
                 term::path(path),
@@ -211,9 +218,27 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
             ))),
         };
     }
-    let side = match Side::read(path) {
+    let is_history = history::is_history(path);
+    if update && path.is_dir() {
+        return Err(Failure::unusable(format_args!(
+            "{}: --update writes a file, and this is a folder: add the profile of a run to it \
+             (skip-heapprof -o FOLDER/NAME.skipheap), or name a file",
+            term::path(path)
+        )));
+    }
+    if options.last.is_some() && !is_history {
+        return Err(Failure::unusable(format_args!(
+            "{}: --last needs a folder of profiles (*.skipheap) as the baseline",
+            term::path(path)
+        )));
+    }
+    if is_history {
+        let most = options.last.map_or(history::RUNS, |last| last as usize);
+        return history::read(path, most);
+    }
+    let mut side = match Side::read(path) {
         // It is about to be replaced: the marks of a merge in it are no reason not to.
-        Err(_) if update => return Ok((Side::default(), Baseline::default())),
+        Err(_) if update => return Ok(nothing),
         side => side?,
     };
     let flaws = check_runs::flaws(&side);
@@ -225,14 +250,11 @@ fn read_baseline(path: Option<&Path>, update: bool) -> Result<(Side, Baseline), 
             accept()
         )));
     }
-    let mut side = side;
     // A baseline that is about to be replaced is not a measure.
     if side.is_merged() && !update {
         side.take_means()?;
     }
-    let lines = side.lines.clone();
-    let baseline = Baseline::new(&side.rows, side.spreads.clone(), lines);
-    Ok((side, baseline))
+    Ok((side, Vec::new()))
 }
 
 /// Is the baseline of another program than the runs?

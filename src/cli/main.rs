@@ -28,6 +28,7 @@ mod following;
 mod from_profile;
 mod harvest;
 mod hints;
+mod history;
 #[cfg(test)]
 mod hostile_profiles;
 mod input_file;

@@ -10,10 +10,14 @@ use std::path::PathBuf;
 /// Options of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct CheckOptions {
-    /// Baseline: a CSV that --update wrote, or any report. `{program}` stands for the program's
-    /// name, `{test}` for the name of the one test that it runs.
+    /// Baseline: a CSV that --update wrote, any report, or a folder with the profiles
+    /// (*.skipheap) of earlier runs. `{program}` stands for the program's name, `{test}` for the
+    /// name of the one test that it runs.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
+    /// If the baseline is a folder of profiles, use the N runs that began last [default: 20].
+    #[arg(long, value_name = "N", requires = "baseline", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) last: Option<u32>,
     /// Write the baseline, to accept the new state.
     #[arg(long, requires = "baseline")]
     pub(crate) update: bool,

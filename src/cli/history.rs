@@ -1,0 +1,172 @@
+//! The last runs of a program as a baseline: a folder of their profiles.
+
+use crate::check_runs;
+use crate::error::{Code, Failure};
+use crate::inputs;
+use crate::side::Side;
+use crate::term;
+use skipheap_compare::diff::csv;
+use skipheap_compare::gate::baseline;
+use skipheap_profile::file;
+use skipheap_profile::report::rows::Row;
+use std::path::Path;
+
+/// Runs that count unless the user says otherwise.
+pub(crate) const RUNS: usize = 20;
+
+/// A run that was read.
+struct Run {
+    /// When its first process began, in nanoseconds since 1970.
+    start_ns: u64,
+    rows: Vec<Row>,
+    programs: Vec<String>,
+}
+
+/// Returns whether a path is a folder of profiles, and not one of recordings, which are one run.
+pub(crate) fn is_history(path: &Path) -> bool {
+    path.is_dir()
+        && inputs::find(&[path.to_owned()], None).is_ok_and(|found| !found.files.is_empty())
+}
+
+/// Reads the runs that began last, `most` at most: the one in the middle by its bytes, with the least and the
+/// most calls of each site in any of them. Returns what there is to say of runs that were left out, too.
+///
+/// # Errors
+/// When a profile cannot be read, or none can be a baseline; it is named.
+pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Failure> {
+    let found = inputs::find(&[folder.to_owned()], None)
+        .map_err(Failure::because(Code::Unusable, "cannot read the baseline"))?;
+    let mut runs: Vec<Run> = Vec::new();
+    let mut left_out = Vec::new();
+    for path in &found.files {
+        let side = Side::read(path)?;
+        let mut flaws = check_runs::flaws(&side);
+        if side.is_merged() {
+            flaws.push("it is a merged profile, and not one of a run".to_owned());
+        }
+        if !flaws.is_empty() {
+            left_out.push(format!(
+                "{} is no part of the baseline: {}",
+                term::path(path),
+                flaws.join("; ")
+            ));
+            continue;
+        }
+        let processes = side.profile.iter().flat_map(|profile| &profile.processes);
+        runs.push(Run {
+            start_ns: processes.map(|process| process.start_ns).min().unwrap_or(0),
+            rows: side.rows,
+            programs: side.programs,
+        });
+        // The folder may hold very many: no more are kept than are needed.
+        if runs.len() > 2 * most {
+            keep_last(&mut runs, most);
+        }
+    }
+    keep_last(&mut runs, most);
+    let Some(last) = runs.last() else {
+        return Err(Failure::unusable(format_args!(
+            "{}: no profile in it can be a baseline: {}",
+            term::path(folder),
+            left_out.join("; ")
+        )));
+    };
+    let programs = last.programs.clone();
+    let rows: Vec<Vec<Row>> = runs.into_iter().map(|run| run.rows).collect();
+    let unusable = || Failure::because(Code::Unusable, term::path(folder));
+    let mut text = Vec::new();
+    baseline::write(&rows, &mut text).map_err(unusable())?;
+    let sheet =
+        csv::read(&text[..]).map_err(Failure::because(Code::Unusable, term::path(folder)))?;
+    let side = Side {
+        name: term::path(folder),
+        rows: sheet.rows,
+        spreads: sheet.spreads,
+        programs,
+        ..Side::default()
+    };
+    Ok((side, left_out))
+}
+
+fn keep_last(runs: &mut Vec<Run>, most: usize) {
+    runs.sort_by_key(|run| run.start_ns);
+    runs.drain(..runs.len().saturating_sub(most));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skipheap_profile::sum::testing::Fleet;
+    use std::fs;
+
+    fn folder(runs: &[u32]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fleet = Fleet {
+            sites: 40,
+            live: false,
+        };
+        for &run in runs {
+            let mut bytes = Vec::new();
+            file::write(&fleet.run(run), &mut bytes).expect("packed");
+            fs::write(folder.path().join(format!("{run}.skipheap")), bytes).expect("written");
+        }
+        folder
+    }
+
+    fn bytes(side: &Side) -> Vec<(u64, (u64, u64))> {
+        let spreads = side.spreads.iter().flatten().copied();
+        side.rows.iter().map(|row| row.total).zip(spreads).collect()
+    }
+
+    #[test]
+    fn the_runs_that_began_last_count() {
+        // Runs of one program, which began in the order of their numbers.
+        let all = folder(&[0, 4, 8, 12, 16]);
+        assert!(is_history(all.path()) && !is_history(&all.path().join("0.skipheap")));
+        let (last, left_out) = read(all.path(), 3).expect("read");
+        assert!(left_out.is_empty(), "{left_out:?}");
+        let (expected, _) = read(folder(&[8, 12, 16]).path(), RUNS).expect("read");
+        assert_eq!(bytes(&last), bytes(&expected));
+        let (whole, _) = read(all.path(), RUNS).expect("read");
+        assert_ne!(bytes(&whole), bytes(&last));
+        let is_between =
+            |row: &Row, spread: &(u64, u64)| (spread.0..=spread.1).contains(&row.calls);
+        let spreads = whole.spreads.as_deref().expect("spreads");
+        assert!(
+            whole
+                .rows
+                .iter()
+                .zip(spreads)
+                .all(|(row, spread)| is_between(row, spread))
+        );
+        assert!(spreads.iter().any(|(least, most)| least < most));
+    }
+
+    #[test]
+    fn a_run_that_did_not_end_is_left_out_and_named() {
+        let all = folder(&[0, 4]);
+        let mut broken = Fleet {
+            sites: 40,
+            live: false,
+        }
+        .run(8);
+        broken.processes[0].finished = false;
+        broken.processes[0].end_ns = 0;
+        let mut bytes = Vec::new();
+        file::write(&broken, &mut bytes).expect("packed");
+        fs::write(all.path().join("8.skipheap"), &bytes).expect("written");
+        let (_, left_out) = read(all.path(), RUNS).expect("read");
+        assert_eq!(left_out.len(), 1);
+        assert!(
+            left_out[0].contains("8.skipheap is no part of the baseline: the end of"),
+            "{left_out:?}"
+        );
+        let alone = folder(&[]);
+        fs::write(alone.path().join("8.skipheap"), &bytes).expect("written");
+        let error = read(alone.path(), RUNS).unwrap_err().error.to_string();
+        assert!(
+            error.contains("no profile in it can be a baseline"),
+            "{error}"
+        );
+    }
+}
