@@ -7,7 +7,12 @@
 -- One row per site and process, or per site of the runs that were compacted.
 create or replace temp view sites as
 select
-    coalesce(program, '') as program, coalesce(build_id, '') as build, date, process, runs, start,
+    coalesce(program, '') as program, coalesce(build_id, '') as build, date, process, runs,
+    -- Builds are in the order of their commits where runs are labelled with them, else of their first runs.
+    coalesce(
+        try_cast(regexp_extract(array_to_string(labels, chr(10)), '(?m)^commit_time=(.*)$', 1) as timestamptz),
+        start
+    ) as moment,
     pc0, pc1, pc2, pc3, size, calls, bytes
 from read_parquet(
     getvariable('fleet') || '/*/*/*.parquet',
@@ -18,8 +23,8 @@ where calls > 0;
 
 -- How many runs a build has. A run without allocations has no row and is not counted.
 create or replace temp view runs as
-select program, build, sum(runs)::bigint as runs, min(start) as first
-from (select distinct program, build, date, process, runs, start from sites)
+select program, build, sum(runs)::bigint as runs, min(moment) as first
+from (select distinct program, build, date, process, runs, moment from sites)
 group by all;
 
 -- The sites of all runs of a build, as `merge --by build` sums them up; the largest first.
@@ -36,8 +41,8 @@ select
 from sites
 group by program, build, pc0, pc1, pc2, pc3, size;
 
--- How much a site, of whatever sizes, grew from a build to the one that ran first after it: bytes of a run
--- on average, over all runs of a build.
+-- How much a site, of whatever sizes, grew from a build to the next one: bytes of a run on average, over all
+-- runs of a build.
 create or replace temp view growth as
 with builds as (
     select *, lag(build) over (partition by program order by first, build) as old_build

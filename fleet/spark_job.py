@@ -22,15 +22,18 @@ def sites(spark: SparkSession, folder: str) -> DataFrame:
     table = spark.read.parquet(folder)
     program = F.coalesce("program", F.lit("")).alias("program")
     build = F.coalesce("build_id", F.lit("")).alias("build")
-    return table.select(program, build, "date", "process", "runs", "start", *FRAMES, "size", "calls",
+    # Builds are in the order of their commits where runs are labelled with them, else of their first runs.
+    commit = F.regexp_extract(F.array_join("labels", "\n"), "(?m)^commit_time=(.*)$", 1)
+    moment = F.coalesce(F.try_to_timestamp(commit), "start").alias("moment")
+    return table.select(program, build, "date", "process", "runs", moment, *FRAMES, "size", "calls",
                         "bytes").where("calls > 0")
 
 
 def runs(table: DataFrame) -> DataFrame:
     """How many runs a build has. A run without allocations has no row and is not counted."""
-    processes = table.select("program", "build", "date", "process", "runs", "start").distinct()
+    processes = table.select("program", "build", "date", "process", "runs", "moment").distinct()
     return processes.groupBy("program", "build").agg(
-        F.sum("runs").alias("runs"), F.min("start").alias("first"))
+        F.sum("runs").alias("runs"), F.min("moment").alias("first"))
 
 
 def top_sites(table: DataFrame) -> DataFrame:
@@ -43,8 +46,8 @@ def top_sites(table: DataFrame) -> DataFrame:
 
 
 def growth(table: DataFrame) -> DataFrame:
-    """How much a site, of whatever sizes, grew from a build to the one that ran first after it: bytes of a
-    run on average, over all runs of a build."""
+    """How much a site, of whatever sizes, grew from a build to the next one: bytes of a run on average, over
+    all runs of a build."""
     builds = runs(table)
     before = Window.partitionBy("program").orderBy("first", "build")
     pairs = builds.select("program", F.col("build").alias("new_build"),

@@ -39,6 +39,7 @@ pub(crate) fn read(
     }
     // One that another version wrote may hold secrets.
     profile = profile.cleaned(!wish.no_command_line);
+    profile.set_labels(&wish.labels.given);
     Ok(take(profile, wish, harvest))
 }
 

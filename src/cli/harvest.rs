@@ -3,6 +3,7 @@
 
 use crate::error::{Code, Failure};
 use crate::from_profile;
+use crate::labels::Labels;
 use crate::largest;
 use crate::leak_gaps::LeakGaps;
 use crate::live::{self, LiveHeap, LiveRows};
@@ -168,6 +169,8 @@ pub(crate) struct Wish {
     pub(crate) keeps_profile: bool,
     /// Leave command lines out of profiles, and not only secrets in them.
     pub(crate) no_command_line: bool,
+    /// Labels of profiles.
+    pub(crate) labels: Labels,
     /// Id of the process that was the command, where a run is reported.
     pub(crate) main: Option<u32>,
     /// Show no progress.
@@ -617,10 +620,11 @@ impl<'w> Reader<'w> {
                 None => tables.profile,
             };
             // Secrets have been left out already.
-            let profile = match self.wish.no_command_line {
+            let mut profile = match self.wish.no_command_line {
                 true => profile.cleaned(false),
                 false => profile,
             };
+            profile.set_labels(&self.wish.labels.of_recordings);
             let mut read = from_profile::read_of(profile, self.wish);
             read.sums = self.wish.sums_of(read.profile.as_ref());
             return Ok(read);
@@ -807,6 +811,10 @@ mod tests {
         symbols: None,
         keeps_profile: false,
         no_command_line: false,
+        labels: Labels {
+            of_recordings: Vec::new(),
+            given: Vec::new(),
+        },
         main: None,
     };
 

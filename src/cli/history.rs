@@ -7,7 +7,6 @@ use crate::side::Side;
 use crate::term;
 use skipheap_compare::diff::csv;
 use skipheap_compare::gate::baseline;
-use skipheap_profile::file;
 use skipheap_profile::report::rows::Row;
 use std::path::Path;
 
@@ -96,6 +95,7 @@ fn keep_last(runs: &mut Vec<Run>, most: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skipheap_profile::file;
     use skipheap_profile::sum::testing::Fleet;
     use std::fs;
 

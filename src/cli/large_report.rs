@@ -3,6 +3,7 @@
 //! optimisation there are fewer stacks, and only memory is looked at. A process of its own measures.
 
 use crate::harvest::{Wish, harvest};
+use crate::labels::Labels;
 use crate::output::Output;
 use crate::shape::{Columns, Kind};
 use skipheap_format::layout::*;
@@ -99,6 +100,10 @@ fn measured(folder: &Path, kind: Kind, name: &str) -> Duration {
         symbols: None,
         keeps_profile: false,
         no_command_line: false,
+        labels: Labels {
+            of_recordings: Vec::new(),
+            given: Vec::new(),
+        },
         main: None,
     };
     let out = folder.join(name);

@@ -34,6 +34,7 @@ mod hostile_profiles;
 mod input_file;
 mod inputs;
 mod install;
+mod labels;
 #[cfg(test)]
 mod large_report;
 mod largest;

@@ -215,7 +215,8 @@ fn add_up(
             };
             match read {
                 Ok(profile) => {
-                    let profile = profile.cleaned(!wanted.no_command_line);
+                    let mut profile = profile.cleaned(!wanted.no_command_line);
+                    profile.set_labels(&wanted.label);
                     if !has_no_sum {
                         sum.add(&profile).map_err(|refusal| {
                             let path = term::path(path);

@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
+use crate::labels::Labels;
 use crate::load::{self, LoadError, Why};
 use crate::options::ReportOptions;
 use crate::output::Output;
@@ -177,6 +178,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         symbols: (!tolerant || !wanted.symbols.is_empty()).then(|| wanted.symbols.clone()),
         keeps_profile: wanted.push.is_wanted() || wanted.tree().is_some(),
         no_command_line: wanted.no_command_line,
+        labels: Labels::new(&wanted.label),
         main: None,
     })
 }

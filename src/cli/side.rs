@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Failure};
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
+use crate::labels::Labels;
 use crate::load::LoadError;
 use crate::options::Merge;
 use crate::output::Output;
@@ -158,6 +159,7 @@ pub(crate) fn wish_of(kind: Kind) -> Wish {
         symbols: None,
         keeps_profile: false,
         no_command_line: false,
+        labels: Labels::default(),
         main: None,
     }
 }

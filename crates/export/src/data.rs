@@ -7,6 +7,7 @@ use skipheap_format::note::Note;
 use skipheap_profile as profile;
 use skipheap_profile::Profile;
 use skipheap_profile::report::figures::Figures;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A process.
@@ -36,6 +37,7 @@ pub(super) struct Process<'p> {
     timeline: Option<Timeline>,
     phases: Vec<Phase<'p>>,
     notes: Vec<String>,
+    labels: BTreeMap<&'p str, &'p str>,
 }
 
 /// A timeline, by columns; times are since the start of the process. Each point holds until the next
@@ -159,6 +161,7 @@ pub(super) fn processes(profile: &Profile) -> Vec<Process<'_>> {
             timeline: live.map(|live| timeline(&live.timeline)),
             phases: live.map_or(Vec::new(), |live| phases(profile, live)),
             notes: process.notes.iter().map(note).collect(),
+            labels: profile.labels(process).collect(),
         }
     };
     (0..).zip(&profile.processes).map(of).collect()

@@ -249,6 +249,9 @@ impl Made<'_> {
                 label.push(text(allocator, i64::from(site.allocator)));
             }
             label.push(number(pid, i64::from(process.pid), 0));
+            // The table of texts begins with the profile's.
+            let labels = process.labels.iter();
+            label.extend(labels.map(|&(key, value)| text(i64::from(key), i64::from(value))));
             let sample = Sample {
                 location_id: self.stack(site.node),
                 value: self.values(site, &site.figures),

@@ -105,6 +105,7 @@ fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
             .notes()
             .map(|note| note.map(|text| tables.string(&printable(text.as_bytes()))))
             .collect(),
+        labels: Vec::new(),
         merged: None,
     }
 }

@@ -52,6 +52,7 @@ impl Profile {
                             Cause::Sentence(text) => Some(*text),
                             Cause::Code(_) => None,
                         }))
+                        .chain(process.labels.iter().flat_map(|&(key, value)| [key, value]))
                         .chain(phases.map(|phase| phase.label))
                         .all(|text| is_in(text, texts))
                 }),

@@ -28,6 +28,8 @@ pub mod functions;
 #[cfg(feature = "profiles")]
 pub mod intern;
 #[cfg(feature = "profiles")]
+mod labels;
+#[cfg(feature = "profiles")]
 pub mod leaks;
 #[cfg(feature = "profiles")]
 mod mean;

@@ -90,6 +90,12 @@ pub(super) fn with_texts(process: &Process, mut text: impl FnMut(Str) -> Str) ->
     .into_iter()
     .chain(&mut process.command)
     .chain(process.notes.iter_mut().flat_map(Note::texts_mut))
+    .chain(
+        process
+            .labels
+            .iter_mut()
+            .flat_map(|(key, value)| [key, value]),
+    )
     .chain(merged.flat_map(|merged| merged.hosts.iter_mut().chain(&mut merged.builds)))
     .chain(counted.filter_map(|counted| match &mut counted.0 {
         Cause::Sentence(text) => Some(text),

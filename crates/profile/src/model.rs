@@ -84,6 +84,8 @@ pub struct Process {
     pub cuts: Vec<(Cause<Str>, u64)>,
     /// What the library had to say.
     pub notes: Vec<Note<Str>>,
+    /// What the user or the CI job calls the run: keys and values, sorted by key.
+    pub labels: Vec<(Str, Str)>,
     /// Where this is a sum over the runs of a program: what they were. See [`crate::sum`].
     pub merged: Option<Merged>,
 }

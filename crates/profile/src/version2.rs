@@ -222,6 +222,7 @@ impl Process2 {
             notes,
             losses,
             cuts,
+            labels: Vec::new(),
             program: self.program,
             exe: self.exe,
             command: self.command,

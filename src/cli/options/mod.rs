@@ -11,6 +11,7 @@ pub(crate) mod top;
 pub(crate) mod tree;
 
 use crate::following::{Following, Needs};
+use crate::labels::{self, Label};
 use crate::paint::When;
 use crate::shape::Shape;
 use crate::version;
@@ -184,6 +185,12 @@ pub(crate) struct ReportOptions {
     /// from debuginfod, for at most 10 seconds in total (SKIP_HEAP_DEBUGINFOD_TIMEOUT).
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) symbols: Vec<PathBuf>,
+    /// Label the run in profiles, Parquet, pprof, JSON and pushes; may be repeated. An empty VALUE
+    /// removes a label.
+    ///
+    /// In jobs of GitHub and GitLab, a run has the labels commit, branch and job by default.
+    #[arg(long, value_name = "KEY=VALUE", global = true, value_parser = labels::parse)]
+    pub(crate) label: Vec<Label>,
     /// Leave command lines out of profiles and reports.
     ///
     /// By default they are included, with apparent secrets redacted (see docs/secrets.md).

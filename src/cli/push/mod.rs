@@ -46,7 +46,20 @@ impl About {
         if is_one_host && !host.is_empty() {
             labels.push(("hostname".to_owned(), host.to_owned()));
         }
-        labels.extend(target.labels().iter().cloned());
+        // Of several processes those that all have.
+        let all = |label: &(&str, &str)| {
+            let mut processes = profile.processes.iter();
+            processes.all(|process| profile.labels(process).any(|own| own == *label))
+        };
+        let common = first
+            .into_iter()
+            .flat_map(|first| profile.labels(first))
+            .filter(all);
+        labels.extend(common.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        // A label of the URL has the last word.
+        let of_url = target.labels();
+        labels.retain(|label| !of_url.iter().any(|of_url| of_url.0 == label.0));
+        labels.extend(of_url.iter().cloned());
         let seconds = |ns: u64| ns / 1_000_000_000;
         let starts = profile.processes.iter().map(|process| process.start_ns);
         let ends = profile.processes.iter().map(|process| process.end_ns);

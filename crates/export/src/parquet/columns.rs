@@ -77,6 +77,8 @@ pub(super) struct Context<'p> {
     build_ids: Vec<Option<usize>>,
     /// By process: what identifies it.
     identities: Vec<usize>,
+    /// By process: its labels as `key=value`.
+    labels: Vec<Vec<usize>>,
     tool: usize,
 }
 
@@ -95,7 +97,14 @@ impl<'p> Context<'p> {
         let tool = add(&profile.tool);
         let mut build_ids = Vec::with_capacity(profile.processes.len());
         let mut identities = Vec::with_capacity(profile.processes.len());
+        let mut labels = Vec::with_capacity(profile.processes.len());
         for process in &profile.processes {
+            let of_process = profile.labels(process);
+            labels.push(
+                of_process
+                    .map(|(key, value)| add(&format!("{key}={value}")))
+                    .collect(),
+            );
             let build_id = build_id(profile, process);
             build_ids.push((!build_id.is_empty()).then(|| add(&build_id)));
             identities.push(add(&format!("{:016x}", identity(profile, process))));
@@ -105,6 +114,7 @@ impl<'p> Context<'p> {
             texts,
             build_ids,
             identities,
+            labels,
             tool,
         }
     }
@@ -386,4 +396,8 @@ pub(super) const COLUMNS: &[Column] = &[
         Role::Sum,
         |_, site| leaked(site, |leaked| leaked.indirect.saturating_mul(site.size)),
     ),
+    known("labels", Kind::Texts, Role::Apart, |c, site| {
+        let labels = c.labels[site.process as usize].iter();
+        Cell::Texts(labels.map(|&label| Some(label)).collect())
+    }),
 ];

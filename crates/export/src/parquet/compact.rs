@@ -239,7 +239,10 @@ impl Compaction {
             match self.texts.value(part) {
                 Value::Text(text) => text.data().hash(&mut hasher),
                 Value::Number(number) => number.hash(&mut hasher),
-                _ => 0_u8.hash(&mut hasher),
+                Value::Texts(texts) => {
+                    texts.iter().for_each(|text| text.data().hash(&mut hasher));
+                }
+                Value::Null | Value::Real(_) => 0_u8.hash(&mut hasher),
             }
         }
         self.inputs.hash(&mut hasher);

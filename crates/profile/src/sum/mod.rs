@@ -9,7 +9,7 @@
 //! | a site's blocks at the peak | those of the run with the highest peak |
 //! | peak of the process | the highest of any run, and when that was |
 //! | timeline, phases | none: those of different runs have no common clock |
-//! | command, path, machine, process id | where all runs agree, else none; see [`Merged`] |
+//! | command, path, machine, process id, labels | where all runs agree, else none; see [`Merged`] |
 //! | source line of a function in a stack | where all agree, else none |
 //! | address, object file | those of the first run that had the stack |
 //! | notes of the library | the first `processes::MOST_NOTES` different ones |

@@ -237,6 +237,12 @@ impl ProgramSum {
         if sum.command.len() != other.command.len() || !pairs.all(|(a, b)| is_same(*a, *b)) {
             sum.command.clear();
         }
+        sum.labels.retain(|&(key, value)| {
+            let mut theirs = other.labels.iter();
+            theirs.any(|&(their_key, their_value)| {
+                is_same(key, their_key) && is_same(value, their_value)
+            })
+        });
         (sum.pid, sum.ppid) = (0, 0);
         if sum.cpus != other.cpus {
             sum.cpus = 0;
