@@ -75,11 +75,13 @@ pub(crate) fn object() -> Option<&'static LinkMap> {
 }
 
 /// The name by which the C library has what this library asks for by glibc's name.
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) fn name_of(name: &'static CStr) -> &'static CStr {
     choose!(name_of(name))
 }
 
 /// A function of this library that has to stand in for one of the C library; null where it has none.
+#[cfg_attr(test, allow(dead_code))]
 pub(crate) fn substitute(name: &CStr) -> *mut c_void {
     choose!(substitute(name))
 }

@@ -31,6 +31,7 @@ pub(super) fn object() -> Option<&'static LinkMap> {
 }
 
 /// musl's name of a function that this library knows by glibc's.
+#[cfg_attr(test, allow(dead_code))]
 pub(super) fn name_of(name: &'static CStr) -> &'static CStr {
     // (It takes one argument less, the object, and does not look at a fourth.)
     if name == c"__register_atfork" {
@@ -43,6 +44,7 @@ pub(super) fn name_of(name: &'static CStr) -> &'static CStr {
 }
 
 /// musl's own function takes the loader's lock.
+#[cfg_attr(test, allow(dead_code))]
 pub(super) fn substitute(name: &CStr) -> *mut c_void {
     if name == c"dl_iterate_phdr" {
         iterate as *mut c_void
@@ -470,6 +472,7 @@ pub(super) fn find_object(address: u64, _: bool) -> Option<Found> {
 type Visit = unsafe extern "C" fn(*mut libc::dl_phdr_info, usize, *mut c_void) -> c_int;
 
 /// `dl_iterate_phdr` for this library and the unwinder in it.
+#[cfg_attr(test, allow(dead_code))]
 unsafe extern "C" fn iterate(visit: Visit, data: *mut c_void) -> c_int {
     let mut result = 0;
     each(|object| {
@@ -556,6 +559,7 @@ fn call(handler: &AtomicPtr<c_void>) {
 
 /// This library's destructor. musl runs destructors after all functions of `atexit`, in the opposite order of
 /// constructors, and the constructors of preloaded libraries first.
+#[cfg_attr(test, allow(dead_code))]
 extern "C" fn destructor() {
     call(&EXIT);
 }
