@@ -141,7 +141,10 @@ fn without_all_of_them_everything_is_recorded() {
         return;
     }
     for error in [libc::ENOSYS, libc::EINVAL] {
-        let command = profiled(kernel(error, &NEWER), old.path());
+        // Rust's standard library knows no answer of EINVAL to this call, and no kernel gives it.
+        let is_known = |call: &Call| error == libc::ENOSYS || call.0 != libc::SYS_getrandom;
+        let calls: Vec<Call> = NEWER.into_iter().filter(is_known).collect();
+        let command = profiled(kernel(error, &calls), old.path());
         let outcome = run(command).expect("permitted before");
         assert!(outcome.status.success(), "{error}: {outcome:?}");
         assert_says_no_wrong_cause(&outcome);

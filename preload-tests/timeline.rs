@@ -254,15 +254,17 @@ fn of_processes_one_after_the_other_the_peak_is_that_of_one() {
     for name in ["merged.csv", "merged.json", "merged.md"] {
         let file = path(name);
         let columns = if name.ends_with("csv") {
-            "--columns=all"
+            &["--columns=all"][..]
         } else {
-            "-q"
+            &[]
         };
         Run::plain(tool())
-            .args(&["report", "-q", columns, "-o"])
+            .args(&["report", "-q"])
+            .args(columns)
+            .arg("-o")
             .arg(&file)
             .arg(&merged)
-            .finish();
+            .succeed();
         let text = fs::read_to_string(&file).expect(name);
         let has = |bytes: &str| text.contains(bytes) || text.replace(',', "").contains(bytes);
         assert!(!has("2000000000") || name != "merged.md", "{name}: {text}");

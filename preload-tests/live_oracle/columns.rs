@@ -75,7 +75,9 @@ pub(super) fn compare(path: &Path, replay: &Replay, recorded: &Recorded, allowed
         for (name, field) in header.iter().zip(&row).skip(5) {
             // Text, and what stands for it.
             let is_text = ["file", "line", "module", "allocator", "thread"].contains(&name);
-            if !is_text && !name.starts_with("lifetimes") {
+            if name.contains("leaked") {
+                assert_eq!(field, "-", "{name} without a leak check: {row:?}");
+            } else if !is_text && !name.starts_with("lifetimes") {
                 let number: u64 = field.parse().unwrap_or_else(|_| panic!("{name}: {row:?}"));
                 *sums.entry(name.to_owned()).or_default() += number;
             }

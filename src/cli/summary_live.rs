@@ -190,7 +190,7 @@ fn columns(points: &[TimelinePoint], start: u64, count: usize) -> Vec<u64> {
         // The next one may begin right at the start of a span.
         let until = points
             .get(index + 1)
-            .map_or(end, |next| next.ns.saturating_sub(1));
+            .map_or(u64::MAX, |next| next.ns.saturating_sub(1));
         for most in &mut most[first..=column(until).max(first)] {
             *most = point.live_bytes.max(*most);
         }
