@@ -221,7 +221,7 @@ fn read_baseline(
     let is_history = history::is_history(path);
     if update && path.is_dir() {
         return Err(Failure::unusable(format_args!(
-            "{}: --update writes a file, and this is a folder: add the profile of a run to it \
+            "{}: --update cannot write to a folder: add a run's profile to it \
              (skip-heapprof -o FOLDER/NAME.skipheap), or name a file",
             term::path(path)
         )));

@@ -185,15 +185,15 @@ impl Measured {
         let name = self.name(&side, of);
         if side.is_merged() && !self.means {
             self.unfit.push(format!(
-                "{} is a merged profile: a check judges single runs, unless the baseline is a merged profile too",
+                "{} is a merged profile, which can only be checked against a merged baseline",
                 side.name
             ));
         }
         if self.means {
             if side.profile.is_none() {
                 self.unfit.push(format!(
-                    "{} is a CSV, which does not say how many processes it is made of, and the baseline is a \
-                     merged profile: give a profile (.skipheap) or a recording",
+                    "{} is a CSV, which does not record its number of processes, so it cannot be compared with a \
+                     merged baseline: use a profile (.skipheap) or a recording",
                     side.name
                 ));
             } else if let Err(failure) = side.take_means() {

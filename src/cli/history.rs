@@ -41,11 +41,11 @@ pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Fa
         let side = Side::read(path)?;
         let mut flaws = check_runs::flaws(&side);
         if side.is_merged() {
-            flaws.push("it is a merged profile, and not one of a run".to_owned());
+            flaws.push("it is a merged profile, not a single run".to_owned());
         }
         if !flaws.is_empty() {
             left_out.push(format!(
-                "{} is no part of the baseline: {}",
+                "{} is left out of the baseline: {}",
                 term::path(path),
                 flaws.join("; ")
             ));
@@ -65,7 +65,7 @@ pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Fa
     keep_last(&mut runs, most);
     let Some(last) = runs.last() else {
         return Err(Failure::unusable(format_args!(
-            "{}: no profile in it can be a baseline: {}",
+            "{}: contains no usable baseline: {}",
             term::path(folder),
             left_out.join("; ")
         )));
@@ -158,15 +158,12 @@ mod tests {
         let (_, left_out) = read(all.path(), RUNS).expect("read");
         assert_eq!(left_out.len(), 1);
         assert!(
-            left_out[0].contains("8.skipheap is no part of the baseline: the end of"),
+            left_out[0].contains("8.skipheap is left out of the baseline: the end of"),
             "{left_out:?}"
         );
         let alone = folder(&[]);
         fs::write(alone.path().join("8.skipheap"), &bytes).expect("written");
         let error = read(alone.path(), RUNS).unwrap_err().error.to_string();
-        assert!(
-            error.contains("no profile in it can be a baseline"),
-            "{error}"
-        );
+        assert!(error.contains("contains no usable baseline"), "{error}");
     }
 }

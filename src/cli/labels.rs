@@ -77,7 +77,7 @@ pub(crate) fn parse(text: &str) -> Result<Label, String> {
     let is_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if !key.bytes().all(is_key) || !key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         return Err(format!(
-            "the key {key:?} must be letters, digits and `_`, and not begin with a digit"
+            "invalid key {key:?}: use letters, digits and `_`; the first character must not be a digit"
         ));
     }
     Ok((key.to_owned(), value.to_owned()))

@@ -85,19 +85,19 @@ fn compacted(
     {
         let other = term::path(other);
         return Err(Failure::unusable(format!(
-            "{dataset} is a dataset of Parquet files, and {other} is not: merge profiles and compact datasets one \
-             after the other"
+            "{dataset} is a Parquet dataset, and {other} is not: merge profiles and compact datasets in separate \
+             commands"
         )));
     }
     let Some(folder) = &options.parquet else {
         return Err(Failure::unusable(format!(
-            "{dataset} is a dataset of Parquet files: compact it with --parquet FOLDER, or query it with \
+            "{dataset} is a Parquet dataset: compact it with --parquet FOLDER, or query it with \
              fleet/query.sql"
         )));
     };
     if !options.has_no_sum(wanted) || !options.by.is_empty() {
         return Err(Failure::unusable(format!(
-            "{dataset} is a dataset of Parquet files, which can only be compacted: leave out --output, --format, \
+            "{dataset} is a Parquet dataset, which can only be compacted: omit --output, --format, \
              --push and --by"
         )));
     }
@@ -116,9 +116,15 @@ fn compaction_said(done: &Compacted, quiet: bool) -> String {
     if !quiet {
         text.push_str(&format!("compacted: {}", files(done.added)));
         if done.held > 0 {
-            text.push_str(&format!(", {} already were", term::grouped(done.held)));
+            text.push_str(&format!(
+                " ({} were already compacted)",
+                term::grouped(done.held)
+            ));
         }
-        text.push_str(&format!("\nwritten: {} of Parquet\n", files(done.written)));
+        text.push_str(&format!(
+            "\nwritten: {}\n",
+            term::counted(done.written, "Parquet file", "Parquet files")
+        ));
     }
     if !done.damaged.is_empty() {
         let count = files(done.damaged.len() as u64);

@@ -198,8 +198,8 @@ pub(crate) fn both(old: &Path, new: &Path) -> Result<(Side, Side), Failure> {
         let merged = merged.name.clone();
         if let Some(csv) = sides.iter().find(|side| side.profile.is_none()) {
             return Err(Failure::unusable(format_args!(
-                "{merged} is a merged profile, and {} is a CSV, which does not say how many runs it is made of: \
-                 compare profiles (.skipheap) or recordings",
+                "{merged} is a merged profile and cannot be compared with the CSV {}, which does not record its \
+                 number of runs: compare profiles (.skipheap) or recordings",
                 csv.name
             )));
         }

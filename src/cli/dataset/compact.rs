@@ -55,7 +55,7 @@ pub(crate) fn compact(
     for input in inputs {
         if folder.canonicalize()? == input.canonicalize()? {
             return Err(naming(folder)(io::Error::other(
-                "is an input and the output: compacted data needs a folder of its own",
+                "is both input and output: choose another output folder",
             )));
         }
         for (partition, files) in partitions_of(input)? {
@@ -253,7 +253,10 @@ mod tests {
         add(folder.path(), 0..4);
         let inputs = [folder.path().to_owned()];
         let error = compact(&inputs, folder.path(), false, &Progress::new(true)).unwrap_err();
-        assert!(error.to_string().contains("a folder of its own"), "{error}");
+        assert!(
+            error.to_string().contains("both input and output"),
+            "{error}"
+        );
         assert_eq!(contents(folder.path()).len(), 4);
     }
 }

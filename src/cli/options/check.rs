@@ -12,19 +12,21 @@ use std::path::PathBuf;
 pub(crate) struct CheckOptions {
     /// Baseline: a CSV that --update wrote, any report, or a folder with the profiles
     /// (*.skipheap) of earlier runs. `{program}` stands for the program's name, `{test}` for the
-    /// name of the one test that it runs.
+    /// name of the test, if it runs exactly one.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// If the baseline is a folder of profiles, use the N runs that began last [default: 20].
+    /// If the baseline is a folder of profiles, use the N most recently started runs
+    /// [default: 20].
     #[arg(long, value_name = "N", requires = "baseline", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) last: Option<u32>,
-    /// Write the baseline, to accept the new state.
+    /// Write the baseline, accepting the current state.
     #[arg(long, requires = "baseline")]
     pub(crate) update: bool,
     /// File with limits and budgets [default: skipheap.toml in the current folder, if it exists].
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Run the program N times, so that variation between runs is not a regression.
+    /// Run the program N times, so that variation between runs does not count as a
+    /// regression.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*REPEATS.start())..=i64::from(*REPEATS.end())))]
     pub(crate) repeat: Option<u32>,
     /// How much the bytes of all sites, and of each, may grow: 1%, 64KiB, off [default: 1%].
@@ -45,7 +47,7 @@ pub(crate) struct CheckOptions {
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) run: RunOptions,
-    /// Reports to judge in place of a program to run, each of one run.
+    /// Reports to check instead of running a program; each must cover a single run.
     #[arg(value_name = "REPORT", conflicts_with = "command")]
     pub(crate) reports: Vec<PathBuf>,
     /// The program to run and its arguments.
@@ -68,16 +70,17 @@ impl CheckOptions {
 /// Files that a check writes.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Files {
-    /// Write the result to FILE as Markdown. In a job of GitHub it is also appended to the job's summary.
+    /// Write the result to FILE as Markdown. In a GitHub job, it is also appended to the job
+    /// summary.
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
     /// Write the result to FILE as JUnit XML.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
-    /// Write the result to FILE as GitLab's report of code quality.
+    /// Write the result to FILE as a GitLab code quality report.
     #[arg(long, value_name = "FILE")]
     pub(crate) gitlab: Option<PathBuf>,
-    /// Print annotations for GitHub on standard output [default: in its jobs].
+    /// Print GitHub annotations on standard output [default: only in GitHub jobs].
     #[arg(long)]
     pub(crate) annotations: bool,
 }

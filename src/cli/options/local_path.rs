@@ -16,8 +16,8 @@ pub(crate) fn local_path() -> impl TypedValueParser<Value = PathBuf> {
 fn parse(text: OsString) -> Result<PathBuf, String> {
     match scheme(&text.to_string_lossy()) {
         Some(scheme) => Err(format!(
-            "a URL, but only local files are written: write to a local path and copy the result \
-             (`./{scheme}://...` names a local folder)"
+            "URLs are not supported: write to a local path and copy the result (`./{scheme}://...` \
+             names a local folder)"
         )),
         None => Ok(PathBuf::from(text)),
     }

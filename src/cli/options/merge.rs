@@ -9,7 +9,8 @@ use std::path::PathBuf;
 #[derive(Args, Debug, Default, Clone)]
 pub(crate) struct MergeOptions {
     /// Profiles (*.skipheap), recordings (*.skipheap-rec), or folders of profiles, which are
-    /// searched recursively. With --parquet also datasets that it wrote, which are compacted.
+    /// searched recursively. With --parquet, also datasets written by an earlier merge,
+    /// which are then compacted.
     #[arg(value_name = "INPUT", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
     /// Skip inputs that cannot be read, and report how many there were.
@@ -18,16 +19,16 @@ pub(crate) struct MergeOptions {
     /// Do not combine runs that differ in build id (`build`) or `host`, or calls that differ in
     /// their source line (`line`).
     ///
-    /// Commas separate several. Without `line`, a frame only has a source line if all runs agree on
+    /// Separate several with commas. Without `line`, a frame only has a source line if all runs agree on
     /// it.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) by: Vec<Apart>,
-    /// Write a dataset of Parquet files to FOLDER, by date and program. The sum is only written
-    /// with --output or --push.
+    /// Write a Parquet dataset to FOLDER, partitioned by date and program. The merged profile is
+    /// written only with --output or --push.
     ///
     /// There is one file per profile. If a profile is written again, its file is replaced. If
-    /// INPUT is a dataset, FOLDER gets the sums over its runs: one file per date and program, to
-    /// which later calls add what is new. fleet/query.sql (DuckDB) and fleet/spark_job.py read
+    /// INPUT is a dataset, it is compacted into FOLDER: one file per date and program with the sums
+    /// over its runs. Later calls add new data. fleet/query.sql (DuckDB) and fleet/spark_job.py read
     /// datasets of both kinds.
     #[arg(long, value_name = "FOLDER", value_parser = local_path())]
     pub(crate) parquet: Option<PathBuf>,

@@ -188,7 +188,7 @@ pub(crate) struct ReportOptions {
     /// Label the run in profiles, Parquet, pprof, JSON and pushes; may be repeated. An empty VALUE
     /// removes a label.
     ///
-    /// In jobs of GitHub and GitLab, a run has the labels commit, branch and job by default.
+    /// Runs in GitHub and GitLab CI jobs are labelled with commit, branch and job by default.
     #[arg(long, value_name = "KEY=VALUE", global = true, value_parser = labels::parse)]
     pub(crate) label: Vec<Label>,
     /// Leave command lines out of profiles and reports.

@@ -18,7 +18,8 @@ pub(crate) struct TopOptions {
     pub(crate) interval: Duration,
     /// Column to sort by [default: bytes].
     ///
-    /// `leaky` puts first what is alive and seldom freed.
+    /// `leaky` lists suspected leaks first: live bytes, weighted by the fraction of blocks not
+    /// freed.
     // A text, since the summary has an option of this name with other values.
     #[arg(long, value_name = "COLUMN", value_parser = ["bytes", "calls", "live", "rate", "peak", "leaky"])]
     pub(crate) sort: Option<String>,
