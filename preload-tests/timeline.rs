@@ -266,8 +266,9 @@ fn of_processes_one_after_the_other_the_peak_is_that_of_one() {
             .arg(&merged)
             .succeed();
         let text = fs::read_to_string(&file).expect(name);
-        let has = |bytes: &str| text.contains(bytes) || text.replace(',', "").contains(bytes);
-        assert!(!has("2000000000") || name != "merged.md", "{name}: {text}");
+        if name == "merged.md" {
+            assert!(text.contains("At the peak 500,000,"), "{text}");
+        }
         if name == "merged.csv" {
             let rows = report_rows(&text);
             let sum: u64 = rows
