@@ -84,7 +84,9 @@ impl LiveSums {
 /// The quotient, rounded to the nearest.
 fn divided(sum: u64, by: u64) -> u64 {
     let by = by.max(1);
-    (sum / by).saturating_add(u64::from(sum % by >= by.div_ceil(2) && sum % by > 0))
+    (sum / by).saturating_add(u64::from(
+        sum % by >= by.div_ceil(2) && !sum.is_multiple_of(by),
+    ))
 }
 
 #[cfg(test)]

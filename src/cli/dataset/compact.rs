@@ -79,7 +79,7 @@ fn compact_partition(
 ) -> io::Result<()> {
     let path = folder.join(NAME);
     let known = match path.exists() {
-        true => with_name(&path, |file| inputs_of(file))?,
+        true => with_name(&path, inputs_of)?,
         false => BTreeSet::new(),
     };
     let (old, mut new): (Vec<PathBuf>, Vec<PathBuf>) = files

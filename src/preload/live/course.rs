@@ -39,7 +39,7 @@ pub(super) struct Span {
 /// Adds what has happened since the last point, in the order of time. Returns how many points that are.
 /// `last` is the last point so far, and holds what was read of the resident memory if it is the state until now.
 pub(super) fn since(
-    mut last: Option<&mut TimelinePoint>,
+    last: Option<&mut TimelinePoint>,
     span: &Span,
     room: &mut [TimelinePoint],
 ) -> usize {
@@ -88,7 +88,7 @@ pub(super) fn since(
         earliest += 1;
     }
     let until_now = match len {
-        0 => last.as_deref_mut(),
+        0 => last,
         len => room.get_mut(len - 1),
     };
     if let Some(point) = until_now.filter(|_| now.rss != 0) {
