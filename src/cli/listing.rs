@@ -10,6 +10,18 @@ pub(crate) const STACK: &str = "allocated by ← called by";
 /// The heading of responsible functions.
 pub(crate) const RESPONSIBLE: &str = "responsible (via plumbing) ← mostly called by";
 
+/// Sites and processes that are listed.
+pub(crate) const LISTED: usize = 10;
+
+/// Returns how many sites, processes, programs and leaks are listed: the number that was asked for, unless it
+/// is 0.
+pub(crate) fn listed(wanted: usize) -> usize {
+    match wanted {
+        0 => LISTED,
+        wanted => wanted,
+    }
+}
+
 /// The line of a responsible function.
 pub(crate) fn function_line<const N: usize>(
     function: &Function,

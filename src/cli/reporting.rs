@@ -7,7 +7,7 @@ use crate::load::{self, LoadError, Why};
 use crate::options::ReportOptions;
 use crate::output::Output;
 use crate::symbol_files::debuginfod;
-use crate::{inputs, paint, push, session, snapshots, summary, summary_live, term, tree};
+use crate::{inputs, listing, paint, push, session, snapshots, summary, summary_live, term, tree};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -158,7 +158,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         leaks_listed: match (wanted.shape.gen_suppressions, wanted.quiet) {
             (true, _) => usize::MAX,
             (false, true) => 0,
-            (false, false) => wanted.look.top.unwrap_or(summary::LISTED),
+            (false, false) => wanted.look.top.unwrap_or(listing::LISTED),
         },
         prints_suppressions: wanted.shape.gen_suppressions,
         timeline: wanted.shape.timeline.clone(),
@@ -167,7 +167,7 @@ pub(crate) fn wish(wanted: &ReportOptions, tolerant: bool) -> Result<Wish, Failu
         tree: wanted.tree(),
         largest: match wanted.quiet {
             true => 0,
-            false => wanted.look.top.unwrap_or(summary::LISTED),
+            false => wanted.look.top.unwrap_or(listing::LISTED),
         },
         lists_sites: wanted.look.sites,
         lines: wanted.shape.lines,

@@ -4,7 +4,7 @@ use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::hints::hints;
 use crate::largest::figure;
-use crate::listing::{RESPONSIBLE, STACK, function_line, names_of};
+use crate::listing::{LISTED, RESPONSIBLE, STACK, function_line, listed, names_of};
 use crate::paint::{TITLE, WARNING, painted};
 use crate::summary_live;
 use crate::table::{Line, percent, share, table};
@@ -18,9 +18,6 @@ use skipheap_profile::report::rows::Row;
 use skipheap_responsible::fold;
 use std::borrow::Cow;
 use std::path::Path;
-
-/// Sites and processes that are listed.
-pub(crate) const LISTED: usize = 10;
 
 /// Threads that are listed.
 const THREADS: usize = 4;
@@ -123,17 +120,9 @@ fn estimate(text: &mut String, harvest: &Harvest) {
     );
 }
 
-/// How many sites, processes, programs and leaks are listed.
-pub(crate) fn listed(harvest: &Harvest) -> usize {
-    match harvest.listed {
-        0 => LISTED,
-        listed => listed,
-    }
-}
-
 /// Lists the programs that allocated most.
 fn programs(text: &mut String, harvest: &Harvest, width: usize) {
-    let listed = listed(harvest);
+    let listed = listed(harvest.listed);
     let programs = harvest.programs.iter().take(listed);
     let lines = programs.map(|program| Line {
         cells: [
@@ -166,7 +155,7 @@ fn and_more(text: &mut String, all: usize, listed: usize) {
 
 /// Lists the processes that allocated most.
 fn processes(text: &mut String, harvest: &Harvest, width: usize) {
-    let listed = listed(harvest);
+    let listed = listed(harvest.listed);
     let mut largest: Vec<&Process> = harvest.processes.iter().collect();
     largest.sort_by_key(|process| std::cmp::Reverse(process.totals.bytes));
     largest.truncate(listed);
@@ -206,7 +195,7 @@ fn functions(text: &mut String, harvest: &Harvest, width: usize) {
     };
     let lines = harvest
         .functions
-        .largest(value, listed(harvest))
+        .largest(value, listed(harvest.listed))
         .into_iter()
         .map(|function| {
             let figures = &function.figures;
@@ -238,7 +227,7 @@ fn functions(text: &mut String, harvest: &Harvest, width: usize) {
     and_more(
         text,
         harvest.functions.all.len(),
-        lines.len().max(listed(harvest)),
+        lines.len().max(listed(harvest.listed)),
     );
     let beyond = share(harvest.functions.beyond_bytes, harvest.functions.bytes);
     if beyond > MOST_BEYOND {

@@ -1,9 +1,8 @@
 //! What the summary says of the live heap: its peak and course, what is left, lifetimes, growth.
 
 use crate::harvest::{Harvest, Process};
-use crate::listing::{RESPONSIBLE, function_line, listing, names_of};
+use crate::listing::{RESPONSIBLE, function_line, listed, listing, names_of};
 use crate::live::{LISTED, LiveHeap, LiveRows};
-use crate::summary::listed;
 use crate::table::table;
 use crate::term::line;
 use crate::term::{bytes, counted, grouped, printable, scaled};
@@ -381,7 +380,7 @@ fn left(
             format_args!("note: {frees} of blocks that were not tracked"),
         );
     }
-    let shown = left.largest.iter().take(listed(harvest));
+    let shown = left.largest.iter().take(listed(harvest.listed));
     let more = left.stacks.saturating_sub(shown.len());
     if left.indirect.blocks == 0 {
         let cells = |leak: &Leak| [scaled(leak.left.all.bytes), grouped(leak.left.all.blocks)];
