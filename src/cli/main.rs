@@ -1,6 +1,6 @@
 //! `skip-heapprof`: runs programs under `libskipheap.so` and turns recordings into reports.
 //!
-//! A run's way: [`args`] → [`run`]: [`target`] (can it be profiled?), [`session`] (a folder for the
+//! A run's way: [`options`] → [`run`]: [`target`] (can it be profiled?), [`session`] (a folder for the
 //! recordings), [`install`] (the library), [`signals`] (the program runs) → [`harvest`] (recordings
 //! to CSV files, by [`load`] and [`output`]) → [`summary`]. [`reporting`] begins at the harvest.
 

@@ -1,4 +1,4 @@
-//! Reads the rows that [`super::write`] wrote.
+//! Reads the rows that [`super::write`](mod@super::write) wrote.
 
 use super::columns::{COLUMNS, Column, Kind};
 use super::write::Value;
