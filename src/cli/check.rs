@@ -104,7 +104,10 @@ pub(crate) fn check(options: CheckOptions, wanted: &ReportOptions) -> Result<u8,
         config: config.path.clone(),
         unfit: measured.unfit.clone(),
         baseline: path.clone(),
-        accept: accept(),
+        accept: match path.as_deref().filter(|path| history::is_history(path)) {
+            Some(folder) => history::accept(folder),
+            None => accept(),
+        },
         repository: Box::new(repository()),
         ..Report::default()
     };

@@ -87,6 +87,14 @@ pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Fa
     Ok((side, left_out))
 }
 
+/// What makes the state of a run part of the baseline, as a sentence without its end.
+pub(crate) fn accept(folder: &Path) -> String {
+    format!(
+        "add the profile of this run to the folder (skip-heapprof -o {}/NAME.skipheap ...)",
+        term::path(folder)
+    )
+}
+
 fn keep_last(runs: &mut Vec<Run>, most: usize) {
     runs.sort_by_key(|run| run.start_ns);
     runs.drain(..runs.len().saturating_sub(most));
