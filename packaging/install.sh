@@ -12,7 +12,8 @@ if [ "${1:-}" = --uninstall ]; then
     uninstall=1
     shift
 fi
-if [ $# -gt 1 ] || [ "${1#-}" != "${1-}" ]; then
+first=${1:-}
+if [ $# -gt 1 ] || [ "${first#-}" != "$first" ]; then
     sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
