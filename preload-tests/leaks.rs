@@ -188,7 +188,7 @@ fn lost_by_valgrind(program: &str, arguments: &[&str]) -> Lost {
     [of("definitely lost:"), of("indirectly lost:")]
 }
 
-/// The same as we find them.
+/// Blocks that are directly and indirectly lost, as the leak check finds them.
 fn lost(program: &str, arguments: &[&str]) -> (Lost, Outcome) {
     let folder = tempfile::tempdir().expect("a folder");
     let outcome = Run::preloaded(program)

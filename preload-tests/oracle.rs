@@ -94,7 +94,7 @@ fn compare(least: u64, arrange: &dyn Fn() -> Run) {
     compare_except(&[], least, arrange);
 }
 
-/// The same without the calls of some sizes.
+/// Runs a program under both and compares calls by size, but for some sizes, and what it printed.
 fn compare_except(sizes: &[u64], least: u64, arrange: &dyn Fn() -> Run) {
     let without = |mut by_size: BTreeMap<u64, u64>| {
         by_size.retain(|size, _| !sizes.contains(size));

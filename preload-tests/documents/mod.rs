@@ -2,6 +2,7 @@
 //! examples of the README give what the README shows.
 
 mod commands;
+mod comments;
 mod examples;
 mod links;
 mod shell;

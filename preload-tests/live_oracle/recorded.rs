@@ -1,4 +1,4 @@
-//! The same figures as a recording has them.
+//! The figures of a log as a recording has them.
 
 use super::figures::{Key, Sites};
 use skipheap_format::layout::{AGES, TIMES};

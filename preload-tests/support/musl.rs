@@ -22,7 +22,7 @@ pub(crate) fn musl_gcc() -> Option<&'static str> {
     COMPILER.get_or_init(find).as_deref()
 }
 
-/// Are the C programs of this run of the tests built for musl?
+/// Returns whether the C programs of this run of the tests are built for musl.
 pub(crate) fn is_musl() -> bool {
     std::env::var("PRELOAD_TESTS_LIBC").is_ok_and(|libc| libc == "musl")
 }

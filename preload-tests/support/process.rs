@@ -240,7 +240,7 @@ impl Running {
         self.folder.as_ref().expect("it runs").path().join(name)
     }
 
-    /// Has the program come to its end? It is not waited for: [`Running::finish`] still tells how.
+    /// Returns whether the program has ended. It is not waited for: [`Running::finish`] still tells how.
     pub(crate) fn has_ended(&self) -> bool {
         // SAFETY: all zeros is a valid siginfo_t, which waitid fills in.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };

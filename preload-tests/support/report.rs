@@ -171,8 +171,8 @@ pub(crate) fn expected(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Is this the name of something in libc or the loader that stands above or below a program's own
-/// frames? With libc's debug file installed these are names, else offsets.
+/// Returns whether this is the name of something in libc or the loader that stands above or below a program's
+/// own frames. With libc's debug file installed these are names, else offsets.
 pub(crate) fn is_system_frame(name: &str) -> bool {
     const NAMES: [&str; 12] = [
         "start_thread",

@@ -86,7 +86,7 @@ fn each_fork_from_one_of_many_allocating_threads_is_counted_exactly() {
     forked(&program(), &["threads", "100"], 100, 10);
 }
 
-/// The same a thousand times, under the tool, which sums up.
+/// A thousand forks under the tool, which sums up.
 #[test]
 fn a_thousand_forks_from_one_of_many_allocating_threads_are_counted_exactly() {
     let folder = tempfile::tempdir().expect("a folder");

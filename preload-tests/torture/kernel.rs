@@ -18,7 +18,7 @@ fn assert_all(report: &Report) {
     assert_eq!(report.calls_by("ask_anew"), ASKED_ANEW, "{}", report.text);
 }
 
-/// May this machine do what the case needs? The program says so by a status of its own.
+/// Returns whether this machine may do what the case needs. The program says so by a status of its own.
 fn is_possible(how: &str, folder: &Path) -> bool {
     let outcome = Run::plain(program()).arg(how).arg(folder).finish();
     if outcome.status.code() == Some(77) {

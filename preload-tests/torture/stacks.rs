@@ -90,7 +90,7 @@ fn a_stack_at_the_edge_of_unmapped_memory() {
     assert_eq!(by_size(&outcome, 49), 5);
 }
 
-/// The same everything in code that the processor may hold to its indirect branches.
+/// Stacks are as always in code that the processor may hold to its indirect branches.
 #[test]
 fn code_for_control_flow_protection_is_walked_as_any() {
     for flags in [

@@ -260,7 +260,7 @@ fn read_baseline(
     Ok((side, Vec::new()))
 }
 
-/// Is the baseline of another program than the runs?
+/// Returns a fault if the baseline is of another program than the runs.
 fn difference_of_programs(
     evidence: &Evidence,
     old: &Side,

@@ -236,7 +236,7 @@ impl Measured {
     }
 }
 
-/// Are the figures estimates? A CSV of seven columns does not say.
+/// Returns whether the figures are estimates. A CSV of seven columns does not say.
 fn is_sampled(side: &Side) -> bool {
     let is_estimate = |row: &Row| row.variance > 0.0 || row.samples != row.calls;
     let is_sample = |harvest: &Harvest| harvest.sampled.is_some();
@@ -304,14 +304,14 @@ impl Ends {
     }
 }
 
-/// Did a process execute a further program that was recorded too? It keeps its id.
+/// Returns whether a process executed a further program that was recorded too. It keeps its id.
 fn has_successor(profile: &Profile, process: &Process) -> bool {
     let mut others = profile.processes.iter();
     process.merged.is_none()
         && others.any(|other| other.pid == process.pid && other.start_ns > process.start_ns)
 }
 
-/// Was it made by fork of one that is there as well?
+/// Returns whether fork made it of a process that is there as well.
 fn is_copy(profile: &Profile, process: &Process) -> bool {
     let mut others = profile.processes.iter();
     let parent = process.ppid;

@@ -89,7 +89,7 @@ fn spare(process: &Attached, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Is nothing else wanted than a recording, which is all that a snapshot can be?
+/// Returns whether only a recording is wanted, which is all that a snapshot can be.
 fn check_is_recording(to: Option<&Path>, has_format: bool) -> Result<(), Failure> {
     let ending = to.and_then(Path::extension).unwrap_or_default();
     if !has_format && (ending.is_empty() || ending == EXTENSION) {

@@ -69,7 +69,7 @@ pub(crate) struct Process {
 pub(crate) struct Harvest {
     /// In the order in which they began.
     pub(crate) processes: Vec<Process>,
-    /// The same by program, those with the most bytes first.
+    /// Totals by program, those with the most bytes first.
     pub(crate) programs: Vec<Program>,
     /// The heads of all recordings, in the order in which the processes began.
     pub(crate) heads: Vec<Head>,
@@ -185,7 +185,7 @@ impl Wish {
 }
 
 impl Wish {
-    /// Is anything wanted that is known only where blocks were followed?
+    /// Returns whether anything is wanted that is known only where blocks were followed.
     fn needs_live(&self) -> bool {
         let of_tree = self.tree.is_some_and(|tree| tree.value.needs_live());
         self.kind.needs_live() || of_tree || self.sort.needs_live()
@@ -402,7 +402,7 @@ struct All<'a> {
     sum: Sheet,
     programs: Programs,
     merge: Option<Merge>,
-    /// Is there nothing else?
+    /// Whether there is nothing else.
     is_one: bool,
     output: &'a mut Output,
     wish: &'a Wish,
@@ -732,12 +732,12 @@ impl Harvest {
         self.largest = largest::largest(&rows, wish.sort, wish.largest);
     }
 
-    /// Did the leak check find leaks that are not suppressed?
+    /// Returns whether the leak check found leaks that are not suppressed.
     pub(crate) fn has_leaks(&self) -> bool {
         self.leak_checks().any(|leaks| leaks.all.blocks > 0)
     }
 
-    /// Was there a leak check of any process?
+    /// Returns whether any process had a leak check.
     pub(crate) fn is_leak_checked(&self) -> bool {
         self.leak_checks().next().is_some()
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Inputs {
     /// In the order of the command line, those of a folder in that of the alphabet; each file once.
     pub(crate) files: Vec<PathBuf>,
-    /// Was the file that is to be written in one of the folders? It is not among [`Self::files`].
+    /// Whether the output file was in one of the folders. It is not among [`Self::files`].
     pub(crate) has_output: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn spare(inputs: &[PathBuf], outputs: &[&Path]) -> Result<(), LoadErr
     Ok(())
 }
 
-/// Would writing to one be writing to the other?
+/// Returns whether writing to one path writes to the other.
 pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
     match (fs::metadata(a), fs::metadata(b)) {
         (Ok(a), Ok(b)) => a.is_file() && id(&a) == id(&b),

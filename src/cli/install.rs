@@ -83,7 +83,7 @@ fn cache_folder() -> Option<PathBuf> {
         .map(below_cache)
 }
 
-/// Can every user enter the folder? `path` has no links in it.
+/// Returns whether every user can enter the folder. `path` has no links in it.
 pub(crate) fn is_open_to_all(path: &Path) -> bool {
     path.ancestors()
         .all(|part| part.metadata().is_ok_and(|data| data.mode() & 0o001 != 0))
@@ -177,7 +177,7 @@ fn make(folder: &Path, mode: u32) -> io::Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Is it our library, and does nobody else have a hand on it?
+/// Returns whether it is our library, which nobody else can change.
 fn is_the_library(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|data| {
         data.is_file()

@@ -118,9 +118,9 @@ pub(crate) struct Head {
     pub(crate) pid: u32,
     /// Its parent's.
     pub(crate) ppid: u32,
-    /// Did the library see the end of the process?
+    /// Whether the library saw the end of the process.
     pub(crate) finished: bool,
-    /// Is it a copy that was made while the process went on?
+    /// Whether it is a copy that was made while the process went on.
     pub(crate) snapshot: bool,
     /// The name that the program was started by.
     pub(crate) program: String,

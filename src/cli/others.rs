@@ -74,7 +74,7 @@ impl Others {
     }
 }
 
-/// May others put files into this folder that they cannot list? Then no link there is to be followed.
+/// Returns whether others may put files into this folder that they cannot list. No link there is followed.
 pub(crate) fn is_drop_folder(folder: &Path) -> bool {
     folder
         .metadata()

@@ -79,17 +79,17 @@ impl Output {
         self.spared.extend(ids);
     }
 
-    /// Is there only one stream for all processes, or none?
+    /// Returns whether there is only one stream for all processes, or none.
     pub(crate) fn is_one(&self) -> bool {
         matches!(self.place, Place::Nowhere | Place::Stdout)
     }
 
-    /// Does it go to standard output?
+    /// Returns whether it goes to standard output.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self.place, Place::Stdout)
     }
 
-    /// Did the tool choose the names?
+    /// Returns whether the tool chose the names.
     pub(crate) fn is_fresh(&self) -> bool {
         matches!(self.place, Place::Fresh | Place::Made(_))
     }

@@ -25,7 +25,7 @@ pub(crate) struct Running {
     pub(crate) pid: u32,
     /// Path of its executable.
     pub(crate) exe: String,
-    /// Does it record, or will with its first allocation? Else it is only what it starts that does.
+    /// Whether it records, or will with its first allocation. Otherwise only programs that it starts do.
     pub(crate) is_recorded: bool,
 }
 

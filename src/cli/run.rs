@@ -96,7 +96,7 @@ impl Finished {
         self.ending.signal
     }
 
-    /// Was the program itself to be profiled, and not only what it starts?
+    /// Returns whether the program itself was to be profiled, and not only what it starts.
     pub(crate) fn is_profiled(&self) -> bool {
         self.ending.profiled && self.ending.mode != Mode::Off
     }
@@ -279,7 +279,7 @@ impl Settings {
         }
     }
 
-    /// Will the library profile the program itself?
+    /// Returns whether the library will profile the program itself.
     fn profiles(&self, target: &Target, named: &[u8]) -> bool {
         let programs = self.programs.as_deref().map(OsStr::as_bytes);
         let (argv0, exe) = (target.argv0.as_bytes(), target.exe.as_os_str().as_bytes());

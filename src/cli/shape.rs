@@ -182,7 +182,7 @@ impl Kind {
         }
     }
 
-    /// Is it about what became of blocks, so that there is nothing to say where that is not known?
+    /// Returns whether it is about the lifetimes of blocks, so that it is empty where these are not known.
     pub(crate) fn needs_live(self) -> bool {
         match self {
             Self::Csv(_) => false,
@@ -204,7 +204,7 @@ impl Shape {
         }
     }
 
-    /// Does it say what a report to `output` is to be? A name without an ending is that of a CSV.
+    /// Checks that the format of a report to `output` is clear. A name without an ending is that of a CSV.
     ///
     /// # Errors
     /// An ending that stands for no format, where --format does not say more.

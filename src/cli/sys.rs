@@ -65,7 +65,7 @@ fn children_kilobytes() -> u64 {
     u64::try_from(usage.ru_maxrss).unwrap_or(0)
 }
 
-/// Is the signal ignored?
+/// Returns whether the signal is ignored.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: asks only; `action` is large enough, and all zeros is a valid value of it, should
@@ -274,7 +274,7 @@ impl FileRights {
     }
 }
 
-/// Does a folder lie in a file system in which a mapped page needs new room for each change?
+/// Returns whether a folder lies in a file system in which a mapped page needs new room for each change.
 pub(crate) fn is_copy_on_write(folder: &std::path::Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
     let Ok(path) = std::ffi::CString::new(folder.as_os_str().as_bytes()) else {

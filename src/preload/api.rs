@@ -22,7 +22,7 @@ pub(crate) extern "C" fn skipheap_stop() {
     control::set_stopped(true);
 }
 
-/// Are allocations recorded now?
+/// Returns whether allocations are recorded now.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
 pub(crate) extern "C" fn skipheap_is_recording() -> c_int {

@@ -25,12 +25,12 @@ const STRICT: u8 = 2;
 /// Kept across fork, as the filter is.
 static STATE: AtomicU8 = AtomicU8::new(FREE);
 
-/// Has the program confined its system calls? May be asked at any moment.
+/// Returns whether the program has confined its system calls. May be called at any moment.
 pub(crate) fn is_confined() -> bool {
     STATE.load(Relaxed) != FREE
 }
 
-/// Has it confined them to read, write and exit?
+/// Returns whether the program has confined its system calls to read, write and exit.
 pub(crate) fn is_strict() -> bool {
     STATE.load(Relaxed) == STRICT
 }

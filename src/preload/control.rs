@@ -34,7 +34,7 @@ fn word() -> &'static AtomicU32 {
     unsafe { AtomicU32::from_ptr(PAGE.0.get().cast::<u8>().add(WORD).cast()) }
 }
 
-/// Are allocations not to be recorded now?
+/// Returns whether allocations are not to be recorded now.
 #[inline(always)]
 pub(crate) fn is_stopped() -> bool {
     word().load(Relaxed) != 0

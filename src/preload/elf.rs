@@ -148,8 +148,8 @@ pub(crate) fn definition_beside(beside: &CStr, name: &CStr) -> *mut c_void {
         .map_or(ptr::null_mut(), |map| definition_in(map, name))
 }
 
-/// Does a library in front of this one define `name`? The executable, which may have an entry of its
-/// own for what it calls, is none.
+/// Returns whether a library in front of this one defines `name`. The executable, which may have an
+/// entry of its own for what it calls, is none.
 pub(crate) fn is_defined_before(name: &CStr) -> bool {
     let own = own_dynamic();
     objects()
@@ -174,7 +174,7 @@ pub(crate) fn own_definition(name: &CStr) -> *mut c_void {
         .map_or(ptr::null_mut(), |map| definition_in(map, name))
 }
 
-/// Does the program, or a library in front of this one, define `name`?
+/// Returns whether the program, or a library in front of this one, defines `name`.
 pub(crate) fn is_defined_in_front(name: &CStr) -> bool {
     let own = own_dynamic();
     objects()
@@ -218,12 +218,12 @@ pub(crate) fn definition_in(map: &LinkMap, name: &CStr) -> *mut c_void {
     }
 }
 
-/// Does an object, which need not be relocated yet, define a function of this name?
+/// Returns whether an object, which need not be relocated yet, defines a function of this name.
 pub(crate) fn exports(map: &LinkMap, name: &CStr) -> bool {
     symbol_in(map, name).is_some()
 }
 
-/// Has the loader to change the object's code when it relocates it?
+/// Returns whether the loader has to change the object's code when it relocates it.
 pub(crate) fn has_text_relocations(map: &LinkMap) -> bool {
     dynamic_entries(map).any(|entry| match entry.tag {
         DT_TEXTREL => true,

@@ -146,7 +146,7 @@ macro_rules! step {
     ) };
 }
 
-/// The same where rbp has a part in it.
+/// A step to the caller's frame by a rule in which rbp has a part.
 #[rustfmt::skip]
 macro_rules! step_with_bp {
     ($n:literal) => { concat!(

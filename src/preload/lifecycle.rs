@@ -33,7 +33,7 @@ static TOO_EARLY: AtomicU64 = AtomicU64::new(0);
 /// The pthread key whose destructor gives thread states back.
 static KEY: AtomicI32 = AtomicI32::new(-1);
 
-/// Is this program profiled? Decides it on the first call, which may be an allocation before the
+/// Returns whether this program is profiled. Decides it on the first call, which may be an allocation before the
 /// constructor.
 pub(crate) fn is_recording() -> bool {
     match MODE.load(Acquire) {
@@ -71,7 +71,7 @@ pub(crate) fn begin_in_child() {
     }
 }
 
-/// Was it decided that this program is left alone?
+/// Returns whether it was decided that this program is left alone.
 pub(crate) fn is_off() -> bool {
     MODE.load(Relaxed) == OFF
 }
@@ -309,7 +309,8 @@ fn end_of_process(handlers_run: bool) {
     arch::with_callers_on_stack(end_above, usize::from(handlers_run));
 }
 
-/// The same; the program's own part of the stack lies above `sp`. (What this function has there itself would keep
+/// Writes the report, once, if this very process has recorded anything. The program's own part of the stack lies
+/// above `sp`. (What this function has there itself would keep
 /// blocks from being leaks.)
 extern "C" fn end_above(sp: usize, handlers_run: usize) {
     let handlers_run = handlers_run != 0;

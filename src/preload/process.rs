@@ -102,7 +102,7 @@ impl Process {
         sums
     }
 
-    /// Has this very process begun to record?
+    /// Returns whether this very process has begun to record.
     pub(crate) fn is_ready(&self) -> bool {
         self.state.load(Acquire) == READY
     }

@@ -61,7 +61,7 @@ macro_rules! real {
             )*
         }
 
-        /// Does one of the interposed functions lie at this address?
+        /// Returns whether one of the interposed functions lies at this address.
         pub(crate) fn is_interposed(address: u64) -> bool {
             [$(&$slot),*].iter().any(|slot| slot.load(Relaxed) as u64 == address)
         }

@@ -28,7 +28,7 @@ pub(crate) struct Sampler {
     state: u64,
 }
 
-/// Is only a sample recorded? Call it only in a program that is profiled.
+/// Returns whether only a sample is recorded. Call it only in a program that is profiled.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
     settings().sample_bytes != 0
@@ -135,7 +135,7 @@ pub(crate) unsafe extern "C" fn record_at_entry() {
 }
 
 impl Sampler {
-    /// Is this allocation of so many bytes taken? Goes on to the next one.
+    /// Returns whether this allocation of so many bytes is taken, and goes on to the next one.
     pub(crate) fn takes(&mut self, size: u64) -> bool {
         let mean = settings().sample_bytes;
         if self.state == 0 {

@@ -154,7 +154,7 @@ unsafe extern "C" {
     static program_invocation_name: *const c_char;
 }
 
-/// Is the environment there yet?
+/// Returns whether the environment is there yet.
 pub(crate) fn is_environment_ready() -> bool {
     // SAFETY: libc's variables; read while the process has one thread.
     unsafe { !environ.is_null() && !program_invocation_name.is_null() }

@@ -196,7 +196,7 @@ pub(crate) fn set_file_len(fd: c_int, len: u64) -> bool {
     unsafe { libc::ftruncate(fd, len as libc::off_t) == 0 }
 }
 
-/// Is there so much more memory to be mapped now?
+/// Returns whether so much more memory can be mapped now.
 pub(crate) fn can_map(len: usize) -> bool {
     let start = map_private(len);
     if start.is_null() {
@@ -292,7 +292,7 @@ fn set_of(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// Does a blocked `signal` wait for the calling thread?
+/// Returns whether a blocked `signal` waits for the calling thread.
 pub(crate) fn is_pending(signal: c_int) -> bool {
     let mut pending = 0_u64;
     // SAFETY: the pointer is to eight bytes, the size of the kernel's signal set.
@@ -320,7 +320,7 @@ pub(crate) fn take_pending(signal: c_int) {
     }
 }
 
-/// Can eight bytes at `address` be read? Asks the kernel, which reports a fault and does not raise
+/// Returns whether eight bytes at `address` can be read. Asks the kernel, which reports a fault and does not raise
 /// one.
 ///
 /// An invalid `how` makes the call change nothing: it copies the set in first (EFAULT when it
@@ -355,7 +355,7 @@ pub(crate) fn threads() -> u64 {
     }
 }
 
-/// Does the calling thread have a shadow stack, on which return addresses cannot be replaced?
+/// Returns whether the calling thread has a shadow stack, on which return addresses cannot be replaced.
 pub(crate) fn has_shadow_stack() -> bool {
     /// `<asm/prctl.h>` since Linux 6.6.
     const ARCH_SHSTK_STATUS: c_int = 0x5005;
@@ -377,7 +377,7 @@ pub(crate) fn tid() -> u32 {
     unsafe { syscall!(libc::SYS_gettid) as u32 }
 }
 
-/// Is there no thread `tid` in this process?
+/// Returns whether there is no thread `tid` in this process.
 pub(crate) fn is_dead(tid: u32) -> bool {
     // SAFETY: signal 0 is never sent; only the target's existence is checked.
     let result = unsafe { syscall!(libc::SYS_tgkill, libc::getpid(), tid as c_int, 0) };
@@ -473,7 +473,7 @@ pub(crate) fn read_by_file(fd: c_int, start: usize, buffer: &mut [u64], len: usi
     }
 }
 
-/// Is the calling thread under a seccomp filter?
+/// Returns whether the calling thread is under a seccomp filter.
 pub(crate) fn is_filtered() -> bool {
     // SAFETY: no preconditions. Not by `prctl`, which is interposed.
     unsafe { syscall!(libc::SYS_prctl, libc::PR_GET_SECCOMP) != 0 }
@@ -616,7 +616,7 @@ pub(crate) fn start_time(buffer: &mut [u8]) -> &[u8] {
         .unwrap_or(&[])
 }
 
-/// Is `path` (NUL-terminated) a regular file of this user, and not a link?
+/// Returns whether `path` (NUL-terminated) is a regular file of this user, and not a link.
 pub(crate) fn is_own_file(path: &[u8]) -> bool {
     debug_assert!(path.contains(&0));
     let mut stat = MaybeUninit::<libc::stat>::uninit();
@@ -664,8 +664,8 @@ pub(crate) fn create_exclusively(path: &[u8]) -> Result<c_int, c_int> {
     if fd < 0 { Err(errno()) } else { Ok(fd) }
 }
 
-/// Does the file lie in a file system that needs new room for each change of a page that was written back? When the disk
-/// is full, a store to such a page of a mapping ends in SIGBUS, though it was populated.
+/// Returns whether the file lies in a file system that needs new room for each change of a page that was written
+/// back. When the disk is full, a store to such a page of a mapping ends in SIGBUS, though it was populated.
 pub(crate) fn is_copy_on_write(fd: c_int) -> bool {
     let mut stat = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the pointer is to room for a statfs, which is read only when the call filled it.
@@ -843,8 +843,8 @@ pub(crate) fn working_folder(buffer: &mut [u8]) -> &[u8] {
         .unwrap_or(&[])
 }
 
-/// Does the process run in secure mode: with rights that whoever started it does not have
-/// (set-user-id, set-group-id, file capabilities)?
+/// Returns whether the process runs in secure mode: with rights that whoever started it does not have
+/// (set-user-id, set-group-id, file capabilities).
 pub(crate) fn is_secure() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }

@@ -275,7 +275,8 @@ pub(crate) fn own() -> Option<&'static Thread> {
     own_or_parents().filter(|thread| thread.number != 0)
 }
 
-/// The same. In a child of fork it may be that of its parent's thread: all zeros, and nobody's.
+/// The calling thread's state, if it has one and is in no cold section. In a child of fork it may be that of
+/// its parent's thread: all zeros, and nobody's.
 #[inline(always)]
 pub(crate) fn own_or_parents() -> Option<&'static Thread> {
     let word = arch::thread_word();

@@ -30,7 +30,7 @@ const SHORTER: usize = 1;
 /// Our own two walks saw different frames.
 const CARELESS: usize = 2;
 
-/// Are stacks compared? Call it only in a program that is profiled.
+/// Returns whether stacks are compared. Call it only in a program that is profiled.
 pub(crate) fn is_on() -> bool {
     settings().verify != 0
 }
@@ -98,7 +98,7 @@ pub(crate) fn whole(ours: impl FnOnce() -> Option<(Vec<u32>, Vec<u32>)>, entry: 
     });
 }
 
-/// Is this one of the stacks that are compared?
+/// Returns whether this is one of the stacks that are compared.
 fn is_turn() -> bool {
     let every = u64::from(settings().verify);
     WALKED.fetch_add(1, Relaxed).is_multiple_of(every.max(1))

@@ -56,7 +56,7 @@ pub fn patterns(list: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|pattern| !pattern.is_empty())
 }
 
-/// Is this the Skip compiler, which profiles only itself under [`Mode::CompilerToo`]?
+/// Returns whether this is the Skip compiler, which profiles only itself under [`Mode::CompilerToo`].
 pub fn is_skip_compiler(argv0: &[u8], exe: &[u8]) -> bool {
     argv0.ends_with(b"skip_to_llvm") || file_name(argv0) == b"skc" || file_name(exe) == b"skc"
 }

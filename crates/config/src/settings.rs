@@ -193,7 +193,7 @@ impl Allocators {
         Some(Self::Chosen(chosen))
     }
 
-    /// Is this one reported, in a program that is or is not a Skip program?
+    /// Returns whether this one is reported, in a program that is or is not a Skip program.
     pub fn has(self, kind: AllocatorKind, is_skip_program: bool) -> bool {
         match self {
             Self::Auto => {

@@ -51,7 +51,7 @@ pub(super) fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The same with allocations that have no frees to be compared with.
+/// Returns the profile with allocations that have no frees to be compared with.
 fn without_addresses(theirs: &Theirs) -> io::Result<serde_json::Value> {
     let mut value = serde_json::to_value(theirs)?;
     let threads = value

@@ -164,12 +164,12 @@ impl Format {
         }
     }
 
-    /// Is it about whole stacks, so that a run records them?
+    /// Returns whether it is about whole stacks, so that a run records them.
     pub fn needs_whole_stacks(self) -> bool {
         self != Self::Markdown
     }
 
-    /// Is it about what became of the blocks, so that a run follows them?
+    /// Returns whether it is about the lifetimes of blocks, so that a run follows them.
     ///
     /// A `.skipheap` holds what the run was told to record, and costs what that costs; JSON,
     /// Parquet and Markdown have the figures where they are known.
@@ -180,7 +180,7 @@ impl Format {
         }
     }
 
-    /// Has it one number for each stack, which `--value` chooses?
+    /// Returns whether it has one number for each stack, which `--value` chooses.
     pub fn has_one_value(self) -> bool {
         self == Self::Svg
     }

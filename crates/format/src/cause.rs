@@ -13,7 +13,7 @@ pub enum Cause<T> {
 }
 
 impl<T> Cause<T> {
-    /// The same cause with another kind of text.
+    /// Returns this cause with its text converted by `text`.
     pub fn map<U>(self, text: impl FnOnce(T) -> U) -> Cause<U> {
         match self {
             Self::Code(code) => Cause::Code(code),

@@ -15,7 +15,7 @@ const COPY_ON_WRITE: [i64; 5] = [
     0x3434,
 ];
 
-/// Is it one of those that need new room for each change?
+/// Returns whether it is a file system that needs new room for each change.
 pub fn is_copy_on_write(file_system: i64) -> bool {
     COPY_ON_WRITE.contains(&(file_system & 0xFFFF_FFFF))
 }

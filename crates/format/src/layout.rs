@@ -94,7 +94,7 @@ pub struct Header {
     /// Live bytes of the whole process at the last [`TimelinePoint`], phase or snapshot, or at the
     /// end. May be below zero for a moment.
     pub live_bytes: i64,
-    /// The same in blocks.
+    /// Live blocks of the whole process at that moment. May be below zero for a moment.
     pub live_blocks: i64,
     /// Most live bytes at any moment.
     pub peak_bytes: u64,
@@ -206,7 +206,7 @@ pub const STOPPED: u32 = 1;
 
 /// Allocations of one size from one stack, in one thread's share.
 ///
-/// The same site may occur several times in a recording, once for each thread that used it.
+/// A site may occur several times in a recording, once for each thread that used it.
 /// A thread that frees blocks of another's site has a record of that site too, whose count may be 0.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -13,7 +13,8 @@ codes! {
         /// A specification of a hook matches no function of what is loaded at the start. About: the
         /// specification's name.
         HookUnmatched = 1,
-        /// The same, where libraries that are loaded later will be searched.
+        /// A specification of a hook matches no function so far; libraries that are loaded later will be
+        /// searched. About: the specification's name.
         HookUnmatchedSoFar = 2,
         /// Takes back one of the two above: a library came that has the function. About: the
         /// specification's name.
@@ -204,7 +205,7 @@ impl<T> Note<T> {
         }
     }
 
-    /// The same note with another kind of texts.
+    /// Returns this note with each of its texts converted by `text`.
     pub fn map<U>(&self, text: impl FnMut(&T) -> U) -> Note<U> {
         let mut text = text;
         match self {

@@ -180,7 +180,7 @@ pub struct Phase<'a> {
 pub struct LiveTotals {
     /// Live bytes, as far as threads have handed in their share.
     pub bytes: u64,
-    /// The same in blocks.
+    /// Live blocks.
     pub blocks: u64,
     /// Most live bytes at any moment.
     pub peak_bytes: u64,
@@ -817,7 +817,7 @@ impl<'a> Recording<'a> {
             .filter(|(_, node)| node.frame != 0)
     }
 
-    /// Were whole stacks recorded, not four frames?
+    /// Returns whether whole stacks were recorded, and not four frames.
     pub fn has_whole_stacks(&self) -> bool {
         self.flags & WHOLE_STACKS != 0
     }
@@ -827,7 +827,7 @@ impl<'a> Recording<'a> {
         self.header_u32(std::mem::offset_of!(Header, stack_depth))
     }
 
-    /// Were blocks followed until they were freed?
+    /// Returns whether blocks were followed until they were freed.
     pub fn follows_blocks(&self) -> bool {
         self.flags & LIVE != 0
     }

@@ -1,4 +1,4 @@
-//! Is a profile what it should be? Asked of every file that is read, so that nobody else has to.
+//! Checks that a profile is consistent. Every file that is read is checked, so that nobody else has to.
 
 use super::{NONE, Profile};
 use skipheap_format::cause::Cause;

@@ -101,7 +101,7 @@ pub fn write(profile: &Profile, out: &mut dyn Write) -> io::Result<()> {
     packed.finish()?.flush()
 }
 
-/// Does a file begin as a profile does?
+/// Returns whether a file begins as a profile does.
 pub fn is_profile(path: &Path) -> bool {
     let read = || -> io::Result<bool> {
         let mut magic = [0; MAGIC.len()];

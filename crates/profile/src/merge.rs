@@ -74,7 +74,7 @@ impl Tables {
     }
 }
 
-/// The same process with its texts in another table.
+/// Returns a process with its texts in another table.
 pub(super) fn with_texts(process: &Process, mut text: impl FnMut(Str) -> Str) -> Process {
     let mut process = process.clone();
     let counted = process.losses.iter_mut().chain(&mut process.cuts);

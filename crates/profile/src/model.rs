@@ -36,7 +36,7 @@ pub struct Profile {
     pub threads: Vec<Str>,
     /// Allocations, each (node, size, allocator, thread, process) once.
     pub sites: Vec<Site>,
-    /// Are the figures of samples scaled to estimates of the whole? See [`Profile::estimated`].
+    /// Whether the figures of samples are scaled to estimates of the whole. See [`Profile::estimated`].
     pub scaled: bool,
     /// Where this is a comparison: what the older run was called. [`Site::old`] is its share.
     pub compared_with: Option<String>,
@@ -68,9 +68,9 @@ pub struct Process {
     pub start_ns: u64,
     /// End, nanoseconds since 1970; 0 where it is not known.
     pub end_ns: u64,
-    /// Did the library see the end?
+    /// Whether the library saw the end.
     pub finished: bool,
-    /// Were whole stacks recorded, not four frames?
+    /// Whether whole stacks were recorded, and not four frames.
     pub whole_stacks: bool,
     /// Most frames that were to be shown of a stack.
     pub stack_depth: u32,
@@ -110,9 +110,9 @@ pub struct LiveProcess {
     pub peak_ns: u64,
     /// Frees of blocks that were not followed.
     pub unknown_frees: u64,
-    /// Was the leak check made, so that [`leaked`](crate::report::figures::LiveSums::leaked) is known?
+    /// Whether the leak check was made, so that [`leaked`](crate::report::figures::LiveSums::leaked) is known.
     pub leak_checked: bool,
-    /// Were there blocks, or all of them, for whose leaks nobody could look? The notes say why.
+    /// Whether the leak check could not look at some blocks, or at all of them. The notes say why.
     pub leaks_missed: bool,
     /// The course of the heap, a line of steps whose highest point is `peak_bytes`.
     pub timeline: Vec<Point>,
@@ -233,7 +233,7 @@ pub struct Site {
     pub process: u32,
     /// What was counted: of a sample, unless [`Profile::scaled`], the sample alone.
     pub figures: Figures,
-    /// The same of the older run, in a comparison.
+    /// The figures of the older run, in a comparison.
     pub old: Option<Box<Figures>>,
 }
 
@@ -347,7 +347,7 @@ impl Profile {
         functions
     }
 
-    /// Was a leak check made of any process?
+    /// Returns whether any process had a leak check.
     pub fn is_leak_checked(&self) -> bool {
         let mut lives = self
             .processes
@@ -416,7 +416,7 @@ impl Profile {
         variances.sum::<f64>().max(0.0).sqrt()
     }
 
-    /// Were blocks followed in any process?
+    /// Returns whether blocks were followed in any process.
     pub fn has_live(&self) -> bool {
         self.processes.iter().any(|process| process.live.is_some())
     }

@@ -80,7 +80,7 @@ fn file<'p>(profile: &'p Profile, module: &'p Module) -> (&'p str, &'p [u8]) {
     (profile.text(module.path), &module.build_id)
 }
 
-/// Is there anything to look up?
+/// Returns whether there is anything to look up.
 fn has_address(frame: &Frame) -> bool {
     frame.kind == FrameKind::Physical && frame.address != 0
 }

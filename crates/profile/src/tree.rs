@@ -103,7 +103,7 @@ struct Growing<'p> {
     wish: Wish,
     /// Of stacks that end at each node.
     values: Vec<i64>,
-    /// The same with those that go on from there; where trees begin at the roots.
+    /// Of stacks that end at each node or go on from there; where trees begin at the roots.
     sums: Vec<i64>,
     /// Nodes with their parents, in the order of these; where trees begin at the roots.
     children: Vec<(u32, u32)>,

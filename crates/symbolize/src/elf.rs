@@ -206,7 +206,7 @@ impl<'d> Elf<'d> {
         Some((section.get(..len)?, u32::from_le_bytes(*crc)))
     }
 
-    /// Is there a full symbol table?
+    /// Whether there is a full symbol table.
     pub fn has_symtab(&self) -> bool {
         self.sections
             .iter()

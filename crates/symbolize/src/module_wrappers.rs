@@ -20,7 +20,7 @@ pub struct ModuleWrappers {
 }
 
 impl ModuleWrappers {
-    /// Does the address lie in one of them?
+    /// Returns whether the address lies in one of them.
     pub fn contains(&self, address: u64) -> bool {
         let next = self.ranges.partition_point(|range| range.0 <= address);
         let range = next.checked_sub(1).and_then(|i| self.ranges.get(i));

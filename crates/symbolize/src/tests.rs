@@ -41,7 +41,7 @@ impl Sym {
         }
     }
 
-    /// Is it a label, is it local, is it weak?
+    /// Whether it is a label, whether it is local, and whether it is weak.
     pub(crate) fn attributes(&self) -> (bool, bool, bool) {
         (
             self.kind == object::elf::STT_NOTYPE,

@@ -142,7 +142,7 @@ impl Wrappers {
     }
 }
 
-/// Does a glob of the user match a demangled name, with or without its parameters?
+/// Returns whether a glob of the user matches a demangled name, with or without its parameters.
 pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let bare = name
         .get(..memchr(b'(', name).unwrap_or(name.len()))
@@ -150,7 +150,7 @@ pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     glob(pattern, name) || glob(pattern, bare)
 }
 
-/// Could the symbol be one of [`WRAPPERS`]? `name` may have more behind its NUL.
+/// Returns whether the symbol may be one of [`WRAPPERS`]. `name` may have more behind its NUL.
 ///
 /// Tells nearly all names by how they begin. Measured over the 150 000 symbols of node: 65 ns each
 /// with the cache misses of fetching the name, 10 ns in a table that fits the caches (libc);

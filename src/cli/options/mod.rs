@@ -205,7 +205,7 @@ pub(crate) struct ReportOptions {
 }
 
 impl ReportOptions {
-    /// Are there none that are about single runs?
+    /// Returns whether none of the options is about single runs.
     fn goes_with_merge(&self) -> bool {
         let shape = &self.shape;
         self.merge.is_none()
@@ -432,7 +432,7 @@ impl RunOptions {
         variables
     }
 
-    /// Was any of them given?
+    /// Returns whether any of the options was given.
     pub(crate) fn is_any(&self) -> bool {
         self.wait || !self.variables().is_empty()
     }

@@ -23,7 +23,7 @@ pub(crate) struct PushOptions {
 }
 
 impl PushOptions {
-    /// Is there anywhere to send to?
+    /// Returns whether there is a server to send to.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.push.is_empty()
     }

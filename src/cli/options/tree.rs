@@ -56,7 +56,7 @@ impl TreeOptions {
         })
     }
 
-    /// Are there options of a tree that is not wanted?
+    /// Returns whether options of a tree are given without `--tree`.
     pub(crate) fn is_idle(&self) -> bool {
         self.tree.is_none() && (self.min_share.is_some() || self.depth.is_some())
     }

@@ -12,7 +12,7 @@ use prost::Message;
 pub(super) struct WriteRaw {
     #[prost(message, repeated, tag = "2")]
     pub(super) series: Vec<RawProfileSeries>,
-    /// Are the addresses those of the object files?
+    /// Whether the addresses are those of the object files.
     #[prost(bool, tag = "3")]
     pub(super) normalized: bool,
 }

@@ -25,7 +25,7 @@ pub(super) enum Kind {
     LoaderItself,
     /// No loader: statically linked, position-independent or not.
     Static,
-    /// The same, made by Go's linker.
+    /// A dynamically linked program that Go's linker made.
     StaticGo,
     /// For a 32-bit machine.
     Bits32,

@@ -44,7 +44,7 @@ pub(super) fn on_path(program: &OsStr, search: Option<&OsStr>) -> Result<PathBuf
     Err(found)
 }
 
-/// May we execute this file?
+/// Returns whether this process may execute the file.
 ///
 /// # Errors
 /// Why not.

@@ -1,5 +1,5 @@
-//! Can this program be profiled? Looks at it the way the kernel and the loader will, before it is
-//! run, so that what the loader passes over in silence becomes a message.
+//! Finds out whether a program can be profiled. Looks at it the way the kernel and the loader will,
+//! before it is run, so that what the loader passes over in silence becomes a message.
 
 mod elf;
 mod find;
@@ -72,7 +72,7 @@ impl Target {
         unoptimized::is_unoptimized(&self.exe)
     }
 
-    /// Will the loader load the library into it? `is_profiled` is false for a program that only
+    /// Checks whether the loader will load the library into it. `is_profiled` is false for a program that only
     /// starts others: it may be anything that hands the environment on.
     ///
     /// # Errors

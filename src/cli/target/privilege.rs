@@ -1,5 +1,5 @@
-//! Does a program gain privileges when we execute it? Then the kernel starts it in secure mode,
-//! in which the loader ignores LD_PRELOAD and takes it out of the environment.
+//! Finds out whether a program gains privileges when we execute it. Then the kernel starts it in
+//! secure mode, in which the loader ignores LD_PRELOAD and takes it out of the environment.
 
 use rustix::fs::{StatVfsMountFlags, getxattr, statvfs};
 use rustix::process::{getegid, geteuid, getgid, getuid};
@@ -34,7 +34,7 @@ pub(super) fn gained(path: &Path) -> Option<&'static str> {
     (has_any && !getuid().is_root()).then_some("it has file capabilities")
 }
 
-/// Has this process renounced all gains for itself and its children (`no_new_privs`)?
+/// Returns whether this process and its children can gain no privileges (`no_new_privs`).
 fn cannot_gain() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
         status.lines().any(|line| {

@@ -73,7 +73,7 @@ impl Refusal {
         }
     }
 
-    /// Would it keep the library out of the programs that it starts, too?
+    /// Returns whether the reason also keeps the library out of the programs that it starts.
     pub(super) fn stops_children(&self) -> bool {
         !matches!(self, Self::Static(_) | Self::Go(_) | Self::Bits32(_))
     }

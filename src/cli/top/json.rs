@@ -2,7 +2,7 @@
 
 use super::TopOptions;
 use super::order;
-use super::rows::Row;
+use super::rows::{Figures, Row};
 use super::watch::{Standing, Watch};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -37,6 +37,15 @@ struct Function<'w> {
     via: &'w str,
     /// Rows with different names or sizes.
     sites: usize,
+    #[serde(flatten)]
+    counts: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
+}
+
+/// What functions and rows count alike.
+#[derive(Serialize)]
+struct Counts {
     calls: u64,
     bytes: u64,
     bytes_per_second: u64,
@@ -44,8 +53,18 @@ struct Function<'w> {
     live_blocks: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     live_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peak_bytes: Option<u64>,
+}
+
+impl Counts {
+    fn new(figures: &Figures, watch: &Watch) -> Self {
+        Self {
+            calls: figures.calls,
+            bytes: figures.bytes,
+            bytes_per_second: watch.per_second(figures.recent_bytes),
+            live_blocks: watch.live.map(|_| figures.live),
+            live_bytes: watch.live.map(|_| figures.live_bytes),
+        }
+    }
 }
 
 /// The live heap.
@@ -62,13 +81,8 @@ struct Site<'w> {
     /// Innermost first.
     names: Vec<&'w str>,
     size: u64,
-    calls: u64,
-    bytes: u64,
-    bytes_per_second: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live_blocks: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live_bytes: Option<u64>,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 /// Prints the moment. That nobody reads it to its end is no error.
@@ -130,11 +144,7 @@ fn functions<'w>(watch: &'w Watch, options: &TopOptions) -> Vec<Function<'w>> {
             name: watch.names.name(name),
             via: watch.names.name(function.via),
             sites: function.rows.len(),
-            calls: figures.calls,
-            bytes: figures.bytes,
-            bytes_per_second: watch.per_second(figures.recent_bytes),
-            live_blocks: watch.live.map(|_| figures.live),
-            live_bytes: watch.live.map(|_| figures.live_bytes),
+            counts: Counts::new(&figures, watch),
             peak_bytes: watch.wants_peaks.then_some(figures.peak_bytes),
         }
     };
@@ -146,10 +156,6 @@ fn site<'w>(row: &Row, watch: &'w Watch) -> Site<'w> {
     Site {
         names: names.filter(|name| !name.is_empty()).collect(),
         size: row.size,
-        calls: row.calls,
-        bytes: row.bytes(),
-        bytes_per_second: watch.per_second(row.recent_bytes()),
-        live_blocks: watch.live.map(|_| row.live),
-        live_bytes: watch.live.map(|_| row.live_bytes()),
+        counts: Counts::new(&row.figures(), watch),
     }
 }

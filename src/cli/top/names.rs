@@ -47,7 +47,7 @@ impl Names {
         }
     }
 
-    /// May names be looked up now?
+    /// Returns whether names may be looked up now.
     pub(crate) fn is_time(&self) -> bool {
         self.spent < AT_ONCE + self.since.elapsed() / SHARE
     }

@@ -65,9 +65,9 @@ pub(crate) struct Watch {
     pub(crate) totals: Totals,
     /// The live heap as the process has added it up.
     pub(crate) live: Option<LiveTotals>,
-    /// Is a sample recorded, and not all?
+    /// Whether a sample is recorded, and not every allocation.
     pub(crate) is_sample: bool,
-    /// Are stacks recorded as a whole?
+    /// Whether whole stacks are recorded.
     pub(crate) has_whole_stacks: bool,
     pub(crate) standing: Standing,
     /// Resident memory, 0 where it is not known.

@@ -60,12 +60,12 @@ pub(crate) struct Kept {
     pub(super) node: u32,
     /// How many words, of those kept, were read between here and the root.
     words: u16,
-    /// Is rbp used before it is loaded again?
+    /// Whether rbp is used before it is loaded again.
     uses_bp: bool,
 }
 
 impl Kept {
-    /// Has a walk come to the same frame?
+    /// Returns whether a walk has come to the same frame.
     #[inline(always)]
     fn is_at(&self, regs: Regs) -> bool {
         self.seen.sp == regs.sp
@@ -183,7 +183,7 @@ impl Last {
         self.len = if use_them { bounds.hi - bounds.lo } else { 0 };
     }
 
-    /// Does this lie on the thread's own stack?
+    /// Returns whether this lies on the thread's own stack.
     #[inline(always)]
     pub(super) fn is_on_own_stack(&self, entry: *const u64) -> bool {
         (entry as usize).wrapping_sub(self.lo) < self.len
@@ -255,7 +255,7 @@ impl Last {
         }
     }
 
-    /// Has no signal handler walked since [`Self::claim`]?
+    /// Returns whether no signal handler has walked since [`Self::claim`].
     ///
     /// # Safety
     /// The calling thread owns it.

@@ -70,7 +70,7 @@ impl Stack {
     }
 }
 
-/// Are whole stacks recorded?
+/// Returns whether whole stacks are recorded.
 pub(crate) fn is_on() -> bool {
     settings().stack_depth > 4
 }

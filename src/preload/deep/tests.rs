@@ -189,7 +189,7 @@ impl Machine {
         }
     }
 
-    /// Is the whole stack found where the last walk left it?
+    /// Returns whether the whole stack is found where the last walk left it.
     fn is_known(&self, regs: Regs, stack: Stack) -> bool {
         // SAFETY: as above.
         let found = unsafe { (*self.last).compare((*self.last).at(stack.depth), regs, 0) };

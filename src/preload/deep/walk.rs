@@ -151,7 +151,7 @@ struct Step {
     to: Result<Regs, u32>,
     /// Frames taken so far.
     taken: usize,
-    /// Can the stack be used again?
+    /// Whether the stack can be used again.
     is_usable: bool,
 }
 

@@ -68,7 +68,7 @@ pub(super) fn begin(is_glibc: bool) {
     STATE.store(state, Relaxed);
 }
 
-/// May headers be looked at, now or later?
+/// Returns whether headers may be looked at, now or later.
 pub(super) fn is_on_trial() -> bool {
     STATE.load(Relaxed) != NEVER
 }

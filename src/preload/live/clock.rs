@@ -108,7 +108,7 @@ impl Stamps {
     }
 }
 
-/// Is the age in time of this allocation measured?
+/// Returns whether the age in time of this allocation is measured.
 #[inline(always)]
 pub(super) fn is_timed(number: u64) -> bool {
     // Of sixteen in a row the one at the place that their common bits are scattered to.
@@ -130,7 +130,7 @@ pub(super) fn age(clock: u64, number: u64) -> u64 {
     if age > NUMBER / 2 { 0 } else { age }
 }
 
-/// The same of the thread's own clock, which has come to `number`.
+/// How many allocations ago `number` was, by the thread's own clock, which has passed it.
 #[inline(always)]
 pub(super) fn own_age(clock: u64, number: u64) -> u64 {
     clock.wrapping_sub(number) & NUMBER

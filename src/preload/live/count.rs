@@ -308,12 +308,12 @@ impl Taken {
         clock::number_of(self.entry)
     }
 
-    /// Was the block followed?
+    /// Returns whether the block was followed.
     pub(super) fn is_known(self) -> bool {
         self.entry != 0
     }
 
-    /// Is this still the process that it was taken in?
+    /// Returns whether this is still the process that it was taken in.
     #[inline(always)]
     pub(super) fn is_of(self, process: &Process) -> bool {
         !self.base.is_null() && process.recording.base() == self.base
@@ -465,7 +465,7 @@ unsafe fn freed_by(
 }
 
 /// Counts in the record that a block was freed, of this age in allocations and of the thread's own or not, and that the
-/// thread holds so much less. Was a counter of lifetimes full?
+/// thread holds so much less. Returns whether a counter of lifetimes was full.
 ///
 /// # Safety
 /// The state and the record are the calling thread's.

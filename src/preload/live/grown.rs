@@ -34,7 +34,8 @@ impl Grown {
         }
     }
 
-    /// May it be this block? (It is alive until it is counted, so that a signal handler cannot be given it.)
+    /// Returns whether it may be this block. (It is alive until it is counted, so that a signal
+    /// handler cannot be given it.)
     #[inline(always)]
     pub(super) fn is(&self, block: *mut c_void) -> bool {
         self.block == block

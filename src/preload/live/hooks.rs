@@ -22,7 +22,7 @@ pub(super) fn begin() {
     hooks::REALLOC.store(arch::realloc_followed as *mut c_void, Relaxed);
 }
 
-/// Do they?
+/// Returns whether `free` and `realloc` are those that follow blocks.
 #[inline(always)]
 pub(crate) fn are_in_place() -> bool {
     hooks::REALLOC.load(Relaxed) == arch::realloc_followed as *mut c_void

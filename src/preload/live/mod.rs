@@ -65,7 +65,7 @@ pub(crate) struct LiveThread {
     taken_at: u64,
     /// Bytes that it allocated less those that it freed. May be below zero.
     bytes: i64,
-    /// The same in blocks.
+    /// Blocks that it allocated less those that it freed. May be below zero.
     blocks: i64,
     handed_in: HandedIn,
     /// Invariant: null, or a mapping that is never unmapped.
@@ -123,7 +123,8 @@ impl LiveThread {
         }
     }
 
-    /// Has the thread that has the state now allocated? If not, the last allocation was another thread's.
+    /// Returns whether the thread that has the state now has allocated. If not, the last allocation
+    /// was another thread's.
     #[inline(always)]
     fn has_allocated(&self) -> bool {
         self.clock != self.taken_at
@@ -145,13 +146,13 @@ impl LiveThread {
     }
 }
 
-/// Are blocks followed? Call it only in a program that is profiled.
+/// Returns whether blocks are followed. Call it only in a program that is profiled.
 #[inline(always)]
 pub(crate) fn is_on() -> bool {
     settings().live
 }
 
-/// Is a block of this function (see [`SIZE_BITS`]) followed? Those of functions hooked by name are not:
+/// Returns whether a block of this function (see [`SIZE_BITS`]) is followed. Those of functions hooked by name are not:
 /// the call is recorded before it is made.
 #[inline(always)]
 fn is_followed(size: u64) -> bool {

@@ -47,7 +47,7 @@ pub(crate) unsafe fn move_counts(process: &Process, from: *mut SiteRecord, to: *
     }
 }
 
-/// Adds what became of the blocks. Was a counter of lifetimes full?
+/// Adds the frees and lifetimes of the blocks. Returns whether a counter of lifetimes was full.
 fn add(from: &mut LiveRecord, to: &mut LiveRecord) -> bool {
     to.frees = to.frees.wrapping_add(take(&mut from.frees));
     to.temporary = to.temporary.wrapping_add(take(&mut from.temporary));

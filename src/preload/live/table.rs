@@ -69,7 +69,7 @@ impl Place<'_> {
         }
     }
 
-    /// Is an entry here? Of a block that lies where a new one begins, it was freed by a way that is not seen.
+    /// Returns whether an entry is here. A block that lies where a new one begins was freed in a way that is not seen.
     #[inline(always)]
     pub(super) fn is_taken(self) -> bool {
         self.address.unwrap_or(self.entry).load(Relaxed) != 0
@@ -228,7 +228,7 @@ pub(super) fn begin() {
     LIMIT.store(limit, Relaxed);
 }
 
-/// May tables take so much more? What they take the program cannot have. Cold section.
+/// Returns whether tables may take so much more. What they take the program cannot have. Cold section.
 fn is_within_limit(len: usize) -> bool {
     if !confined::is_confined() {
         // The program may have changed it.

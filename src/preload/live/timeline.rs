@@ -49,7 +49,7 @@ pub(crate) struct Timeline {
     shift: AtomicU32,
     /// When the last point was taken, in ticks. The moments of the extremes count from here.
     base: AtomicU64,
-    /// The same moment in nanoseconds since 1970. Written by who holds the lock.
+    /// When the last point was taken, in nanoseconds since 1970. Written by whoever holds the lock.
     base_ns: AtomicU64,
     /// When the heap was last seen to change, in ticks.
     seen: AtomicU64,
@@ -61,7 +61,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Is it time for a point?
+    /// Returns whether it is time for a point.
     #[inline(always)]
     pub(super) fn is_due(&self, now: u64) -> bool {
         // 0 less one is never reached.

@@ -124,7 +124,7 @@ pub(super) fn adopt() {
 }
 
 impl Hooks {
-    /// Does an address lie in the code of a hooked function?
+    /// Returns whether an address lies in the code of a hooked function.
     pub(super) fn covers(&self, address: u64) -> bool {
         let behind = self.ranges.partition_point(|range| range.0 <= address);
         behind

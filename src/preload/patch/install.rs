@@ -227,7 +227,7 @@ impl Neighbours {
             .collect()
     }
 
-    /// Is the end of some function inside another (a label with a size of its own)?
+    /// Returns whether the end of some function is inside another (a label with a size of its own).
     fn is_inside(&self, address: u64) -> bool {
         let begun = self.starts.partition_point(|&start| start < address);
         let ended = self.ends.partition_point(|&end| end <= address);

@@ -100,7 +100,7 @@ pub(crate) unsafe fn write_code_by_kernel(at: u64, bytes: &[u8]) -> bool {
     }
 }
 
-/// Does the code read as written?
+/// Returns whether the code reads as it was written.
 unsafe fn matches(at: u64, bytes: &[u8]) -> bool {
     bytes.iter().enumerate().all(|(i, &byte)| {
         // SAFETY: the code is readable.

@@ -84,12 +84,12 @@ pub(crate) fn hooks_allocators() -> bool {
 /// too late to see the pages.
 static FOLLOWS: AtomicBool = AtomicBool::new(false);
 
-/// Is a call, by the function's index above its size, to be left out? May run at any moment.
+/// Returns whether a call, by the function's index above its size, is to be left out. May run at any moment.
 pub(crate) fn leaves_out(size: u64) -> bool {
     MALLOC_IS_LEFT_OUT.load(Relaxed) && ((size >> SIZE_BITS) as usize) < FUNCTION_NAMES.len()
 }
 
-/// Have cold sections to leave the wide registers as they are? May be asked at any moment.
+/// Returns whether cold sections must preserve the vector registers. May be called at any moment.
 pub(crate) fn keeps_vectors() -> bool {
     // (Without XSAVE there are no wider registers than those that the entries save themselves. What
     // the machine has is asked once and remembered.)

@@ -230,7 +230,7 @@ fn target_of(instruction: &Instruction) -> Option<u64> {
     .filter(|&target| target != 0)
 }
 
-/// Is it a jump with a displacement of 32 bits, the last four bytes of the instruction?
+/// Returns whether it is a jump with a displacement of 32 bits, the last four bytes of the instruction.
 fn is_near(instruction: &Instruction) -> bool {
     instruction.is_jmp_near() || instruction.is_jcc_near()
 }

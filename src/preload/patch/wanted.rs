@@ -150,7 +150,7 @@ impl Found {
         });
     }
 
-    /// Is there a target that the specification of this number asks for?
+    /// Returns whether there is a target that the specification of this number asks for.
     pub(crate) fn matches(&self, spec: usize) -> bool {
         let asked_by = AskedBy::User(spec);
         self.targets
@@ -182,7 +182,7 @@ impl Found {
         follows
     }
 
-    /// Is the Skip runtime here?
+    /// Returns whether the Skip runtime is here.
     pub(crate) fn is_skip(&self) -> bool {
         self.signs & AllocatorKind::Obstack as u8 != 0
     }
@@ -234,7 +234,7 @@ impl Found {
     }
 }
 
-/// Does a specification mean this symbol? Names of C++ and Rust match as people write them, with
+/// Returns whether a specification means this symbol. Names of C++ and Rust match as people write them, with
 /// or without parameters.
 fn matches(spec: &HookSpec, symbol: &[u8]) -> bool {
     let pattern = spec.name.as_bytes();
@@ -268,7 +268,7 @@ pub(crate) enum Piece {
     Copy,
 }
 
-/// Is `symbol` the compiler's piece of another function? Which one, and how?
+/// Returns the function of which `symbol` is a piece or copy that the compiler made, and its kind.
 pub(crate) fn piece_of(symbol: &[u8]) -> Option<(&[u8], Piece)> {
     const SUFFIXES: [(&[u8], Piece); 4] = [
         (b".cold", Piece::Part),

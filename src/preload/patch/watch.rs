@@ -113,7 +113,7 @@ pub(crate) extern "C" fn loader_changed() {
     }
 }
 
-/// Is a change under way? In a child that was forked meanwhile it will be so for good.
+/// Returns whether a change is under way. In a child that was forked meanwhile it will be so for good.
 pub(super) fn is_busy() -> bool {
     WATCH.is_busy.load(Acquire)
 }

@@ -44,7 +44,7 @@ struct Memory {
     lo: u64,
     /// ... to here.
     hi: u64,
-    /// Are `lo..hi` the bounds of the thread's own stack?
+    /// Whether `lo..hi` are the bounds of the thread's own stack.
     own: bool,
 }
 

@@ -206,7 +206,7 @@ pub(crate) fn each_segment(address: u64, mut f: impl FnMut(Range<usize>)) {
     }
 }
 
-/// Do all bytes of `start..end` lie in one readable, executable segment of a mapped object?
+/// Returns whether all bytes of `start..end` lie in one readable, executable segment of a mapped object.
 pub(crate) fn is_code(start: u64, end: u64) -> bool {
     let Some(found) = find(start) else {
         return false;
@@ -291,7 +291,7 @@ impl Module {
         self.found == *found && has_headers() && has_mark() && path_of(found) == &*self.path
     }
 
-    /// Does this address (as stated in the file) lie in an allocation wrapper?
+    /// Returns whether this address (as stated in the file) lies in an allocation wrapper.
     pub(crate) fn is_wrapper(&self, svma: u64) -> bool {
         self.wrappers.contains(svma)
     }
@@ -339,8 +339,8 @@ fn bytes_of(headers: &[libc::Elf64_Phdr]) -> &[u8] {
     unsafe { core::slice::from_raw_parts(headers.as_ptr().cast(), size_of_val(headers)) }
 }
 
-/// The same from the loader, under its lock: for executables with fixed addresses and gaps, and for
-/// files whose headers were moved (by BOLT).
+/// The program headers of an object from the loader, under its lock: for executables with fixed addresses and
+/// gaps, and for files whose headers were moved (by BOLT).
 fn headers_by_iteration(found: &Found) -> &'static [libc::Elf64_Phdr] {
     let mut result: &'static [libc::Elf64_Phdr] = &[];
     each_object(|info, headers| {

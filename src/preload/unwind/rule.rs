@@ -110,7 +110,7 @@ impl Rule {
         fits.then(|| Self(code << CODE_SHIFT | ((operand / 8 + OPERAND_BIAS) as u64) << SLOT_SHIFT))
     }
 
-    /// The same step out of an allocation wrapper, which is not counted as a frame. Only plain
+    /// Returns this step as one out of an allocation wrapper, which is not counted as a frame. Only plain
     /// steps can be transparent; others stay as they are.
     pub(crate) fn transparent(self) -> Self {
         if self.is_special() {

@@ -310,7 +310,7 @@ impl Fields<'_> {
         })
     }
 
-    /// Is it a line that git leaves where both sides have changed?
+    /// Returns whether it is a line that git leaves where both sides have changed.
     fn is_conflict(&self) -> bool {
         let first = self.record.get(0).unwrap_or_default();
         [&b"<<<<<<<"[..], b"=======", b">>>>>>>", b"|||||||"]

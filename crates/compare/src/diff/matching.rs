@@ -75,7 +75,7 @@ pub enum Kind {
     Grown,
     /// Less.
     Shrunk,
-    /// The same.
+    /// All figures are equal.
     Same,
 }
 
@@ -129,7 +129,7 @@ impl Diff {
         self.old.to(&self.new)
     }
 
-    /// Is a figure of either side an estimate?
+    /// Returns whether a figure of either side is an estimate.
     pub fn is_estimate(&self) -> bool {
         self.old.variance > 0.0 || self.new.variance > 0.0
     }

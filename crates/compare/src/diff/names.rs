@@ -73,7 +73,7 @@ pub fn without_addresses(name: &str) -> String {
     }
 }
 
-/// Is it the name of a function without a symbol, of whatever address?
+/// Returns whether it is the name of a function without a symbol, of whatever address.
 pub fn is_without_symbol(name: &str) -> bool {
     name.ends_with("+?") || without_symbol(name).is_some()
 }
@@ -172,7 +172,7 @@ fn next_number(name: &str, is_behind: bool) -> Option<(&str, u64, &str)> {
     None
 }
 
-/// Is the number between these a position?
+/// Returns whether the number between these is a position.
 fn is_position(before: &str, after: &str) -> bool {
     // {closure#0}, {lambda(int)#2}, {unnamed type#1}
     let in_braces = before.ends_with('#') && after.starts_with('}');
@@ -185,7 +185,7 @@ fn is_position(before: &str, after: &str) -> bool {
     in_braces || of_clang || of_file || of_twin
 }
 
-/// Does the text end with a file name with an extension?
+/// Returns whether the text ends with a file name with an extension.
 fn is_file(text: &str) -> bool {
     let extension = text.rsplit(|c: char| !c.is_alphanumeric()).next();
     let before = extension.and_then(|extension| {

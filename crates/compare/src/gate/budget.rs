@@ -33,8 +33,8 @@ impl Budget {
         Ok(Self { matcher, written })
     }
 
-    /// Is a site's memory that of these functions: does one of its four names match, as it is, without
-    /// parameters, or without its return type? A name that is the glob, letter by letter, matches too: those
+    /// Returns whether a site's memory is that of these functions: one of its four names matches, as it is, without
+    /// parameters, or without its return type. A name that is the glob, letter by letter, matches too: those
     /// of Rust have brackets and braces.
     pub fn covers(&self, site: &Site) -> bool {
         let mut names = site.names.iter().flatten();

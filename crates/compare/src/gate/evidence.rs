@@ -22,7 +22,7 @@ pub struct Sum {
     pub peak: u64,
     /// Bytes that were not freed.
     pub left: u64,
-    /// Is it unknown what became of some of the blocks? The last two figures lack these.
+    /// Whether some blocks were not followed. The last two figures lack these.
     pub untold: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Does it vary between the runs?
+    /// Returns whether it varies between the runs.
     pub fn varies(&self) -> bool {
         let figures = |sum: &Sum| (sum.calls, sum.bytes);
         self.runs

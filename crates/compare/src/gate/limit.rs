@@ -38,7 +38,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Is growth from `old` by `more` within the limit?
+    /// Returns whether growth from `old` by `more` is within the limit.
     pub fn allows(self, old: u128, more: i128) -> bool {
         if more <= 0 {
             return true;

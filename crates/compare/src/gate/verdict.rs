@@ -97,7 +97,7 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// What could not be judged, and why.
     pub unfit: Vec<String>,
-    /// Are there less bytes or calls than in the baseline, by more than they might grow?
+    /// Whether there are fewer bytes or calls than in the baseline, by more than they might grow.
     pub shrank: bool,
     /// How many things were looked at by each rule, in the order of [`Rule::ALL`].
     pub examined: [usize; 5],

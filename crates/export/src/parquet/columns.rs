@@ -218,11 +218,8 @@ const fn nullable(
     of: fn(&Context<'_>, &Site) -> Cell,
 ) -> Column {
     Column {
-        name,
-        kind,
         is_nullable: true,
-        role,
-        of,
+        ..known(name, kind, role, of)
     }
 }
 

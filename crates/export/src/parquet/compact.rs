@@ -5,7 +5,7 @@
 //! says in `runs` for how many runs its group stands, so that a mean per run is the same before and after.
 //! What becomes of each column is its [`Role`].
 
-use super::columns::{COLUMNS, Role};
+use super::columns::{COLUMNS, Column, Role};
 use super::read::Source;
 use super::write::{File, GROUP, SORTED_BY, Value};
 use super::{METADATA, SortKey};
@@ -104,9 +104,10 @@ struct Group {
     /// The earliest start, in microseconds since 1970.
     start: i64,
     runs: i64,
-    /// Depends on the runs, whatever their order: see [`Compaction::identity`].
-    identity: u64,
 }
+
+/// A group and the values of the columns of [`Role::Site`].
+type SiteKey = (u32, Vec<KeyPart>);
 
 /// The sums of a site.
 struct Sums {
@@ -134,7 +135,7 @@ pub struct Compaction {
     texts: Texts,
     groups: Vec<Group>,
     known_groups: HashMap<Vec<KeyPart>, u32>,
-    sites: HashMap<(u32, Vec<KeyPart>), Sums>,
+    sites: HashMap<SiteKey, Sums>,
     inputs: BTreeSet<String>,
     losses: BTreeMap<String, u64>,
 }
@@ -204,7 +205,6 @@ impl Compaction {
                 agreed: agreed.clone(),
                 start,
                 runs: 0,
-                identity: 0,
             });
         }
         if let Some(group) = self.groups.get_mut(place as usize)
@@ -253,39 +253,17 @@ impl Compaction {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write<W: Write + Send>(mut self, out: W) -> Result<W> {
-        for index in 0..self.groups.len() {
-            let identity = self
-                .groups
-                .get(index)
-                .map_or(0, |group| self.identity(group));
-            if let Some(group) = self.groups.get_mut(index) {
-                group.identity = identity;
-            }
-        }
-        let mut rows: Vec<(&(u32, Vec<KeyPart>), &Sums)> = self.sites.iter().collect();
-        rows.sort_by_cached_key(|&(key, _)| {
-            let sorted = SORTED_BY.iter().map(|name| self.value_named(name, key));
-            // What else tells sites apart makes the order the same each time.
-            let site = key.1.iter().map(|&part| self.texts.value(part));
-            let all = site.map(|value| match value {
-                Value::Texts(texts) => {
-                    let texts = texts.iter().map(ByteArray::data);
-                    SortKey::Text(texts.collect::<Vec<_>>().join(&0))
-                }
-                value => SortKey::from(value),
-            });
-            let group = self.groups.get(key.0 as usize);
-            let group = group.map_or(0, |group| group.identity);
-            let sorted = sorted.map(SortKey::from).chain(all);
-            (sorted.collect::<Vec<_>>(), group)
-        });
+    pub fn write<W: Write + Send>(self, out: W) -> Result<W> {
+        let table = Table::new(&self);
+        let mut rows: Vec<(&SiteKey, &Sums)> = self.sites.iter().collect();
+        rows.sort_by_cached_key(|&(key, _)| table.order(key));
         let mut file = File::new(out, true)?;
         for rows in rows.chunks(GROUP) {
-            let this = &self;
+            let table = &table;
             file.add(|column, _| {
+                let place = table.places.get(column).copied();
                 rows.iter()
-                    .map(move |&(key, sums)| this.value(column, key, Some(sums)))
+                    .map(move |&(key, sums)| table.value(place, key, Some(sums)))
             })?;
         }
         let losses = self.losses.iter().map(|(what, &count)| Loss {
@@ -303,36 +281,95 @@ impl Compaction {
         );
         file.finish()
     }
+}
 
-    fn value_named(&self, name: &str, key: &(u32, Vec<KeyPart>)) -> Value {
-        let column = COLUMNS.iter().position(|column| column.name == name);
-        column.map_or(Value::Null, |column| self.value(column, key, None))
+/// Where the value of a column is kept.
+#[derive(Clone, Copy)]
+struct Place {
+    role: Role,
+    /// Among the columns of this role.
+    index: usize,
+}
+
+/// The sums as rows and columns.
+struct Table<'c> {
+    of: &'c Compaction,
+    /// By group.
+    identities: Vec<u64>,
+    /// By column.
+    places: Vec<Place>,
+    /// Of the columns of [`SORTED_BY`].
+    sorted_by: Vec<Option<Place>>,
+}
+
+impl<'c> Table<'c> {
+    fn new(of: &'c Compaction) -> Self {
+        let columns = COLUMNS.iter().enumerate();
+        let places: Vec<Place> = columns
+            .map(|(column, &Column { role, .. })| Place {
+                role,
+                index: COLUMNS
+                    .iter()
+                    .take(column)
+                    .filter(|other| other.role == role)
+                    .count(),
+            })
+            .collect();
+        let named = |name: &&str| {
+            let column = COLUMNS.iter().position(|column| column.name == *name)?;
+            places.get(column).copied()
+        };
+        Self {
+            of,
+            identities: of.groups.iter().map(|group| of.identity(group)).collect(),
+            sorted_by: SORTED_BY.iter().map(named).collect(),
+            places,
+        }
     }
 
-    /// The value of a row in a column; figures are only known with their sums.
-    fn value(&self, column: usize, key: &(u32, Vec<KeyPart>), sums: Option<&Sums>) -> Value {
-        let (Some(of), Some(group)) = (COLUMNS.get(column), self.groups.get(key.0 as usize)) else {
+    /// What a row is sorted by. After the columns that the file declares, everything that tells sites apart
+    /// makes the order the same each time.
+    fn order(&self, key: &SiteKey) -> (Vec<SortKey>, Option<u64>) {
+        let declared = self
+            .sorted_by
+            .iter()
+            .map(|&place| self.value(place, key, None));
+        let site = key.1.iter().map(|&part| self.of.texts.value(part));
+        let site = site.map(|value| match value {
+            Value::Texts(texts) => {
+                let texts = texts.iter().map(ByteArray::data);
+                SortKey::Text(texts.collect::<Vec<_>>().join(&0))
+            }
+            value => SortKey::from(value),
+        });
+        let all = declared.map(SortKey::from).chain(site);
+        (all.collect(), self.identities.get(key.0 as usize).copied())
+    }
+
+    /// The value of a row; figures are only known with their sums.
+    fn value(&self, place: Option<Place>, key: &SiteKey, sums: Option<&Sums>) -> Value {
+        let (Some(Place { role, index }), Some(group)) =
+            (place, self.of.groups.get(key.0 as usize))
+        else {
             return Value::Null;
         };
-        // The place among the columns of the same role.
-        let before = COLUMNS.iter().take(column);
-        let place = before.filter(|other| other.role == of.role).count();
         let part = |parts: &[KeyPart]| {
-            let part = parts.get(place).copied();
-            self.texts.value(part.unwrap_or(KeyPart::Null))
+            let part = parts.get(index).copied();
+            self.of.texts.value(part.unwrap_or(KeyPart::Null))
         };
-        match of.role {
+        match role {
             Role::Apart => part(&group.apart),
             Role::Agreed => part(&group.agreed),
             Role::Site => part(&key.1),
             Role::Earliest => Value::Number(group.start),
             Role::Identity => {
-                let text = format!("{:016x}", group.identity);
+                let identity = self.identities.get(key.0 as usize).copied();
+                let text = format!("{:016x}", identity.unwrap_or(0));
                 Value::Text(ByteArray::from(&*text))
             }
             Role::Runs => Value::Number(group.runs),
             Role::Sum => {
-                let figure = sums.and_then(|sums| sums.figures.get(place).copied());
+                let figure = sums.and_then(|sums| sums.figures.get(index).copied());
                 figure.flatten().map_or(Value::Null, Value::Number)
             }
             Role::Error => Value::Real(sums.map_or(0.0, |sums| sums.squares.sqrt())),

@@ -37,7 +37,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Is it known only where blocks were followed?
+    /// Returns whether it is known only where blocks were followed.
     pub fn needs_live(self) -> bool {
         !matches!(self, Self::Bytes | Self::Calls)
     }

@@ -217,7 +217,7 @@ impl Figures {
         }
     }
 
-    /// The same without lifetimes.
+    /// Returns the figures without lifetimes.
     pub fn without_lifetimes(&self) -> Self {
         let plain = |live: &LiveSums| LiveSums {
             lifetimes: None,

@@ -18,7 +18,7 @@ pub struct Share {
     pub live: LiveSums,
 }
 
-/// Is there something that belongs to others?
+/// Returns whether there is something that belongs to others.
 pub fn owes(live: &LiveSums) -> bool {
     let leaked = live.leaked.map_or(0, Leaked::all);
     live.frees > live.followed || live.at_peak < 0 || leaked > live.live()

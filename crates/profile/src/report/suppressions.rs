@@ -93,7 +93,7 @@ impl Suppression {
         })
     }
 
-    /// Does the pattern occur in a name?
+    /// Returns whether the pattern occurs in a name.
     pub fn matches(&self, name: &str) -> bool {
         let mut rest = name;
         let last = self.parts.len().saturating_sub(1);

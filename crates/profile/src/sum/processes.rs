@@ -47,7 +47,7 @@ pub(super) struct Added {
     pub(super) place: u32,
     /// Number of the run with the highest peak of the program so far, from 1.
     pub(super) peak: u32,
-    /// Is that this one?
+    /// Whether it has the highest peak of the processes of its program in this profile.
     pub(super) is_highest: bool,
 }
 
@@ -64,7 +64,7 @@ impl Processes {
         }
     }
 
-    /// Can the processes of a profile be kept apart as it is wanted?
+    /// Checks whether the processes of a profile can be kept apart as it is wanted.
     pub(super) fn check(&self, other: &Profile) -> Result<(), Refusal> {
         let merged = other.processes.iter().filter_map(|p| p.merged.as_ref());
         let mixed =

@@ -16,7 +16,7 @@ struct Step {
     /// 0 when profiles disagree.
     line: u32,
     kind: FrameKind,
-    /// Is it the very place of the nearest physical caller?
+    /// Whether it is the very place of the nearest physical caller.
     is_same: bool,
     address: u64,
 }
@@ -92,7 +92,7 @@ impl Stacks {
         steps
     }
 
-    /// Is it the step of this key?
+    /// Returns whether it is the step of this key.
     fn is(&self, step: u32, (parent, name, kind, line, is_same): StepKey) -> bool {
         self.steps.get(step as usize).is_some_and(|step| {
             let of_step = (step.parent, step.function.name, step.kind, step.is_same);

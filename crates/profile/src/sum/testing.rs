@@ -22,7 +22,7 @@ impl Random {
 pub struct Fleet {
     /// Sites of each run.
     pub sites: u32,
-    /// Are blocks followed?
+    /// Whether blocks are followed.
     pub live: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The leak check: which blocks can the program still reach at its end?
+//! The leak check: which blocks the program can still reach at its end.
 //!
 //! A conservative mark, as LeakSanitizer's: every aligned word of the program's memory that looks like an
 //! address within a live block keeps that block, and what the block holds is looked at likewise. Roots are

@@ -252,7 +252,7 @@ struct Findings {
     framehop: usize,
     /// The last stack.
     walked: Walked,
-    /// Was it the thread's own?
+    /// Whether it was the thread's own.
     own: bool,
     /// The first difference.
     result: Result<(), TestCaseError>,

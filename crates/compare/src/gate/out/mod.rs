@@ -59,7 +59,7 @@ pub struct Report {
     pub diff: Option<Diff>,
     /// The command that accepts the new state.
     pub accept: String,
-    /// Was the baseline written?
+    /// Whether the baseline was written.
     pub updated: bool,
     /// Where the paths of a review begin.
     pub repository: Box<dyn ReviewPaths>,
