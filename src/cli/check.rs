@@ -3,7 +3,7 @@
 use crate::baseline_file::BaselineFile;
 use crate::baseline_name::Subject;
 use crate::check_files::{repository, shell_word};
-use crate::check_runs::{self, Measured, without_hash};
+use crate::check_runs::{self, Measured};
 use crate::check_text as text;
 use crate::error::{Code, Failure};
 use crate::options::ReportOptions;
@@ -225,7 +225,7 @@ fn read_baseline(
     if update && path.is_dir() {
         return Err(Failure::unusable(format_args!(
             "{}: --update cannot write to a folder: add a run's profile to it \
-             (skip-heapprof -o FOLDER/NAME.skipheap), or name a file",
+             (skip-heapprof --merge -o FOLDER/NAME.skipheap), or name a file",
             term::path(path)
         )));
     }
@@ -270,7 +270,7 @@ fn difference_of_programs(
     if update {
         return None;
     }
-    if let Some((was, is)) = others(&old.programs, &measured.programs) {
+    if let Some((was, is)) = check_runs::others(&old.programs, &measured.programs) {
         let (was, is) = (term::printable(was), term::printable(is));
         return Some(format!(
             "the baseline is of another program: {was}, not {is}"
@@ -282,18 +282,6 @@ fn difference_of_programs(
          with other names (other options, stripped)"
             .to_owned()
     })
-}
-
-/// The largest programs of both, where these are known and have none in common. Which is the
-/// largest of a tree changes with little, and so does the hash in the name of a test binary with
-/// every build.
-fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)> {
-    let names = |programs: &'a [String]| programs.iter().map(|name| without_hash(name));
-    let is_common = names(old).any(|old| names(new).any(|new| old == new));
-    match (names(old).next(), names(new).next()) {
-        (Some(was), Some(is)) if !is_common => Some((was, is)),
-        _ => None,
-    }
 }
 
 /// The words of a command line that goes into reports.
@@ -330,25 +318,4 @@ fn accept() -> String {
         }
     }
     line.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_others_when_none_is_in_common() {
-        let others = |old: &[&str], new: &[&str]| {
-            let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
-            let (old, new) = (owned(old), owned(new));
-            others(&old, &new).map(|(was, is)| (was.to_owned(), is.to_owned()))
-        };
-        let expected = Some(("jq".into(), "perl".into()));
-        assert_eq!(others(&["jq", "sh"], &["perl"]), expected);
-        assert_eq!(others(&["jq", "perl"], &["perl", "jq"]), None);
-        assert_eq!(others(&["jq", "perl"], &["perl"]), None);
-        assert_eq!(others(&[], &["perl"]), None);
-        let (one, two) = ("parse-0123456789abcdef", "parse-fedcba9876543210");
-        assert_eq!(others(&[one], &[two]), None);
-    }
 }

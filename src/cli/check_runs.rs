@@ -100,6 +100,18 @@ pub(crate) fn without_hash(name: &str) -> &str {
     }
 }
 
+/// The largest programs of both, where these are known and have none in common. Which is the
+/// largest of a tree changes with little, and so does the hash in the name of a test binary with
+/// every build.
+pub(crate) fn others<'a>(old: &'a [String], new: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let names = |programs: &'a [String]| programs.iter().map(|name| without_hash(name));
+    let is_common = names(old).any(|old| names(new).any(|new| old == new));
+    match (names(old).next(), names(new).next()) {
+        (Some(was), Some(is)) if !is_common => Some((was, is)),
+        _ => None,
+    }
+}
+
 impl Measured {
     /// Nothing yet.
     fn new(means: bool) -> Self {
@@ -385,6 +397,22 @@ mod tests {
             };
             assert!(gaps[0].starts_with(said), "{gaps:?}");
         }
+    }
+
+    #[test]
+    fn programs_are_others_when_none_is_in_common() {
+        let others = |old: &[&str], new: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
+            let (old, new) = (owned(old), owned(new));
+            others(&old, &new).map(|(was, is)| (was.to_owned(), is.to_owned()))
+        };
+        let expected = Some(("jq".into(), "perl".into()));
+        assert_eq!(others(&["jq", "sh"], &["perl"]), expected);
+        assert_eq!(others(&["jq", "perl"], &["perl", "jq"]), None);
+        assert_eq!(others(&["jq", "perl"], &["perl"]), None);
+        assert_eq!(others(&[], &["perl"]), None);
+        let (one, two) = ("parse-0123456789abcdef", "parse-fedcba9876543210");
+        assert_eq!(others(&[one], &[two]), None);
     }
 
     #[test]

@@ -161,7 +161,11 @@ fn count(profile: &Profile, wish: &Wish, harvest: &mut Harvest) {
             let notes = process.notes.iter();
             let notes = notes.map(|note| profile.note(note));
             let program = profile.text(process.program);
-            harvest.leak_gaps.add(program, process.pid, notes);
+            let who = match &process.merged {
+                Some(_) => program.to_owned(),
+                None => format!("{program} {}", process.pid),
+            };
+            harvest.leak_gaps.add(&who, notes);
         }
         harvest.processes.push(Process {
             program: profile.text(process.program).to_owned(),

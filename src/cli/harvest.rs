@@ -64,6 +64,17 @@ pub(crate) struct Process {
     pub(crate) live: Option<LiveHeap>,
 }
 
+impl Process {
+    /// What to call it where there are several: its program and its id, which a sum over runs has none of.
+    pub(crate) fn who(&self) -> String {
+        let program = term::printable(&self.program);
+        match self.runs {
+            Some(_) => program,
+            None => format!("{program} {}", self.pid),
+        }
+    }
+}
+
 /// What was recorded in all processes.
 #[derive(Debug, Default)]
 pub(crate) struct Harvest {
@@ -698,7 +709,8 @@ impl Harvest {
             .add(notes.map(|note| note.map(|text| text.to_string())));
         if recording.misses_leaks() {
             let program = String::from_utf8_lossy(started::program(recording));
-            self.leak_gaps.add(&program, head.pid, recording.notes());
+            self.leak_gaps
+                .add(&format!("{program} {}", head.pid), recording.notes());
         }
         if let Some(note) = stripped.note(recording) {
             self.notes.add([Note::Sentence(note)]);

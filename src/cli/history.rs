@@ -7,19 +7,13 @@ use crate::side::Side;
 use crate::term;
 use skipheap_compare::diff::csv;
 use skipheap_compare::gate::baseline;
+use skipheap_profile::file;
 use skipheap_profile::report::rows::Row;
-use std::path::Path;
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
 
 /// Runs that count unless the user says otherwise.
 pub(crate) const RUNS: usize = 20;
-
-/// A run that was read.
-struct Run {
-    /// When its first process began, in nanoseconds since 1970.
-    start_ns: u64,
-    rows: Vec<Row>,
-    programs: Vec<String>,
-}
 
 /// Returns whether a path is a folder of profiles, and not one of recordings, which are one run.
 pub(crate) fn is_history(path: &Path) -> bool {
@@ -35,43 +29,51 @@ pub(crate) fn is_history(path: &Path) -> bool {
 pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Failure> {
     let found = inputs::find(&[folder.to_owned()], None)
         .map_err(Failure::because(Code::Unusable, "cannot read the baseline"))?;
-    let mut runs: Vec<Run> = Vec::new();
-    let mut left_out = Vec::new();
+    let mut last: Vec<(u64, &PathBuf)> = Vec::new();
     for path in &found.files {
+        let profile =
+            file::read(path).map_err(Failure::because(Code::Unusable, term::path(path)))?;
+        let starts = profile.processes.iter().map(|process| process.start_ns);
+        last.push((starts.min().unwrap_or(0), path));
+    }
+    last.sort_by_key(|&(start, _)| Reverse(start));
+    let mut rows: Vec<Vec<Row>> = Vec::new();
+    let mut programs: Vec<String> = Vec::new();
+    let mut left_out = Vec::new();
+    for (_, path) in last {
+        if rows.len() == most {
+            break;
+        }
         let side = Side::read(path)?;
         let mut flaws = check_runs::flaws(&side);
         if side.is_merged() {
             flaws.push("it is a merged profile, not a single run".to_owned());
         }
-        if !flaws.is_empty() {
+        if let Some((newest, own)) = check_runs::others(&programs, &side.programs) {
+            flaws.push(format!(
+                "it is a run of {own}, and the newest one is of {newest}"
+            ));
+        }
+        if flaws.is_empty() {
+            if rows.is_empty() {
+                programs = side.programs;
+            }
+            rows.push(side.rows);
+        } else {
             left_out.push(format!(
                 "{} is left out of the baseline: {}",
                 term::path(path),
                 flaws.join("; ")
             ));
-            continue;
-        }
-        let processes = side.profile.iter().flat_map(|profile| &profile.processes);
-        runs.push(Run {
-            start_ns: processes.map(|process| process.start_ns).min().unwrap_or(0),
-            rows: side.rows,
-            programs: side.programs,
-        });
-        // The folder may hold very many: no more are kept than are needed.
-        if runs.len() > 2 * most {
-            keep_last(&mut runs, most);
         }
     }
-    keep_last(&mut runs, most);
-    let Some(last) = runs.last() else {
+    if rows.is_empty() {
         return Err(Failure::unusable(format_args!(
             "{}: contains no usable baseline: {}",
             term::path(folder),
             left_out.join("; ")
         )));
-    };
-    let programs = last.programs.clone();
-    let rows: Vec<Vec<Row>> = runs.into_iter().map(|run| run.rows).collect();
+    }
     let unusable = || Failure::because(Code::Unusable, term::path(folder));
     let mut text = Vec::new();
     baseline::write(&rows, &mut text).map_err(unusable())?;
@@ -90,20 +92,14 @@ pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Fa
 /// What makes the state of a run part of the baseline, as a sentence without its end.
 pub(crate) fn accept(folder: &Path) -> String {
     format!(
-        "add the profile of this run to the folder (skip-heapprof -o {}/NAME.skipheap ...)",
+        "add the profile of this run to the folder (skip-heapprof --merge -o {}/NAME.skipheap ...)",
         term::path(folder)
     )
-}
-
-fn keep_last(runs: &mut Vec<Run>, most: usize) {
-    runs.sort_by_key(|run| run.start_ns);
-    runs.drain(..runs.len().saturating_sub(most));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skipheap_profile::file;
     use skipheap_profile::sum::testing::Fleet;
     use std::fs;
 
@@ -148,6 +144,15 @@ mod tests {
                 .all(|(row, spread)| is_between(row, spread))
         );
         assert!(spreads.iter().any(|(least, most)| least < most));
+    }
+
+    #[test]
+    fn runs_of_other_programs_than_the_newest_are_left_out() {
+        // The odd one, of another program, began before the last.
+        let (side, left_out) = read(folder(&[0, 4, 5, 8]).path(), RUNS).expect("read");
+        assert_eq!(left_out.len(), 1, "{left_out:?}");
+        assert!(left_out[0].contains("a run of server1, and the newest one is of server0"));
+        assert_eq!(side.programs, ["server0"]);
     }
 
     #[test]

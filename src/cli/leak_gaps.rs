@@ -11,17 +11,16 @@ pub(crate) struct LeakGaps(BTreeMap<String, Vec<String>>);
 
 impl LeakGaps {
     /// Adds those of a process whose leak check has missed something; its notes say why.
-    pub(crate) fn add<T: AsRef<str>>(
-        &mut self,
-        program: &str,
-        pid: u32,
-        notes: impl Iterator<Item = Note<T>>,
-    ) {
-        for note in notes {
-            if note.kind().is_some_and(Kind::is_of_leak_check) {
-                let who = format!("{} {pid}", printable(program));
-                self.0.entry(messages::note(&note)).or_default().push(who);
-            }
+    pub(crate) fn add<T: AsRef<str>>(&mut self, who: &str, notes: impl Iterator<Item = Note<T>>) {
+        let of_check = notes.filter(|note| note.kind().is_some_and(Kind::is_of_leak_check));
+        let mut reasons: Vec<String> = of_check.map(|note| messages::note(&note)).collect();
+        if reasons.is_empty() {
+            // There was no room for the note.
+            reasons
+                .push("the leak check missed leaks, and the recording does not say why".to_owned());
+        }
+        for reason in reasons {
+            self.0.entry(reason).or_default().push(printable(who));
         }
     }
 
@@ -55,12 +54,17 @@ mod tests {
             Note::new(Kind::MallocReported, []),
         ];
         for pid in 7..10 {
-            gaps.add::<String>("server", pid, notes.iter().cloned());
+            gaps.add::<String>(&format!("server {pid}"), notes.iter().cloned());
         }
         let no_memory = Note::new(Kind::NoLeakCheck, ["no memory"]);
-        gaps.add("a\x1b", 1, [no_memory].into_iter());
+        gaps.add("a\x1b 1", [no_memory].into_iter());
+        gaps.add::<String>("full 1", std::iter::empty());
         let lines = gaps.lines();
-        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines[2].starts_with("full 1: the leak check missed"),
+            "{lines:?}"
+        );
         assert!(
             lines[0].starts_with("server 7 and 2 other processes: leak check: malloc is not"),
             "{lines:?}"

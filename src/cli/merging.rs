@@ -8,6 +8,7 @@ use crate::dataset::compact::{self, Compacted};
 use crate::error::{Code, Failure};
 use crate::harvest::{self, HarvestError};
 use crate::inputs::{self, Inputs};
+use crate::labels::Labels;
 use crate::load::{self, LoadError};
 use crate::options::ReportOptions;
 use crate::options::merge::{Apart, MergeOptions};
@@ -21,7 +22,7 @@ use skipheap_profile::{Profile, build, file};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -95,10 +96,10 @@ fn compacted(
              fleet/query.sql"
         )));
     };
-    if !options.has_no_sum(wanted) || !options.by.is_empty() {
+    if !options.has_no_sum(wanted) || !options.by.is_empty() || !wanted.label.is_empty() {
         return Err(Failure::unusable(format!(
             "{dataset} is a Parquet dataset, which can only be compacted: omit --output, --format, \
-             --push and --by"
+             --push, --by and --label"
         )));
     }
     let progress = Progress::new(wanted.quiet);
@@ -203,7 +204,7 @@ fn add_up(
             let (send, receive) = sync_channel(0);
             receivers.push(receive);
             reading.push(scope.spawn(move || {
-                let mut reader = Reader::new(&wanted.symbols);
+                let mut reader = Reader::new(wanted);
                 for path in inputs.files.iter().skip(first).step_by(readers) {
                     // After an error nobody receives any more.
                     if send.send((path, reader.read(path))).is_err() {
@@ -315,13 +316,15 @@ struct Reader {
     /// For recordings.
     names: Option<(Symbolizer, Places)>,
     symbols: Option<SymbolFiles>,
+    labels: Labels,
 }
 
 impl Reader {
-    fn new(symbols: &[PathBuf]) -> Self {
+    fn new(wanted: &ReportOptions) -> Self {
         Self {
             names: None,
-            symbols: SymbolFiles::new(symbols),
+            symbols: SymbolFiles::new(&wanted.symbols),
+            labels: Labels::new(&wanted.label),
         }
     }
 
@@ -347,6 +350,7 @@ impl Reader {
         let recording = load::parse(&bytes, path)?;
         let mut tables = Tables::default();
         build::add(&mut tables, &recording, symbolizer, places).map_err(LoadError::at(path))?;
+        tables.profile.set_labels(&self.labels.of_recordings);
         Ok(tables.profile)
     }
 }

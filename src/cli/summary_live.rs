@@ -40,8 +40,7 @@ pub(crate) fn live(text: &mut String, harvest: &Harvest, width: usize) {
     let several = harvest.processes.len() > 1;
     for (process, heap) in &heaps {
         let whose = match several {
-            true if process.runs.is_some() => format!("{}: ", printable(&process.program)),
-            true => format!("{} {}: ", printable(&process.program), process.pid),
+            true => format!("{}: ", process.who()),
             false => String::new(),
         };
         if heap.peak_bytes == 0 && harvest.sampled.is_some() {
@@ -101,9 +100,10 @@ pub(crate) fn suppressions(text: &mut String, harvest: &Harvest) {
     let leaks = heaps
         .filter(|heap| heap.left.unreachable)
         .flat_map(|heap| &heap.left.largest);
+    let plumbing = functions::plumbing();
     let mut sums: HashMap<&str, Left> = HashMap::new();
     for leak in leaks {
-        let place = leak.stack.get(responsible(leak));
+        let place = leak.stack.get(responsible(leak, &plumbing));
         if let Some(name) = place.and_then(|place| place.function.as_deref()) {
             sums.entry(name).or_default().add(leak.left);
         }
@@ -341,9 +341,7 @@ fn left(
         true => "leaked (unreachable)",
         false => "not freed at the end",
     };
-    let whose = whose.map_or(String::new(), |process| {
-        format!("{} {}: ", printable(&process.program), process.pid)
-    });
+    let whose = whose.map_or(String::new(), |process| format!("{}: ", process.who()));
     line(
         text,
         format_args!(
@@ -380,11 +378,12 @@ fn left(
             format_args!("note: {frees} of blocks that were not tracked"),
         );
     }
+    let plumbing = functions::plumbing();
     let shown = left.largest.iter().take(listed(harvest.listed));
     let more = left.stacks.saturating_sub(shown.len());
     if left.indirect.blocks == 0 {
         let cells = |leak: &Leak| [scaled(leak.left.all.bytes), grouped(leak.left.all.blocks)];
-        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak)));
+        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak, &plumbing)));
         listing(text, ["bytes", "blocks"], lines.collect(), width);
     } else {
         let cells = |leak: &Leak| {
@@ -396,7 +395,7 @@ fn left(
             let ([bytes, blocks], [with, blocks_with]) = (direct, indirect);
             [bytes, blocks, with, blocks_with]
         };
-        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak)));
+        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak, &plumbing)));
         let headings = ["directly", "blocks", "indirectly", "blocks"];
         listing(text, headings, lines.collect(), width);
     }
@@ -412,10 +411,9 @@ fn amount(blocks: Blocks) -> String {
 }
 
 /// Index of the frame of a leak's responsible function.
-fn responsible(leak: &Leak) -> usize {
+fn responsible(leak: &Leak, plumbing: &Plumbing) -> usize {
     let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
     let names: Vec<String> = leak.stack.iter().map(name).collect();
-    let plumbing = functions::plumbing();
     let kinds: Vec<_> = names.iter().map(|name| plumbing.kind(name)).collect();
     let unnamed = |at: usize| names.get(at).is_some_and(|name| is_unnamed(name));
     match Plumbing::responsible(&kinds, unnamed) {
@@ -425,9 +423,9 @@ fn responsible(leak: &Leak) -> usize {
 }
 
 /// The functions of a leak from the responsible one outwards, that with its line.
-fn names_of_leak(leak: &Leak) -> Vec<String> {
+fn names_of_leak(leak: &Leak, plumbing: &Plumbing) -> Vec<String> {
     let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
-    let first = responsible(leak);
+    let first = responsible(leak, plumbing);
     let mut names: Vec<String> = leak
         .stack
         .iter()

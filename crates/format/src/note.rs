@@ -79,6 +79,16 @@ impl Kind {
     }
 }
 
+impl<T> Note<T> {
+    /// Returns whether the note says that the leak check missed leaks.
+    pub fn misses_leaks(&self) -> bool {
+        matches!(
+            self.kind(),
+            Some(Kind::NoLeakCheck | Kind::OtherMalloc | Kind::HookedNotChecked)
+        )
+    }
+}
+
 codes! {
     /// Why something was not done.
     Reason {

@@ -46,7 +46,7 @@ impl fmt::Display for FormatError {
             ),
             Self::Version { found } => write!(
                 f,
-                "recording of format version {found} (at offset 8), but this program reads version {FORMAT_VERSION}: use the skip-heapprof that belongs to the library"
+                "recording of format version {found} (at offset 8), but this program reads versions {OLDEST_VERSION} to {FORMAT_VERSION}: use the skip-heapprof that belongs to the library"
             ),
             Self::Corrupt { offset, what } => {
                 write!(f, "damaged recording: {what} at offset {offset}")
@@ -939,7 +939,8 @@ impl<'a> Recording<'a> {
 
     /// Returns whether the leak check was to be made and could not be, or not of all blocks.
     pub fn misses_leaks(&self) -> bool {
-        self.flags & LEAKS_MISSED != 0
+        // Before version 7 only the notes said so.
+        self.flags & LEAKS_MISSED != 0 || self.notes().any(|note| note.misses_leaks())
     }
 
     /// End of the chunk of this kind that holds `len` bytes at `offset`.

@@ -74,6 +74,11 @@ pub fn note(sentence: &str) -> Note<&str> {
     const EXAMPLE: &str = "first stack that the verifier disagrees with: recorded ";
     const LIBGCC: &str = "; libgcc's unwinder saw ";
     const CAREFUL: &str = "; our own careful walk saw ";
+    const UNREADABLE: &str = "no leak check: the memory of the process cannot be read: ";
+    const OTHER_MALLOC: &str = "leak check: malloc is not the C library's; leaks are missed where it keeps \
+                                addresses of its blocks itself";
+    const HOOKED: &str = "leak check: what functions that are hooked by name have allocated is not looked \
+                          at: leaks of it are not found";
     if let Some(rest) = sentence.strip_prefix(HOOK) {
         let (about_hook, so_far) = match rest.strip_suffix(SO_FAR) {
             Some(rest) => (rest, true),
@@ -100,7 +105,14 @@ pub fn note(sentence: &str) -> Note<&str> {
             }
         }
     }
-    Note::Sentence(sentence)
+    if let Some(error) = sentence.strip_prefix(UNREADABLE) {
+        return Note::new(Kind::NoLeakCheck, [error]);
+    }
+    match sentence {
+        OTHER_MALLOC => Note::new(Kind::OtherMalloc, []),
+        HOOKED => Note::new(Kind::HookedNotChecked, []),
+        _ => Note::Sentence(sentence),
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +141,13 @@ mod tests {
                  a+0x2"
             ),
             Note::new(Kind::DisagreesWithLibgcc, ["a+0x1", "a+0x2"])
+        );
+        let hooked = "leak check: what functions that are hooked by name have allocated is not looked \
+                      at: leaks of it are not found";
+        assert_eq!(note(hooked), Note::new(Kind::HookedNotChecked, []));
+        assert_eq!(
+            note("no leak check: the memory of the process cannot be read: no file"),
+            Note::new(Kind::NoLeakCheck, ["no file"])
         );
         assert_eq!(note("hooked x in y"), Note::Sentence("hooked x in y"));
     }

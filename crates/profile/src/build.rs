@@ -116,10 +116,7 @@ fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
     let since_start = |ns: u64| ns.saturating_sub(recording.start_ns());
     let point = |point: skipheap_format::layout::TimelinePoint| Point {
         ns: since_start(point.ns),
-        allocations: point.allocations,
-        live_bytes: point.live_bytes,
-        live_blocks: point.live_blocks,
-        rss: point.rss,
+        ..Point::from(&point)
     };
     let phases = recording.phases().map(|phase| Phase {
         ns: since_start(phase.ns),

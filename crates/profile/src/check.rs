@@ -25,6 +25,14 @@ impl Profile {
             "the first text is not the empty one",
         )?;
         let texts = self.strings.len();
+        let in_order = |process: &super::Process| {
+            let labels = &process.labels;
+            labels.is_sorted_by(|a, b| self.text(a.0) < self.text(b.0))
+        };
+        ensure(
+            self.processes.iter().all(in_order),
+            "the labels of a process are not sorted by their keys, each once",
+        )?;
         ensure(
             self.modules.iter().all(|module| is_in(module.path, texts))
                 && self.threads.iter().all(|&name| is_in(name, texts))

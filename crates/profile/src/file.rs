@@ -59,7 +59,7 @@ impl fmt::Display for FileError {
             Self::NotAProfile => write!(f, "not a profile (.{EXTENSION})"),
             Self::Version(version) => write!(
                 f,
-                "a profile of format version {version}, and this version of skip-heapprof reads {VERSION}: \
+                "a profile of format version {version}, and this version of skip-heapprof reads {OLDEST_VERSION} to {VERSION}: \
                  report it with the version that wrote it"
             ),
             Self::TooLarge(most) => write!(

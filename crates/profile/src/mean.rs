@@ -53,7 +53,8 @@ impl LiveSums {
             followed,
             frees,
             temporary,
-            at_peak,
+            // That of one run already, the one with the highest peak.
+            at_peak: _,
             grown,
             copied,
             slack,
@@ -67,7 +68,6 @@ impl LiveSums {
         for figure in [temporary, grown, copied, slack] {
             *figure = divided(*figure, runs);
         }
-        *at_peak = at_peak.signum() * divided(at_peak.unsigned_abs(), runs).cast_signed();
         if let Some(Leaked { direct, indirect }) = leaked {
             *direct = divided(*direct, runs);
             *indirect = divided(*indirect, runs);
@@ -124,10 +124,11 @@ mod tests {
         let sum = sum.finish();
         assert_eq!((sum.merged_runs(), one.merged_runs()), (5, 1));
         let mean = sum.mean_of_processes().expect("a profile");
-        let figures = |profile: &Profile| -> Vec<(u64, u64, Option<u64>)> {
+        let figures = |profile: &Profile| -> Vec<(u64, u64, Option<[u64; 2]>)> {
+            let live = |live: &LiveSums| [live.live(), live.peak()];
             rows(profile, false)
                 .iter()
-                .map(|row| (row.size, row.calls, row.live.as_ref().map(LiveSums::live)))
+                .map(|row| (row.size, row.calls, row.live.as_ref().map(live)))
                 .collect()
         };
         assert_eq!(figures(&mean), figures(&one));

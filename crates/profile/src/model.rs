@@ -4,7 +4,7 @@ use crate::report::figures::{Figures, LiveSums, Rate};
 use crate::report::line::{self, Course, Together};
 use serde::{Deserialize, Serialize};
 use skipheap_format::cause::Cause;
-use skipheap_format::layout::NOT_KNOWN;
+use skipheap_format::layout::{NOT_KNOWN, TimelinePoint};
 use skipheap_format::note::Note;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -133,6 +133,26 @@ pub struct Point {
     pub live_blocks: u64,
     /// Resident set size in bytes, as it was read last before the next point; 0 when it is not known.
     pub rss: u64,
+}
+
+impl From<&TimelinePoint> for Point {
+    /// The point, with its time by the clock of the recording.
+    fn from(point: &TimelinePoint) -> Self {
+        let &TimelinePoint {
+            ns,
+            allocations,
+            live_bytes,
+            live_blocks,
+            rss,
+        } = point;
+        Self {
+            ns,
+            allocations,
+            live_bytes,
+            live_blocks,
+            rss,
+        }
+    }
 }
 
 impl Point {
@@ -403,7 +423,11 @@ impl Profile {
     /// Standard error, in bytes, of the peak of a process; 0 where that is exact.
     pub fn peak_error(&self, process: u32) -> f64 {
         let sample_bytes = |process: &Process| process.sample_bytes;
-        let rate = Rate::new(self.processes.get(process as usize).map_or(0, sample_bytes));
+        let bytes = self.processes.get(process as usize).map_or(0, sample_bytes);
+        if bytes == 0 {
+            return 0.0;
+        }
+        let rate = Rate::new(bytes);
         let sites = self.sites.iter().filter(|site| site.process == process);
         let variances = sites.filter_map(|site| {
             let at_peak = site.figures.live.as_ref()?.at_peak as f64;

@@ -6,11 +6,14 @@ use super::{
 };
 use crate::report::figures::{Figures, Lifetimes, LiveSums};
 use crate::report::leaked::Leaked;
+use crate::report::line::Line;
+use crate::sum::runs;
 use serde::Deserialize;
 use skipheap_format::cause::Cause;
 use skipheap_format::cut::Cut;
+use skipheap_format::layout::TimelinePoint;
 use skipheap_format::loss::Loss;
-use skipheap_format::note::{Kind, Note};
+use skipheap_format::note::Note;
 use skipheap_format::sentences;
 
 /// [`Profile`] of that version.
@@ -102,29 +105,41 @@ struct LiveSums2 {
 }
 
 impl LiveProcess2 {
-    /// The live heap of a process with these notes. That version did not say whether leaks were missed, but why.
-    fn live(self, notes: &[Note<Str>]) -> LiveProcess {
-        let is_missed = |note: &Note<Str>| {
-            matches!(
-                note.kind(),
-                Some(Kind::NoLeakCheck | Kind::OtherMalloc | Kind::HookedNotChecked)
-            )
+    /// The live heap of a process that began at `start_ns`, with these notes. That version did not say whether leaks
+    /// were missed, but why; and its timelines need not have had the peak.
+    fn live(self, start_ns: u64, notes: &[Note<Str>]) -> LiveProcess {
+        let points = self.timeline.into_iter().map(|point| TimelinePoint {
+            ns: point.ns,
+            allocations: point.allocations,
+            live_bytes: point.live_bytes,
+            live_blocks: point.live_blocks,
+            rss: point.rss,
+        });
+        let points: Vec<TimelinePoint> = points.collect();
+        // Sums over runs have no timeline, and of samples the peak was not known.
+        let (points, peak_ns) = match self.peak_bytes {
+            peak if peak != 0 && !points.is_empty() => {
+                let peak_ns = self.peak_ns.saturating_sub(start_ns);
+                let line = Line::from_start(points, 0, peak, peak_ns);
+                (line.points, start_ns.saturating_add(line.peak_ns))
+            }
+            _ => (points, self.peak_ns),
         };
         LiveProcess {
             peak_bytes: self.peak_bytes,
-            peak_ns: self.peak_ns,
+            peak_ns,
+            timeline: points.iter().map(Point::from).collect(),
             unknown_frees: self.unknown_frees,
             leak_checked: self.leak_checked,
-            leaks_missed: notes.iter().any(is_missed),
-            timeline: self.timeline,
+            leaks_missed: notes.iter().any(Note::misses_leaks),
             phases: self.phases,
         }
     }
 }
 
 impl Site2 {
-    /// The site of a process for which the leak check was made or not.
-    fn site(self, leak_checked: bool) -> Site {
+    /// The site of a process that stands for so many runs, and for which the leak check was made or not.
+    fn site(self, leak_checked: bool, runs: u64) -> Site {
         // That version did not tell indirectly lost blocks from the others.
         let leaked = leak_checked.then_some(Leaked {
             direct: self.unreachable,
@@ -136,14 +151,14 @@ impl Site2 {
             allocator: self.allocator,
             thread: self.thread,
             process: self.process,
-            figures: self.figures.figures(leaked),
-            old: self.old.map(|old| Box::new(old.figures(None))),
+            figures: self.figures.figures(leaked, runs),
+            old: self.old.map(|old| Box::new(old.figures(None, runs))),
         }
     }
 }
 
 impl Figures2 {
-    fn figures(self, leaked: Option<Leaked>) -> Figures {
+    fn figures(self, leaked: Option<Leaked>, runs: u64) -> Figures {
         Figures {
             calls: self.calls,
             samples: self.samples,
@@ -152,7 +167,8 @@ impl Figures2 {
                 followed: live.followed,
                 frees: live.frees,
                 temporary: live.temporary,
-                at_peak: live.at_peak,
+                // Of several runs it was their sum, and is that of one run now.
+                at_peak: live.at_peak / i64::try_from(runs.max(1)).unwrap_or(i64::MAX),
                 grown: live.grown,
                 copied: live.copied,
                 slack: live.slack,
@@ -178,7 +194,8 @@ impl From<Profile2> for Profile {
         let sites = old.sites.into_iter();
         let sites = sites.map(|site| {
             let leak_checked = is_checked(site.process);
-            site.site(leak_checked)
+            let runs = processes.get(site.process as usize).map_or(1, runs);
+            site.site(leak_checked, runs)
         });
         Self {
             sites: sites.collect(),
@@ -218,7 +235,7 @@ impl Process2 {
         let notes = notes.map(|sentence| coded_note(sentence, strings));
         let notes: Vec<Note<Str>> = notes.collect();
         Process {
-            live: self.live.map(|live| live.live(&notes)),
+            live: self.live.map(|live| live.live(self.start_ns, &notes)),
             notes,
             losses,
             cuts,
@@ -264,6 +281,7 @@ mod tests {
     use super::*;
     use crate::file;
     use skipheap_format::messages;
+    use skipheap_format::note::Kind;
 
     /// Written by the last version that wrote format version 2: `small` with every loss and cut, a loss
     /// that no version has, and notes.
@@ -337,6 +355,11 @@ mod tests {
             process.losses.clear();
             process.cuts.clear();
             process.notes.clear();
+        }
+        // Lines of steps begin with the process; those of that version began with the first point.
+        for process in &mut now.processes {
+            let live = process.live.as_mut().expect("blocks were followed");
+            live.timeline.insert(0, Point::default());
         }
         assert_eq!(profile, now);
     }

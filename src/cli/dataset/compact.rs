@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The only file of a compacted partition.
 const NAME: &str = "compacted.parquet";
+/// [`NAME`] without its ending.
+const STEM: &str = "compacted";
 
 /// What a compaction did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -89,30 +91,31 @@ fn compact_partition(
     // A file that several inputs have is read once.
     let mut seen = BTreeSet::new();
     new.retain(|file| seen.insert(name_of(file)));
-    let compaction = loop {
-        if new.is_empty() {
-            return Ok(());
+    if let Some(compacted) = new.iter().find(|file| name_of(file) == STEM) {
+        return Err(naming(compacted)(io::Error::other(
+            "is compacted already: compact from the dataset that it was made of",
+        )));
+    }
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut compaction = Compaction::default();
+    if !known.is_empty() {
+        with_name(&path, |file| compaction.add(STEM, file))?;
+    }
+    let mut added = 0;
+    for file in new {
+        match with_name(&file, |open| compaction.add(&name_of(&file), open)) {
+            Ok(()) => added += 1,
+            Err(error) if skips_damaged => done.damaged.push(error.to_string()),
+            Err(error) => return Err(error),
         }
-        let mut compaction = Compaction::default();
-        if !known.is_empty() {
-            with_name(&path, |file| compaction.add(NAME, file))?;
-        }
-        let mut add = |file: &PathBuf| {
-            with_name(file, |open| compaction.add(&name_of(file), open))
-                .map_err(|error| (file.clone(), error))
-        };
-        match new.iter().try_for_each(&mut add) {
-            Ok(()) => break compaction,
-            // Again without it: some of its rows may have been added.
-            Err((damaged, error)) if skips_damaged => {
-                new.retain(|file| *file != damaged);
-                done.damaged.push(error.to_string());
-            }
-            Err((_, error)) => return Err(error),
-        }
-    };
+    }
+    if added == 0 {
+        return Ok(());
+    }
     put(folder, &path, |file| compaction.write(file)).map_err(naming(&path))?;
-    done.added += new.len() as u64;
+    done.added += added;
     done.written += 1;
     Ok(())
 }
@@ -245,6 +248,22 @@ mod tests {
         assert_eq!((done.added, done.held, done.damaged.len()), (6, 2, 1));
         compacted(&[&path("good")], &path("expected"));
         assert_eq!(contents(&path("out")), contents(&path("expected")));
+    }
+
+    #[test]
+    fn what_is_compacted_already_is_refused_and_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        add(&path("raw"), 0..4);
+        compacted(&[&path("raw")], &path("all"));
+        compacted(&[&path("raw")], &path("sum"));
+        let before = contents(&path("sum"));
+        let error = compact(&[path("all")], &path("sum"), false, &Progress::new(true)).unwrap_err();
+        assert!(
+            error.to_string().contains("is compacted already"),
+            "{error}"
+        );
+        assert_eq!(contents(&path("sum")), before);
     }
 
     #[test]

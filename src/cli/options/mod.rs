@@ -233,6 +233,7 @@ impl ReportOptions {
             ("--suppressions", shape.suppressions.is_some()),
             ("--push", self.push.is_wanted()),
             ("--symbols", !self.symbols.is_empty()),
+            ("--label", !self.label.is_empty()),
             ("--tree", self.look.tree.tree.is_some()),
             // `check` says more of it.
             ("--merge", self.merge.is_some() && name == "diff"),

@@ -55,11 +55,12 @@ impl About {
             .into_iter()
             .flat_map(|first| profile.labels(first))
             .filter(all);
-        labels.extend(common.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        // A label of the URL has the last word.
-        let of_url = target.labels();
-        labels.retain(|label| !of_url.iter().any(|of_url| of_url.0 == label.0));
-        labels.extend(of_url.iter().cloned());
+        let common = common.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        // Labels of the run override the host's, and those of the URL override both.
+        for label in common.chain(target.labels().iter().cloned()) {
+            labels.retain(|known| known.0 != label.0);
+            labels.push(label);
+        }
         let seconds = |ns: u64| ns / 1_000_000_000;
         let starts = profile.processes.iter().map(|process| process.start_ns);
         let ends = profile.processes.iter().map(|process| process.end_ns);

@@ -38,6 +38,8 @@ pub(super) enum Role {
     Site,
     /// A figure that is summed.
     Sum,
+    /// A figure of which the highest is kept: peaks of different runs were at different times.
+    Highest,
     /// A standard error: the sum of independent estimates has the root of the sum of the squares.
     Error,
     /// A figure of a comparison. There are no sums of comparisons.
@@ -323,10 +325,10 @@ pub(super) const COLUMNS: &[Column] = &[
     nullable("live_bytes", Kind::Number, Role::Sum, |_, site| {
         live_bytes(site, LiveSums::live)
     }),
-    nullable("peak_blocks", Kind::Number, Role::Sum, |_, site| {
+    nullable("peak_blocks", Kind::Number, Role::Highest, |_, site| {
         live(site, LiveSums::peak)
     }),
-    nullable("peak_bytes", Kind::Number, Role::Sum, |_, site| {
+    nullable("peak_bytes", Kind::Number, Role::Highest, |_, site| {
         live_bytes(site, LiveSums::peak)
     }),
     nullable("temporary", Kind::Number, Role::Sum, |_, site| {

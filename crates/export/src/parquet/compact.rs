@@ -113,6 +113,8 @@ type SiteKey = (u32, Vec<KeyPart>);
 struct Sums {
     /// Columns of [`Role::Sum`]; `None` where no run knows it.
     figures: Vec<Option<i64>>,
+    /// Columns of [`Role::Highest`]; `None` where no run knows it.
+    highest: Vec<Option<i64>>,
     /// The sum of the squares of the standard errors.
     squares: f64,
 }
@@ -145,27 +147,28 @@ impl Compaction {
     /// that it holds.
     ///
     /// # Errors
-    /// When it cannot be read, or is not a file of Parquet that this version of the tool wrote. Some of its
-    /// rows may have been added: the compaction must not be used any more.
+    /// When it cannot be read, or is not a file of Parquet that the tool wrote. Nothing of it is added then.
     pub fn add(&mut self, name: &str, file: impl ChunkReader + 'static) -> Result<()> {
         let source = Source::new(file)?;
         let held = noted_inputs(&source)?;
+        let losses: Option<Losses> = source
+            .note(METADATA)
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| ParquetError::General(error.to_string()))?;
+        let groups = (0..source.groups()).map(|group| source.group(group));
+        let groups = groups.collect::<Result<Vec<_>>>()?;
         match held.is_empty() {
             true => drop(self.inputs.insert(name.to_owned())),
             false => self.inputs.extend(held),
         }
-        if let Some(text) = source.note(METADATA) {
-            let of_file: Losses = serde_json::from_str(text)
-                .map_err(|error| ParquetError::General(error.to_string()))?;
-            for loss in of_file.losses {
-                let sum = self.losses.entry(loss.what).or_default();
-                *sum = sum.saturating_add(loss.count);
-            }
+        for loss in losses.into_iter().flat_map(|of_file| of_file.losses) {
+            let sum = self.losses.entry(loss.what).or_default();
+            *sum = sum.saturating_add(loss.count);
         }
         // The runs of this file that were counted: a run has many rows.
         let mut counted = HashSet::new();
-        for group in 0..source.groups() {
-            let columns = source.group(group)?;
+        for columns in groups {
             let rows = columns.first().map_or(0, Vec::len);
             for row in 0..rows {
                 let values = columns.iter().filter_map(|column| column.get(row));
@@ -180,7 +183,8 @@ impl Compaction {
         values: impl Iterator<Item = &'v Value>,
         counted: &mut HashSet<KeyPart>,
     ) {
-        let (mut apart, mut agreed, mut site, mut figures) = (vec![], vec![], vec![], vec![]);
+        let (mut apart, mut agreed, mut site) = (vec![], vec![], vec![]);
+        let (mut figures, mut highest) = (vec![], vec![]);
         let (mut start, mut runs, mut square) = (0, 1, 0.0);
         let mut identity = KeyPart::Null;
         for (column, value) in COLUMNS.iter().zip(values) {
@@ -193,6 +197,8 @@ impl Compaction {
                 (Role::Runs, Value::Number(number)) => runs = *number,
                 (Role::Sum, Value::Number(number)) => figures.push(Some(*number)),
                 (Role::Sum, _) => figures.push(None),
+                (Role::Highest, Value::Number(number)) => highest.push(Some(*number)),
+                (Role::Highest, _) => highest.push(None),
                 (Role::Error, Value::Real(error)) => square = error * error,
                 _ => {}
             }
@@ -220,6 +226,7 @@ impl Compaction {
         }
         let sums = self.sites.entry((place, site)).or_insert_with(|| Sums {
             figures: vec![None; figures.len()],
+            highest: vec![None; highest.len()],
             squares: 0.0,
         });
         sums.squares += square;
@@ -229,11 +236,16 @@ impl Compaction {
                 (a, b) => a.or(b),
             };
         }
+        for (most, figure) in sums.highest.iter_mut().zip(highest) {
+            // Nothing is less than any number.
+            *most = (*most).max(figure);
+        }
     }
 
     /// Returns a number that tells a group of runs from every other group of the dataset: it depends on what the
     /// runs have in common and on the files that they come from.
     fn identity(&self, group: &Group) -> u64 {
+        // Only that it differs from the others matters, and not by which function it is made.
         let mut hasher = DefaultHasher::new();
         for &part in &group.apart {
             match self.texts.value(part) {
@@ -370,6 +382,10 @@ impl<'c> Table<'c> {
             Role::Runs => Value::Number(group.runs),
             Role::Sum => {
                 let figure = sums.and_then(|sums| sums.figures.get(index).copied());
+                figure.flatten().map_or(Value::Null, Value::Number)
+            }
+            Role::Highest => {
+                let figure = sums.and_then(|sums| sums.highest.get(index).copied());
                 figure.flatten().map_or(Value::Null, Value::Number)
             }
             Role::Error => Value::Real(sums.map_or(0.0, |sums| sums.squares.sqrt())),

@@ -11,15 +11,16 @@ use ::parquet::file::reader::{ChunkReader, FileReader, RowGroupReader, Serialize
 /// A file that is read, one group of rows at a time.
 pub(super) struct Source {
     reader: Box<dyn FileReader>,
-    /// By column of [`COLUMNS`]: its place in the file.
-    places: Vec<usize>,
+    /// By column of [`COLUMNS`]: its place in the file; `None` if an older version of the tool wrote the file, which
+    /// had no such column.
+    places: Vec<Option<usize>>,
 }
 
 impl Source {
     /// Opens a file.
     ///
     /// # Errors
-    /// When it is not a file of Parquet, or lacks one of the columns.
+    /// When it is not a file of Parquet, or lacks a column whose value is always known.
     pub(super) fn new(file: impl ChunkReader + 'static) -> Result<Self> {
         let reader = SerializedFileReader::new(file)?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -33,10 +34,15 @@ impl Source {
                     .first()
                     .is_some_and(|name| name == column.name)
             };
-            let place = (0..schema.num_columns()).find(is_it).ok_or_else(|| {
+            let Some(place) = (0..schema.num_columns()).find(is_it) else {
+                if column.is_nullable || column.kind == Kind::Texts {
+                    places.push(None);
+                    continue;
+                }
                 let name = column.name;
-                ParquetError::General(format!("there is no column `{name}`"))
-            })?;
+                let what = format!("there is no column `{name}`");
+                return Err(ParquetError::General(what));
+            };
             let found = schema.column(place);
             let levels = (found.max_def_level(), found.max_rep_level());
             if found.physical_type() != physical(column) || levels != expected_levels(column) {
@@ -45,7 +51,7 @@ impl Source {
                     format!("the column `{name}` is of another type than skip-heapprof writes");
                 return Err(ParquetError::General(what));
             }
-            places.push(place);
+            places.push(Some(place));
         }
         Ok(Self {
             reader: Box::new(reader),
@@ -76,7 +82,11 @@ impl Source {
         let columns = COLUMNS.iter().zip(&self.places);
         columns
             .map(|(column, &place)| {
-                let values = column_of(&*group, place, column, rows)?;
+                let values = match place {
+                    Some(place) => column_of(&*group, place, column, rows)?,
+                    None if column.kind == Kind::Texts => vec![Value::Texts(Vec::new()); rows],
+                    None => vec![Value::Null; rows],
+                };
                 match values.len() == rows {
                     true => Ok(values),
                     false => Err(ParquetError::General(format!(

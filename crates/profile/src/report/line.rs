@@ -18,7 +18,23 @@ impl Line {
     /// The line of a recording; `None` where blocks were not followed.
     pub fn of(recording: &Recording<'_>) -> Option<Self> {
         let totals = recording.live_totals()?;
-        let (mut points, start) = (recording.timeline(), recording.start_ns());
+        let (points, start) = (recording.timeline(), recording.start_ns());
+        Some(Self::from_start(
+            points,
+            start,
+            totals.peak_bytes,
+            totals.peak_ns,
+        ))
+    }
+
+    /// The line of a process that began at `start`, with these points and the peak that was noted. Times are of one
+    /// clock.
+    pub fn from_start(
+        mut points: Vec<TimelinePoint>,
+        start: u64,
+        peak_bytes: u64,
+        peak_ns: u64,
+    ) -> Self {
         if points.first().is_some_and(|first| first.ns > start) {
             // Nothing lived when the process began.
             let nothing = TimelinePoint {
@@ -30,8 +46,7 @@ impl Line {
             };
             points.insert(0, nothing);
         }
-        let peak_ns = totals.peak_ns.max(start);
-        Some(Self::new(points, totals.peak_bytes, peak_ns))
+        Self::new(points, peak_bytes, peak_ns.max(start))
     }
 
     /// A line with the peak that was noted. A process that was killed, and one that still runs, may have

@@ -190,6 +190,12 @@ impl Sum {
             }
             site.node = nodes.get(site.node as usize).copied().unwrap_or(NONE);
             site.process = processes[site.process as usize];
+            // Of runs of which some were not checked, the others' leaks are no figure of the sum.
+            let process = &profile.processes[site.process as usize];
+            let is_checked = process.live.as_ref().is_some_and(|live| live.leak_checked);
+            if let (Some(live), false) = (&mut site.figures.live, is_checked) {
+                live.leaked = None;
+            }
         }
         profile
     }
