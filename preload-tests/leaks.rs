@@ -243,10 +243,9 @@ fn what_threads_hold_that_run_on_is_found_or_it_is_said() {
         .flags(&["-g", "-pthread", "-fno-builtin", "-O1"])
         .build();
     // Under a tracer nobody else may stop the threads.
-    let outcome = Run::plain("/usr/bin/strace")
-        .args(&["-f", "-qq", "-e", "trace=none", "-e", "signal=none", "-E"])
-        .arg(format!("LD_PRELOAD={}", library().display()))
-        .args(&["-E", "SKIP_HEAP_LEAK_CHECK=1"])
+    let outcome = Run::plain(Source::c("tracer").build())
+        .env("SKIP_HEAP_LEAK_CHECK", "1")
+        .arg(library())
         .arg(&program)
         .arg("moving_threads")
         .succeed();

@@ -103,7 +103,7 @@ fn a_recording_of_another_version_is_refused_with_both_versions() {
         let outcome = report(&path);
         assert_survived(&outcome, &path);
         let said = format!(
-            "recording of format version {version} (at offset 8), but this program reads version "
+            "recording of format version {version} (at offset 8), but this program reads versions "
         );
         assert!(outcome.stderr.contains(&said), "{outcome:?}");
     }
