@@ -203,7 +203,7 @@ fn kernels_that_lack_two_advices_record_everything() {
         assert_eq!(report.calls_by("ask"), 10, "{outcome:?}");
         assert_eq!(report.calls_by("ask_for_sizes"), 40_000, "{outcome:?}");
         assert!(!outcome.stderr.contains("not recorded"), "{outcome:?}");
-        assert!(!outcome.stderr.contains("not followed"), "{outcome:?}");
+        assert!(!outcome.stderr.contains("not tracked"), "{outcome:?}");
     }
 }
 

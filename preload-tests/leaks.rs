@@ -249,7 +249,7 @@ fn what_threads_hold_that_run_on_is_found_or_it_is_said() {
         .arg(&program)
         .arg("moving_threads")
         .succeed();
-    let said = "leak check: the program's other threads ran on";
+    let said = "leak check: the program's other threads kept running";
     assert!(outcome.stderr.contains(said), "{outcome:?}");
     assert!(
         outcome.stderr.contains(": 0 bytes in 0 blocks"),
@@ -282,7 +282,7 @@ fn a_malloc_of_the_program_s_own_is_not_passed_over_in_silence() {
         .flags(&["-g", "-O1", "-fno-builtin"])
         .build();
     let said = said_of(&program);
-    let note = "leak check: what functions that are hooked by name have allocated is not looked at";
+    let note = "leak check: blocks from functions that are hooked by name are not checked";
     assert!(said.contains(note), "{said}");
 }
 

@@ -97,7 +97,7 @@ fn a_limit_on_memory_leaves_the_program_its_share() {
             .env("SKIP_HEAP_LIVE", "1")
             .limit(libc::RLIMIT_AS, limit << 20)
             .succeed();
-        let said = outcome.stderr.contains("blocks not followed");
+        let said = outcome.stderr.contains("blocks not tracked");
         assert!(said, "{limit} MB: {outcome:?}");
     }
 }

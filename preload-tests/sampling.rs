@@ -131,7 +131,7 @@ fn sampled_blocks_have_lifetimes_within_the_run() {
         assert!(buckets(size) <= most, "{size}: {} of {most}", buckets(size));
     }
     // Most blocks are unknown when they are freed: nothing to note.
-    assert!(!outcome.stderr.contains("not followed"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("not tracked"), "{outcome:?}");
 }
 
 #[test]

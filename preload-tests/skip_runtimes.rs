@@ -182,7 +182,7 @@ fn a_runtime_that_a_host_loads_counts_beside_the_hosts_malloc() {
     }
     let run = Run::plain(tool()).arg("-o").arg("-").arg(&program);
     let outcome = host(run, &of_c, "work").succeed();
-    let note = "libskip_program.so has the Skip runtime's ObStack, hooked 5 of 5 entry points";
+    let note = "libskip_program.so has the Skip runtime's ObStack: 5 of 5 entry points hooked";
     assert!(outcome.stderr.contains(note), "{outcome:?}");
 }
 

@@ -47,7 +47,7 @@ MODES = {
     ),
 }
 # What would tell of something that is missing, or was stopped at.
-BAD = re.compile(r"not recorded|not followed|internal error|No space|disk full|cannot be loaded|no leak check")
+BAD = re.compile(r"not recorded|not tracked|internal error|No space|disk full|cannot be loaded|no leak check")
 
 
 def output(*command):

@@ -393,7 +393,7 @@ pub const CUT_TOO_DEEP: u32 = 3;
 /// Frame id that ends a cut stack: at code without unwind information, where the frame pointer
 /// leads to a frame that is not known to be the caller's.
 pub const CUT_UNPROVED: u32 = 4;
-/// Frame id that ends a cut stack: at unwind information of a kind that is not followed, or that
+/// Frame id that ends a cut stack: at unwind information of an unsupported kind, or that
 /// needs a register whose value is not known.
 pub const CUT_UNSUPPORTED: u32 = 5;
 /// The last of these reasons.

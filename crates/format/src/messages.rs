@@ -29,16 +29,16 @@ pub fn known_loss(loss: Loss) -> &'static str {
         Loss::NoMemory => "allocations not recorded: no memory for the profiler",
         Loss::Internal => "internal errors of the profiler",
         Loss::Confined => {
-            "allocations not recorded: the program has confined its system calls (seccomp)"
+            "allocations not recorded: the program has restricted its system calls (seccomp)"
         }
         Loss::TooEarly => "allocations not recorded: made before the C library was ready",
-        Loss::NotFollowed => "blocks not followed until they are freed: no memory for the profiler",
-        Loss::LifetimesFull => "frees not in the lifetimes: a counter is full",
+        Loss::NotFollowed => "blocks not tracked until they are freed: no memory for the profiler",
+        Loss::LifetimesFull => "frees not counted in the lifetimes: a counter is full",
         Loss::TooLong => {
-            "allocations not recorded: the recording cannot become longer (its file is out of reach, or has 32 GiB)"
+            "allocations not recorded: the recording cannot grow (its file is out of reach, or has reached 32 GiB)"
         }
         Loss::CutOff => {
-            "bytes of the recording missing: it was cut off, and what stood there is in no report"
+            "bytes of the recording missing: the file was truncated, so no report includes them"
         }
     }
 }
@@ -80,12 +80,12 @@ pub fn cut_short<T: AsRef<str>>(cause: &Cause<T>) -> Cow<'_, str> {
 fn known_cut_short(cut: Cut) -> &'static str {
     match cut {
         Cut::NoUnwindInfo => "at code without unwind information",
-        Cut::Unreadable => "at stack memory that cannot be followed",
+        Cut::Unreadable => "at stack memory that cannot be read",
         Cut::TooDeep => "by deep recursion",
         Cut::Unproved => {
             "at code without unwind information, where the frame pointer could not be proved"
         }
-        Cut::Unsupported => "at unwind information of a kind that is not followed",
+        Cut::Unsupported => "at unwind information of an unsupported kind",
     }
 }
 
@@ -122,11 +122,11 @@ pub fn note<T: AsRef<str>>(note: &Note<T>) -> String {
         Kind::Hooked => format!("hooked {a} in {b}"),
         Kind::NotHooked => format!("cannot hook {a} in {b}: {why}"),
         Kind::AllocatorHooked => {
-            format!("{a} has {b}, hooked {} of {} entry points", text(2), text(3))
+            format!("{a} has {b}: {} of {} entry points hooked", text(2), text(3))
         }
         Kind::TooManyFunctions => format!("{a} functions are not hooked: there are too many"),
         Kind::CopyNotSeen => format!(
-            "calls of {a} in {b} are not seen: a copy of {} that the compiler made",
+            "calls of {a} in {b} are not counted: it is a copy of {} made by the compiler",
             text(2)
         ),
         Kind::ObjectNotHooked => format!("nothing is hooked in {a}: {why}"),
@@ -134,16 +134,16 @@ pub fn note<T: AsRef<str>>(note: &Note<T>) -> String {
             format!("nothing is hooked in libraries that are loaded later: {why}")
         }
         Kind::CloneWithoutSize => format!(
-            "calls of {a} in {b} count 0 bytes: its code does not tell how many it copies (with --hook \
-             '{a}(size=arg0)' they count what the callers say)"
+            "calls of {a} in {b} count 0 bytes: its code does not show how many it copies (with --hook \
+             '{a}(size=arg0)', the size that callers pass is counted)"
         ),
-        Kind::MallocReported => "malloc is reported too: its hook cannot be taken out".into(),
+        Kind::MallocReported => "malloc is reported too: its hook cannot be removed".into(),
         Kind::PagesNotFollowed => {
-            "live bytes of the ObStack are not known: its pages cannot be followed".into()
+            "live bytes of the ObStack are not known: its pages cannot be tracked".into()
         }
         Kind::PagesSeenTooLate => {
-            "live bytes of the ObStack are not known: its pages are seen only from the start of a \
-             program, and where malloc is not reported"
+            "live bytes of the ObStack are not known: its pages can be tracked only from the start of \
+             a program, and only if malloc is not reported"
                 .into()
         }
         Kind::ObstackNotChecked => {
@@ -154,39 +154,39 @@ pub fn note<T: AsRef<str>>(note: &Note<T>) -> String {
             if a.is_empty() { &why } else { a }
         ),
         Kind::ThreadsRan => format!(
-            "leak check: the program's other threads ran on, for {why}; what they held in registers may \
-             be among the leaks"
+            "leak check: the program's other threads kept running, because {why}; blocks that only their \
+             registers point to may be among the leaks"
         ),
         Kind::MemoryUnread => format!(
-            "leak check: {a} bytes of the program's memory cannot be read; what only they lead to is \
-             among the leaks"
+            "leak check: {a} bytes of the program's memory cannot be read; blocks that only they point to \
+             are among the leaks"
         ),
         Kind::OtherMalloc => {
             "leak check: malloc is not the C library's; leaks are missed where it keeps addresses of its \
-             blocks itself"
+             own blocks"
                 .into()
         }
         Kind::HookedNotChecked => {
-            "leak check: what functions that are hooked by name have allocated is not looked at: leaks of \
-             it are not found"
+            "leak check: blocks from functions that are hooked by name are not checked: their leaks are not \
+             found"
                 .into()
         }
         Kind::DisagreesWithLibgcc => format!(
             "first stack that the verifier disagrees with: recorded {a}; libgcc's unwinder saw {b}"
         ),
         Kind::DisagreesWithCarefulWalk => format!(
-            "first stack that the verifier disagrees with: recorded {a}; our own careful walk saw {b}"
+            "first stack that the verifier disagrees with: recorded {a}; the profiler's careful walk saw {b}"
         ),
     }
 }
 
 fn reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::Breakpoint => "a breakpoint stands at its entry",
+        Reason::Breakpoint => "there is a breakpoint at its entry",
         Reason::AlreadyReplaced => "its entry has already been replaced by a jump",
         Reason::Undecodable => "its code cannot be decoded",
-        Reason::CallAtStart => "a call stands among its first bytes",
-        Reason::TransactionAtStart => "a transaction stands among its first bytes",
+        Reason::CallAtStart => "there is a call in its first bytes",
+        Reason::TransactionAtStart => "there is a transaction in its first bytes",
         Reason::TooShort => "it is shorter than a jump",
         Reason::JumpsIntoStart => "it jumps into its first bytes",
         Reason::JumpsToStart => "it jumps back to its start",
@@ -197,23 +197,23 @@ fn reason(reason: Reason) -> &'static str {
         Reason::TooLong => "its first instructions are too long",
         Reason::NotMovable => "its first instructions cannot be moved",
         Reason::NoWayBack => "the way back cannot be encoded",
-        Reason::CalleeTooFar => "it calls what is too far away",
+        Reason::CalleeTooFar => "it calls a function that is too far away",
         Reason::NoMemoryNearIt => "no memory near it for its trampoline",
         Reason::NotExecutable => "trampolines may not be made executable",
-        Reason::OtherThreads => "other threads run before the profiler could begin",
+        Reason::OtherThreads => "other threads were running before the profiler started",
         Reason::LoaderChangesCode => "the loader changes its code",
-        Reason::LoaderNotFound => "the loader is not found",
-        Reason::LoaderNotEmpty => "the loader's function for debuggers is not an empty one",
+        Reason::LoaderNotFound => "the loader was not found",
+        Reason::LoaderNotEmpty => "the loader's function for debuggers is not empty",
         Reason::NoMemoryNearLoader => "no memory near the loader",
         Reason::LoaderNotWritable => "the loader's code cannot be written to",
-        Reason::ForkedWhileLoading => "the process was forked while another thread loaded one",
-        Reason::NotAllowedToStop => "the kernel does not let them be stopped",
+        Reason::ForkedWhileLoading => {
+            "the process was forked while another thread was loading a library"
+        }
+        Reason::NotAllowedToStop => "the kernel does not allow stopping them",
         Reason::NotStoppedInTime => "they did not stop in time",
         Reason::NoMemoryToStop => "there is no memory for it",
-        Reason::Filtered => "a filter of system calls is set",
-        Reason::MemoryNotTold => {
-            "the kernel does not tell the profiler's memory from the program's"
-        }
+        Reason::Filtered => "a system call filter (seccomp) is set",
+        Reason::MemoryNotTold => "the kernel does not show which memory is the profiler's",
     }
 }
 

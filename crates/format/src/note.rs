@@ -37,9 +37,9 @@ codes! {
         LaterNotHooked = 10,
         /// A function of the ObStack that copies objects counts 0 bytes. About: function, object file.
         CloneWithoutSize = 11,
-        /// malloc is reported although it was left out, because its hook cannot be taken out.
+        /// malloc is reported although it was left out, because its hook cannot be removed.
         MallocReported = 12,
-        /// Live bytes of the ObStack are not known, because its pages cannot be followed.
+        /// Live bytes of the ObStack are not known, because its pages cannot be tracked.
         PagesNotFollowed = 13,
         /// Live bytes of the ObStack are not known, because its pages are seen only from the start of a
         /// program, and where malloc is not reported.
