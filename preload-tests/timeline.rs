@@ -3,12 +3,16 @@
 
 use crate::support::{Outcome, Run, Source, tool};
 use serde_json::Value;
+use skipheap_format::sampled::probability;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 /// Bytes that `plateau.c` holds.
 const HELD: f64 = 500e6;
+
+/// One byte in about so many is looked at, where a sample is recorded.
+const SAMPLE: u64 = 4096;
 
 /// A line of a CSV, by the names of the columns.
 type Row = BTreeMap<String, String>;
@@ -296,7 +300,7 @@ fn of_a_sample_the_peak_is_one_estimate_with_its_error() {
     let path = |name: &str| folder.path().join(name);
     let program = Source::c("plateau").flags(&["-O1"]).build();
     let outcome = Run::plain(tool())
-        .args(&["--live", "--sample", "4K", "-o"])
+        .args(&["--live", "--sample", &SAMPLE.to_string(), "-o"])
         .arg(path("run.json"))
         .arg(&program)
         .args(&["0.3", "0.2", "0.1", "1"])
@@ -318,10 +322,27 @@ fn of_a_sample_the_peak_is_one_estimate_with_its_error() {
     let line = of_json(process);
     let highest = line.iter().map(|step| step.live).fold(0.0, f64::max);
     assert_eq!(highest, peak);
-    let sites = document["sites"].as_array().expect("sites");
-    let sum: f64 = sites
-        .iter()
-        .filter_map(|site| site["peak_bytes"].as_f64())
-        .sum();
-    assert!((sum - peak).abs() < 1000.0, "{sum} {peak}");
+    // The process's peak is the sum of what each sampled block stands for, in whole bytes. A site
+    // states whole blocks, which is up to half a block more or less, and the blocks of the ring are
+    // of neighbouring sizes, so that all of them may be rounded alike.
+    let (mut stated, mut stood_for, mut half_blocks, mut samples) = (0.0, 0.0, 0.0, 0.0);
+    for site in document["sites"].as_array().expect("sites") {
+        let number = |name: &str| site[name].as_f64().expect("a number");
+        let (size, blocks) = (number("size"), number("peak_blocks"));
+        if blocks == 0.0 {
+            continue;
+        }
+        let probability = probability(size as u64, SAMPLE);
+        let sampled = (blocks * probability).round();
+        stated += number("peak_bytes");
+        stood_for += sampled * (size / probability).floor();
+        half_blocks += size / 2.0;
+        samples += sampled;
+    }
+    assert!(samples > 1.0, "{document}");
+    assert_eq!(stood_for, peak, "{document}");
+    assert!(
+        (stated - peak).abs() <= half_blocks + samples,
+        "{stated} {peak}, {half_blocks}"
+    );
 }

@@ -202,7 +202,7 @@ unsafe impl GlobalAlloc for PrivateHeap {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         served(process::process().map_or(core::ptr::null_mut(), |p| {
-            // SAFETY: as above.
+            // SAFETY: the caller passes a layout of non-zero size.
             p.heap
                 .with(|h| unsafe { h.calloc(layout.size(), layout.align()) })
         }))

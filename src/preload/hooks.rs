@@ -92,7 +92,7 @@ unsafe extern "C-unwind" fn posix_memalign_body(
     entry: *const u64,
     bp: u64,
 ) -> c_int {
-    // SAFETY: as above.
+    // SAFETY: the caller's own arguments; the entry hands in the rest. A call that succeeded has set `out`.
     unsafe {
         let error = real::posix_memalign(out, align, size);
         if error == 0 {

@@ -194,7 +194,7 @@ pub(crate) fn shielded<T>(f: impl FnOnce() -> T) -> Option<T> {
         unsafe { arch::save_vectors(room) };
     }
     let top = if room == 0 { stack } else { room };
-    // SAFETY: as above, for what is left of the stack.
+    // SAFETY: what is left of the stack is ours, too, until it is put back.
     let finished = unsafe { arch::catch_escape(run, (&raw mut call).cast(), top) };
     if room != 0 {
         // SAFETY: saved above.

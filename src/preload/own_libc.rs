@@ -208,12 +208,17 @@ extern "C" fn does_nothing() -> c_long {
     0
 }
 
-/// `_dl_find_object` of glibc for the unwinder in this library, where the C library has none.
-extern "C" fn find_object(address: u64, result: *mut FindObject) -> c_int {
-    let Some(found) = unwind::find(address) else {
-        return -1;
-    };
-    // SAFETY: the caller's own structure.
+/// `_dl_find_object` of glibc, for the unwinder in this library, where the C library has none: glibc before
+/// 2.35, and musl. libgcc from version 12 on asks nothing else for unwind information, and aborts the process
+/// if it gets none of its own frames. An object without `.eh_frame_hdr` has nothing that it could read.
+///
+/// # Safety
+/// `result` can be written to. `address` is one of code that runs or is about to be returned to, so that
+/// its object is mapped.
+unsafe extern "C" fn find_object(address: u64, result: *mut FindObject) -> c_int {
+    let found = unwind::find(address).filter(|found| found.eh_frame_hdr != 0);
+    let Some(found) = found else { return -1 };
+    // SAFETY: the caller's own structure, as it promises.
     unsafe {
         result.write(FindObject {
             flags: 0,
@@ -224,7 +229,7 @@ extern "C" fn find_object(address: u64, result: *mut FindObject) -> c_int {
             reserved: [0; 7],
         });
     }
-    if found.eh_frame_hdr == 0 { -1 } else { 0 }
+    0
 }
 
 /// Where errno is kept when nobody tells where the C library keeps it: not the program's, and never read.

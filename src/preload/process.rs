@@ -79,7 +79,8 @@ fn map() -> Option<&'static Process> {
         return None;
     }
     match PROCESS.compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire) {
-        // SAFETY: as above; zeroed memory is a valid Process.
+        // SAFETY: the mapping is large enough, is never unmapped from now on, and zeroed memory is a valid
+        // Process.
         Ok(_) => unsafe { fresh.as_ref() },
         Err(other) => {
             // SAFETY: `fresh` is a mapping of our own that nobody else has seen.

@@ -127,7 +127,7 @@ pub(crate) unsafe fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d:
 /// # Safety
 /// As the C function.
 pub(crate) unsafe fn syscall(number: c_long, a: c_ulong, b: c_ulong, c: c_ulong) -> c_long {
-    // SAFETY: as above.
+    // SAFETY: the word holds the address of a definition of `syscall`; the arguments are the caller's own.
     unsafe {
         let f: unsafe extern "C" fn(c_long, ...) -> c_long =
             core::mem::transmute(SYSCALL.load(Relaxed));

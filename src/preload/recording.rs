@@ -600,20 +600,12 @@ impl Recording {
         }
     }
 
-    /// Writes the live bytes into the header.
-    pub(crate) fn set_live_bytes(&self, bytes: i64) {
-        if let Some(header) = self.header() {
-            // SAFETY: as above.
-            unsafe { AtomicI64::from_ptr(&raw mut (*header).live_bytes).store(bytes, Relaxed) };
-        }
-    }
-
     /// Writes what all threads have counted of the live heap.
     pub(crate) fn set_live_sums(&self, sums: &Sums) {
-        self.set_live_bytes(sums.bytes);
         if let Some(header) = self.header() {
-            // SAFETY: as above.
+            // SAFETY: the header's page is mapped, and these fields are only used atomically.
             unsafe {
+                AtomicI64::from_ptr(&raw mut (*header).live_bytes).store(sums.bytes, Relaxed);
                 AtomicI64::from_ptr(&raw mut (*header).live_blocks).store(sums.blocks, Relaxed);
                 AtomicU64::from_ptr(&raw mut (*header).unknown_frees)
                     .store(sums.unknown_frees, Relaxed);

@@ -65,7 +65,10 @@ fn phases_say_what_had_been_allocated_before() {
         // SAFETY: within the chunk, which is ours.
         unsafe { chunk.add(i * 32 + 24).cast::<u64>().write(count) };
     }
-    recording.set_live_bytes(77);
+    recording.set_live_sums(&Sums {
+        bytes: 77,
+        ..Sums::default()
+    });
     recording.add_phase(&[b'x'; 5000]).unwrap();
     let bytes = recording.snapshot();
     let read = Reader::parse(&bytes).unwrap();
@@ -334,7 +337,7 @@ fn memory_that_stands_in_for_a_file_grows_too() {
     // SAFETY: within the new piece.
     unsafe { start.write(7) };
     let whole = pieces.whole(pieces::FIRST + PAGE).unwrap();
-    // SAFETY: as above, in the mapping of both pieces.
+    // SAFETY: within the mapping of both pieces, to which the new one belongs.
     assert_eq!(unsafe { whole.add(pieces::FIRST as usize).read() }, 7);
 }
 

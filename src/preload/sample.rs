@@ -37,7 +37,7 @@ pub(crate) fn is_on() -> bool {
 /// In place of [`crate::hot::record`]: returns at once, unless the allocation is to be recorded.
 ///
 /// # Safety
-/// As that.
+/// To be jumped to with rsp and rbp as the caller of the hook left them.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
     core::arch::naked_asm!(
@@ -80,7 +80,7 @@ pub(crate) unsafe extern "C" fn record() {
 /// was, and returns to the trampoline at once, unless the call is to be recorded.
 ///
 /// # Safety
-/// As that.
+/// To be called by a trampoline that has pushed one word since the hooked function was entered.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_at_entry() {
     core::arch::naked_asm!(

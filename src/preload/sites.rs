@@ -351,7 +351,7 @@ impl Table {
         if !known.is_null() {
             return Ok(known);
         }
-        // SAFETY: as above.
+        // SAFETY: the table is borrowed, and is the calling thread's.
         let Some(index) = (unsafe { Self::index(self) }) else {
             // The state of a parent, in a child that was forked in the midst of this.
             return Err(Full::NoMemory);

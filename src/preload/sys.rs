@@ -251,7 +251,7 @@ pub(crate) fn errno() -> c_int {
 
 /// Sets the calling thread's errno.
 pub(crate) fn set_errno(value: c_int) {
-    // SAFETY: as above.
+    // SAFETY: the location is valid for the whole life of the thread, and is written by it alone.
     unsafe { *libc::__errno_location() = value }
 }
 
@@ -275,7 +275,7 @@ pub(crate) fn block_signals() -> u64 {
 
 /// Restores what [`block_signals`] returned.
 pub(crate) fn restore_signals(mask: u64) {
-    // SAFETY: as above.
+    // SAFETY: the mask is read only, and has eight bytes.
     unsafe {
         syscall!(
             libc::SYS_rt_sigprocmask,
@@ -552,7 +552,7 @@ pub(crate) fn disable_cancellation() -> c_int {
 
 /// The thread may be cancelled again, if it might before.
 pub(crate) fn restore_cancellation(old: c_int) {
-    // SAFETY: as above; null is allowed.
+    // SAFETY: null is allowed. The function changes the thread's own state and does nothing else.
     unsafe { pthread_setcancelstate(old, core::ptr::null_mut()) };
 }
 

@@ -731,7 +731,7 @@ impl Thread {
     /// Has the thread's calls reported under a label, those in its table included. With the lock of
     /// [`Pool::ended`] held.
     pub(crate) fn set_label(&self, label: Label) {
-        // SAFETY: the label, as above. The record is null or one of this process's recording, which
+        // SAFETY: the caller holds the lock under which the label changes. The record is null or one of this process's recording, which
         // is never unmapped; a reader may see a part of the old name and a part of the new one.
         unsafe {
             *self.label.get() = label;
@@ -788,14 +788,14 @@ pub(crate) unsafe extern "C" fn release(state: *mut c_void) {
         // A handler that allocates between these steps would take the same state again.
         let mask = sys::block_signals();
         let moved = cold_section(|| {
+            // A point of the timeline may be due: others are not to wait for that.
+            // SAFETY: the state is the calling thread's, and signals are blocked.
+            unsafe { live::end_thread(process, thread) };
             let ended = &process.threads.ended;
             let _guard = ended.lock();
             thread.note_name(sys::own_name());
-            // SAFETY: the state and its table are the calling thread's, and signals are blocked.
-            unsafe {
-                live::end_thread(process, thread);
-                ended.take(process, &*thread.sites(), thread.label());
-            }
+            // SAFETY: the table is the calling thread's, and signals are blocked.
+            unsafe { ended.take(process, &*thread.sites(), thread.label()) };
             thread.set_label(Label::NONE);
         });
         if moved.is_some() {

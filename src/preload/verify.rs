@@ -67,7 +67,7 @@ pub(crate) unsafe fn walk(process: &Process, entry: *const u64, bp: u64) -> Fram
             compare(process, &ids(frames), theirs, Wanted::Four);
         });
         if !careful {
-            // SAFETY: as above.
+            // SAFETY: `entry` is readable, as it was for the first walk.
             let again = unsafe { careful_walk(entry, bp) };
             if again != frames {
                 cold_section(|| disagree_with_ourselves(process, &ids(frames), &ids(again)));

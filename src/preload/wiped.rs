@@ -120,10 +120,10 @@ mod tests {
         forget(maps[7]);
         empty_all();
         for (i, &map) in maps.iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: within the mapping, which was not unmapped yet.
             let is_kept = unsafe { last(map).read_volatile() } == 1;
             assert_eq!(is_kept, i == 7, "{i}");
-            // SAFETY: as above; nobody else uses it.
+            // SAFETY: the mapping is ours, and nobody else uses it.
             unsafe { sys::unmap(map, LEN) };
         }
         assert!(parts().flat_map(|part| &part.mappings).all(|slot| {

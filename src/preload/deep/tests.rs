@@ -191,7 +191,7 @@ impl Machine {
 
     /// Returns whether the whole stack is found where the last walk left it.
     fn is_known(&self, regs: Regs, stack: Stack) -> bool {
-        // SAFETY: as above.
+        // SAFETY: the stack that was walked lies in our memory, whose bounds were set.
         let found = unsafe { (*self.last).compare((*self.last).at(stack.depth), regs, 0) };
         matches!(found, Some(Found::Rest { depth }) if depth == stack.depth)
     }

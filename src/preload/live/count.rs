@@ -219,14 +219,17 @@ pub(super) unsafe fn after_birth(
     unsafe {
         let live = &mut *thread.live();
         let is_timed = clock::is_timed(number);
-        if process.total.is_due_with_more(live)
-            || is_timed && process.total.is_due_in_time(live, number)
-        {
-            process.total.hand_in(live, process);
+        let is_due = process.total.is_due_with_more(live)
+            || is_timed && process.total.is_due_in_time(live, number);
+        let is_stamped = is_timed || sample::is_on();
+        if !is_due && !is_stamped {
+            return block;
         }
-        if (is_timed || sample::is_on())
-            && let Some(now) = clock::ticks()
-        {
+        let now = clock::ticks();
+        if is_due {
+            process.total.hand_in(live, process, now);
+        }
+        if is_stamped && let Some(now) = now {
             if let Some(stamps) = live.stamps.as_ref() {
                 if sample::is_on() {
                     stamps.catch_up(number, now);
@@ -504,7 +507,7 @@ pub(super) unsafe fn after_death(thread: &Thread, process: &Process, is_full: bo
     // SAFETY: as the caller promises.
     let live = unsafe { &mut *thread.live() };
     if process.total.is_due_with_less(live) {
-        process.total.hand_in(live, process);
+        process.total.hand_in(live, process, clock::ticks());
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) fn since(
             && (idle > 2 * span.interval || idle > span.interval / 8 && differ(before.bytes, known))
     });
     let mut moments = [highest, lowest, before];
-    moments.sort_unstable_by_key(|moment| moment.map_or(u64::MAX, |moment| moment.ns));
+    // What was seen at the moment of an extreme came after it.
+    moments.sort_by_key(|moment| moment.map_or(u64::MAX, |moment| moment.ns));
     let mut len = 0;
     let mut earliest = from + 1;
     for moment in moments.into_iter().flatten() {
@@ -288,6 +289,13 @@ mod tests {
         );
         assert_eq!(grown.0, [(now, 300)]);
         assert_eq!(grown.1.rss, 9);
+    }
+
+    #[test]
+    fn what_was_seen_at_the_moment_of_an_extreme_came_after_it() {
+        let peak = 12 * MS;
+        let (points, ..) = steps((90 * MS, 130), moment(peak, 900), None, moment(peak, 130));
+        assert_eq!(points, [(peak, 900), (peak + 1, 130), (90 * MS, 130)]);
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub(crate) unsafe fn end_thread(process: &Process, thread: &Thread) {
     if is_on() {
         // SAFETY: as the caller promises.
         let live = unsafe { &mut *thread.live() };
-        process.total.hand_in(live, process);
+        process.total.hand_in(live, process, clock::ticks());
     }
 }
 
@@ -201,8 +201,8 @@ pub(crate) fn sum_up(process: &Process) {
 pub(crate) fn finish(process: &Process, sp: usize, handlers_run: bool) {
     if is_on() {
         regions::settle_all(process);
-        process.timeline.last(process);
         process.total.end(process.live_sums().bytes, process);
+        process.timeline.last(process);
     }
     if settings().leak_check {
         leaks::check(process, sp, handlers_run);

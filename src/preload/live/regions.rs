@@ -154,18 +154,24 @@ pub(super) unsafe fn on_call(thread: &Thread, process: &Process, record: *mut Si
                     current.journal.push((record, (*record).count));
                     *generation(record) = (*live).generation;
                 });
+                tick(process, 0);
             });
             if noted.is_none() {
                 process.recording.lose(Loss::NotFollowed, 1);
             }
-            if let Some(now) = clock::ticks()
-                && process.timeline.is_due(now)
-            {
-                cold_section(|| settle_all(process));
-                process.timeline.tick(process, now, 0);
-            }
         }
         (*live).last_object = record as u64;
+    }
+}
+
+/// Takes a point of the timeline if one is due, once all objects are known. What lives has just
+/// changed by `change`. Cold section.
+fn tick(process: &Process, change: i64) {
+    if let Some(now) = clock::ticks()
+        && process.timeline.is_due(now)
+    {
+        settle_all(process);
+        process.timeline.tick(process, now, change);
     }
 }
 
@@ -178,6 +184,9 @@ impl Regions {
 
     /// Counts objects that have come or, below zero, gone.
     fn count(&self, process: &Process, bytes: i64, blocks: i64) {
+        if (bytes, blocks) == (0, 0) {
+            return;
+        }
         self.bytes.fetch_add(bytes, Relaxed);
         self.blocks.fetch_add(blocks, Relaxed);
         process.total.add_exactly(bytes, process);
@@ -317,7 +326,7 @@ impl State {
 /// first after an object was asked for may be a page.
 ///
 /// # Safety
-/// As that.
+/// To be jumped to with rsp and rbp as the caller of the hook left them.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_page() {
     core::arch::naked_asm!(
@@ -429,9 +438,9 @@ pub(super) unsafe extern "C" fn free(block: *mut c_void) {
 
 /// All objects of a page are dead. Cold section.
 fn page_died(process: &Process, thread: &Thread, start: usize) {
-    process.regions.with(|state| {
+    let bytes = process.regions.with(|state| {
         let Some(owner) = state.pages.get(&start).map(|page| page.thread) else {
-            return;
+            return 0;
         };
         if owner == thread.number() {
             settle(process, state, thread);
@@ -439,7 +448,7 @@ fn page_died(process: &Process, thread: &Thread, start: usize) {
             put_on_page(process, state, owner);
         }
         let Some(page) = state.remove(start) else {
-            return;
+            return 0;
         };
         let (mut bytes, mut blocks) = (0, 0);
         for (record, objects) in page.objects {
@@ -452,7 +461,9 @@ fn page_died(process: &Process, thread: &Thread, start: usize) {
             blocks += objects as i64;
         }
         process.regions.count(process, -bytes, -blocks);
+        bytes
     });
+    tick(process, -bytes);
 }
 
 /// Counts that so many objects of a site are dead.

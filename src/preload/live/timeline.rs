@@ -5,8 +5,9 @@
 //!
 //! A thread that hands in what it holds ([`super::total`]) changes the live bytes, and asks whether a point is
 //! due: every millisecond at first. So does every 16th allocation. Between two points only the highest
-//! and the lowest live bytes are kept, each in a word with its moment, and when the heap was last seen to
-//! change ([`Timeline::keep`]). What is due then writes up to four points ([`course::since`]): the extremes, the
+//! and the lowest live bytes are kept, each in a word with its moment, and about when the heap was last
+//! seen to change ([`Timeline::keep`]). All threads read these words often, and write them seldom: only what
+//! says something new is stored. What is due then writes up to four points ([`course::since`]): the extremes, the
 //! state in which the program did nothing, and the state now. A short peak and the time without
 //! allocations around it are therefore on the line.
 //!
@@ -34,6 +35,9 @@ const PAGES: u32 = (size_of::<ChunkHeader>() + MOST_POINTS * size_of::<TimelineP
 /// Bits of an extreme that hold its moment.
 const MOMENT_BITS: u32 = 16;
 const LAST_MOMENT: u64 = (1 << MOMENT_BITS) - 1;
+/// A change that is so many moments later than the last one, as a power of two, is a new one: a
+/// thirty-second of the interval at most.
+const SEEN_LATER: u32 = MOMENT_BITS - 7;
 
 /// The points of a process. All zeros is a process in which it is never time for one.
 #[repr(C)]
@@ -51,7 +55,15 @@ pub(crate) struct Timeline {
     base: AtomicU64,
     /// When the last point was taken, in nanoseconds since 1970. Written by whoever holds the lock.
     base_ns: AtomicU64,
-    /// When the heap was last seen to change, in ticks.
+    span: SpanSoFar,
+}
+
+/// What has happened since the last point, in cache lines of its own: the rest of [`Timeline`] is
+/// read at each timed allocation.
+#[repr(C, align(128))]
+struct SpanSoFar {
+    /// When the heap was last seen to change, in ticks. It may have changed up to [`SEEN_LATER`] moments
+    /// later, but not by more than lies between the extremes, none of which is later than this.
     seen: AtomicU64,
     /// Most live bytes since the last point, above how long before the last moment that was first; 0:
     /// none. So the larger number is the higher one, or the earlier one of two that are as high.
@@ -78,13 +90,15 @@ impl Timeline {
     /// The heap changes at this moment, by little.
     #[inline(always)]
     pub(super) fn see(&self, now: u64) {
-        self.seen.store(now, Relaxed);
+        let later = now.saturating_sub(self.span.seen.load(Relaxed));
+        if later >> SEEN_LATER >> self.shift.load(Relaxed) != 0 {
+            self.span.seen.store(now, Relaxed);
+        }
     }
 
-    /// The live bytes are `total` now, after they have changed by `change`.
+    /// The live bytes are `total` from `now` on, after they have changed by `change`.
     #[inline(always)]
-    pub(super) fn changed(&self, process: &Process, total: i64, change: i64) {
-        let Some(now) = clock::ticks() else { return };
+    pub(super) fn changed(&self, process: &Process, now: u64, total: i64, change: i64) {
         if self.is_due(now) {
             self.tick(process, now, change);
         } else {
@@ -94,37 +108,56 @@ impl Timeline {
 
     /// Keeps the live bytes of this moment, if they are the highest or the lowest since the last point.
     #[inline(always)]
-    fn keep(&self, total: i64, now: u64) {
-        self.seen.store(now, Relaxed);
+    pub(super) fn keep(&self, total: i64, now: u64) {
+        let span = &self.span;
         let passed = now.saturating_sub(self.base.load(Relaxed)) >> self.shift.load(Relaxed);
         let moment = passed.min(LAST_MOMENT);
         let bytes = (total.max(0) as u64) << MOMENT_BITS;
+        let (high, low) = (bytes | (LAST_MOMENT - moment), bytes | moment);
         // Nearly all are neither, and a load is cheaper than an exchange.
-        let high = bytes | (LAST_MOMENT - moment);
-        if high > self.highest.load(Relaxed) {
-            self.highest.fetch_max(high, Relaxed);
+        let is_higher = high > span.highest.load(Relaxed);
+        let is_lower = low < span.lowest.load(Relaxed);
+        if is_higher {
+            span.highest.fetch_max(high, Relaxed);
         }
-        let low = bytes | moment;
-        if low < self.lowest.load(Relaxed) {
-            self.lowest.fetch_min(low, Relaxed);
+        if is_lower {
+            span.lowest.fetch_min(low, Relaxed);
+        }
+        if is_higher || is_lower {
+            span.seen.fetch_max(now, Relaxed);
+        } else {
+            self.see(now);
         }
     }
 
-    /// Takes a point, unless another thread does. The live bytes have just changed by `change`.
+    /// Takes a point if one is still due, unless another thread does. The live bytes have just changed by
+    /// `change`.
     #[cold]
     #[inline(never)]
     pub(super) fn tick(&self, process: &Process, now: u64, change: i64) {
+        let due = self.next.load(Relaxed);
         let next = clock::after(now, self.interval.load(Relaxed));
-        if self.next.swap(next, Relaxed) == next || confined::is_confined() {
-            return;
+        // The last point may have been taken since it was due, or another thread takes this one.
+        let is_ours = due != 0
+            && now >= due
+            && self
+                .next
+                .compare_exchange(due, next, Relaxed, Relaxed)
+                .is_ok();
+        if is_ours && !confined::is_confined() {
+            cold_section(|| {
+                let _guard = self.lock.lock();
+                if self.next.load(Relaxed) != 0 {
+                    self.take(process, change);
+                }
+            });
         }
-        cold_section(|| self.take(process, change));
     }
 
-    /// Takes the last point. What lives now counts as a peak, if it is more than the last one that was noted.
+    /// Takes the last point.
     pub(super) fn last(&self, process: &Process) {
         self.next.store(0, Relaxed);
-        process.total.settle(process.live_sums().bytes, process);
+        let _guard = self.lock.lock();
         self.take(process, 0);
     }
 
@@ -137,14 +170,14 @@ impl Timeline {
         self.base_ns.store(ns, Relaxed);
         self.shift.store(shift, Relaxed);
         (
-            self.highest.swap(0, Relaxed),
-            self.lowest.swap(u64::MAX, Relaxed),
+            self.span.highest.swap(0, Relaxed),
+            self.span.lowest.swap(u64::MAX, Relaxed),
         )
     }
 
+    /// Takes a point, with the lock held.
     fn take(&self, process: &Process, change: i64) {
         clock::refine();
-        let _guard = self.lock.lock();
         if self.points.load(Relaxed).is_null() {
             let Ok(chunk) = process.recording.chunk(CHUNK_TIMELINE, PAGES) else {
                 self.next.store(0, Relaxed);
@@ -177,7 +210,7 @@ impl Timeline {
         let base_ns = self.base_ns.load(Relaxed);
         let now = clock::ticks().unwrap_or(base);
         let ns = sys::now_ns();
-        let seen = self.seen.swap(now, Relaxed);
+        let seen = self.span.seen.swap(now, Relaxed);
         let (highest, lowest) = self.begin_span(now, ns);
         // From the nearer one of two moments that both clocks have told: they do not go alike.
         let at = |ticks: u64| {
@@ -212,5 +245,76 @@ impl Timeline {
             interval: self.interval.load(Relaxed),
             peak,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn begun() -> &'static Timeline {
+        clock::calibrate();
+        // SAFETY: all zeros is a timeline without points.
+        let timeline = unsafe { testing::zeroed::<Timeline>() };
+        timeline.begin();
+        timeline
+    }
+
+    #[test]
+    fn after_the_last_point_there_is_none() {
+        let (process, timeline) = (testing::process(), begun());
+        let late = clock::after(clock::ticks().unwrap_or(0), 10 * FIRST_INTERVAL);
+        timeline.tick(process, late, 0);
+        assert_ne!(
+            (timeline.len.load(Relaxed), timeline.next.load(Relaxed)),
+            (0, 0)
+        );
+        timeline.last(process);
+        let len = timeline.len.load(Relaxed);
+        timeline.tick(process, 2 * late, 0);
+        assert_eq!(
+            (timeline.len.load(Relaxed), timeline.next.load(Relaxed)),
+            (len, 0)
+        );
+    }
+
+    #[test]
+    fn what_is_not_due_yet_takes_no_point() {
+        let (process, timeline) = (testing::process(), begun());
+        let late = clock::after(clock::ticks().unwrap_or(0), 10 * FIRST_INTERVAL);
+        timeline.tick(process, late, 0);
+        let (len, next) = (timeline.len.load(Relaxed), timeline.next.load(Relaxed));
+        // As a thread that was too slow: another one has taken the point.
+        timeline.tick(process, late, 0);
+        assert_eq!(
+            (timeline.len.load(Relaxed), timeline.next.load(Relaxed)),
+            (len, next)
+        );
+    }
+
+    #[test]
+    fn a_change_is_seen_late_only_where_no_extreme_is_later() {
+        let timeline = begun();
+        let start = timeline.base.load(Relaxed);
+        let seen = || timeline.span.seen.load(Relaxed);
+        let at = |part: u64| clock::after(start, part * FIRST_INTERVAL / 1024);
+        timeline.keep(500, at(100));
+        assert_eq!(seen(), at(100));
+        // Neither higher nor lower, and soon after.
+        timeline.keep(500, at(101));
+        timeline.see(at(102));
+        assert_eq!(seen(), at(100));
+        timeline.keep(501, at(103));
+        assert_eq!(seen(), at(103));
+        timeline.keep(499, at(104));
+        assert_eq!(seen(), at(104));
+        // A thirty-second of the interval later.
+        timeline.see(at(104 + 33));
+        assert_eq!(seen(), at(104 + 33));
+        // A thread that was interrupted in between.
+        timeline.see(at(50));
+        timeline.keep(600, at(60));
+        assert_eq!(seen(), at(104 + 33));
     }
 }

@@ -1,16 +1,25 @@
 //! Live bytes of the whole process, and their peak.
 //!
-//! Each thread keeps its own sum and hands in what has come together when that is a small part of the
-//! peak, so that all threads' shares that were not handed in are less than 1/256 of it. A new peak is noted when it
-//! exceeds the last by 1/1024. Both together are less than half a percent.
+//! Each thread keeps its own sum and hands in what has come together when that exceeds its share of
+//! 1/256 of the peak, so that all threads together hold back no more than that. A new peak is noted when it
+//! exceeds the last by 1/1024. Both together are less than half a percent. (The share is that of when the
+//! thread last handed in. If there are more threads since then, those that do nothing may still hold
+//! back the larger one.) The only thread of a process misses no peak by more than the 1/1024.
 //!
 //! Where a peak is so small that this is each call, threads would spend their time on waiting for
 //! the one word that all of them change. So a thread that hands in often, and without a new
-//! peak to come of it, may leave [`LEEWAY`] bytes more until it has made [`ROUND`] timed allocations. It
-//! holds back only what it holds more: what is handed in never exceeds what lives by more than the
-//! shares above, so no peak is noted that was none. Nor does it hold back what would be a new peak
-//! if the other threads had changed nothing since it last handed in, so where they are idle it
-//! misses none. With the next peak the leeway ends.
+//! peak to come of it, may hold back up to [`LEEWAY`] bytes instead, if that is more than its share. It
+//! hands in again when it has made [`ROUND`] timed allocations, has freed so much that it holds less
+//! than it has handed in, or would have made a new peak if the other threads had changed nothing
+//! since. With the next peak that it sees its leeway ends.
+//!
+//! What this means for the peak that is noted:
+//! - What was handed in exceeds what lives by no more than the shares, since a thread with leeway
+//!   holds back only what it holds more. So no peak is noted that was none.
+//! - Where the other threads are idle and have handed in all, the peak is missed by nothing.
+//! - A thread that stops allocating with something held back hands that in when it ends, and what it
+//!   holds is missing from every peak until then: up to [`LEEWAY`] bytes for each such thread. At the
+//!   end of the process all of it is added up ([`Total::end`]).
 //!
 //! A peak has a number, its *epoch*. A site's record that is about to change for the first time since
 //! then keeps its share ([`super::count`]); so to note a peak takes one increment, however many sites there
@@ -22,7 +31,7 @@ use super::{LiveThread, clock};
 use crate::arch;
 use crate::process::Process;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::*, compiler_fence};
 
 /// What part of the peak all threads together may hold back.
 const HELD_BACK: i64 = 256;
@@ -30,11 +39,11 @@ const HELD_BACK: i64 = 256;
 const HIGHER: i64 = 1024;
 /// What the only thread of a process may hold back besides, in bytes: nobody else asks.
 const ALONE: i64 = 1024;
-/// What a thread may hold more than it has handed in, in bytes, where to hand in takes its time.
+/// What each thread may hold more than it has handed in, in bytes, where it hands in often and in vain.
 const LEEWAY: i64 = 4096;
 /// Hand-ins without a new peak, after which a thread looks how long they took.
 const TRIES: u32 = 64;
-/// Time from one of these to the next, in nanoseconds, above which they are too rare to matter: each
+/// Time from one hand-in to the next, in nanoseconds, above which they are too rare to matter: each
 /// costs a tenth of that.
 const RARE: u64 = 1500;
 /// A thread with leeway hands in at one of so many timed allocations ([`clock::is_timed`]).
@@ -61,6 +70,7 @@ pub(crate) struct Total {
 
 /// What a thread has handed in to [`Total`], and until when it need not do so again. All zeros is
 /// that of a thread that has handed in nothing.
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct HandedIn {
     /// Bytes, of [`LiveThread::bytes`].
@@ -81,11 +91,7 @@ impl HandedIn {
     pub(super) fn begin(&mut self) {
         *self = Self {
             bytes: self.bytes,
-            room: 0,
-            leeway: 0,
-            tries_since: 0,
-            tries: 0,
-            epoch: 0,
+            ..Self::default()
         };
     }
 }
@@ -120,17 +126,32 @@ impl Total {
         held > self.held_back.load(Relaxed) && (thread.handed_in.leeway == 0 || is_round)
     }
 
-    /// Takes over what has come together in the thread.
+    /// Takes over what has come together in the thread. `now`: in ticks, where that may be asked.
     #[inline(never)]
-    pub(super) fn hand_in(&self, thread: &mut LiveThread, process: &Process) {
-        let (total, held) = self.hand_in_with(thread, |bytes| self.raise(bytes, process));
-        process.timeline.changed(process, total, held);
+    pub(super) fn hand_in(&self, thread: &mut LiveThread, process: &Process, now: Option<u64>) {
+        let base = process.recording.base();
+        let is_same_process = || process.recording.base() == base;
+        let raise = |bytes| self.raise(bytes, process);
+        if let Some((total, held)) = self.hand_in_with(thread, now, is_same_process, raise)
+            && held != 0
+            && let Some(now) = now
+        {
+            process.timeline.changed(process, now, total, held);
+        }
     }
 
     /// Takes over what has come together, and hands what then lives to `raise` if that is a new peak. Returns
-    /// what then lives, and by how much it has changed.
+    /// what then lives, and by how much it has changed. `None`, and nothing is taken over, where `is_same_process`
+    /// does not hold any more: this is a child that a signal handler has forked meanwhile, which has read what its
+    /// parent's thread holds, and whose total is its own.
     #[inline(always)]
-    fn hand_in_with(&self, thread: &mut LiveThread, raise: impl FnOnce(i64)) -> (i64, i64) {
+    fn hand_in_with(
+        &self,
+        thread: &mut LiveThread,
+        now: Option<u64>,
+        is_same_process: impl Fn() -> bool,
+        raise: impl FnOnce(i64),
+    ) -> Option<(i64, i64)> {
         // A signal handler that hands in what it has allocated comes before or after the exchange, so nothing is
         // handed in twice.
         // SAFETY: both are the calling thread's.
@@ -144,24 +165,34 @@ impl Total {
                 }
             }
         };
+        compiler_fence(SeqCst);
+        if !is_same_process() {
+            return None;
+        }
         let total = self.sum.0.fetch_add(held, Relaxed) + held;
         if total > self.higher.load(Relaxed) {
             raise(total);
         }
-        self.grant(&mut thread.handed_in);
+        self.grant(&mut thread.handed_in, now);
         // What others hand in meanwhile makes it smaller, and is seen with the next.
         let most = thread.handed_in.leeway.max(self.held_back.load(Relaxed));
         thread.handed_in.room = most.min(self.higher.load(Relaxed) - total);
-        (total, held)
+        Some((total, held))
     }
 
-    /// Gives a thread leeway where it handed in often and in vain, and takes it when there is a new peak.
+    /// Gives a thread leeway where it handed in often and in vain, and takes it when there is a new peak. Without
+    /// a clock nobody knows how often that is, and there is none.
     #[inline(always)]
-    fn grant(&self, thread: &mut HandedIn) {
+    fn grant(&self, thread: &mut HandedIn, now: Option<u64>) {
+        let Some(now) = now else {
+            thread.leeway = 0;
+            return;
+        };
         let epoch = self.epoch();
         if thread.epoch != epoch {
             thread.epoch = epoch;
             thread.tries = 0;
+            thread.tries_since = now;
             thread.leeway = 0;
         }
         thread.tries += 1;
@@ -169,26 +200,21 @@ impl Total {
             return;
         }
         thread.tries = 0;
-        let now = clock::ticks().unwrap_or(0);
         let took = now.wrapping_sub(core::mem::replace(&mut thread.tries_since, now));
         if clock::nanoseconds(took) < u64::from(TRIES) * RARE {
             thread.leeway = LEEWAY;
         }
     }
 
-    /// Takes over what no thread holds; each peak is noted.
+    /// Takes over what no thread holds; each peak is noted. Takes no point of the timeline: only a part of what
+    /// belongs together may be known yet.
     pub(super) fn add_exactly(&self, held: i64, process: &Process) {
         let total = self.sum.0.fetch_add(held, Relaxed) + held;
         if total > self.peak.load(Relaxed) {
             self.raise(total, process);
         }
-        process.timeline.changed(process, total, held);
-    }
-
-    /// Notes a peak, if this is more than the last one: what all threads have counted together.
-    pub(super) fn settle(&self, total: i64, process: &Process) {
-        if total > self.peak() {
-            self.raise(total, process);
+        if let Some(now) = clock::ticks() {
+            process.timeline.keep(total.min(self.peak()), now);
         }
     }
 
@@ -198,15 +224,21 @@ impl Total {
         self.peak.load(Relaxed)
     }
 
-    /// Notes what lives at the end, if that is the peak: threads may have held back a part of it.
+    /// Notes what lives at the end, if that is the peak: threads may have held back a part of it. `bytes` is what
+    /// all threads have counted.
     pub(super) fn end(&self, bytes: i64, process: &Process) {
-        // Other threads may have allocated and freed while `bytes` was added up.
-        let threads = i64::from(self.threads.load(Relaxed));
-        let most = threads * self.held_back.load(Relaxed).max(LEEWAY);
-        let bytes = bytes.min(self.sum.0.load(Relaxed) + most);
+        let bytes = self.most_at_end(bytes);
         if bytes > self.peak.load(Relaxed) {
             self.raise(bytes, process);
         }
+    }
+
+    /// What threads have counted, as far as that may have been: while it was added up, one of them may have
+    /// allocated what another one frees.
+    fn most_at_end(&self, bytes: i64) -> i64 {
+        let threads = i64::from(self.threads.load(Relaxed));
+        let most = threads * self.held_back.load(Relaxed).max(LEEWAY);
+        bytes.min(self.sum.0.load(Relaxed) + most)
     }
 
     fn raise(&self, bytes: i64, process: &Process) {
@@ -255,6 +287,7 @@ mod tests {
         live: i64,
         peak: i64,
         hand_ins: u64,
+        has_clock: bool,
     }
 
     impl Threads {
@@ -274,6 +307,7 @@ mod tests {
                 live: 0,
                 peak: 0,
                 hand_ins: 0,
+                has_clock: true,
             }
         }
 
@@ -293,9 +327,11 @@ mod tests {
             };
             if is_due {
                 self.hand_ins += 1;
-                total.hand_in_with(live, |bytes| {
+                let now = if self.has_clock { clock::ticks() } else { None };
+                let noted = |bytes| {
                     total.note(bytes);
-                });
+                };
+                total.hand_in_with(live, now, || true, noted);
             }
         }
 
@@ -345,6 +381,48 @@ mod tests {
             threads.change(0, -100);
         }
         assert!(threads.hand_ins - before < 50);
+    }
+
+    #[test]
+    fn without_a_clock_no_thread_has_leeway() {
+        let mut threads = Threads::new(8);
+        threads.has_clock = false;
+        (0..1000).for_each(|_| threads.churn(100));
+        assert!(
+            threads
+                .threads
+                .iter()
+                .all(|live| live.handed_in.leeway == 0)
+        );
+        let before = threads.hand_ins;
+        threads.churn(100);
+        assert_eq!(threads.hand_ins - before, 16);
+    }
+
+    #[test]
+    fn what_idle_threads_hold_back_is_missing_from_the_peak_until_the_end() {
+        let mut threads = Threads::new(2);
+        threads.churn(1000);
+        (0..1000).for_each(|_| threads.churn(100));
+        threads.change(0, 700);
+        let held = threads.live - threads.total.sum.0.load(Relaxed);
+        assert_eq!(held, 700, "nothing was held back");
+        // The other thread makes a peak, of which the first one's share is missing.
+        threads.change(1, 5000);
+        assert_eq!((threads.found(), threads.peak), (5000, 5700));
+        assert_eq!(threads.total.most_at_end(threads.live), 5700);
+        // No thread holds back more than it may, whatever was added up.
+        assert_eq!(threads.total.most_at_end(1 << 40), 5000 + 2 * LEEWAY);
+    }
+
+    #[test]
+    fn a_child_that_was_forked_in_the_midst_takes_over_nothing() {
+        let mut threads = Threads::new(1);
+        threads.threads[0].bytes = 1 << 20;
+        let (total, live) = (&threads.total, &mut threads.threads[0]);
+        let noted = total.hand_in_with(live, Some(1), || false, |_| panic!("a peak"));
+        assert_eq!(noted, None);
+        assert_eq!(threads.total.sum.0.load(Relaxed), 0);
     }
 
     proptest! {

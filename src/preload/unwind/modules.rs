@@ -542,14 +542,14 @@ impl Modules {
                 return Some(known);
             }
         }
-        // SAFETY: as above.
+        // SAFETY: code at `address` keeps the object mapped.
         let build_id = unsafe { build_id_of(&found) };
         let path = path_of(&found);
         let mut identity = Vec::with_capacity(path.len() + 64);
         identity.extend_from_slice(path);
         identity.push(0);
         let mark = if build_id.is_empty() {
-            // SAFETY: as above.
+            // SAFETY: code at `address` keeps the object mapped.
             let (sample, start) = unsafe { (sample_of(&found), unwind_start(&found)) };
             identity.extend_from_slice(&sample.to_le_bytes());
             start
@@ -561,14 +561,14 @@ impl Modules {
             module.found.start < found.end && found.start < module.found.end
         });
         let (id, wrappers) = self.describe(process, &found, path, build_id, &identity);
-        // SAFETY: as above.
+        // SAFETY: code at `address` keeps the object mapped.
         let eh_frame = unsafe { eh_frame_of(&found) };
         let module = Arc::new(Module {
             bias: found.bias,
             found,
             id,
             path: path.into(),
-            // SAFETY: as above.
+            // SAFETY: code at `address` keeps the object mapped.
             headers: bytes_of(unsafe { headers(&found) }).into(),
             mark: (mark, mark.into()),
             eh_frame,
@@ -641,5 +641,36 @@ fn path_of(found: &Found) -> &'static [u8] {
         settings().exe.get()
     } else {
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_glibc_gets_the_same_answers_as_a_new_one_gives() {
+        // The program, objects that the loader has mapped at the start, and the kernel's.
+        // SAFETY: asks for a number.
+        let vdso = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+        let in_library = |name: &CStr| crate::elf::definition_in_libc(name) as u64;
+        let inside = [
+            find as fn(u64) -> Option<Found> as usize as u64,
+            in_library(c"malloc"),
+            crate::elf::loader().map_or(0, |loader| loader.l_addr as u64 + 64),
+            vdso + 64,
+        ];
+        for address in inside {
+            let found = find(address).expect("an object");
+            assert!((found.start..found.end).contains(&address), "{found:?}");
+            assert_ne!(found.eh_frame_hdr, 0, "{found:?}");
+            for address in [address, found.start, found.end - 1] {
+                assert_eq!(find_by_iteration(address), find(address));
+            }
+        }
+        let stack = (&raw const inside) as u64;
+        for address in [0, 1, stack, 1 << 47, u64::MAX] {
+            assert_eq!((find(address), find_by_iteration(address)), (None, None));
+        }
     }
 }

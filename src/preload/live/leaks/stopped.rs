@@ -135,7 +135,7 @@ impl Others {
             // SAFETY: the stack and what is shared are there until the helper has ended.
             stack => unsafe { arch::start_helper(stack, run, shared.cast()) },
         };
-        // SAFETY: as above.
+        // SAFETY: the mapping is removed by who drops `others`, after the helper has ended.
         let shared = unsafe { &*shared };
         let others = Self {
             shared,
