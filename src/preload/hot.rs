@@ -228,6 +228,8 @@ macro_rules! path {
         "80: and r9, qword ptr [r10 - {index_head}]\n",
         "mov r11, qword ptr [r10 + r9 * 8]\n",
         "cmp r11w, r8w\n",
+        "cmovne r11, qword ptr [r10 + r9 * 8 + 8]\n",
+        "cmp r11w, r8w\n",
         "jne 81f\n",
         "shr r11, 16\n",
         "cmp qword ptr [r11], rdx\n",
@@ -238,10 +240,10 @@ macro_rules! path {
         "jne 82f\n",
         $count,
         $done,
-        // Another site's word: the next one, unless the index ends the search with a free word.
+        // Words of other sites: the next pair, unless a free word ends the search.
         "81: test r11, r11\n",
         "jz 99f\n",
-        "82: inc r9\n",
+        "82: add r9, 2\n",
         "jmp 80b\n",
         look_further!("0"),
         look_further!("1"),

@@ -350,6 +350,7 @@ pub(crate) const OFFSET_STACK_HI_16: usize = offset_of!(Thread, stack_hi_16);
 pub(crate) const OFFSET_LAST_STACK: usize = offset_of!(Thread, last_stack);
 pub(crate) const OFFSET_COUNTDOWN: usize =
     offset_of!(Thread, sampler) + offset_of!(Sampler, countdown);
+pub(crate) const OFFSET_LIVE: usize = offset_of!(Thread, live);
 pub(crate) const OFFSET_CLOCK: usize = offset_of!(Thread, live) + LiveThread::OFFSET_CLOCK;
 pub(crate) const OFFSET_HOOKED_CALLS: usize =
     offset_of!(Thread, live) + LiveThread::OFFSET_HOOKED_CALLS;

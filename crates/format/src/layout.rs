@@ -1,10 +1,13 @@
 //! The records of a recording, byte for byte. See the module above for how they are arranged.
 
+use core::mem::offset_of;
+
 /// First eight bytes of a recording.
 pub const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
-pub const FORMAT_VERSION: u32 = 7;
-/// The oldest version that is read: notes are sentences in it, and everything else is the same.
+pub const FORMAT_VERSION: u32 = 8;
+/// The oldest version that is read. In it notes are sentences, and up to version 7 the fields of a
+/// [`LiveRecord`] had other places; everything else is the same.
 pub const OLDEST_VERSION: u32 = 6;
 /// Bytes of the header, and offset of the first chunk.
 pub const HEADER_LEN: u64 = 4096;
@@ -234,30 +237,23 @@ pub const SHORTEST_TIME_LOG2: u32 = 10;
 /// What became of a site's blocks, behind its [`SiteRecord`] where [`LIVE`] holds. What a thread frees
 /// of its own and of others' blocks it counts in its own record of the site. All blocks of a site have
 /// the same size.
+///
+/// What nearly every allocation and free looks at lies in the same cache line as the [`SiteRecord`].
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct LiveRecord {
     /// Blocks freed, also by realloc.
     pub frees: u64,
-    /// Of these, freed by the thread that allocated them before its next allocation.
-    pub temporary: u64,
-    /// [`SiteRecord::count`] less `frees` at the peak number `epoch`: the share in the live blocks at
-    /// that time, which may be below zero.
-    pub at_peak: i64,
+    /// Usable bytes less requested bytes, summed up over all allocations.
+    pub slack: u64,
     /// Number of the peak that `at_peak` belongs to. Where it is not [`Header::epoch`], nothing has
     /// changed here since the highest peak, and the share in it is that of now. [`NESTED_EPOCH`] of
     /// a site whose calls are nested.
     pub epoch: u32,
     /// Number of the record, from 1, by which the library finds it. Readers need it for nothing.
     pub number: u32,
-    /// Calls of realloc that made a larger block of one (counted at the site of the new size).
-    pub grown: u64,
-    /// Bytes that these had to copy, because the block changed its place.
-    pub copied: u64,
-    /// Usable bytes less requested bytes, summed up over all allocations.
-    pub slack: u64,
     /// Number of the thread that counts here, as in [`ChunkHeader::thread`]; [`NESTED_THREAD`] of a
-    /// site whose calls are nested. In the first two cache lines, as all that most frees look at.
+    /// site whose calls are nested.
     pub thread: u32,
     /// Blocks freed by age in allocations of the thread that allocated them: bucket 0 is age 0 (before
     /// its next allocation), bucket k from 2^(k-1) to 2^k - 1, the last one all above.
@@ -265,6 +261,72 @@ pub struct LiveRecord {
     /// Blocks freed by age in time, of one block in 16: bucket 0 below 2^[`SHORTEST_TIME_LOG2`] nanoseconds, each next one
     /// twice as far, the last one all above.
     pub times: [u32; TIMES],
+    /// Of the blocks freed, those freed by the thread that allocated them before its next allocation.
+    pub temporary: u64,
+    /// [`SiteRecord::count`] less `frees` at the peak number `epoch`: the share in the live blocks at
+    /// that time, which may be below zero.
+    pub at_peak: i64,
+    /// Calls of realloc that made a larger block of one (counted at the site of the new size).
+    pub grown: u64,
+    /// Bytes that these had to copy, because the block changed its place.
+    pub copied: u64,
+}
+
+/// Where the fields of a [`LiveRecord`] lie, but for [`LiveRecord::frees`], which comes first.
+#[derive(Debug)]
+pub struct LiveFields {
+    /// Of [`LiveRecord::temporary`].
+    pub temporary: usize,
+    /// Of [`LiveRecord::at_peak`].
+    pub at_peak: usize,
+    /// Of [`LiveRecord::epoch`].
+    pub epoch: usize,
+    /// Of [`LiveRecord::grown`].
+    pub grown: usize,
+    /// Of [`LiveRecord::copied`].
+    pub copied: usize,
+    /// Of [`LiveRecord::slack`].
+    pub slack: usize,
+    /// Of [`LiveRecord::thread`].
+    pub thread: usize,
+    /// Of [`LiveRecord::ages`].
+    pub ages: usize,
+    /// Of [`LiveRecord::times`].
+    pub times: usize,
+}
+
+impl LiveFields {
+    const NOW: Self = Self {
+        temporary: offset_of!(LiveRecord, temporary),
+        at_peak: offset_of!(LiveRecord, at_peak),
+        epoch: offset_of!(LiveRecord, epoch),
+        grown: offset_of!(LiveRecord, grown),
+        copied: offset_of!(LiveRecord, copied),
+        slack: offset_of!(LiveRecord, slack),
+        thread: offset_of!(LiveRecord, thread),
+        ages: offset_of!(LiveRecord, ages),
+        times: offset_of!(LiveRecord, times),
+    };
+    const UP_TO_VERSION_7: Self = Self {
+        temporary: 8,
+        at_peak: 16,
+        epoch: 24,
+        grown: 32,
+        copied: 40,
+        slack: 48,
+        thread: 56,
+        ages: 60,
+        times: 164,
+    };
+
+    /// Those of a recording of this version.
+    pub const fn of(version: u32) -> &'static Self {
+        if version <= 7 {
+            &Self::UP_TO_VERSION_7
+        } else {
+            &Self::NOW
+        }
+    }
 }
 
 /// [`LiveRecord::epoch`] of a site whose calls are nested ([`crate::nested`]): its blocks
@@ -431,6 +493,9 @@ const _: () = assert!(size_of::<FrameRecord>() == 16);
 const _: () = assert!(size_of::<TextRecord>() == 16);
 const _: () = assert!(size_of::<SiteRecord>() == 32);
 const _: () = assert!(LIVE_SITE_LEN == 320);
+const _: () = assert!(offset_of!(LiveRecord, frees) == 0);
+// The first cache line ends behind the blocks that were freed at once.
+const _: () = assert!(size_of::<SiteRecord>() + offset_of!(LiveRecord, ages) + 4 == 64);
 const _: () = assert!(size_of::<StackNode>() == 8);
 const _: () = assert!(size_of::<TimelinePoint>() == 40);
 const _: () = assert!(size_of::<ThreadRecord>() == 32);

@@ -3,7 +3,7 @@
 //! One definition for both sides. This crate depends on nothing but `std` (and on serde, for the
 //! tool alone), and knows neither the library nor the tool.
 //!
-//! # Format, version 7
+//! # Format, version 8
 //!
 //! Little-endian, fixed widths, one file for each process, mapped `MAP_SHARED` by the process that
 //! it describes, so that the kernel keeps what was counted however the process ends.

@@ -214,6 +214,7 @@ pub struct Recording<'a> {
     /// Chunks found: kind, offset of the first record, bytes of records.
     chunks: Vec<(u32, usize, usize)>,
     flags: u32,
+    live_fields: &'static LiveFields,
     /// What was hooked by name, each index once, in their order.
     functions: Vec<Function<'a>>,
     /// Offsets of the sites with unreachable blocks, in rising order.
@@ -325,6 +326,7 @@ impl<'a> Recording<'a> {
             missing,
             chunks,
             flags,
+            live_fields: LiveFields::of(version),
             functions: Vec::new(),
             leaked: Vec::new(),
         };
@@ -672,7 +674,7 @@ impl<'a> Recording<'a> {
         }
         let thread = match (thread, live) {
             (ENDED_THREADS, None) => u32_at(behind, 0),
-            (ENDED_THREADS, Some(_)) => u32_at(behind, std::mem::offset_of!(LiveRecord, thread)),
+            (ENDED_THREADS, Some(_)) => u32_at(behind, self.live_fields.thread),
             _ => thread,
         };
         let words = [0, 4, 8, 12].map(|at| u32_at(record, at));
@@ -707,25 +709,26 @@ impl<'a> Recording<'a> {
 
     fn live(&self, record: &[u8], count: u64) -> Live {
         use std::mem::offset_of;
+        let fields = self.live_fields;
         let word = |at| u64_at(record, at);
         let buckets = |at, i| u32_at(record, at + 4 * i);
         let frees = word(offset_of!(LiveRecord, frees));
         let epoch = self.header_u64(offset_of!(Header, epoch));
-        let known = u32_at(record, offset_of!(LiveRecord, epoch));
+        let known = u32_at(record, fields.epoch);
         let at_peak = if u64::from(known) == epoch {
-            word(offset_of!(LiveRecord, at_peak)) as i64
+            word(fields.at_peak) as i64
         } else {
             count.wrapping_sub(frees) as i64
         };
         Live {
             frees,
-            temporary: word(offset_of!(LiveRecord, temporary)),
+            temporary: word(fields.temporary),
             at_peak,
-            grown: word(offset_of!(LiveRecord, grown)),
-            copied: word(offset_of!(LiveRecord, copied)),
-            slack: word(offset_of!(LiveRecord, slack)),
-            ages: std::array::from_fn(|i| buckets(offset_of!(LiveRecord, ages), i)),
-            times: std::array::from_fn(|i| buckets(offset_of!(LiveRecord, times), i)),
+            grown: word(fields.grown),
+            copied: word(fields.copied),
+            slack: word(fields.slack),
+            ages: std::array::from_fn(|i| buckets(fields.ages, i)),
+            times: std::array::from_fn(|i| buckets(fields.times, i)),
         }
     }
 

@@ -73,13 +73,19 @@ pub(super) fn is_on_trial() -> bool {
     STATE.load(Relaxed) != NEVER
 }
 
+/// Returns whether all blocks are those of glibc's malloc, and their headers are right.
+#[inline(always)]
+pub(super) fn is_known() -> bool {
+    STATE.load(Relaxed) == KNOWN
+}
+
 /// Usable bytes by the header in front of the block; `None` where it has to be asked for.
 ///
 /// # Safety
 /// The block is the caller's, and is not freed.
 #[inline(always)]
 pub(super) unsafe fn usable_by_header(block: *const c_void) -> Option<u64> {
-    if STATE.load(Relaxed) != KNOWN {
+    if !is_known() {
         return None;
     }
     // SAFETY: a block of glibc's malloc, which reads that word too when it is freed.

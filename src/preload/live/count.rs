@@ -27,6 +27,11 @@ pub(super) fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
     record.wrapping_add(1).cast()
 }
 
+/// Where what lies so far behind the start of a [`LiveRecord`] lies behind that of its site's record.
+pub(super) const fn in_record(offset: usize) -> usize {
+    size_of::<SiteRecord>() + offset
+}
+
 /// Keeps a site's share in a peak before the first change after it. Returns false, and keeps
 /// nothing, where the site's calls are nested and count nowhere.
 ///
@@ -483,12 +488,11 @@ pub(super) unsafe fn count_end(
     // SAFETY: as the caller promises.
     unsafe {
         keep_share(record, process.total.epoch());
-        let counts = behind(record);
-        arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(counts);
+        arch::increment_at::<{ in_record(offset_of!(LiveRecord, frees)) }, _>(record);
         if age == 0 && is_own && live.has_allocated() {
-            arch::increment_at::<{ offset_of!(LiveRecord, temporary) }, _>(counts);
+            arch::increment_at::<{ in_record(offset_of!(LiveRecord, temporary)) }, _>(record);
         }
-        let is_full = arch::increment_saturating(&raw mut (*counts).ages[age_bucket(age)]);
+        let is_full = arch::increment_saturating(&raw mut (*behind(record)).ages[age_bucket(age)]);
         arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, weight.wrapping_neg());
         arch::decrement_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
         is_full

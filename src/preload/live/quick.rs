@@ -4,15 +4,15 @@
 //!
 //! See [`count`] for the order in which things change. May run at any moment.
 
-use super::count::{self, Taken, behind, count_end, entry_of, keep_share, record_of};
+use super::count::{self, Taken, behind, count_end, entry_of, in_record, keep_share, record_of};
 use super::shadow::BLOCKS;
-use super::table::Place;
 use super::{LiveThread, chunk, clock, grown};
 use crate::process::{self, Process};
-use crate::thread::{self, Thread};
+use crate::thread::{self, OFFSET_LIVE, Thread};
 use crate::{arch, real, sample};
 use core::ffi::c_void;
 use core::mem::offset_of;
+use core::ptr;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 use skipheap_format::layout::*;
 
@@ -54,12 +54,12 @@ pub(crate) unsafe fn born(
             && !place.is_taken()
             && keep_share(record, process.total.epoch())
         {
-            let live = thread.live();
-            arch::increment_at::<{ LiveThread::OFFSET_CLOCK }, _>(live);
+            let (live, state) = (thread.live(), ptr::from_ref(thread).cast_mut());
+            arch::increment_at::<{ OFFSET_LIVE + LiveThread::OFFSET_CLOCK }, _>(state);
             arch::increment_count(record);
             let bytes = size & ((1 << SIZE_BITS) - 1);
-            arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
-                behind(record),
+            arch::add_at::<{ in_record(offset_of!(LiveRecord, slack)) }, _>(
+                record,
                 usable.wrapping_sub(bytes),
             );
             let number = clock::number_of((*live).clock);
@@ -67,8 +67,8 @@ pub(crate) unsafe fn born(
             if process.recording.base() != base {
                 return count::born_before_fork(&BLOCKS, block);
             }
-            arch::add_at::<{ LiveThread::OFFSET_BYTES }, _>(live, bytes);
-            arch::increment_at::<{ LiveThread::OFFSET_BLOCKS }, _>(live);
+            arch::add_at::<{ OFFSET_LIVE + LiveThread::OFFSET_BYTES }, _>(state, bytes);
+            arch::increment_at::<{ OFFSET_LIVE + LiveThread::OFFSET_BLOCKS }, _>(state);
             if (*live).grown.is(block) {
                 grown::count_block(&mut *live, record);
             }
@@ -81,17 +81,17 @@ pub(crate) unsafe fn born(
     }
 }
 
-/// `free` of C.
+/// `free` of C, where blocks are those of glibc's malloc.
 ///
 /// # Safety
 /// As the C function.
 pub(super) unsafe extern "C" fn free(block: *mut c_void) {
     // SAFETY: the caller's own block.
     unsafe {
-        let Some((process, thread, place)) = usual(block) else {
+        let Some((process, thread)) = usual(block) else {
             return free_any(block);
         };
-        let taken = take_from(process, place, block);
+        let taken = take_from(process, block);
         if !taken.is_known() {
             return free_any(block);
         }
@@ -111,11 +111,10 @@ pub(super) unsafe extern "C" fn free(block: *mut c_void) {
 /// The block is the caller's own, and not null.
 #[inline(always)]
 pub(super) unsafe fn take(block: *mut c_void) -> Taken {
-    // SAFETY: as the caller promises.
-    let usual = unsafe { usual(block) };
-    let taken = usual.map_or(Taken::NOTHING, |(process, _, place)| {
-        take_from(process, place, block)
-    });
+    let taken = match usual(block) {
+        Some((process, _)) if chunk::is_known() => take_from(process, block),
+        _ => Taken::NOTHING,
+    };
     if taken.is_known() {
         taken
     } else {
@@ -148,10 +147,10 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
 }
 
 #[inline(always)]
-fn take_from(process: &Process, place: Place<'_>, block: *mut c_void) -> Taken {
+fn take_from(process: &Process, block: *mut c_void) -> Taken {
     let base = process.recording.base();
     compiler_fence(SeqCst);
-    Taken::new(place.take(block as usize), base)
+    Taken::new(BLOCKS.take_aligned(block as usize), base)
 }
 
 /// What came of counting an end.
@@ -189,18 +188,14 @@ unsafe fn death(process: &Process, thread: &Thread, taken: Taken) -> Option<Deat
 }
 
 /// What is needed for a block of the usual kind.
-///
-/// # Safety
-/// The block is the caller's own.
 #[inline(always)]
-unsafe fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread, Place<'static>)> {
+fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread)> {
     if block.is_null() {
         return None;
     }
     let thread = thread::own_or_parents()?;
-    // SAFETY: as the caller promises. A thread has its state from the process.
-    let (usable, process) = unsafe { (chunk::usable_by_header(block)?, process::existing()) };
-    Some((process, thread, BLOCKS.place(block as usize, usable)?))
+    // SAFETY: a thread has its state from the process.
+    Some((unsafe { process::existing() }, thread))
 }
 
 /// `free` of C, of any block.

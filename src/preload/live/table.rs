@@ -4,6 +4,7 @@
 //!
 //! No two blocks in one table begin in the same granule. But a block that is in no table, or in another
 //! one, may begin in the granule of one that is: so a place knows where in it its block begins.
+//! Granules have up to 512 bytes, and what is in one of more than 64 begins at a multiple of 16.
 //!
 //! A place belongs to whom its block belongs: the allocator hands an address from thread to thread
 //! with all the ordering that is needed. So plain loads and stores do.
@@ -12,6 +13,7 @@
 
 use crate::thread::cold_section;
 use crate::{confined, sys};
+use core::hint::select_unpredictable;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::*};
 
@@ -25,95 +27,157 @@ const ADDRESS: u32 = 47;
 const BRANCHES: usize = 1 << (ADDRESS - BRANCH);
 /// Leaves of a branch.
 const LEAVES: usize = 1 << (BRANCH - LEAF);
-/// Bits of an entry; above them a place of one word has where its block begins.
-pub(super) const ENTRY_BITS: u32 = 62;
+/// Bits of an entry; above them a place has where its block begins.
+pub(super) const ENTRY_BITS: u32 = 59;
 /// log2 of what all blocks are aligned to.
 const ALIGNMENT: u32 = 3;
+/// log2 of the largest granule in which blocks may begin anywhere, and of those in the larger ones.
+const DENSE: u32 = 6;
+pub(super) const SPARSE_ALIGNMENT: u32 = 4;
 
-type Leaf = AtomicPtr<AtomicU64>;
+pub(super) type Leaf = AtomicPtr<AtomicU64>;
+pub(super) type Branches = [AtomicPtr<Leaf>; BRANCHES];
 
-/// A table with granules of `1 << GRANULE` bytes and places of `WORDS` words: the entry, and of two the
-/// block's address.
-pub(super) struct Table<const GRANULE: u32, const WORDS: usize> {
+/// A table with granules of `1 << GRANULE` bytes.
+pub(super) struct Table<const GRANULE: u32> {
     /// Invariant: each is null, or `LEAVES` words, each null or a leaf of `1 << (LEAF - GRANULE)` places.
     /// Neither is ever unmapped.
-    branches: [AtomicPtr<Leaf>; BRANCHES],
+    branches: Branches,
 }
 
 /// Where an entry lies.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'t> {
-    /// The entry, and above [`ENTRY_BITS`] of a place of one word where in its granule the block begins.
+    /// The entry, and above [`ENTRY_BITS`] where in its granule the block begins.
     entry: &'t AtomicU64,
-    /// Of two words: the block's address.
-    address: Option<&'t AtomicU64>,
 }
 
 impl Place<'_> {
-    /// Where in its granule a block begins, above [`ENTRY_BITS`]. (And more of its address, where there
-    /// are fewer places.)
+    /// Tells apart where in a granule a block may begin, above [`ENTRY_BITS`]: bits 4 to 8 of the address,
+    /// and where blocks are aligned to eight bytes only, bit 3 in the highest of these, which is that of
+    /// the place.
     #[inline(always)]
     fn offset(address: usize) -> u64 {
-        (address as u64 >> ALIGNMENT) << ENTRY_BITS
+        (address ^ address << 5) as u64 >> SPARSE_ALIGNMENT << ENTRY_BITS
     }
 
     /// Sets the entry of a block, which is not 0.
     #[inline(always)]
     pub(super) fn put(self, address: usize, entry: u64) {
-        match self.address {
-            None => self.entry.store(entry | Self::offset(address), Relaxed),
-            Some(second) => {
-                self.entry.store(entry, Relaxed);
-                second.store(address as u64, Relaxed);
-            }
-        }
+        self.entry.store(entry | Self::offset(address), Relaxed);
     }
 
     /// Returns whether an entry is here. A block that lies where a new one begins was freed in a way that is not seen.
     #[inline(always)]
     pub(super) fn is_taken(self) -> bool {
-        self.address.unwrap_or(self.entry).load(Relaxed) != 0
+        self.entry.load(Relaxed) != 0
     }
 
     /// Takes the entry of whatever block begins in this granule; 0 when none does.
     fn take_any(self) -> u64 {
         let entry = self.entry.load(Relaxed) & ((1 << ENTRY_BITS) - 1);
-        if !self.is_taken() {
-            return 0;
-        }
-        self.address.unwrap_or(self.entry).store(0, Relaxed);
+        self.entry.store(0, Relaxed);
         entry
+    }
+
+    /// The entry of a block, or what is none ([`is_entry`]).
+    #[inline(always)]
+    fn look(self, address: usize) -> u64 {
+        self.entry.load(Relaxed) ^ Self::offset(address)
     }
 
     /// Takes the entry of a block; 0 when it has none.
     #[inline(always)]
-    pub(super) fn take(self, address: usize) -> u64 {
-        let entry = self.entry.load(Relaxed);
-        match self.address {
-            None => {
-                let entry = entry ^ Self::offset(address);
-                // Neither 0 nor of a block that begins elsewhere.
-                if entry.wrapping_sub(1) >= (1 << ENTRY_BITS) - 1 {
-                    return 0;
-                }
-                self.entry.store(0, Relaxed);
-                entry
-            }
-            Some(second) => {
-                if entry == 0 || second.load(Relaxed) != address as u64 {
-                    return 0;
-                }
-                second.store(0, Relaxed);
-                entry
-            }
+    fn take(self, address: usize) -> u64 {
+        let entry = self.look(address);
+        if !is_entry(entry) {
+            return 0;
         }
+        self.entry.store(0, Relaxed);
+        entry
     }
 }
 
-impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
-    /// One word has room to tell four places in a granule from each other.
-    const VALID: () = assert!(WORDS == 2 || GRANULE - ALIGNMENT <= u64::BITS - ENTRY_BITS);
-    const LEAF_LEN: usize = (WORDS * size_of::<u64>()) << (LEAF - GRANULE);
+/// The word of a branch that covers `address`.
+#[inline(always)]
+fn leaf_word(branches: &Branches, address: usize) -> Option<&Leaf> {
+    let branch = branches.get(address >> BRANCH)?.load(Acquire);
+    if branch.is_null() {
+        return None;
+    }
+    // SAFETY: by the invariant, for the bits between those of the branch and of the leaf.
+    Some(unsafe { &*branch.add(address >> LEAF & (LEAVES - 1)) })
+}
+
+/// Where in a leaf the entry of a block lies; `None` where there is no leaf.
+///
+/// # Safety
+/// Null, or a leaf of a table with granules of this size.
+#[inline(always)]
+unsafe fn place_in<'l>(leaf: *mut AtomicU64, granule: u32, address: usize) -> Option<Place<'l>> {
+    let at = (address & ((1 << LEAF) - 1)) >> granule;
+    // SAFETY: by the invariant of tables, the leaf has so many places.
+    (!leaf.is_null()).then(|| unsafe {
+        Place {
+            entry: &*leaf.add(at),
+        }
+    })
+}
+
+/// Where the entry of a block lies in one of two tables; `None` where there is no leaf. There is no
+/// branch between the two: a program's sizes are often as good as random.
+#[inline(always)]
+pub(super) fn place_in_either<'t, const FIRST: u32, const SECOND: u32>(
+    is_first: bool,
+    first: &'t Table<FIRST>,
+    second: &'t Table<SECOND>,
+    address: usize,
+) -> Option<Place<'t>> {
+    let branches = select_unpredictable(is_first, &first.branches, &second.branches);
+    let granule = select_unpredictable(is_first, FIRST, SECOND);
+    let leaf = leaf_word(branches, address)?.load(Acquire);
+    // SAFETY: a leaf of the table that was chosen with this granule.
+    unsafe { place_in(leaf, granule, address) }
+}
+
+/// Takes the entry of a block from one of two tables; 0 when neither has one. The first one's words are
+/// read in any case, those of the second one only where the first one has nothing. There is no branch
+/// between the two: a program's sizes are often as good as random.
+#[inline(always)]
+pub(super) fn take_from_either<const FIRST: u32, const SECOND: u32>(
+    first: &Table<FIRST>,
+    second: &Table<SECOND>,
+    address: usize,
+) -> u64 {
+    let (first, second) = match (first.place(address), second.place(address)) {
+        (Some(first), Some(second)) => (first, second),
+        (Some(only), None) | (None, Some(only)) => return only.take(address),
+        (None, None) => return 0,
+    };
+    let is_first = is_entry(first.look(address));
+    let place = Place {
+        entry: select_unpredictable(is_first, first.entry, second.entry),
+    };
+    place.take(address)
+}
+
+/// Returns whether it is the entry of the block that was looked for: neither none nor one of a block that
+/// begins elsewhere.
+#[inline(always)]
+fn is_entry(looked_at: u64) -> bool {
+    looked_at.wrapping_sub(1) < (1 << ENTRY_BITS) - 1
+}
+
+impl<const GRANULE: u32> Table<GRANULE> {
+    /// An entry has room to tell the places in a granule from each other.
+    const VALID: () = assert!(GRANULE <= SPARSE_ALIGNMENT + u64::BITS - ENTRY_BITS);
+    const LEAF_LEN: usize = size_of::<u64>() << (LEAF - GRANULE);
+    /// Bytes between two places at which a block may begin.
+    const STEP: usize = if GRANULE <= DENSE {
+        1 << ALIGNMENT
+    } else {
+        1 << SPARSE_ALIGNMENT
+    };
 
     pub(super) const fn new() -> Self {
         let () = Self::VALID;
@@ -122,34 +186,16 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
         }
     }
 
-    /// The word of a branch that covers `address`.
-    #[inline(always)]
-    fn leaf_word(&self, address: usize) -> Option<&Leaf> {
-        let branch = self.branches.get(address >> BRANCH)?.load(Acquire);
-        if branch.is_null() {
-            return None;
-        }
-        // SAFETY: by the invariant, for the bits between those of the branch and of the leaf.
-        Some(unsafe { &*branch.add(address >> LEAF & (LEAVES - 1)) })
-    }
-
     #[inline(always)]
     fn place_in<'l>(leaf: *mut AtomicU64, address: usize) -> Option<Place<'l>> {
-        let at = (address & ((1 << LEAF) - 1)) >> GRANULE;
-        // SAFETY: by the invariant.
-        (!leaf.is_null()).then(|| unsafe {
-            let first = leaf.add(at * WORDS);
-            Place {
-                entry: &*first,
-                address: (WORDS == 2).then(|| &*first.add(1)),
-            }
-        })
+        // SAFETY: the leaf is one of this table's.
+        unsafe { place_in(leaf, GRANULE, address) }
     }
 
     /// Where the entry of a block lies; `None` where there is no leaf.
     #[inline(always)]
-    pub(super) fn place(&self, address: usize) -> Option<Place<'_>> {
-        Self::place_in(self.leaf_word(address)?.load(Acquire), address)
+    fn place(&self, address: usize) -> Option<Place<'_>> {
+        Self::place_in(leaf_word(&self.branches, address)?.load(Acquire), address)
     }
 
     /// Sets the entry of a block, which is not 0, and returns the one that was there; `None` when there is no memory
@@ -176,7 +222,7 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
         let branch = self.branches.get(address >> BRANCH)?;
         // A branch without a leaf is of no use.
         make(branch, BRANCH_LEN, Self::LEAF_LEN, sys::map_private);
-        let word = self.leaf_word(address)?;
+        let word = leaf_word(&self.branches, address)?;
         make(word, Self::LEAF_LEN, 0, sys::map_wiped_on_fork);
         self.place(address)
     }
@@ -186,7 +232,7 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
         for branch in (0..BRANCHES).map(|branch| branch << BRANCH) {
             for region in (branch..).step_by(1 << LEAF).take(LEAVES) {
                 // Without a branch there is none of its leaves.
-                let Some(word) = self.leaf_word(region) else {
+                let Some(word) = leaf_word(&self.branches, region) else {
                     break;
                 };
                 Self::each_in(word.load(Acquire), region, f);
@@ -201,12 +247,12 @@ impl<const GRANULE: u32, const WORDS: usize> Table<GRANULE, WORDS> {
                 return;
             };
             let word = place.entry.load(Relaxed);
-            let offset = (word >> ENTRY_BITS << ALIGNMENT) as usize % (1 << GRANULE);
-            let address = match place.address {
-                None => start + offset,
-                Some(address) => address.load(Relaxed) as usize,
-            };
-            if word != 0 && address != 0 {
+            if word == 0 {
+                continue;
+            }
+            let begins = |address: &usize| (word ^ Place::offset(*address)) >> ENTRY_BITS == 0;
+            let mut inside = (start..start + (1 << GRANULE)).step_by(Self::STEP);
+            if let Some(address) = inside.find(begins) {
                 f(address, word & ((1 << ENTRY_BITS) - 1));
             }
         }
@@ -272,7 +318,7 @@ mod tests {
     #[test]
     fn addresses_beyond_those_of_programs_have_no_entry() {
         let _ = crate::testing::process();
-        let table = Table::<5, 1>::new();
+        let table = Table::<5>::new();
         assert_eq!(table.take(4096), 0);
         assert_eq!(
             [1 << 47, usize::MAX & !7].map(|address| table.put(address, 1)),
@@ -284,7 +330,7 @@ mod tests {
     #[test]
     fn another_block_of_the_same_granule_is_not_taken() {
         let _ = crate::testing::process();
-        let (small, large) = (Table::<5, 1>::new(), Table::<10, 2>::new());
+        let (small, large) = (Table::<5>::new(), Table::<9>::new());
         assert_eq!(
             (small.put(4096 + 16, 7), large.put(8192 + 512, 8)),
             (Some(0), Some(0))
@@ -292,7 +338,10 @@ mod tests {
         for address in [4096, 4096 + 8, 4096 + 24] {
             assert_eq!(small.take(address), 0);
         }
-        for address in [8192, 8192 + 528, 8192 + 1016] {
+        for address in (8192..8192 + 1024)
+            .step_by(16)
+            .filter(|&at| at != 8192 + 512)
+        {
             assert_eq!(large.take(address), 0);
         }
         assert_eq!((small.take(4096 + 16), large.take(8192 + 512)), (7, 8));
@@ -300,16 +349,41 @@ mod tests {
     }
 
     #[test]
+    fn each_place_in_a_granule_is_found_again() {
+        let _ = crate::testing::process();
+        let (tiny, small, large) = (Table::<3>::new(), Table::<5>::new(), Table::<9>::new());
+        for address in (1 << 31..(1 << 31) + 2048).step_by(8) {
+            let mut found = Vec::new();
+            let mut note = |address, entry| found.push((address, entry));
+            assert_eq!(
+                (tiny.put(address, 7), small.put(address, 8)),
+                (Some(0), Some(0))
+            );
+            tiny.each(&mut note);
+            small.each(&mut note);
+            if address.is_multiple_of(16) {
+                assert_eq!(large.put(address, 9), Some(0));
+                large.each(&mut note);
+                assert_eq!(large.take(address), 9);
+            } else {
+                note(address, 9);
+            }
+            assert_eq!(found, [7, 8, 9].map(|entry| (address, entry)));
+            assert_eq!((tiny.take(address), small.take(address)), (7, 8));
+        }
+    }
+
+    #[test]
     fn an_entry_that_was_left_behind_is_handed_out_with_the_next() {
         let _ = crate::testing::process();
-        let (small, large) = (Table::<5, 1>::new(), Table::<9, 2>::new());
+        let (small, large) = (Table::<5>::new(), Table::<9>::new());
         for (first, second) in [(16, 16), (8, 24), (0, 8)] {
             assert_eq!(small.put(1 << 30 | first, 7), Some(0));
             assert_eq!(small.put(1 << 30 | second, 8), Some(7));
             assert_eq!(small.take(1 << 30 | second), 8);
-            assert_eq!(large.put(1 << 30 | first, 7), Some(0));
-            assert_eq!(large.put(1 << 30 | second, 8), Some(7));
-            assert_eq!(large.take(1 << 30 | second), 8);
+            assert_eq!(large.put(1 << 30 | first * 16, 7), Some(0));
+            assert_eq!(large.put(1 << 30 | second * 16, 8), Some(7));
+            assert_eq!(large.take(1 << 30 | second * 16), 8);
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::collapsed::{Stacks, Style};
 use super::leaks::leaks;
 use super::rows::{Row, rows, rows_by_origin, sort, totals};
-use super::testing::{Builder, bytes_of};
+use super::testing::{Builder, bytes_of, no_live};
 use super::timeline;
 use proptest::prelude::*;
 use skipheap_format::PAGE;
@@ -343,4 +343,48 @@ fn notes_are_read_from_codes_and_from_the_sentences_of_format_version_6() {
         };
         assert_eq!(note.map(|text| text.to_string()), later);
     }
+}
+
+#[test]
+fn what_became_of_blocks_is_read_from_recordings_of_format_version_7() {
+    let words = [8, 7, 6, 5, 4, 3_u64];
+    let [frees, temporary, at_peak, grown, copied, slack] = words;
+    let mut old = Vec::new();
+    old.extend(words[..3].iter().flat_map(|word| word.to_le_bytes()));
+    // Epoch, and number of the record.
+    old.extend([1, 99_u32].iter().flat_map(|word| word.to_le_bytes()));
+    old.extend(words[3..].iter().flat_map(|word| word.to_le_bytes()));
+    // The thread, and the buckets of both kinds, in which each has a number of its own.
+    let numbers = std::iter::once(2).chain(100..100 + (AGES + TIMES) as u32);
+    old.extend(numbers.flat_map(u32::to_le_bytes));
+    let mut builder = Builder::new();
+    builder.put(offset_of!(Header, version), 7);
+    builder.put(offset_of!(Header, flags), LIVE);
+    builder.put_long(offset_of!(Header, epoch), 1);
+    let site = SiteRecord {
+        frames: [300, 0, 0, 0],
+        size: 8,
+        count: 9,
+    };
+    let start = builder.live_sites(ENDED_THREADS, &[(site, no_live())]);
+    let behind = start + size_of::<SiteRecord>();
+    builder.bytes[behind..behind + old.len()].copy_from_slice(&old);
+    assert_eq!(old.len() + size_of::<SiteRecord>(), LIVE_SITE_LEN);
+    let bytes = builder.finish(0);
+    let recording = Recording::parse(&bytes).expect("parsed");
+    let site = recording.sites().next().expect("a site");
+    let live = site.live.expect("blocks were followed");
+    assert_eq!((site.count, site.thread), (9, 2));
+    let read = [
+        live.frees,
+        live.temporary,
+        live.at_peak as u64,
+        live.grown,
+        live.copied,
+        live.slack,
+    ];
+    assert_eq!(read, [frees, temporary, at_peak, grown, copied, slack]);
+    let ages: [u32; AGES] = std::array::from_fn(|i| 100 + i as u32);
+    let times: [u32; TIMES] = std::array::from_fn(|i| (100 + AGES + i) as u32);
+    assert_eq!((live.ages, live.times), (ages, times));
 }
