@@ -39,7 +39,7 @@
 //! | r9 | the slot's index (in words), then the rule |
 //! | xmm0, xmm1 | the rules met, whose high halves are the frame ids |
 
-use crate::sites::HASH_FACTOR;
+use crate::sites::{HASH_FACTOR, SIZE_FACTOR};
 use crate::thread::{
     OFFSET_GENERATION, OFFSET_HOOKED_CALLS, OFFSET_INDEX, OFFSET_LAST_OBJECT, OFFSET_STACK_HI,
     OFFSET_STACK_HI_16, OFFSET_STACK_LEN, OFFSET_STACK_LO,
@@ -210,9 +210,8 @@ macro_rules! path {
         "punpckhqdq xmm0, xmm0\n",
         "movq rsi, xmm0\n",
         // The hash, as sites::hash.
+        "imul r8, rdi, {size_factor}\n",
         "mov r9, {factor}\n",
-        "mov r8, rdi\n",
-        "imul r8, r9\n",
         "xor r8, rdx\n",
         "imul r8, r9\n",
         "xor r8, rsi\n",
@@ -314,6 +313,7 @@ macro_rules! body {
             index_head = const crate::sites::INDEX_HEAD,
             head = const crate::unwind::TABLE_HEAD,
             factor = const HASH_FACTOR,
+            size_factor = const SIZE_FACTOR,
             wrapper = const Rule::TRANSPARENT,
             wrapper_or_bp = const Rule::TRANSPARENT | 3,
             table = sym crate::unwind::TABLE,

@@ -119,11 +119,13 @@ impl Index {
 
 /// A random odd number.
 pub(crate) const HASH_FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+/// One that has room in an instruction.
+pub(crate) const SIZE_FACTOR: u64 = 0x4F1B_BCDD;
 
 /// Mixes frames and size; 40 bits. [`crate::hot`] computes the same.
 #[inline(always)]
 fn hash(frames: Frames, size: u64) -> u64 {
-    let mixed = size.wrapping_mul(HASH_FACTOR) ^ frames.first;
+    let mixed = size.wrapping_mul(SIZE_FACTOR) ^ frames.first;
     let mixed = mixed.wrapping_mul(HASH_FACTOR) ^ frames.second;
     mixed.wrapping_mul(HASH_FACTOR) >> 24
 }
