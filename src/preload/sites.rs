@@ -566,8 +566,7 @@ mod tests {
         assert_eq!(table.used as usize, model.len());
         assert_eq!(testing::site_counts(&process.recording), model);
         let (mean, longest) = probes(&table);
-        println!("{mean} {longest}");
-        assert!(mean < 1.3 && longest < 60, "{mean} {longest}");
+        assert!(mean < 1.15 && longest < 20, "{mean} {longest}");
     }
 
     /// Mean and longest number of pairs of words of the index that a search for a site reads.
