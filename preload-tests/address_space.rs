@@ -238,7 +238,7 @@ fn on_such_kernels_there_is_no_leak_check_and_that_is_said() {
     if let Some(outcome) = on_an_old_kernel(variables, &["start"]) {
         assert!(outcome.stderr.contains("no leak check: "), "{outcome:?}");
         assert!(
-            outcome.stderr.contains("the kernel does not tell"),
+            outcome.stderr.contains("the kernel does not show"),
             "{outcome:?}"
         );
     }

@@ -381,9 +381,9 @@ mod tests {
             assert_eq!(small.put(1 << 30 | first, 7), Some(0));
             assert_eq!(small.put(1 << 30 | second, 8), Some(7));
             assert_eq!(small.take(1 << 30 | second), 8);
-            assert_eq!(large.put(1 << 30 | first * 16, 7), Some(0));
-            assert_eq!(large.put(1 << 30 | second * 16, 8), Some(7));
-            assert_eq!(large.take(1 << 30 | second * 16), 8);
+            assert_eq!(large.put((1 << 30) | (first * 16), 7), Some(0));
+            assert_eq!(large.put((1 << 30) | (second * 16), 8), Some(7));
+            assert_eq!(large.take((1 << 30) | (second * 16)), 8);
         }
     }
 }
