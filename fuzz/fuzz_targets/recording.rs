@@ -11,7 +11,13 @@ use skipheap_format::layout::{
     FORMAT_VERSION, HEADER_LEN, Header, LEAK_CHECKED, LIVE, MAGIC, WHOLE_STACKS,
 };
 use skipheap_format::reader::Recording;
-use skipheap_profile::report::collapsed::{Stacks, Style};
+use skipheap_profile::build::{self, Detail};
+use skipheap_profile::leaks::leaks;
+use skipheap_profile::report::collapsed::Style;
+use skipheap_profile::report::rows::totals;
+use skipheap_profile::report::{csv, csv_all};
+use skipheap_profile::rows::rows;
+use skipheap_profile::stacks::stacks;
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 
@@ -65,36 +71,35 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
-    for fold_recursion in [false, true] {
-        let style = Style {
-            fold_recursion,
-            ..Style::default()
-        };
-        let mut stacks = Stacks::new(style);
-        if stacks.add(&recording, &mut symbolizer, &mut places).is_ok() {
-            stacks
+    for detail in [
+        Detail::CALL_SITES,
+        Detail::ORIGINS,
+        Detail::STACKS,
+        Detail::leaks(3),
+        Detail::EVERYTHING,
+    ] {
+        let built = build::profile(&recording, detail, &mut symbolizer, &mut places);
+        let Ok(profile) = built else { continue };
+        profile.check().expect("in order");
+        for fold_recursion in [false, true] {
+            let style = Style {
+                fold_recursion,
+                ..Style::default()
+            };
+            stacks(&profile, style)
                 .write(std::io::sink())
                 .expect("a sink takes everything");
         }
-    }
-    let _ =
-        skipheap_profile::report::leaks::leaks(&recording, &[], 3, &mut symbolizer, &mut places);
-    skipheap_profile::report::timeline::write(&recording, std::io::sink())
-        .expect("a sink takes everything");
-    if let Ok(rows) =
-        skipheap_profile::report::rows::rows_by_origin(&[&recording], &mut symbolizer, &mut places)
-    {
-        skipheap_profile::report::csv_all::write(&rows, std::io::sink())
-            .expect("a sink takes everything");
-    }
-    if let Ok(rows) = skipheap_profile::report::rows::rows(&[&recording], &mut Symbolizer::new()) {
+        let sites: Vec<_> = profile.sites.iter().collect();
+        let _ = leaks(&profile, 0, &sites, &[], 3);
+        let by_origin = rows(&profile, true);
+        csv_all::write(&by_origin, std::io::sink()).expect("a sink takes everything");
+        let rows = rows(&profile, false);
         assert!(
             rows.iter()
                 .all(|row| row.names.iter().flatten().all(|name| !name.is_empty()))
         );
-        let totals = skipheap_profile::report::rows::totals(&rows);
-        assert_eq!(totals.sites, rows.len());
-        skipheap_profile::report::csv::write(&rows, std::io::sink())
-            .expect("a sink takes everything");
+        assert_eq!(totals(&rows).sites, rows.len());
+        csv::write(&rows, std::io::sink()).expect("a sink takes everything");
     }
 });

@@ -388,7 +388,7 @@ mod tests {
             profile.processes[0].losses = vec![(cause, 7)];
             let mut harvest = Harvest::default();
             let wish = crate::side::wish_of(Kind::Csv(Columns::Seed));
-            from_profile::take(profile, &wish, &mut harvest);
+            from_profile::take(profile, from_profile::Source::File, &wish, &mut harvest);
             let gaps = gaps(&harvest);
             assert_eq!(gaps.len(), 1);
             let said = match later {

@@ -146,7 +146,7 @@ fn sums(side: &Side) -> Sums<'_> {
     Sums {
         rows: &side.rows,
         stacks: match &side.profile {
-            Some(profile) => StackSums::of_profile(&profile.estimated()),
+            Some(profile) => StackSums::of_profile(profile),
             None => StackSums::of_rows(&side.rows),
         },
     }

@@ -2,7 +2,7 @@
 //! that a tree of a thousand processes needs no more memory than its largest one and the sum.
 
 use crate::error::{Code, Failure};
-use crate::from_profile;
+use crate::from_profile::{self, Source};
 use crate::labels::Labels;
 use crate::largest;
 use crate::leak_gaps::LeakGaps;
@@ -11,7 +11,6 @@ use crate::load::{self, Head, LoadError};
 use crate::notes::Notes;
 use crate::options::Merge;
 use crate::output::Output;
-use crate::owner::Acting;
 use crate::programs::{Program, Programs};
 use crate::progress::Progress;
 use crate::shape::{Columns, Kind};
@@ -23,21 +22,19 @@ use crate::whole::Whole;
 use crate::{signals, term};
 use rustix::process::geteuid;
 use skipheap_format::cause::Cause;
-use skipheap_format::cut::Cut;
-use skipheap_format::loss::Loss;
 use skipheap_format::note::Note;
-use skipheap_format::reader::{FormatError, Recording};
+use skipheap_format::reader::Recording;
 use skipheap_format::verified::Verified;
+use skipheap_profile::build::{Depth, Detail, Grouping, Lines};
 use skipheap_profile::functions::{Functions, StackSums};
-use skipheap_profile::intern::Tables;
-use skipheap_profile::report::collapsed::{Stacks, Value};
-use skipheap_profile::report::cuts::cuts;
+use skipheap_profile::report::collapsed::Value;
 use skipheap_profile::report::left::Leaks;
-use skipheap_profile::report::rows::{Row, Totals, rows, rows_by_origin, totals};
+use skipheap_profile::report::rows::{Row, Totals, totals};
 use skipheap_profile::report::sum::without_origins;
 use skipheap_profile::report::suppressions::Suppression;
 use skipheap_profile::report::timeline;
-use skipheap_profile::{Profile, build, file, redact, started, tree};
+use skipheap_profile::rows::rows;
+use skipheap_profile::{Profile, build, file, redact, tree};
 use skipheap_responsible::Plumbing;
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
@@ -197,15 +194,14 @@ impl Wish {
 
 impl Wish {
     /// Returns whether anything is wanted that is known only where blocks were followed.
-    fn needs_live(&self) -> bool {
+    pub(crate) fn needs_live(&self) -> bool {
         let of_tree = self.tree.is_some_and(|tree| tree.value.needs_live());
         self.kind.needs_live() || of_tree || self.sort.needs_live()
     }
 
     /// Sums for responsible functions of a profile, where they are wanted.
-    fn sums_of(&self, profile: Option<&Profile>) -> Option<StackSums> {
-        let profile = profile.filter(|_| self.largest > 0)?;
-        Some(StackSums::of_profile(&profile.estimated()))
+    pub(crate) fn sums_of(&self, profile: &Profile) -> Option<StackSums> {
+        (self.largest > 0).then(|| StackSums::of_profile(profile))
     }
 }
 
@@ -393,8 +389,7 @@ pub(crate) fn harvest_profile(
     wish: &Wish,
 ) -> Result<Harvest, HarvestError> {
     let mut harvest = Harvest::default();
-    let mut read = from_profile::take(profile, wish, &mut harvest);
-    read.sums = wish.sums_of(read.profile.as_ref());
+    let read = from_profile::take(profile, Source::File, wish, &mut harvest);
     let mut all = All {
         sum: Sheet::default(),
         programs: Programs::default(),
@@ -521,12 +516,7 @@ impl<'w> Reader<'w> {
 
     /// Finds the names of all these processes at once.
     fn survey(&mut self, heads: &[Head]) {
-        let needs_places = match self.wish.kind {
-            Kind::Collapsed(_) => true,
-            Kind::Csv(_) => false,
-            Kind::Export(..) => true,
-        };
-        let needs_places = needs_places || self.is_of_profiles();
+        let needs_places = self.detail().lines == Lines::Everywhere;
         let places = needs_places.then_some(&mut self.places);
         survey(heads, &mut self.symbolizer, places);
     }
@@ -553,59 +543,66 @@ impl<'w> Reader<'w> {
         if self.wish.needs_live() && !recording.follows_blocks() {
             return Err(HarvestError::NotFollowed(head.path.clone()));
         }
+        // Files that the recording names are opened with the rights of its owner, those that the user
+        // names with the user's.
         let acting = owner.act().map_err(LoadError::at(&head.path))?;
-        let read = self
-            .names(&recording, acting)
-            .map_err(LoadError::at(&head.path))?;
-        let _acting = owner.act().map_err(LoadError::at(&head.path))?;
+        let detail = self.detail();
+        // Sites with an origin each are many, of whole stacks.
+        let rows_apart =
+            self.wish.kind == Kind::Csv(Columns::All) && detail.sites == Grouping::Size;
         let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
-        let live = live::read(
-            &recording,
-            &self.wish.suppressions,
-            self.wish.leaks_listed,
-            symbolizer,
-            places,
-        )
-        .map_err(LoadError::at(&head.path))?;
-        if let Some(file) = &self.timeline {
-            let written = file.fill(|out| timeline::write(&recording, out));
-            written.map_err(HarvestError::Write)?;
+        let mut of_detail = |detail| {
+            let profile = build::profile(&recording, detail, symbolizer, places);
+            profile.map_err(LoadError::at(&head.path))
+        };
+        let by_origin = match rows_apart {
+            true => Some(rows(&of_detail(Detail::ORIGINS)?, true)),
+            false => None,
+        };
+        let mut profile = of_detail(detail)?;
+        let stripped = self.stripped.note(&recording);
+        drop(acting);
+        harvest.count(&recording, head);
+        drop(bytes);
+        if let Some(symbols) = &mut self.symbols {
+            profile = symbols.add_to(profile);
         }
-        harvest.count(&recording, head, &mut self.stripped);
-        if is_first && !self.wish.no_command_line {
-            let words = recording.cmdline().split(|&byte| byte == 0);
-            let words: Vec<_> = words.map(String::from_utf8_lossy).collect();
-            harvest.set_command(words.iter().map(|word| &**word));
+        if self.wish.no_command_line {
+            // Secrets have been left out already.
+            profile = profile.cleaned(false);
         }
-        let program = started::program(&recording);
-        harvest.processes.push(Process {
-            program: String::from_utf8_lossy(program).into_owned(),
-            pid: head.pid,
-            runs: None,
-            totals: totals(&plain(&read.rows, self.wish.kind)),
-            csv: None,
-            live,
-        });
+        profile.set_labels(&self.wish.labels.of_recordings);
+        let keeps_profile = self.is_of_profiles();
+        let source = Source::Recording {
+            keeps_profile,
+            by_origin,
+        };
+        let read = self.take(profile, source, harvest)?;
+        harvest.notes.add(stripped.map(Note::Sentence));
         Ok(Some(read))
     }
 
     /// Adds the processes of a profile to the harvest.
     fn read_profile(&mut self, path: &Path, harvest: &mut Harvest) -> Result<Read, HarvestError> {
-        let read = from_profile::read(path, self.wish, self.symbols.as_mut(), harvest)?;
-        let mut read = read;
-        read.sums = self.wish.sums_of(read.profile.as_ref());
-        let has_live = read.profile.as_ref().is_some_and(Profile::has_live);
-        if self.wish.needs_live() && !has_live {
-            return Err(HarvestError::NotFollowed(path.to_owned()));
-        }
-        if let (Some(file), Some(profile)) = (&self.timeline, &read.profile) {
-            let written = file.fill(|out| from_profile::write_timelines(profile, out));
-            written.map_err(HarvestError::Write)?;
-        }
-        Ok(read)
+        let profile = from_profile::read(path, self.wish, self.symbols.as_mut())?;
+        self.take(profile, Source::File, harvest)
     }
 
-    /// Returns whether each recording becomes a profile, from which its rows are made.
+    /// Adds the processes of a profile to the harvest and the timeline.
+    fn take(
+        &mut self,
+        profile: Profile,
+        source: Source,
+        harvest: &mut Harvest,
+    ) -> Result<Read, HarvestError> {
+        if let Some(file) = &self.timeline {
+            let written = file.fill(|out| from_profile::write_timelines(&profile, out));
+            written.map_err(HarvestError::Write)?;
+        }
+        Ok(from_profile::take(profile, source, self.wish, harvest))
+    }
+
+    /// Returns whether the profile of a recording is wanted with everything in it.
     fn is_of_profiles(&self) -> bool {
         let is_export = matches!(self.wish.kind, Kind::Export(..));
         let has_known_leaks = !self.wish.suppressions.is_empty();
@@ -617,60 +614,32 @@ impl<'w> Reader<'w> {
             || has_lines
     }
 
-    /// Finds the names of a recording's frames. Files that the recording names are opened with the
-    /// rights of its owner, those that the user names with the user's.
-    fn names(&mut self, recording: &Recording<'_>, acting: Acting) -> Result<Read, FormatError> {
-        let is_of_profiles = self.is_of_profiles();
-        let (symbolizer, places) = (&mut self.symbolizer, &mut self.places);
-        if is_of_profiles {
-            let mut tables = Tables::default();
-            build::add(&mut tables, recording, symbolizer, places)?;
-            drop(acting);
-            let profile = match &mut self.symbols {
-                Some(symbols) => symbols.add_to(tables.profile),
-                None => tables.profile,
-            };
-            // Secrets have been left out already.
-            let mut profile = match self.wish.no_command_line {
-                true => profile.cleaned(false),
-                false => profile,
-            };
-            profile.set_labels(&self.wish.labels.of_recordings);
-            let mut read = from_profile::read_of(profile, self.wish);
-            read.sums = self.wish.sums_of(read.profile.as_ref());
-            return Ok(read);
+    /// How much of a recording the report and the summary show.
+    fn detail(&self) -> Detail {
+        if self.is_of_profiles() {
+            return Detail::EVERYTHING;
         }
-        let rows = match self.wish.kind {
-            Kind::Csv(Columns::All) => rows_by_origin(&[recording], symbolizer, places)?,
-            _ => rows(&[recording], symbolizer)?,
+        let has_summary = self.wish.largest > 0;
+        let leaks = self.wish.leaks_listed;
+        let report = match self.wish.kind {
+            Kind::Collapsed(_) => Detail::STACKS,
+            Kind::Csv(Columns::All) if !has_summary && leaks == 0 => Detail::ORIGINS,
+            Kind::Csv(_) | Kind::Export(..) => Detail::CALL_SITES,
         };
-        let stacks = match self.wish.kind {
-            Kind::Collapsed(style) => {
-                let mut stacks = Stacks::new(style);
-                stacks.add(recording, symbolizer, places)?;
-                Some(stacks)
-            }
-            Kind::Csv(_) | Kind::Export(..) => None,
-        };
-        let sums = match self.wish.largest {
-            0 => None,
-            _ => {
-                let rows = plain(&rows, self.wish.kind);
-                Some(StackSums::of_recording(recording, &rows, symbolizer)?)
-            }
-        };
-        Ok(Read {
-            rows,
-            stacks,
-            profile: None,
-            sums,
-            peak_bytes: recording.live_totals().map_or(0, |live| live.peak_bytes),
-        })
+        Detail {
+            stacks: match report.stacks {
+                Depth::CallSite if has_summary || leaks > 0 => Depth::Whole,
+                stacks => stacks,
+            },
+            totals: has_summary,
+            leaks,
+            ..report
+        }
     }
 }
 
 /// The rows as the summary has them: without origins.
-fn plain(rows: &[Row], kind: Kind) -> Cow<'_, [Row]> {
+pub(crate) fn plain(rows: &[Row], kind: Kind) -> Cow<'_, [Row]> {
     match kind {
         Kind::Csv(Columns::All) => Cow::Owned(without_origins(rows)),
         _ => Cow::Borrowed(rows),
@@ -686,37 +655,13 @@ pub(crate) fn add_to(counts: &mut BTreeMap<Cause<String>, u64>, cause: Cause<Str
 }
 
 impl Harvest {
-    /// Adds up what a recording says besides its sites.
-    fn count(&mut self, recording: &Recording<'_>, head: &Head, stripped: &mut StrippedPrograms) {
-        for loss in Loss::counted() {
-            add_to(
-                &mut self.losses,
-                Cause::Code(loss.code()),
-                recording.loss(loss),
-            );
-        }
+    /// Adds up what a recording says that its profile does not.
+    fn count(&mut self, recording: &Recording<'_>, head: &Head) {
         for (sum, what) in self.verified.iter_mut().zip(Verified::ALL) {
             *sum = sum.saturating_add(recording.counter(what as usize));
         }
-        for (cut, count) in Cut::ALL.iter().zip(cuts(recording)) {
-            add_to(&mut self.cuts, Cause::Code(cut.code()), count);
-        }
         if let Some((end, missing)) = recording.cut_off() {
             self.cut_off.push((head.path.clone(), end, missing));
-        }
-        let notes = recording.notes();
-        self.notes
-            .add(notes.map(|note| note.map(|text| text.to_string())));
-        if recording.misses_leaks() {
-            let program = String::from_utf8_lossy(started::program(recording));
-            self.leak_gaps
-                .add(&format!("{program} {}", head.pid), recording.notes());
-        }
-        if let Some(note) = stripped.note(recording) {
-            self.notes.add([Note::Sentence(note)]);
-        }
-        if recording.sample_bytes() != 0 {
-            self.sampled.get_or_insert_default();
         }
     }
 

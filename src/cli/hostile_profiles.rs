@@ -1,6 +1,6 @@
 //! Whatever a file claims, no export panics: profiles come from elsewhere.
 
-use crate::from_profile;
+use crate::from_profile::{self, Source};
 use crate::shape::{Columns, Kind};
 use proptest::prelude::*;
 use skipheap_export::{Format, write};
@@ -51,8 +51,8 @@ proptest! {
         ] {
             let wish = crate::side::wish_of(kind);
             let mut harvest = crate::harvest::Harvest::default();
-            let read =
-                from_profile::read(path.path(), &wish, None, &mut harvest).expect("read");
+            let profile = from_profile::read(path.path(), &wish, None).expect("read");
+            let read = from_profile::take(profile, Source::File, &wish, &mut harvest);
             read.write(kind, &mut io::sink()).expect("written");
             let said = crate::summary::text(&harvest, 80, None);
             prop_assert!(!said.is_empty());

@@ -1,15 +1,9 @@
 //! The live heap of the processes of a run, as far as blocks were followed: for the summary.
 
 use skipheap_format::layout::TimelinePoint;
-use skipheap_format::reader::{FormatError, Recording};
-use skipheap_profile::report::figures::{Lifetimes, LiveSums, lifetimes, peak_error};
-use skipheap_profile::report::leaks::leaks;
+use skipheap_profile::report::figures::{Lifetimes, LiveSums};
 use skipheap_profile::report::left::Leaks;
-use skipheap_profile::report::line::Line;
 use skipheap_profile::report::rows::{Row, sort};
-use skipheap_profile::report::suppressions::Suppression;
-use skipheap_symbolize::Symbolizer;
-use skipheap_symbolize::places::Places;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -38,39 +32,6 @@ pub(crate) struct LiveHeap {
     pub(crate) left: Leaks,
     /// Frees of blocks that were not followed; of a sample, of which most are not, none.
     pub(crate) unknown_frees: u64,
-}
-
-/// Reads what a recording says of the live heap, with so many stacks of leaks; `None` where blocks were not followed.
-///
-/// # Errors
-/// When the recording refers to a frame, a stack or a module that it does not hold.
-pub(crate) fn read(
-    recording: &Recording<'_>,
-    suppressions: &[Suppression],
-    leaks_listed: usize,
-    symbolizer: &mut Symbolizer,
-    places: &mut Places,
-) -> Result<Option<LiveHeap>, FormatError> {
-    let Some(totals) = recording.live_totals() else {
-        return Ok(None);
-    };
-    let line = Line::of(recording).unwrap_or_default();
-    let left = leaks(recording, suppressions, leaks_listed, symbolizer, places)?;
-    let start_ns = recording.start_ns();
-    Ok(Some(LiveHeap {
-        peak_bytes: line.peak_bytes,
-        peak_error: peak_error(recording),
-        peak_at: line.peak_ns.saturating_sub(start_ns) as f64 / 1e9,
-        timeline: line.points,
-        start_ns,
-        end_ns: recording.end_ns(),
-        lifetimes: lifetimes(recording),
-        left: left.unwrap_or_default(),
-        unknown_frees: match recording.sample_bytes() {
-            0 => totals.unknown_frees,
-            _ => 0,
-        },
-    }))
 }
 
 /// The live heap of all processes together, by rows.

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::symbol_files::SymbolFiles;
 use crate::{reporting, shape, term};
 use skipheap_export as export;
-use skipheap_profile::intern::Tables;
+use skipheap_profile::build::Detail;
 use skipheap_profile::sum::{By, Sum};
 use skipheap_profile::{Profile, build, file};
 use skipheap_symbolize::Symbolizer;
@@ -348,10 +348,10 @@ impl Reader {
         let (bytes, owner) = load::bytes_and_owner(path)?;
         let _acting = owner.act().map_err(LoadError::at(path))?;
         let recording = load::parse(&bytes, path)?;
-        let mut tables = Tables::default();
-        build::add(&mut tables, &recording, symbolizer, places).map_err(LoadError::at(path))?;
-        tables.profile.set_labels(&self.labels.of_recordings);
-        Ok(tables.profile)
+        let mut profile = build::profile(&recording, Detail::EVERYTHING, symbolizer, places)
+            .map_err(LoadError::at(path))?;
+        profile.set_labels(&self.labels.of_recordings);
+        Ok(profile)
     }
 }
 

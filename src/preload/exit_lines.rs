@@ -6,7 +6,9 @@
 use crate::log;
 use crate::settings::settings;
 use skipheap_format::reader::Recording;
-use skipheap_profile::report::leaks;
+use skipheap_profile::Site;
+use skipheap_profile::build::{self, Detail};
+use skipheap_profile::leaks;
 use skipheap_profile::report::left::{Blocks, Leak, Left};
 use skipheap_profile::report::rows::Row;
 use skipheap_profile::report::suppressions::{self, Suppression};
@@ -47,7 +49,16 @@ pub(crate) fn leaks(recording: &Recording<'_>, symbolizer: &mut Symbolizer, plac
         return;
     }
     let known = suppressions();
-    let Ok(Some(found)) = leaks::leaks(recording, &known, LISTED, symbolizer, places) else {
+    let listed = match &known[..] {
+        [] => LISTED,
+        // Any frame of any stack may be known.
+        _ => usize::MAX,
+    };
+    let Ok(profile) = build::profile(recording, Detail::leaks(listed), symbolizer, places) else {
+        return;
+    };
+    let sites: Vec<&Site> = profile.sites.iter().collect();
+    let Some(found) = leaks::leaks(&profile, 0, &sites, &known, LISTED) else {
         return;
     };
     say(&format!(

@@ -12,7 +12,9 @@ use skipheap_format::loss::Loss;
 use skipheap_format::messages;
 use skipheap_format::reader::Recording;
 use skipheap_format::settle::settled;
-use skipheap_profile::report::{csv, csv_all, rows};
+use skipheap_profile::build::{self, Detail};
+use skipheap_profile::report::{csv, csv_all};
+use skipheap_profile::rows::rows;
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::ffi::OsStr;
@@ -104,11 +106,14 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     let recording = Recording::parse(bytes).map_err(|error| complain(&error.to_string()))?;
     let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
     let all_columns = settings().all_columns;
-    let rows = match all_columns {
-        true => rows::rows_by_origin(&[&recording], &mut symbolizer, &mut places),
-        false => rows::rows(&[&recording], &mut symbolizer),
+    let detail = match all_columns {
+        true => Detail::ORIGINS,
+        false => Detail::CALL_SITES,
     };
-    let rows = rows.map_err(|error| complain(&error.to_string()))?;
+    let profile = build::profile(&recording, detail, &mut symbolizer, &mut places)
+        .map_err(|error| complain(&error.to_string()))?;
+    let rows = rows(&profile, all_columns);
+    drop(profile);
     log::seed_line(&[b"Dumping log of size ", rows.len().to_string().as_bytes()]);
     let mut path = [0; PATH_LEN];
     let fd =

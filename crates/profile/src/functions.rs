@@ -2,18 +2,15 @@
 //! CSV keeps the call sites.
 
 use crate::report::collapsed::Value;
-use crate::report::figures::{Figures, LiveSums, Rate};
-use crate::report::frames::FrameNames;
+use crate::report::figures::Figures;
 use crate::report::interner::Interner;
 use crate::report::rows::Row;
-use crate::report::threads::thread_names;
 use crate::{FrameKind, Profile, Str};
-use skipheap_format::reader::{self as record, FormatError, Recording};
 use skipheap_responsible::{Kind, Plumbing, Site, fold, group, is_unnamed, wrappers_in};
-use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::hash::FastMap;
 use skipheap_text::{grouped, printable_text as printable};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
@@ -32,6 +29,7 @@ pub fn plumbing() -> Plumbing {
 
 /// Frames that are looked at of a stack: so many containers in each other have no name that tells anything.
 const DEEPEST: usize = 32;
+
 /// Frames that are kept beyond the first one that is not plumbing: its callers, and what is found to be plumbing
 /// after all.
 const BEYOND: usize = 6;
@@ -118,56 +116,80 @@ fn figures_of(figures: &Figures, size: u64) -> skipheap_responsible::Figures {
     }
 }
 
-/// What the records of a stack and a size say, in few bytes: there may be many of these.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    calls: u64,
-    /// Whether blocks were followed.
-    has_live: bool,
-    frees: u64,
-    temporary: u64,
-    at_peak: i64,
-}
-
-impl Counts {
-    fn add(&mut self, site: &record::Site) {
-        self.calls = self.calls.saturating_add(site.count);
-        if let Some(live) = &site.live {
-            self.has_live = true;
-            self.frees = self.frees.saturating_add(live.frees);
-            self.temporary = self.temporary.saturating_add(live.temporary);
-            self.at_peak = self.at_peak.saturating_add(live.at_peak);
-        }
-    }
-
-    /// As estimates of the whole, where these are samples.
-    fn scaled(self, rate: Rate, size: u64) -> Figures {
-        let live = self.has_live.then(|| LiveSums {
-            followed: self.calls,
-            frees: self.frees,
-            temporary: self.temporary,
-            at_peak: self.at_peak,
-            ..LiveSums::default()
-        });
-        let mut figures = Figures {
-            calls: self.calls,
-            samples: self.calls,
-            variance: 0.0,
-            live,
-        };
-        figures.scale(rate, size);
-        figures
-    }
-}
-
 /// The names of a site's functions as the CSV has them, innermost first: without inlined ones, direct recursion once.
 fn names_of(profile: &Profile, node: u32) -> Vec<Str> {
     let frames = profile.stack(node).map(|(_, node)| profile.frame(node));
-    let physical = frames.filter(|frame| frame.kind == FrameKind::Physical);
-    let mut frames: Vec<_> = physical.take(DEEPEST).collect();
-    frames.dedup_by_key(|frame| (profile.function(frame).module, frame.address));
-    let functions = frames.into_iter().map(|frame| profile.function(frame));
-    functions.map(|function| function.name).collect()
+    let mut last = None;
+    let mut names = Vec::new();
+    for frame in frames.filter(|frame| frame.kind == FrameKind::Physical) {
+        let function = profile.function(frame);
+        let place = (function.module, frame.address);
+        if last == Some(place) {
+            continue;
+        }
+        if names.len() == DEEPEST {
+            break;
+        }
+        last = Some(place);
+        names.push(function.name);
+    }
+    names
+}
+
+/// Numbers of names, and whether each is plumbing, while the stacks of a profile are gone through.
+#[derive(Default)]
+struct OwnNames {
+    plumbing: Plumbing,
+    known: FastMap<Str, (u32, bool)>,
+}
+
+impl OwnNames {
+    /// The names of a stack up to some beyond the first that is not plumbing.
+    fn stack(&mut self, profile: &Profile, node: u32, interner: &mut Interner) -> Box<[u32]> {
+        let mut end = usize::MAX;
+        let mut stack = Vec::new();
+        for (at, name) in names_of(profile, node).into_iter().enumerate() {
+            if at >= end {
+                break;
+            }
+            let (number, is_plumbing) = *self.known.entry(name).or_insert_with(|| {
+                let text = profile.text(name);
+                let is_plumbing = self.plumbing.kind(text).is_plumbing();
+                (interner.number(&text.into()), is_plumbing)
+            });
+            if !is_plumbing {
+                end = end.min(at + BEYOND);
+            }
+            stack.push(number);
+        }
+        stack.into()
+    }
+}
+
+/// Bytes by the name of the thread, of each process.
+fn threads_of(profile: &Profile) -> Vec<HashMap<&str, u64>> {
+    let mut threads: Vec<HashMap<&str, u64>> = vec![HashMap::new(); profile.processes.len()];
+    let mut add = |process: u32, thread: u32, bytes: u64| {
+        let name = profile.threads.get(thread as usize);
+        let name = name.map_or("", |&name| profile.text(name));
+        let sum = threads[process as usize].entry(name).or_default();
+        *sum = sum.saturating_add(bytes);
+    };
+    for site in &profile.sites {
+        let process = &profile.processes[site.process as usize];
+        if process.thread_bytes.is_empty() {
+            let calls = profile
+                .rate_of(process)
+                .whole(site.figures.calls, site.size);
+            add(site.process, site.thread, calls.saturating_mul(site.size));
+        }
+    }
+    for (index, process) in (0..).zip(&profile.processes) {
+        for &(thread, bytes) in &process.thread_bytes {
+            add(index, thread, bytes);
+        }
+    }
+    threads
 }
 
 /// Who is responsible for a site of a profile.
@@ -252,128 +274,28 @@ impl StackSums {
         sums
     }
 
-    /// Those of a recording. `rows` are its rows, which say enough where four frames were recorded.
-    ///
-    /// # Errors
-    /// When the recording refers to a frame or a stack that it does not hold.
-    pub fn of_recording(
-        recording: &Recording<'_>,
-        rows: &[Row],
-        symbolizer: &mut Symbolizer,
-    ) -> Result<Self, FormatError> {
-        let mut frames = FrameNames::new(recording);
-        let mut sums = match recording.has_whole_stacks() {
-            true => Self::of_whole_stacks(recording, &mut frames, symbolizer)?,
-            false => Self::of_rows(rows),
-        };
-        let names = thread_names(recording, &mut frames, symbolizer)?;
-        let names: HashMap<u32, String> = names.into_iter().collect();
-        let rate = Rate::new(recording.sample_bytes());
-        let mut threads: HashMap<&str, u64> = HashMap::new();
-        for site in recording.sites() {
-            let name = names.get(&site.thread).map_or("", |name| name);
-            let bytes = rate.whole(site.count, site.size).saturating_mul(site.size);
-            let sum = threads.entry(name).or_default();
-            *sum = sum.saturating_add(bytes);
-        }
-        sums.add_threads(&threads);
-        Ok(sums)
-    }
-
-    fn of_whole_stacks(
-        recording: &Recording<'_>,
-        frames: &mut FrameNames<'_, '_>,
-        symbolizer: &mut Symbolizer,
-    ) -> Result<Self, FormatError> {
-        let rate = Rate::new(recording.sample_bytes());
-        let mut by_node: HashMap<(u32, u64), Counts> = HashMap::new();
-        for site in recording.sites() {
-            by_node
-                .entry((site.node, site.size))
-                .or_default()
-                .add(&site);
-        }
-        let inner = |node: u32| -> Result<Vec<u32>, FormatError> {
-            let mut stack = recording.stack_from(node)?;
-            stack.dedup();
-            stack.truncate(DEEPEST);
-            Ok(stack)
-        };
-        let mut ids: HashSet<u32> = HashSet::new();
-        for &(node, _) in by_node.keys() {
-            ids.extend(inner(node)?);
-        }
-        frames.prepare(ids.into_iter(), symbolizer, None)?;
-        let mut sums = Self::default();
-        let plumbing = Plumbing::new();
-        let mut is_own: HashMap<u32, bool> = HashMap::new();
-        let mut numbers: HashMap<u32, u32> = HashMap::new();
-        for ((node, size), counts) in by_node {
-            let figures = counts.scaled(rate, size);
-            if figures.calls == 0 {
-                continue;
-            }
-            let number = match numbers.get(&node) {
-                Some(&known) => known,
-                None => {
-                    let mut stack = Vec::new();
-                    let mut end = usize::MAX;
-                    for (at, id) in inner(node)?.into_iter().enumerate() {
-                        if at >= end {
-                            break;
-                        }
-                        let number = frames.number(id, symbolizer, &mut sums.interner)?;
-                        let Some(name) = sums.interner.name(number) else {
-                            continue;
-                        };
-                        let is_own = *is_own
-                            .entry(number)
-                            .or_insert_with(|| !plumbing.kind(&name).is_plumbing());
-                        if is_own {
-                            end = end.min(at + BEYOND);
-                        }
-                        stack.push(number);
-                    }
-                    let number = sums.stack(stack.into());
-                    numbers.insert(node, number);
-                    number
-                }
-            };
-            *sums.sums.entry((number, size)).or_default() += figures_of(&figures, size);
-        }
-        Ok(sums)
-    }
-
-    /// Those of a profile whose figures are estimated where it is of samples.
+    /// Those of a profile, with estimates where it is of samples.
     pub fn of_profile(profile: &Profile) -> Self {
         let mut sums = Self::default();
-        let mut stacks: HashMap<u32, Box<[u32]>> = HashMap::new();
-        let mut threads: HashMap<u32, HashMap<&str, u64>> = HashMap::new();
+        let mut names = OwnNames::default();
+        let mut stacks: FastMap<u32, u32> = FastMap::default();
         let highest = profile.highest();
-        for site in &profile.sites {
-            let stack = stacks.entry(site.node).or_insert_with(|| {
-                let names = names_of(profile, site.node);
-                names
-                    .into_iter()
-                    .map(|name| sums.interner.number(&profile.text(name).into()))
-                    .collect()
-            });
-            if site.figures.calls > 0 {
-                let stack = stack.clone();
-                let mut figures = figures_of(&site.figures, site.size);
-                if highest != Some(site.process) {
-                    (figures.peak, figures.peak_blocks) = (0, 0);
-                }
-                sums.add_stack(stack, site.size, figures);
+        for site in profile.estimated_stacks().iter() {
+            if site.figures.calls == 0 {
+                continue;
             }
-            let name = profile.threads.get(site.thread as usize);
-            let name = name.map_or("", |&name| profile.text(name));
-            let sum = threads.entry(site.process).or_default().entry(name);
-            let sum = sum.or_default();
-            *sum = sum.saturating_add(site.bytes());
+            let stack = *stacks.entry(site.node).or_insert_with(|| {
+                let stack = names.stack(profile, site.node, &mut sums.interner);
+                sums.stack(stack)
+            });
+            let mut figures = figures_of(&site.figures, site.size);
+            if highest != Some(site.process) {
+                (figures.peak, figures.peak_blocks) = (0, 0);
+            }
+            *sums.sums.entry((stack, site.size)).or_default() += figures;
         }
-        for threads in threads.values() {
-            sums.add_threads(threads);
+        for threads in threads_of(profile) {
+            sums.add_threads(&threads);
         }
         sums
     }
@@ -677,6 +599,7 @@ impl Function {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::figures::LiveSums;
     use crate::testing::of_sites;
 
     fn row(names: [&str; 2], size: u64, calls: u64, at_peak: i64) -> Row {

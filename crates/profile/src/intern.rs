@@ -12,6 +12,7 @@ pub struct Tables {
     modules: FastMap<Module, u32>,
     functions: FastMap<Function, u32>,
     frames: FastMap<Frame, u32>,
+    /// Of the first so many nodes. [`Self::new_node`] leaves the others to whoever looks for one.
     nodes: FastMap<(u32, u32), u32>,
     threads: FastMap<Str, u32>,
 }
@@ -72,8 +73,20 @@ impl Tables {
         index(&mut self.frames, &mut self.profile.frames, frame, frame)
     }
 
+    /// Adds a node that is none of those so far.
+    pub(crate) fn new_node(&mut self, parent: u32, frame: u32) -> u32 {
+        self.profile.nodes.push(Node { parent, frame });
+        self.profile.nodes.len() as u32 - 1
+    }
+
     /// The index of a node.
     pub fn node(&mut self, parent: u32, frame: u32) -> u32 {
+        if self.nodes.len() < self.profile.nodes.len() {
+            let known = self.nodes.len();
+            let new = self.profile.nodes.iter().skip(known);
+            let keys = new.map(|node| (node.parent, node.frame));
+            self.nodes.extend(keys.zip(known as u32..));
+        }
         let node = Node { parent, frame };
         index(
             &mut self.nodes,

@@ -1,11 +1,12 @@
-//! Blocks that are still there at the end of a process, as [`crate::report::leaks`] finds them in a
-//! recording.
+//! Blocks that are still there at the end of a process, by stack: those to which no pointer was found, where
+//! the leak check was made, else all.
 
 use super::{FrameKind, Profile, Site};
-use crate::report::figures::{LiveSums, Rate};
+use crate::report::figures::Rate;
 use crate::report::leaked::Leaked;
-use crate::report::left::{Frame, Leaks, Left, by_stack, in_order, list};
+use crate::report::left::{Frame, Leaks, Left, Remaining, by_stack, in_order, list};
 use crate::report::suppressions::Suppression;
+use skipheap_format::layout::MOST_FRAMES;
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::places::Place;
 use std::cmp::Reverse;
@@ -23,24 +24,26 @@ pub fn leaks(
 ) -> Option<Leaks> {
     let process = profile.processes.get(process as usize)?;
     let unreachable = process.live.as_ref()?.leak_checked;
-    let mut sums: FastMap<(u32, u64), LiveSums> = FastMap::default();
+    let depth = match process.stack_depth {
+        0 => MOST_FRAMES,
+        depth => depth,
+    };
+    let mut stacks: FastMap<Vec<u32>, u32> = FastMap::default();
+    let mut sums: FastMap<(u32, u64), Remaining> = FastMap::default();
     for site in sites {
         let Some(live) = &site.figures.live else {
             continue;
         };
-        sums.entry((site.node, site.size))
-            .or_default()
-            .add(&LiveSums {
-                followed: live.followed,
-                frees: live.frees,
-                leaked: live.leaked.filter(|_| unreachable),
-                ..LiveSums::default()
-            });
+        let mut node = site.node;
+        if depth < MOST_FRAMES {
+            // What is farther out than that does not tell stacks apart.
+            let shown = shown(profile, node, depth).collect();
+            node = *stacks.entry(shown).or_insert(node);
+        }
+        let sum = sums.entry((node, site.size)).or_default();
+        sum.add(live, live.leaked.filter(|_| unreachable));
     }
-    let rate = match profile.scaled {
-        true => Rate::new(0),
-        false => Rate::new(process.sample_bytes),
-    };
+    let rate = profile.rate_of(process);
     let found = in_order(by_stack(sums, rate));
     let mut known: FastMap<u32, Rc<Frame>> = FastMap::default();
     let Ok(leaks) = list(
@@ -48,12 +51,10 @@ pub fn leaks(
         suppressions,
         most,
         |&node| -> Result<_, Infallible> {
-            let nodes = profile.stack(node);
-            let nodes = nodes.filter(|(_, node)| profile.frame(node).kind != FrameKind::Marker);
-            let frames = nodes.map(|(_, node)| {
+            let frames = shown(profile, node, depth).map(|index| {
                 let frame = known
-                    .entry(node.frame)
-                    .or_insert_with(|| Rc::new(frame(profile, node.frame, suppressions)));
+                    .entry(index)
+                    .or_insert_with(|| Rc::new(frame(profile, index, suppressions)));
                 Rc::clone(frame)
             });
             Ok(frames.collect())
@@ -63,6 +64,20 @@ pub fn leaks(
         unreachable,
         ..leaks
     })
+}
+
+/// The innermost frames of a stack: `depth` with those that were inlined into them.
+fn shown(profile: &Profile, node: u32, depth: u32) -> impl Iterator<Item = u32> {
+    let mut left = depth;
+    let frames = profile.stack(node).map_while(move |(_, node)| {
+        let kind = profile.frame(node).kind;
+        let is_shown = left > 0;
+        left = left.saturating_sub(u32::from(kind != FrameKind::Inlined));
+        is_shown.then_some((kind, node.frame))
+    });
+    frames
+        .filter(|(kind, _)| *kind != FrameKind::Marker)
+        .map(|(_, frame)| frame)
 }
 
 /// A stack of which blocks are lost.
@@ -82,18 +97,15 @@ pub fn leak_stacks(profile: &Profile) -> Option<Vec<LeakStack>> {
     if !profile.is_leak_checked() {
         return None;
     }
-    let mut sums: FastMap<((u32, u32), u64), LiveSums> = FastMap::default();
+    let mut sums: FastMap<((u32, u32), u64), Remaining> = FastMap::default();
     for site in &profile.sites {
-        let live = site.figures.live.as_ref();
-        let Some(leaked) = live.and_then(|live| live.leaked) else {
+        let Some(live) = &site.figures.live else {
             continue;
         };
-        let key = ((site.process, site.node), site.size);
-        sums.entry(key)
-            .or_default()
-            .leaked
-            .get_or_insert_default()
-            .add(leaked);
+        if live.leaked.is_some() {
+            let key = ((site.process, site.node), site.size);
+            sums.entry(key).or_default().add(live, live.leaked);
+        }
     }
     let mut found: Vec<LeakStack> = by_stack(sums, Rate::new(0))
         .into_iter()
@@ -151,6 +163,7 @@ fn frame(profile: &Profile, index: u32, suppressions: &[Suppression]) -> Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::figures::LiveSums;
     use crate::report::suppressions::parse;
     use crate::testing::leaky;
 

@@ -11,13 +11,16 @@
 //! A node's parent comes before the node. [`Profile::check`] holds after [`file::read`], so that exports
 //! may index without asking.
 //!
-//! Without the feature `profiles` only [`report`] is there, which is all that the library needs.
+//! Every report is made from a profile. The profile of a recording has as much [detail](build::Detail) as the
+//! report shows.
+//!
+//! Without the feature `profiles`, profiles cannot be written, read or added up, and say nothing of their
+//! machine: what is left is what the library needs for its CSV.
 
 #![deny(unsafe_code)]
 // What a failing test prints is for its author.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
-#[cfg(feature = "profiles")]
 pub mod build;
 #[cfg(feature = "profiles")]
 pub mod check;
@@ -25,24 +28,20 @@ pub mod check;
 pub mod file;
 #[cfg(feature = "profiles")]
 pub mod functions;
-#[cfg(feature = "profiles")]
 pub mod intern;
 #[cfg(feature = "profiles")]
 mod labels;
-#[cfg(feature = "profiles")]
 pub mod leaks;
 #[cfg(feature = "profiles")]
 mod mean;
 #[cfg(feature = "profiles")]
 pub mod merge;
-#[cfg(feature = "profiles")]
 mod model;
 #[cfg(feature = "profiles")]
 pub mod redact;
 pub mod report;
 #[cfg(feature = "profiles")]
 pub mod resymbolize;
-#[cfg(feature = "profiles")]
 pub mod rows;
 #[cfg(feature = "profiles")]
 pub mod split;
@@ -59,5 +58,4 @@ pub mod tree;
 #[cfg(feature = "profiles")]
 mod version2;
 
-#[cfg(feature = "profiles")]
 pub use model::*;

@@ -1,11 +1,11 @@
 //! The tables of a profile, and what can be read off them.
 
-use crate::report::figures::{Figures, LiveSums, Rate};
+use crate::report::figures::{Figures, Lifetimes, LiveSums, Rate};
 use crate::report::line::{self, Course, Together};
-use serde::{Deserialize, Serialize};
 use skipheap_format::cause::Cause;
 use skipheap_format::layout::{NOT_KNOWN, TimelinePoint};
 use skipheap_format::note::Note;
+use skipheap_symbolize::hash::FastMap;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
@@ -16,7 +16,8 @@ pub type Str = u32;
 pub const NONE: u32 = u32::MAX;
 
 /// Everything that is known of a run: of one process, or of several together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Profile {
     /// Name and version of what wrote it.
     pub tool: String,
@@ -43,7 +44,8 @@ pub struct Profile {
 }
 
 /// A process that was recorded.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Process {
     /// File name of the executable.
     pub program: Str,
@@ -88,10 +90,15 @@ pub struct Process {
     pub labels: Vec<(Str, Str)>,
     /// Where this is a sum over the runs of a program: what they were. See [`crate::sum`].
     pub merged: Option<Merged>,
+    /// Bytes by thread, an index into [`Profile::threads`] or [`NONE`], where sites do not have their threads;
+    /// of a sample an estimate. Not in files, whose sites have them.
+    #[cfg_attr(feature = "profiles", serde(skip))]
+    pub thread_bytes: Vec<(u32, u64)>,
 }
 
 /// The runs that a process of a merged profile stands for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Merged {
     /// How many.
     pub runs: u64,
@@ -102,7 +109,8 @@ pub struct Merged {
 }
 
 /// The live heap of a process as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct LiveProcess {
     /// Most live bytes at any moment: of a sample an estimate; 0 where that is not known.
     pub peak_bytes: u64,
@@ -118,10 +126,15 @@ pub struct LiveProcess {
     pub timeline: Vec<Point>,
     /// Labels that the program gave.
     pub phases: Vec<Phase>,
+    /// Ages of all freed blocks, where sites do not have their own; of a sample an estimate. Not in files,
+    /// whose sites have them.
+    #[cfg_attr(feature = "profiles", serde(skip))]
+    pub lifetimes: Option<Box<Lifetimes>>,
 }
 
 /// The state of the heap from a moment on, until the next point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Point {
     /// Nanoseconds since the start of the process.
     pub ns: u64,
@@ -173,7 +186,8 @@ impl Point {
 }
 
 /// A label that the program gave to what comes next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Phase {
     /// Nanoseconds since the start of the process.
     pub ns: u64,
@@ -186,7 +200,8 @@ pub struct Phase {
 }
 
 /// An object file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Module {
     /// As the loader knew it.
     pub path: Str,
@@ -195,7 +210,8 @@ pub struct Module {
 }
 
 /// A function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Function {
     /// Demangled; never empty.
     pub name: Str,
@@ -206,7 +222,8 @@ pub struct Function {
 }
 
 /// A place in a function where it called the next one, or the allocator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Frame {
     /// Index of the function.
     pub function: u32,
@@ -219,7 +236,8 @@ pub struct Frame {
 }
 
 /// Kinds of frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub enum FrameKind {
     /// Of a function with code of its own.
     Physical,
@@ -230,7 +248,8 @@ pub enum FrameKind {
 }
 
 /// A frame below others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Node {
     /// Index of the caller's node, which is less than its own; [`NONE`] at a root.
     pub parent: u32,
@@ -239,7 +258,8 @@ pub struct Node {
 }
 
 /// All allocations of one size from one stack in one thread.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "profiles", derive(serde::Serialize, serde::Deserialize))]
 pub struct Site {
     /// Index of the innermost node; [`NONE`] without a stack.
     pub node: u32,
@@ -289,20 +309,57 @@ impl Profile {
     /// With the figures of samples scaled to estimates of the whole, as every report shows them. (Files hold
     /// the samples, since estimates are rounded: they are made of sums.)
     pub fn estimated(&self) -> Cow<'_, Self> {
-        let is_sampled = self
-            .processes
-            .iter()
-            .any(|process| process.sample_bytes != 0);
-        if self.scaled || !is_sampled {
+        if self.scaled || !self.is_sampled() {
             return Cow::Borrowed(self);
         }
         let mut scaled = self.clone();
         scaled.scaled = true;
         for site in &mut scaled.sites {
-            let rate = Rate::new(self.processes[site.process as usize].sample_bytes);
+            let rate = self.rate_of(&self.processes[site.process as usize]);
             site.figures.scale(rate, site.size);
         }
         Cow::Owned(scaled)
+    }
+
+    /// The sites with estimates. Where figures are of samples, those of one stack and size are one, whatever
+    /// their functions and threads: estimates are rounded, and so are made of sums.
+    pub fn estimated_stacks(&self) -> Cow<'_, [Site]> {
+        if self.scaled || !self.is_sampled() {
+            return Cow::Borrowed(&self.sites);
+        }
+        let mut indices: FastMap<(u32, u32, u64), usize> = FastMap::default();
+        let mut sums: Vec<Site> = Vec::new();
+        for site in &self.sites {
+            let key = (site.process, site.node, site.size);
+            let index = *indices.entry(key).or_insert(sums.len());
+            match sums.get_mut(index) {
+                Some(sum) => sum.figures.add(&site.figures),
+                None => sums.push(Site {
+                    allocator: 0,
+                    thread: NONE,
+                    ..site.clone()
+                }),
+            }
+        }
+        for site in &mut sums {
+            let rate = self.rate_of(&self.processes[site.process as usize]);
+            site.figures.scale(rate, site.size);
+        }
+        Cow::Owned(sums)
+    }
+
+    /// Returns whether figures are of samples in any process.
+    fn is_sampled(&self) -> bool {
+        let mut processes = self.processes.iter();
+        processes.any(|process| process.sample_bytes != 0)
+    }
+
+    /// With which the figures of a process are to be scaled.
+    pub fn rate_of(&self, process: &Process) -> Rate {
+        match self.scaled {
+            true => Rate::new(0),
+            false => Rate::new(process.sample_bytes),
+        }
     }
 
     /// The build id of a process's executable; empty where it has none, or is not known.

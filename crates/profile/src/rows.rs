@@ -1,57 +1,58 @@
-//! From a profile to the rows of the CSV, as [`crate::report::rows`] makes them of a recording.
+//! From a profile to the rows of the CSV.
 
-use super::{FrameKind, NONE, Profile, Site};
+use super::{FrameKind, NONE, Profile, Site, Str};
 use crate::report::figures::{Figures, Rate};
 use crate::report::origin::Origin;
-use crate::report::rows::{Row, Totals, sort};
-use std::collections::HashMap;
+use crate::report::rows::{NAMES, Row, Totals, sort};
+use skipheap_symbolize::hash::FastMap;
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// Four names, the size, and the origin's file, line, module, allocator and thread.
-type Key = ([u32; 4], u64, [u32; 5]);
+/// Four names, the size, and what else tells rows apart.
+type Key<K> = ([Str; NAMES], u64, K);
 
 /// The rows, by four names and size; with origins also by file, line, module, allocator and thread. In the
 /// order of every report.
 pub fn rows(profile: &Profile, with_origins: bool) -> Vec<Row> {
-    let key = |site: &Site| {
-        let origin = match with_origins {
-            true => origin(profile, site),
-            false => [0; 5],
-        };
-        (names(profile, site), site.size, origin)
+    let sums = sums(profile, with_origins, |site| match with_origins {
+        true => origin(profile, site),
+        false => [0; 5],
+    });
+    let mut texts: FastMap<Str, Rc<str>> = FastMap::default();
+    let mut text = |index: Str| {
+        let text = texts.entry(index);
+        (index != 0).then(|| Rc::clone(text.or_insert_with(|| profile.text(index).into())))
     };
-    let sums = sums(profile, with_origins, |site| (key(site), site.size));
-    let texts: Vec<Rc<str>> = profile
-        .strings
-        .iter()
-        .map(|text| Rc::from(&**text))
-        .collect();
-    let text = |index: u32| (index != 0).then(|| Rc::clone(&texts[index as usize]));
-    let row = |((names, size, origin), figures): (Key, Figures)| {
-        let [file, line, module, allocator, thread] = origin;
+    let mut origins: FastMap<[u32; 5], Rc<Origin>> = FastMap::default();
+    let mut rows = Vec::with_capacity(sums.len());
+    for ((names, size, key), figures) in sums {
+        let names = names.map(&mut text);
         let origin = with_origins.then(|| {
-            Rc::new(Origin {
-                file: text(file),
-                line: (line != 0).then_some(line),
-                module: text(module),
-                allocator: text(allocator),
-                thread: text(thread),
-            })
+            let [file, line, module, allocator, thread] = key;
+            let origin = origins.entry(key).or_insert_with(|| {
+                Rc::new(Origin {
+                    file: text(file),
+                    line: (line != 0).then_some(line),
+                    module: text(module),
+                    allocator: text(allocator),
+                    thread: text(thread),
+                })
+            });
+            Rc::clone(origin)
         });
-        Row::new(names.map(text), size, origin, figures)
-    };
-    let mut rows: Vec<Row> = sums.into_iter().map(row).collect();
+        rows.push(Row::new(names, size, origin, figures));
+    }
     sort(&mut rows);
     rows
 }
 
 /// Sums over the rows of each process.
 pub fn totals_of_processes(profile: &Profile) -> Vec<Totals> {
-    let key = |site: &Site| (site.process, names(profile, site), site.size);
     let mut all = vec![Totals::default(); profile.processes.len()];
-    for ((process, _, size), figures) in sums(profile, false, |site| (key(site), site.size)) {
-        let totals = &mut all[process as usize];
+    for ((_, size, process), figures) in sums(profile, false, |site| site.process) {
+        let Some(totals) = all.get_mut(process as usize) else {
+            continue;
+        };
         totals.calls = totals.calls.saturating_add(figures.calls);
         let bytes = size.saturating_mul(figures.calls);
         totals.bytes = totals.bytes.saturating_add(bytes);
@@ -60,39 +61,53 @@ pub fn totals_of_processes(profile: &Profile) -> Vec<Totals> {
     all
 }
 
-/// Figures of all sites with the same key, which `key` gives with the size. Only the CSV with all columns
-/// shows lifetimes.
-fn sums<K: Hash + Eq + Copy>(
+/// Figures of all sites with the same names, size and `key`. Only the CSV with all columns shows lifetimes.
+fn sums<K: Hash + Eq>(
     profile: &Profile,
     with_lifetimes: bool,
-    key: impl Fn(&Site) -> (K, u64),
-) -> HashMap<K, Figures> {
-    // By rate of sampling as well: estimates are made of sums.
-    let mut samples: HashMap<(K, u64), (u64, Figures)> = HashMap::new();
+    key: impl Fn(&Site) -> K,
+) -> FastMap<Key<K>, Figures> {
+    // Estimates are made of sums, of each rate of sampling apart.
+    let mut rates: Vec<(u64, FastMap<Key<K>, Figures>)> = Vec::new();
     let highest = profile.highest();
+    let mut last = (NONE, NONE, [0; NAMES]);
     for site in &profile.sites {
+        if (last.0, last.1) != (site.process, site.node) {
+            last = (site.process, site.node, names(profile, site));
+        }
+        let process = profile.processes.get(site.process as usize);
         let rate = match profile.scaled {
             true => 0,
-            false => profile.processes[site.process as usize].sample_bytes,
+            false => process.map_or(0, |process| process.sample_bytes),
         };
-        let (key, size) = key(site);
-        let sum = samples.entry((key, rate)).or_default();
-        sum.0 = size;
+        let index = rates.iter().position(|known| known.0 == rate);
+        let index = index.unwrap_or_else(|| {
+            rates.push((rate, FastMap::default()));
+            rates.len() - 1
+        });
+        let Some((_, sums)) = rates.get_mut(index) else {
+            continue;
+        };
+        let sum = sums.entry((last.2, site.size, key(site))).or_default();
         let has_peak = highest == Some(site.process);
         if !with_lifetimes {
-            let figures = site.figures.without_lifetimes();
-            sum.1.add_process(&figures, has_peak);
+            sum.add_process(&site.figures.without_lifetimes(), has_peak);
             continue;
         }
-        sum.1.add_process(&site.figures, has_peak);
+        sum.add_process(&site.figures, has_peak);
         // Profiles leave out those of no block.
-        if let Some(live) = &mut sum.1.live {
+        if let Some(live) = &mut sum.live {
             live.lifetimes.get_or_insert_default();
         }
     }
-    let mut sums: HashMap<K, Figures> = HashMap::new();
-    for ((key, rate), (size, mut figures)) in samples {
-        figures.scale(Rate::new(rate), size);
+    for (rate, sums) in &mut rates {
+        let rate = Rate::new(*rate);
+        sums.iter_mut()
+            .for_each(|(key, figures)| figures.scale(rate, key.1));
+    }
+    let mut rates = rates.into_iter().map(|(_, sums)| sums);
+    let mut sums = rates.next().unwrap_or_default();
+    for (key, figures) in rates.flatten() {
         sums.entry(key).or_default().add(&figures);
     }
     // Of a thread that only freed there may be a site without allocations.
@@ -100,12 +115,20 @@ fn sums<K: Hash + Eq + Copy>(
     sums
 }
 
-/// Texts of a site's four names.
-fn names(profile: &Profile, site: &Site) -> [u32; 4] {
-    profile.call_site(site.node).map(|function| match function {
-        NONE => 0,
-        function => profile.functions[function as usize].name,
-    })
+/// Texts of a site's names: four, or as many as were to be shown.
+fn names(profile: &Profile, site: &Site) -> [Str; NAMES] {
+    let process = profile.processes.get(site.process as usize);
+    let shown = match process.map_or(0, |process| process.stack_depth) {
+        0 => NAMES,
+        depth => depth as usize,
+    };
+    let mut names = [0; NAMES];
+    let functions = profile.call_site(site.node).into_iter().take(shown);
+    for (name, function) in names.iter_mut().zip(functions) {
+        let function = profile.functions.get(function as usize);
+        *name = function.map_or(0, |function| function.name);
+    }
+    names
 }
 
 /// Texts of a site's origin, and the line.
@@ -117,11 +140,9 @@ fn origin(profile: &Profile, site: &Site) -> [u32; 5] {
         let function = profile.function(frame);
         let module = profile.modules.get(function.module as usize);
         if frame.kind != FrameKind::Marker {
-            origin[..3].copy_from_slice(&[
-                function.file,
-                frame.line,
-                module.map_or(0, |module| module.path),
-            ]);
+            let path = module.map_or(0, |module| module.path);
+            let [file, line, of, ..] = &mut origin;
+            (*file, *line, *of) = (function.file, frame.line, path);
         }
     }
     origin

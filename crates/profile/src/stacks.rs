@@ -1,11 +1,11 @@
-//! From a profile to collapsed stacks, as [`crate::report::collapsed`] makes them of a recording.
+//! From a profile to collapsed stacks.
 
 use super::Profile;
 use crate::report::collapsed::{Stacks, Style, Value};
 use skipheap_symbolize::places::Place;
 use std::rc::Rc;
 
-/// The stacks of a profile with estimates.
+/// The stacks of a profile, with estimates where it is of samples.
 pub fn stacks(profile: &Profile, style: Style) -> Stacks {
     let mut stacks = Stacks::new(style);
     let texts: Vec<Rc<str>> = profile
@@ -26,7 +26,7 @@ pub fn stacks(profile: &Profile, style: Style) -> Stacks {
         ends.push(stacks.below(above, &place));
     }
     let highest = profile.highest();
-    for site in &profile.sites {
+    for site in profile.estimated_stacks().iter() {
         if style.value == Value::Peak && highest != Some(site.process) {
             continue;
         }

@@ -133,6 +133,7 @@ impl LiveProcess2 {
             leak_checked: self.leak_checked,
             leaks_missed: notes.iter().any(Note::misses_leaks),
             phases: self.phases,
+            lifetimes: None,
         }
     }
 }
@@ -256,6 +257,7 @@ impl Process2 {
             stack_depth: self.stack_depth,
             sample_bytes: self.sample_bytes,
             merged: self.merged,
+            thread_bytes: Vec::new(),
         }
     }
 }

@@ -4,17 +4,10 @@
 //! Stacks of addresses become a tree of names, so that time and memory follow the number of stacks
 //! and not their length.
 
-use super::figures::{Figures, Rate};
-use super::frames::FrameNames;
+use super::figures::Figures;
 use super::interner::Interner;
-use skipheap_format::layout::{
-    CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED,
-    FIRST_FRAME_ID, MOST_FRAMES, StackNode,
-};
-use skipheap_format::reader::{FormatError, Recording, Site};
-use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::hash::FastMap;
-use skipheap_symbolize::places::{Place, Places};
+use skipheap_symbolize::places::Place;
 use std::io::{self, Write};
 use std::rc::Rc;
 
@@ -116,58 +109,6 @@ impl Stacks {
     /// As given to [`Self::new`].
     pub fn style(&self) -> Style {
         self.style
-    }
-
-    /// Adds the stacks of a recording.
-    ///
-    /// # Errors
-    /// When it refers to a frame or a stack that it does not hold.
-    pub fn add(
-        &mut self,
-        recording: &Recording<'_>,
-        symbolizer: &mut Symbolizer,
-        places: &mut Places,
-    ) -> Result<(), FormatError> {
-        let mut frames = FrameNames::new(recording);
-        let whole = recording.has_whole_stacks();
-        if whole {
-            let ids = recording.stack_nodes().map(|(_, node)| node.frame);
-            frames.prepare(ids, symbolizer, Some(places))?;
-        } else {
-            let ids = recording.sites().flat_map(|site| site.frames);
-            frames.prepare(ids, symbolizer, Some(places))?;
-        }
-        let mut adding = Adding {
-            stacks: self,
-            frames,
-            symbolizer,
-            places,
-            steps: FastMap::default(),
-        };
-        let depth = match recording.stack_depth() {
-            0 => MOST_FRAMES,
-            depth => depth,
-        };
-        let from_roots = whole && depth >= MOST_FRAMES;
-        let ends = match from_roots {
-            true => adding.all_stacks(recording)?,
-            false => FastMap::default(),
-        };
-        let rate = Rate::new(recording.sample_bytes());
-        for site in recording.sites() {
-            let end = match ends.get(&site.node) {
-                Some(&end) if from_roots => end,
-                _ => adding.stack_of(recording, &site, depth as usize)?,
-            };
-            adding.stacks.count(end, &site, rate);
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, end: u32, site: &Site, rate: Rate) {
-        let mut figures = Figures::of(site, false, None);
-        figures.scale(rate, site.size);
-        self.add_value(Some(end), site.size, &figures);
     }
 
     /// Adds the figures of allocations of this size to a stack; `None` is none.
@@ -288,98 +229,6 @@ impl Stacks {
             todo.extend(children(id).map(|id| (id, path.len())));
         }
         out.flush()
-    }
-}
-
-/// A recording on its way into [`Stacks`].
-struct Adding<'a, 'r, 'b> {
-    stacks: &'a mut Stacks,
-    frames: FrameNames<'r, 'b>,
-    symbolizer: &'a mut Symbolizer,
-    places: &'a Places,
-    /// By frame id: the names of its functions, outermost first.
-    steps: FastMap<u32, Rc<[u32]>>,
-}
-
-impl Adding<'_, '_, '_> {
-    /// The node where each stack of the recording ends, by the stack's id.
-    fn all_stacks(&mut self, recording: &Recording<'_>) -> Result<FastMap<u32, u32>, FormatError> {
-        let mut ends: FastMap<u32, u32> = FastMap::default();
-        for (id, StackNode { parent, frame }) in recording.stack_nodes() {
-            let above = match ends.get(&parent) {
-                _ if parent == 0 => ROOT,
-                Some(&above) => above,
-                // Written after a copy had passed its place: no site of that copy has it.
-                None if parent < id => continue,
-                None => {
-                    return Err(FormatError::Corrupt {
-                        offset: u64::from(id) * size_of::<StackNode>() as u64,
-                        what: "a stack whose caller comes behind it",
-                    });
-                }
-            };
-            let end = self.step(above, frame)?;
-            ends.insert(id, end);
-        }
-        Ok(ends)
-    }
-
-    /// The node where a site's stack ends, of which the innermost `depth` frames are shown.
-    fn stack_of(
-        &mut self,
-        recording: &Recording<'_>,
-        site: &Site,
-        depth: usize,
-    ) -> Result<u32, FormatError> {
-        let mut ids = recording.stack(site)?;
-        ids.truncate(depth);
-        let mut end = ROOT;
-        for &id in ids.iter().rev() {
-            end = self.step(end, id)?;
-        }
-        if ids.is_empty() {
-            end = self.step(ROOT, 0)?;
-        }
-        Ok(end)
-    }
-
-    /// From the node of a caller to that of a frame.
-    fn step(&mut self, mut node: u32, id: u32) -> Result<u32, FormatError> {
-        let names = match self.steps.get(&id) {
-            Some(names) => Rc::clone(names),
-            None => {
-                let names = self.names_of(id)?;
-                self.steps.insert(id, Rc::clone(&names));
-                names
-            }
-        };
-        for &name in &*names {
-            node = self.stacks.child(node, name);
-        }
-        Ok(node)
-    }
-
-    fn names_of(&mut self, id: u32) -> Result<Rc<[u32]>, FormatError> {
-        let names = &mut self.stacks.names;
-        let cut = match id {
-            0 => Some(NO_STACK),
-            CUT_NO_UNWIND_INFO => Some("[no unwind information]"),
-            CUT_UNREADABLE => Some("[unreadable stack]"),
-            CUT_TOO_DEEP => Some("[too deep]"),
-            CUT_UNPROVED => Some("[frame pointer not proved]"),
-            CUT_UNSUPPORTED => Some("[unwind information not followed]"),
-            _ if id < FIRST_FRAME_ID => Some("[cut]"),
-            _ => None,
-        };
-        if let Some(cut) = cut {
-            return Ok([names.number(&cut.into())].into());
-        }
-        let functions = self.frames.functions(id, self.symbolizer, self.places)?;
-        let lines = self.stacks.style.lines;
-        let texts = functions.iter().rev();
-        Ok(texts
-            .map(|place| names.number(&text(place, lines)))
-            .collect())
     }
 }
 

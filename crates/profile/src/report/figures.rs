@@ -1,15 +1,14 @@
 //! What is counted of a row besides its calls, and how it is added up and scaled.
 //!
 //! Of a sampled recording an allocation of s bytes is in the sample with a probability p = 1 - exp(-s/R),
-//! where R is [`Recording::sample_bytes`]: figures are the sample's divided by p, and the standard
+//! where R is the mean number of bytes between samples: figures are the sample's divided by p, and the standard
 //! error of n samples is √(n(1-p))/p allocations.
 
 use super::leaked::Leaked;
 use skipheap_format::layout::{AGES, TIMES};
-use skipheap_format::reader::{Live, Recording, Site};
+use skipheap_format::reader::{Live, Site};
 use skipheap_format::sampled::probability;
 use skipheap_symbolize::hash::FastMap;
-use std::borrow::Borrow;
 
 /// Freed blocks by their age.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,44 +261,41 @@ impl Figures {
     }
 }
 
-/// Standard error of the peak of live bytes that a recording states; 0 where it is exact.
-pub fn peak_error(recording: &Recording<'_>) -> f64 {
-    let rate = Rate::new(recording.sample_bytes());
-    let variances = recording.sites().filter_map(|site| {
-        let live = site.live?;
-        Some(rate.variance(live.at_peak as f64, site.size))
-    });
-    variances.sum::<f64>().max(0.0).sqrt()
-}
+/// Ages of freed blocks by size: estimates are made of sums, since they are rounded.
+#[derive(Default)]
+pub struct AllLifetimes(FastMap<u64, Lifetimes>);
 
-/// Ages of all freed blocks of a recording.
-pub fn lifetimes(recording: &Recording<'_>) -> Lifetimes {
-    let of_site = |site: Site| {
-        let lifetimes = LiveSums::of(site.count, &site.live?, true, None).lifetimes?;
-        Some((site.size, lifetimes))
-    };
-    let sites = recording.sites().filter_map(of_site);
-    sum_of_lifetimes(sites, Rate::new(recording.sample_bytes()))
-}
-
-/// The sum of lifetimes of blocks of these sizes.
-pub fn sum_of_lifetimes<L: Borrow<Lifetimes>>(
-    all: impl Iterator<Item = (u64, L)>,
-    rate: Rate,
-) -> Lifetimes {
-    let mut sums: FastMap<u64, Lifetimes> = FastMap::default();
-    for (size, lifetimes) in all {
-        sums.entry(size).or_default().add(lifetimes.borrow());
+impl AllLifetimes {
+    /// Adds those of blocks of this size.
+    pub fn add(&mut self, size: u64, lifetimes: &Lifetimes) {
+        self.0.entry(size).or_default().add(lifetimes);
     }
-    let mut sum = Lifetimes::default();
-    // Estimates are made of sums, since they are rounded.
-    for (size, mut lifetimes) in sums {
-        if let Some(p) = rate.probability(size) {
-            lifetimes.scale(p);
+
+    /// Adds those of a record.
+    pub fn add_record(&mut self, size: u64, live: &Live) {
+        let add = |sum: &mut u64, n: &u32| *sum = sum.saturating_add(u64::from(*n));
+        let sums = self.0.entry(size).or_default();
+        sums.ages
+            .iter_mut()
+            .zip(&live.ages)
+            .for_each(|(sum, n)| add(sum, n));
+        sums.times
+            .iter_mut()
+            .zip(&live.times)
+            .for_each(|(sum, n)| add(sum, n));
+    }
+
+    /// The sum of all sizes: of a sample an estimate.
+    pub fn sum(self, rate: Rate) -> Lifetimes {
+        let mut sum = Lifetimes::default();
+        for (size, mut lifetimes) in self.0 {
+            if let Some(p) = rate.probability(size) {
+                lifetimes.scale(p);
+            }
+            sum.add(&lifetimes);
         }
-        sum.add(&lifetimes);
+        sum
     }
-    sum
 }
 
 /// From a number in a sample to an estimate of the whole.

@@ -1,6 +1,5 @@
 //! What a recording's frames are called and where they are, each looked up once.
 
-use super::interner::Interner;
 use skipheap_format::layout::FIRST_FRAME_ID;
 use skipheap_format::reader::{FormatError, Frame, Module, Recording};
 use skipheap_symbolize::hash::FastMap;
@@ -66,7 +65,6 @@ pub fn lookups(
 pub struct FrameNames<'r, 'b> {
     recording: &'r Recording<'b>,
     modules: FastMap<u32, Module<'b>>,
-    numbers: FastMap<u32, u32>,
 }
 
 impl<'r, 'b> FrameNames<'r, 'b> {
@@ -75,7 +73,6 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         Self {
             recording,
             modules: FastMap::default(),
-            numbers: FastMap::default(),
         }
     }
 
@@ -97,25 +94,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         Ok(())
     }
 
-    /// The number of the name of the function with a symbol that a frame is in; 0 of no frame.
-    pub fn number(
-        &mut self,
-        id: u32,
-        symbolizer: &mut Symbolizer,
-        interner: &mut Interner,
-    ) -> Result<u32, FormatError> {
-        if id < FIRST_FRAME_ID {
-            return Ok(0);
-        }
-        if let Some(&number) = self.numbers.get(&id) {
-            return Ok(number);
-        }
-        let number = interner.number(&self.name(id, symbolizer)?);
-        self.numbers.insert(id, number);
-        Ok(number)
-    }
-
-    /// That name.
+    /// The name of the function with a symbol that a frame is in.
     pub fn name(&mut self, id: u32, symbolizer: &mut Symbolizer) -> Result<Rc<str>, FormatError> {
         let frame = self.recording.frame(id)?;
         let lookup = lookup(&frame);
@@ -138,18 +117,6 @@ impl<'r, 'b> FrameNames<'r, 'b> {
             0 => Ok(None),
             module => self.known(module).map(Some),
         }
-    }
-
-    /// Where a frame that was prepared with `places` is: in the innermost function that was inlined there, or
-    /// else in the one with a symbol.
-    pub fn place<'p>(
-        &mut self,
-        id: u32,
-        places: &'p Places,
-    ) -> Result<Option<&'p Place>, FormatError> {
-        let lookup = lookup(&self.recording.frame(id)?);
-        let module = self.module(id)?;
-        Ok(module.and_then(|module| places.at(&object(module), lookup).first()))
     }
 
     /// The functions that a frame is in, innermost first, and where: those inlined, and then the one with

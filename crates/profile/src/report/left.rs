@@ -57,15 +57,6 @@ impl Left {
         }
     }
 
-    /// What is left of blocks of this size: those that are lost, where the leak check was made.
-    fn of(live: &LiveSums, size: u64) -> Self {
-        let not_freed = Leaked {
-            direct: live.live(),
-            indirect: 0,
-        };
-        Self::new(live.leaked.unwrap_or(not_freed), size)
-    }
-
     /// Those that are directly lost, or all where the leak check was not made.
     pub fn direct(&self) -> Blocks {
         Blocks {
@@ -79,6 +70,43 @@ impl Left {
         self.is_direct |= other.is_direct;
         self.all.add(other.all);
         self.indirect.add(other.indirect);
+    }
+}
+
+/// What is counted of a stack and a size to tell what is left: a few of [`LiveSums`], since there may be many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remaining {
+    followed: u64,
+    frees: u64,
+    leaked: Option<Leaked>,
+}
+
+impl Remaining {
+    /// Adds the blocks of a site. Where the leak check was made, those that are lost are `leaked`.
+    pub fn add(&mut self, live: &LiveSums, leaked: Option<Leaked>) {
+        self.followed = self.followed.saturating_add(live.followed);
+        self.frees = self.frees.saturating_add(live.frees);
+        if let Some(leaked) = leaked {
+            self.leaked.get_or_insert_default().add(leaked);
+        }
+    }
+
+    /// What is left of blocks of this size: those that are lost, where the leak check was made. Of a sample an
+    /// estimate.
+    pub fn left(self, rate: Rate, size: u64) -> Left {
+        let (followed, frees) = (
+            rate.whole(self.followed, size),
+            rate.whole(self.frees, size),
+        );
+        let leaked = self.leaked.map(|mut leaked| {
+            leaked.scale(rate, size);
+            leaked
+        });
+        let not_freed = Leaked {
+            direct: followed.saturating_sub(frees),
+            indirect: 0,
+        };
+        Left::new(leaked.unwrap_or(not_freed), size)
     }
 }
 
@@ -139,18 +167,16 @@ impl Frame {
     }
 
     /// Returns whether a suppression matches it.
-    #[cfg(feature = "profiles")]
     pub fn is_known(&self) -> bool {
         self.known.is_some()
     }
 }
 
 /// The blocks that are left of each stack, from sums by stack and size.
-pub fn by_stack<S: Hash + Eq>(sums: FastMap<(S, u64), LiveSums>, rate: Rate) -> FastMap<S, Left> {
+pub fn by_stack<S: Hash + Eq>(sums: FastMap<(S, u64), Remaining>, rate: Rate) -> FastMap<S, Left> {
     let mut stacks: FastMap<S, Left> = FastMap::default();
-    for ((stack, size), mut sum) in sums {
-        sum.scale(rate, size);
-        let left = Left::of(&sum, size);
+    for ((stack, size), sum) in sums {
+        let left = sum.left(rate, size);
         if left.all.blocks > 0 {
             stacks.entry(stack).or_default().add(left);
         }
@@ -160,7 +186,7 @@ pub fn by_stack<S: Hash + Eq>(sums: FastMap<(S, u64), LiveSums>, rate: Rate) -> 
 
 /// Puts stacks in the order of the list: those with directly lost blocks first, and those with the most
 /// bytes.
-pub fn in_order<S>(stacks: FastMap<S, Left>) -> Vec<(S, Left)> {
+pub fn in_order<S>(stacks: impl IntoIterator<Item = (S, Left)>) -> Vec<(S, Left)> {
     let mut found: Vec<(S, Left)> = stacks.into_iter().collect();
     found.sort_by_key(|&(_, left)| Reverse(left));
     found
@@ -248,7 +274,7 @@ mod tests {
     fn listed(stacks: &[(&[&str], u64)], known: &str, most: usize) -> (Leaks, usize) {
         let suppressions = suppressions::parse(known).expect("suppressions");
         let stacks = stacks.iter().map(|&(names, bytes)| (names, left(bytes, 0)));
-        let found = in_order(stacks.collect());
+        let found = in_order(stacks);
         let mut asked = 0;
         let frames = |names: &&[&str]| -> Result<_, Infallible> {
             asked += 1;
@@ -260,14 +286,11 @@ mod tests {
     }
 
     fn left(bytes: u64, indirect: u64) -> Left {
-        let live = LiveSums {
-            leaked: Some(Leaked {
-                direct: u64::from(indirect == 0),
-                indirect,
-            }),
-            ..LiveSums::default()
+        let leaked = Leaked {
+            direct: u64::from(indirect == 0),
+            indirect,
         };
-        Left::of(&live, bytes)
+        Left::new(leaked, bytes)
     }
 
     #[test]
@@ -277,7 +300,7 @@ mod tests {
             ("root", left(8, 0)),
             ("leaf", left(200, 1)),
         ];
-        let found = in_order(stacks.into_iter().collect());
+        let found = in_order(stacks);
         let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["root", "node", "leaf"]);
         let (_, node) = found[1];

@@ -3,16 +3,20 @@
 
 use super::collapsed::{Stacks, Style, Value};
 use super::csv;
-use super::figures::LiveSums;
+use super::figures::{AllLifetimes, LiveSums, Rate};
 use super::leaked::Leaked;
-use super::leaks::leaks;
 use super::left::Blocks;
-use super::rows::{Row, rows, rows_by_origin, totals};
+use super::rows::{Row, totals};
 use super::suppressions;
 use super::testing::{Builder, bytes_of, no_live};
+use crate::build::{self, Detail};
+use crate::leaks::leaks;
+use crate::rows::rows;
+use crate::stacks::stacks;
+use crate::{Profile, Site};
 use proptest::prelude::*;
 use skipheap_format::layout::*;
-use skipheap_format::reader::{Recording, Site};
+use skipheap_format::reader::{self, Recording};
 use skipheap_symbolize::Symbolizer;
 use skipheap_symbolize::places::Places;
 use std::collections::{BTreeMap, BTreeSet};
@@ -198,30 +202,29 @@ impl Model {
     }
 }
 
-fn seed_csv(bytes: &[u8]) -> String {
+fn profile(bytes: &[u8], detail: Detail) -> Profile {
     let recording = Recording::parse(bytes).unwrap();
-    let rows = rows(&[&recording], &mut Symbolizer::new()).unwrap();
-    let mut text = Vec::new();
-    csv::write(&rows, &mut text).unwrap();
-    String::from_utf8(text).unwrap()
+    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+    build::profile(&recording, detail, &mut symbolizer, &mut places).unwrap()
+}
+
+fn seed_csv(bytes: &[u8]) -> String {
+    let text = |detail| {
+        let mut text = Vec::new();
+        csv::write(&rows(&profile(bytes, detail), false), &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    let csv = text(Detail::CALL_SITES);
+    assert_eq!(text(Detail::leaks(3)), csv, "with more detail");
+    csv
 }
 
 fn by_origin(bytes: &[u8]) -> Vec<Row> {
-    let recording = Recording::parse(bytes).unwrap();
-    rows_by_origin(
-        &[&recording],
-        &mut Symbolizer::new(),
-        &mut Places::default(),
-    )
-    .unwrap()
+    rows(&profile(bytes, Detail::ORIGINS), true)
 }
 
 fn collapsed(bytes: &[u8], style: Style) -> Vec<(Vec<String>, i64)> {
-    let recording = Recording::parse(bytes).unwrap();
-    let mut stacks = Stacks::new(style);
-    stacks
-        .add(&recording, &mut Symbolizer::new(), &mut Places::default())
-        .unwrap();
+    let stacks = stacks(&profile(bytes, Detail::STACKS), style);
     // Merged with nothing and with itself, to have that tested too.
     let mut twice = Stacks::new(style);
     twice.merge(&stacks);
@@ -270,10 +273,7 @@ proptest! {
     #[test]
     fn sums_of_columns_are_those_of_the_recording(model in models(), whole: bool) {
         let bytes = model.write(whole, true);
-        for rows in [by_origin(&bytes), {
-            let recording = Recording::parse(&bytes).unwrap();
-            rows(&[&recording], &mut Symbolizer::new()).unwrap()
-        }] {
+        for rows in [by_origin(&bytes), rows(&profile(&bytes, Detail::CALL_SITES), false)] {
             let all = totals(&rows);
             prop_assert_eq!(all.calls as i64, model.sum(|site| site.count as i64));
             prop_assert_eq!(all.bytes as i64, model.sum(|site| (site.size * site.count) as i64));
@@ -288,8 +288,7 @@ proptest! {
     #[test]
     fn rows_by_origin_add_up_to_the_rows(model in models(), whole: bool) {
         let bytes = model.write(whole, true);
-        let recording = Recording::parse(&bytes).unwrap();
-        let plain = rows(&[&recording], &mut Symbolizer::new()).unwrap();
+        let plain = rows(&profile(&bytes, Detail::CALL_SITES), false);
         let mut sums: BTreeMap<_, Row> = BTreeMap::new();
         for row in by_origin(&bytes) {
             let origin = row.origin.clone().unwrap();
@@ -368,14 +367,38 @@ proptest! {
     }
 
     #[test]
+    fn totals_of_a_process_are_the_sums_of_what_its_sites_leave_out(model in models(), whole: bool) {
+        let bytes = model.write(whole, true);
+        let all = profile(&bytes, Detail::EVERYTHING);
+        let less = profile(&bytes, Detail { totals: true, ..Detail::leaks(0) });
+        let mut threads: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut ages = AllLifetimes::default();
+        for site in &all.sites {
+            *threads.entry(all.text(all.threads[site.thread as usize])).or_default() += site.bytes();
+            if let Some(lifetimes) = site.figures.live.as_ref().and_then(|live| live.lifetimes.as_deref()) {
+                ages.add(site.size, lifetimes);
+            }
+        }
+        let [process] = &less.processes[..] else { panic!("one process") };
+        let found: BTreeMap<&str, u64> = process
+            .thread_bytes
+            .iter()
+            .map(|&(thread, bytes)| (less.text(less.threads[thread as usize]), bytes))
+            .collect();
+        prop_assert_eq!(found, threads);
+        let lifetimes = process.live.as_ref().unwrap().lifetimes.as_deref();
+        prop_assert_eq!(lifetimes, Some(&ages.sum(Rate::new(0))));
+    }
+
+    #[test]
     fn what_is_left_is_all_that_was_not_freed(model in models(), whole: bool, most in 0_usize..5) {
         let bytes = model.write(whole, true);
         let recording = Recording::parse(&bytes).unwrap();
         let find = |suppressions: &str| {
             let suppressions = suppressions::parse(suppressions).unwrap();
-            leaks(&recording, &suppressions, most, &mut Symbolizer::new(), &mut Places::default())
-                .unwrap()
-                .unwrap()
+            let profile = profile(&bytes, Detail::leaks(most));
+            let sites: Vec<&Site> = profile.sites.iter().collect();
+            leaks(&profile, 0, &sites, &suppressions, most).unwrap()
         };
         let found = find("");
         let alive = |site: &ModelSite| site.count as i64 - site.frees as i64;
@@ -393,7 +416,7 @@ proptest! {
         }
         let none = find("leak:nowhere/at/all\nleak:m+");
         let empty = recording.sites().filter(|site| recording.stack(site).unwrap().is_empty());
-        let live = |site: Site| site.count as i64 - site.live.unwrap().frees as i64;
+        let live = |site: reader::Site| site.count as i64 - site.live.unwrap().frees as i64;
         prop_assert_eq!(none.all.blocks as i64, empty.map(live).sum::<i64>());
         prop_assert_eq!(none.suppressed[1], Blocks::default(), "the first one that matches counts");
     }
@@ -417,11 +440,9 @@ fn a_leak_check_leaves_only_what_it_found() {
     };
     builder.chunk(CHUNK_LEAKS, bytes_of(&leak));
     let bytes = builder.finish(0);
-    let recording = Recording::parse(&bytes).unwrap();
-    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
-    let found = leaks(&recording, &[], 9, &mut symbolizer, &mut places)
-        .unwrap()
-        .unwrap();
+    let profile = profile(&bytes, Detail::leaks(9));
+    let sites: Vec<&Site> = profile.sites.iter().collect();
+    let found = leaks(&profile, 0, &sites, &[], 9).unwrap();
     let expected = Blocks {
         blocks: 2,
         bytes: 20,
@@ -429,7 +450,7 @@ fn a_leak_check_leaves_only_what_it_found() {
     assert!(found.unreachable);
     assert_eq!((found.all, found.stacks), (expected, 1));
     assert_eq!((found.indirect.blocks, found.indirect.bytes), (1, 10));
-    let rows = rows(&[&recording], &mut symbolizer).unwrap();
+    let rows = rows(&profile, false);
     let leaked = rows[0].live.as_ref().and_then(|live| live.leaked);
     assert_eq!(
         leaked,

@@ -1,4 +1,5 @@
-//! From a recording to rows, as the library needs them at a program's end and the tool for its CSV.
+//! What reports are made of besides the profile: rows, figures, leaks, collapsed stacks, and the course of the
+//! heap.
 
 #![cfg_attr(
     not(test),
@@ -19,7 +20,6 @@ pub mod frames;
 pub mod handover;
 pub mod interner;
 pub mod leaked;
-pub mod leaks;
 pub mod left;
 pub mod line;
 pub mod origin;

@@ -1,11 +1,14 @@
 //! Recordings made from random data through the structs of the format, read back, and summed up in
 //! the plainest way to compare.
 
-use super::collapsed::{Stacks, Style};
-use super::leaks::leaks;
-use super::rows::{Row, rows, rows_by_origin, sort, totals};
+use super::collapsed::Style;
+use super::rows::{Row, sort, totals};
 use super::testing::{Builder, bytes_of, no_live};
-use super::timeline;
+use crate::build::{self, Detail};
+use crate::intern::Tables;
+use crate::leaks::leaks;
+use crate::rows::rows;
+use crate::stacks::stacks;
 use proptest::prelude::*;
 use skipheap_format::PAGE;
 use skipheap_format::layout::*;
@@ -23,7 +26,7 @@ struct Model {
     modules: Vec<String>,
     /// Module by index, address.
     frames: Vec<(usize, u64)>,
-    /// Frames by index (those behind the last are no frames), size, function, count.
+    /// Frames by index (one behind the last is no frame and ends the stack), size, function, count.
     sites: Vec<([usize; 4], u64, u16, u64)>,
     /// Pages reserved but not begun between the chunks.
     holes: usize,
@@ -96,14 +99,15 @@ impl Model {
             .sites
             .iter()
             .flat_map(|&(indices, size, function, count)| {
-                let id = |index: usize| match index < self.frames.len() {
-                    true => (frames + index) as u32,
-                    // No frame, or a stack that was cut.
-                    false => (size % 4) as u32,
-                };
+                let stack = self.stack(&indices);
+                let mut ids: Vec<u32> = stack.iter().map(|index| (frames + index) as u32).collect();
+                // Behind the last frame: no frame, or that the stack was cut.
+                ids.push((size % 4) as u32);
+                ids.resize(4.max(ids.len()), 0);
+                let words = [ids[0], ids[1], ids[2], ids[3]];
                 let size = size | u64::from(function) << SIZE_BITS;
                 bytes_of(&SiteRecord {
-                    frames: indices.map(id),
+                    frames: words,
                     size,
                     count,
                 })
@@ -114,13 +118,25 @@ impl Model {
         builder.finish(self.tail)
     }
 
+    /// The frames of a site up to the first that is none.
+    fn stack(&self, indices: &[usize; 4]) -> Vec<usize> {
+        let indices = indices.iter().copied();
+        indices
+            .take_while(|&index| index < self.frames.len())
+            .collect()
+    }
+
+    fn lookup(&self, frame: usize) -> u64 {
+        let (_, address) = self.frames[frame];
+        match address % 2 {
+            1 => address,
+            _ => address.wrapping_sub(1),
+        }
+    }
+
     fn name(&self, frame: usize) -> Option<String> {
-        let &(module, address) = self.frames.get(frame)?;
-        let lookup = if address % 2 == 1 {
-            address
-        } else {
-            address.wrapping_sub(1)
-        };
+        let (module, _) = self.frames[frame];
+        let lookup = self.lookup(frame);
         Some(format!("{}+{lookup:#x}", self.modules[module]))
     }
 
@@ -128,20 +144,27 @@ impl Model {
     fn sums(&self) -> BTreeMap<(Vec<Option<String>>, u64), u64> {
         let mut sums = BTreeMap::new();
         for &(frames, size, _, count) in self.sites.iter().filter(|site| site.3 != 0) {
-            let mut names = frames.map(|frame| self.name(frame));
+            let mut stack = self.stack(&frames);
             // A frame that is repeated is the root.
-            let is_root = |pair: &[usize]| pair[0] == pair[1] && pair[0] < self.frames.len();
-            if let Some(root) = frames.windows(2).position(is_root) {
-                names[root + 1..].fill(None);
+            if let Some(root) = stack.windows(2).position(|pair| pair[0] == pair[1]) {
+                stack.truncate(root + 1);
             }
-            *sums.entry((names.to_vec(), size)).or_insert(0) += count;
+            // Two frames of one place are recursion.
+            stack.dedup_by_key(|frame| (self.frames[*frame].0, self.lookup(*frame)));
+            let mut names: Vec<_> = stack.into_iter().map(|frame| self.name(frame)).collect();
+            names.resize(4, None);
+            *sums.entry((names, size)).or_insert(0) += count;
         }
         sums
     }
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Row>, FormatError> {
-    rows(&[&Recording::parse(bytes)?], &mut Symbolizer::new())
+    let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+    let recording = Recording::parse(bytes)?;
+    let detail = Detail::CALL_SITES;
+    let profile = build::profile(&recording, detail, &mut symbolizer, &mut places)?;
+    Ok(rows(&profile, false))
 }
 
 /// Reads all there is, for what it may do to the process.
@@ -164,13 +187,21 @@ fn read_everything(bytes: &[u8]) {
         }
     }
     let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
-    let _ = rows(&[&recording], &mut symbolizer);
-    let _ = rows_by_origin(&[&recording], &mut symbolizer, &mut places);
-    let mut stacks = Stacks::new(Style::default());
-    let _ = stacks.add(&recording, &mut symbolizer, &mut places);
-    let _ = stacks.write(std::io::sink());
-    let _ = leaks(&recording, &[], 3, &mut symbolizer, &mut places);
-    let _ = timeline::write(&recording, std::io::sink());
+    for detail in [
+        Detail::CALL_SITES,
+        Detail::ORIGINS,
+        Detail::STACKS,
+        Detail::leaks(3),
+        Detail::EVERYTHING,
+    ] {
+        let profile = build::profile(&recording, detail, &mut symbolizer, &mut places);
+        let Ok(profile) = profile else { continue };
+        profile.check().expect("in order");
+        let _ = rows(&profile, true);
+        let _ = stacks(&profile, Style::default()).write(std::io::sink());
+        let sites: Vec<_> = profile.sites.iter().collect();
+        let _ = leaks(&profile, 0, &sites, &[], 3);
+    }
 }
 
 proptest! {
@@ -211,8 +242,13 @@ proptest! {
     #[test]
     fn two_recordings_are_added_up(a in models(), b in models()) {
         let (a_bytes, b_bytes) = (a.write(), b.write());
-        let recordings = [Recording::parse(&a_bytes).unwrap(), Recording::parse(&b_bytes).unwrap()];
-        let both = rows(&[&recordings[0], &recordings[1]], &mut Symbolizer::new()).unwrap();
+        let mut tables = Tables::default();
+        for bytes in [&a_bytes, &b_bytes] {
+            let recording = Recording::parse(bytes).unwrap();
+            let (mut symbolizer, mut places) = (Symbolizer::new(), Places::default());
+            build::add(&mut tables, &recording, Detail::CALL_SITES, &mut symbolizer, &mut places).unwrap();
+        }
+        let both = rows(&tables.profile, false);
         let mut sums = a.sums();
         for (site, calls) in b.sums() {
             *sums.entry(site).or_insert(0) += calls;

@@ -2,11 +2,8 @@
 //! the labels that the program gave, in the order of time.
 
 use super::csv::{MISSING, quote};
-use super::line::Line;
 use csv::{QuoteStyle, WriterBuilder};
 use skipheap_format::layout::{NOT_KNOWN, TimelinePoint};
-use skipheap_format::reader::Recording;
-use skipheap_text::printable;
 use std::io::{self, Write};
 
 /// The columns. Seconds count from the start of the process.
@@ -52,26 +49,6 @@ pub struct Labelled {
     pub live_bytes: u64,
     /// The label.
     pub label: String,
-}
-
-/// Writes the lines of the process of a recording.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write(recording: &Recording<'_>, out: impl Write) -> io::Result<()> {
-    let labels = recording.phases().map(|phase| Labelled {
-        ns: phase.ns,
-        allocations: phase.allocations,
-        live_bytes: phase.live_bytes,
-        label: printable(phase.label),
-    });
-    let course = Course {
-        pid: recording.pid(),
-        start_ns: recording.start_ns(),
-        points: Line::of(recording).unwrap_or_default().points.into_iter(),
-        labels,
-    };
-    write_course(course, out)
 }
 
 /// Writes the lines of a process.

@@ -296,6 +296,7 @@ fn highest(a: &LiveProcess, b: &LiveProcess) -> LiveProcess {
         leaks_missed: a.leaks_missed || b.leaks_missed,
         timeline: Vec::new(),
         phases: Vec::new(),
+        lifetimes: None,
     }
 }
 
