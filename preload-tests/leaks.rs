@@ -156,7 +156,7 @@ fn the_library_alone_lists_leaks_too() {
     assert!(
         outcome
             .stderr
-            .contains("  300000 bytes in 1 blocks: leak < main < "),
+            .contains("  300000 bytes in 1 block: leak < main < "),
         "{outcome:?}"
     );
 }
@@ -271,7 +271,7 @@ fn what_is_allocated_and_freed_unseen_is_known_by_the_heap() {
     let said = said_of(&program);
     // One block of the program's own is lost, and nothing else.
     assert!(
-        said.contains(": 333 bytes in 1 blocks from 1 stacks"),
+        said.contains(": 333 bytes in 1 block from 1 stack"),
         "{said}"
     );
 }

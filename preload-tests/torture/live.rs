@@ -114,7 +114,7 @@ fn leaks(how: &str) -> Option<Outcome> {
     Some(outcome)
 }
 
-const FOUND: &str = "leaked (unreachable): 555 bytes in 1 blocks from 1 stacks";
+const FOUND: &str = "leaked (unreachable): 555 bytes in 1 block from 1 stack";
 
 /// It finds the one leak that there is.
 fn assert_finds_the_leak(how: &str) {

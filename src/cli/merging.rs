@@ -281,8 +281,8 @@ impl Merged {
             }
         }
         if let Some(files) = self.files.filter(|_| !quiet) {
-            let files = term::counted(files, "file", "files");
-            text.push_str(&format!("written: {files} of Parquet\n"));
+            let files = term::counted(files, "Parquet file", "Parquet files");
+            text.push_str(&format!("written: {files}\n"));
         }
         if self.repeated > 0 {
             let processes = term::counted(self.repeated, "process is", "processes are");

@@ -80,7 +80,7 @@ pub(crate) fn status(status: u8, harvest: &Harvest, wanted: &ReportOptions) -> u
     let gaps = harvest.leak_gaps.lines();
     let why = match &gaps[..] {
         _ if !harvest.is_leak_checked() && gaps.is_empty() => {
-            "no program was checked that ended by itself".to_owned()
+            "no program was checked: none of them exited normally".to_owned()
         }
         [] => return status,
         gaps => gaps.join("; "),

@@ -39,7 +39,8 @@ pub(crate) fn estimate(recording: &Recording<'_>, rows: &[Row]) {
         ),
     };
     say(&format!(
-        "estimated from a sample of {samples} allocations{error}"
+        "estimated from a sample of {}{error}",
+        counted(samples, "allocation")
     ));
 }
 
@@ -62,9 +63,9 @@ pub(crate) fn leaks(recording: &Recording<'_>, symbolizer: &mut Symbolizer, plac
         return;
     };
     say(&format!(
-        "leaked (unreachable): {} from {} stacks",
+        "leaked (unreachable): {} from {}",
         amount(found.all),
-        found.stacks
+        counted(found.stacks as u64, "stack")
     ));
     if found.indirect.blocks > 0 {
         say(&format!("of these indirectly: {}", amount(found.indirect)));
@@ -105,7 +106,16 @@ fn suppressions() -> Vec<Suppression> {
 }
 
 fn amount(blocks: Blocks) -> String {
-    format!("{} bytes in {} blocks", blocks.bytes, blocks.blocks)
+    let bytes = counted(blocks.bytes, "byte");
+    format!("{bytes} in {}", counted(blocks.blocks, "block"))
+}
+
+/// A number of things, without separators: scripts read these lines.
+fn counted(n: u64, one: &str) -> String {
+    match n {
+        1 => format!("1 {one}"),
+        _ => format!("{n} {one}s"),
+    }
 }
 
 /// What a stack has lost; indirectly lost blocks by themselves, where there are any.

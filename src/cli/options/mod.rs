@@ -96,13 +96,13 @@ impl Cli {
             Some(_) if self.run.is_any() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "this command takes no options of a run, only those of reports",
+                    "this command does not accept options of runs, only those of reports",
                 )
                 .exit(),
             Some(Verb::Merge(_)) if !self.report.goes_with_merge() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "`merge` takes no --merge, --timeline, --suppressions, --gen-suppressions or --leak-exit-code: they apply to \
+                    "`merge` does not accept --merge, --timeline, --suppressions, --gen-suppressions or --leak-exit-code: they apply to \
                      single runs",
                 )
                 .exit(),
@@ -242,8 +242,8 @@ impl ReportOptions {
         let options: Vec<&str> = given.map(|(option, _)| *option).collect();
         (!options.is_empty()).then(|| {
             format!(
-                "`{name}` takes no {}; runs and reports do",
-                options.join(" and no ")
+                "`{name}` does not accept {}; runs and reports do",
+                options.join(" or ")
             )
         })
     }
@@ -613,7 +613,7 @@ mod tests {
             for (line, command) in [("check --baseline b -- p", "check"), ("diff a b", "diff")] {
                 let said = misplaced(&format!("s {option} {line}")).expect(option);
                 assert!(
-                    said.starts_with(&format!("`{command}` takes no {name};")),
+                    said.starts_with(&format!("`{command}` does not accept {name};")),
                     "{said}"
                 );
             }
