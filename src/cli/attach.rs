@@ -4,7 +4,7 @@
 //! Reads and writes that file alone. The process is neither stopped nor touched.
 
 use crate::load::{self, EXTENSION, LoadError, Why};
-use crate::term;
+use crate::terminal::term;
 use skipheap_format::layout::{Header, STOPPED, STOPS};
 use skipheap_format::reader::Recording;
 use std::ffi::OsStr;

@@ -5,7 +5,8 @@
 
 use crate::check_files::writable;
 use crate::error::{Code, Failure};
-use crate::{term, whole};
+use crate::terminal::term;
+use crate::whole;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io;

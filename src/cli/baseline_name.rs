@@ -213,7 +213,7 @@ mod tests {
     /// The baseline of a command line, with these variables.
     fn named(path: &str, command: &[&str], variables: &[(&str, &str)]) -> Result<String, String> {
         let baseline = subject(command, variables).baseline(Path::new(path))?;
-        Ok(crate::term::path(&baseline))
+        Ok(crate::terminal::term::path(&baseline))
     }
 
     fn subject(command: &[&str], variables: &[(&str, &str)]) -> Subject {

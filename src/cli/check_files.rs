@@ -3,7 +3,8 @@
 use crate::error::naming;
 use crate::options::check::Files;
 use crate::repository::Repository;
-use crate::{term, whole};
+use crate::terminal::term;
+use crate::whole;
 use skipheap_compare::gate::out::{Report, annotations, gitlab, junit, markdown};
 use skipheap_text::printable;
 use std::env;

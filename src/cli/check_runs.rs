@@ -6,7 +6,7 @@ use crate::options::{ReportOptions, RunOptions};
 use crate::remaining::Running;
 use crate::run::{Finished, run_once};
 use crate::side::Side;
-use crate::term::{self, printable};
+use crate::terminal::term::{self, printable};
 use crate::{signals, summary};
 use skipheap_compare::gate::places::{Places, places};
 use skipheap_format::loss::Loss;

@@ -1,9 +1,9 @@
 //! A check for the terminal.
 
 use crate::differences_table as table;
-use crate::names::join;
-use crate::term::line;
-use crate::term::{self, columns_of};
+use crate::terminal::names::join;
+use crate::terminal::term::line;
+use crate::terminal::term::{self, columns_of};
 use skipheap_compare::diff::out::Named;
 use skipheap_compare::gate::out::{Ending, Report};
 use skipheap_compare::gate::verdict::Finding;

@@ -1,6 +1,7 @@
 //! The configuration of a check, from its file.
 
-use crate::{input_file, term};
+use crate::input_file;
+use crate::terminal::term;
 use skipheap_compare::gate::config::{Config, NAME, parse};
 use std::path::Path;
 use std::{fmt, io};

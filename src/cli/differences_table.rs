@@ -1,8 +1,8 @@
 //! Differences for the terminal.
 
-use crate::listing::{RESPONSIBLE, function_line, listing};
-use crate::term::line;
-use crate::term::{self, printable};
+use crate::terminal::listing::{RESPONSIBLE, function_line, listing};
+use crate::terminal::term::line;
+use crate::terminal::term::{self, printable};
 use comfy_table::{CellAlignment, Table, presets};
 use skipheap_compare::diff::Match;
 use skipheap_compare::diff::functions::FunctionChange;
@@ -25,7 +25,7 @@ pub(crate) fn write(named: &Named<'_>, width: usize) -> String {
         for note in text::notes(diff) {
             line(&mut out, format_args!("note: {note}"));
         }
-        return crate::paint::plain(&out);
+        return crate::terminal::paint::plain(&out);
     }
     let shown: Vec<&Change> = named.shown().take(named.listed).collect();
     if with_live {
@@ -59,7 +59,7 @@ pub(crate) fn write(named: &Named<'_>, width: usize) -> String {
     for note in text::notes(diff) {
         line(&mut out, format_args!("note: {note}"));
     }
-    crate::paint::plain(&out)
+    crate::terminal::paint::plain(&out)
 }
 
 /// The table of responsible functions.
@@ -84,7 +84,7 @@ fn functions(
         });
         let lines: Vec<_> = lines.collect();
         let headings = ["bytes", "at the peak", "not freed", "calls", ""];
-        crate::table::table(out, headings, RESPONSIBLE, &lines, width);
+        crate::terminal::table::table(out, headings, RESPONSIBLE, &lines, width);
     } else {
         let lines = shown.map(|change| {
             let cells = [
@@ -95,7 +95,7 @@ fn functions(
             function_line(&change.function, cells, None)
         });
         let lines: Vec<_> = lines.collect();
-        crate::table::table(out, ["bytes", "calls", ""], RESPONSIBLE, &lines, width);
+        crate::terminal::table::table(out, ["bytes", "calls", ""], RESPONSIBLE, &lines, width);
     }
     let more = changes.len().saturating_sub(listed);
     if more > 0 {

@@ -7,7 +7,7 @@
 use crate::harvest::Harvest;
 use crate::load::Head;
 use crate::remaining::Running;
-use crate::term::{counted, grouped, printable};
+use crate::terminal::term::{counted, grouped, printable};
 use std::collections::HashSet;
 
 /// Processes that are named.

@@ -56,7 +56,7 @@ pub(crate) fn naming(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
     move |error| {
         io::Error::new(
             error.kind(),
-            format!("{}: {error}", crate::term::path(&path)),
+            format!("{}: {error}", crate::terminal::term::path(&path)),
         )
     }
 }

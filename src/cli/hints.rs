@@ -1,8 +1,8 @@
 //! What the summary says about memory and names that a run did not see, and how to see them.
 
 use crate::harvest::Harvest;
-use crate::table::share;
-use crate::term::{printable, scaled};
+use crate::terminal::table::share;
+use crate::terminal::term::{printable, scaled};
 use skipheap_responsible::is_unnamed;
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,7 +4,7 @@ use crate::check_runs;
 use crate::error::{Code, Failure};
 use crate::inputs;
 use crate::side::Side;
-use crate::term;
+use crate::terminal::term;
 use skipheap_compare::diff::csv;
 use skipheap_compare::gate::baseline;
 use skipheap_profile::file;

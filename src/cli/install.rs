@@ -101,7 +101,7 @@ pub(crate) fn place_in_one_of(folders: impl IntoIterator<Item = Folder>) -> io::
             Err(error) => {
                 last = io::Error::new(
                     error.kind(),
-                    format!("{}: {error}", crate::term::path(&folder.path)),
+                    format!("{}: {error}", crate::terminal::term::path(&folder.path)),
                 );
             }
         }
@@ -206,7 +206,7 @@ pub(crate) fn check_owners(folder: &Path) -> io::Result<()> {
         if !trusted.contains(&data.uid()) || is_open {
             return Err(io::Error::other(format!(
                 "{} belongs to or can be changed by other users",
-                crate::term::path(part)
+                crate::terminal::term::path(part)
             )));
         }
     }

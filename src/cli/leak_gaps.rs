@@ -1,6 +1,6 @@
 //! What the leak checks of a run could not look at, so that to have found nothing says little.
 
-use crate::term::{counted, printable};
+use crate::terminal::term::{counted, printable};
 use skipheap_format::messages;
 use skipheap_format::note::{Kind, Note};
 use std::collections::BTreeMap;

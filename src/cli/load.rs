@@ -4,7 +4,7 @@
 use crate::others::is_drop_folder;
 use crate::owner::Owner;
 use crate::session::others_of;
-use crate::term;
+use crate::terminal::term;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use skipheap_format::layout::HEADER_LEN;

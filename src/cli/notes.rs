@@ -1,6 +1,6 @@
 //! What the library has to say about its hooks on functions by name, over all processes of a run.
 
-use crate::term::counted;
+use crate::terminal::term::counted;
 use skipheap_format::messages;
 use skipheap_format::note::{Kind, Note};
 use std::collections::BTreeMap;

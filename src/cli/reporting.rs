@@ -7,7 +7,10 @@ use crate::load::{self, LoadError, Why};
 use crate::options::ReportOptions;
 use crate::output::Output;
 use crate::symbol_files::debuginfod;
-use crate::{inputs, listing, paint, push, session, snapshots, summary, summary_live, term, tree};
+use crate::terminal::listing;
+use crate::terminal::paint;
+use crate::terminal::term;
+use crate::{inputs, push, session, snapshots, summary, summary_live, tree};
 use std::io;
 use std::path::{Path, PathBuf};
 

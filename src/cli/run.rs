@@ -10,8 +10,9 @@ use crate::output::Output;
 use crate::remaining::Running;
 use crate::session::Session;
 use crate::target::{self, Target};
+use crate::terminal::term;
 use crate::{
-    copies, remaining, reporting, scratch, session, signals, snapshots, sys, term, values, whole,
+    copies, remaining, reporting, scratch, session, signals, snapshots, sys, values, whole,
 };
 use skipheap_config::filter::{is_named, is_profiled, named_by};
 use skipheap_config::settings::{Mode, NAMED, PROFILE, PROGRAMS};
@@ -480,7 +481,7 @@ impl Ending {
 
 fn say_where_recordings_are(folder: &Path, running: &[Running], is_left: bool) {
     for process in running {
-        let exe = crate::term::printable(&process.exe);
+        let exe = crate::terminal::term::printable(&process.exe);
         let what = match process.is_recorded {
             true => "is still recorded",
             false => "what it starts is recorded",

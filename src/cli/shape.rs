@@ -1,7 +1,8 @@
 //! Options about what a report looks like: its format, its columns, and what goes beside it.
 
 use crate::following::Needs;
-use crate::{input_file, term};
+use crate::input_file;
+use crate::terminal::term;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use skipheap_config::settings::{COLUMNS, SUPPRESSIONS};

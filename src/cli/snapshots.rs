@@ -5,7 +5,7 @@ use crate::error::naming;
 use crate::load::{self, Head};
 use crate::others::is_drop_folder;
 use crate::output::{Output, name_of};
-use crate::term;
+use crate::terminal::term;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::ffi::OsString;

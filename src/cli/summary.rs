@@ -4,11 +4,11 @@ use crate::ends;
 use crate::harvest::{Harvest, Process};
 use crate::hints::hints;
 use crate::largest::figure;
-use crate::listing::{LISTED, RESPONSIBLE, STACK, function_line, listed, names_of};
-use crate::paint::{TITLE, WARNING, painted};
 use crate::summary_live;
-use crate::table::{Line, percent, share, table};
-use crate::term::{self, bytes, counted, cut, grouped, line, printable, scaled};
+use crate::terminal::listing::{LISTED, RESPONSIBLE, STACK, function_line, listed, names_of};
+use crate::terminal::paint::{TITLE, WARNING, painted};
+use crate::terminal::table::{Line, percent, share, table};
+use crate::terminal::term::{self, bytes, counted, cut, grouped, line, printable, scaled};
 use skipheap_format::cause::Cause;
 use skipheap_format::loss::Loss;
 use skipheap_format::messages;
@@ -445,8 +445,8 @@ fn warnings(text: &mut String, harvest: &Harvest) {
 mod tests {
     use super::text as painted_text;
     use super::*;
-    use crate::paint::plain;
     use crate::programs::Program;
+    use crate::terminal::paint::plain;
     use skipheap_format::cut::Cut;
     use skipheap_profile::report::rows::Totals;
     use std::path::PathBuf;

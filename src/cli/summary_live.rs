@@ -1,11 +1,11 @@
 //! What the summary says of the live heap: its peak and course, what is left, lifetimes, growth.
 
 use crate::harvest::{Harvest, Process};
-use crate::listing::{RESPONSIBLE, function_line, listed, listing, names_of};
 use crate::live::{LISTED, LiveHeap, LiveRows};
-use crate::table::table;
-use crate::term::line;
-use crate::term::{bytes, counted, grouped, printable, scaled};
+use crate::terminal::listing::{RESPONSIBLE, function_line, listed, listing, names_of};
+use crate::terminal::table::table;
+use crate::terminal::term::line;
+use crate::terminal::term::{bytes, counted, grouped, printable, scaled};
 use skipheap_format::layout::{AGES, SHORTEST_TIME_LOG2, TIMES, TimelinePoint};
 use skipheap_profile::functions;
 use skipheap_profile::report::collapsed::Value;
@@ -493,7 +493,7 @@ mod tests {
         left.largest = vec![leak; 12];
         let mut said = String::new();
         live(&mut said, &harvest, 80);
-        let said = crate::paint::plain(&said);
+        let said = crate::terminal::paint::plain(&said);
         assert_eq!(said.matches("take (a.c:3)").count(), 10, "{said}");
         let leaks = said.find("jq 0: leaked").expect(&said);
         assert!(
@@ -521,7 +521,7 @@ mod tests {
         leaks.stacks = 2;
         let mut said = String::new();
         live(&mut said, &harvest, 80);
-        let said = crate::paint::plain(&said);
+        let said = crate::terminal::paint::plain(&said);
         for part in [
             "indirectly, with other leaked blocks that lead to them: 300 bytes in 3 blocks\n",
             " directly  blocks  indirectly  blocks  allocated by",
@@ -627,7 +627,7 @@ mod tests {
     fn the_heap_is_summed_up() {
         let mut said = String::new();
         live(&mut said, &harvest(), 80);
-        let said = crate::paint::plain(&said);
+        let said = crate::terminal::paint::plain(&said);
         for part in [
             "\npeak of live bytes: 700 bytes at 0.500 s\nover 1.00 s: ▅",
             " at the peak  blocks  size  allocated by ← called by\n       700 B       7   100  take ← main\n",

@@ -1,10 +1,10 @@
 //! `--tree`: the call tree in the terminal.
 
-use crate::names::shorten;
-use crate::paint::{HOT, QUIET, TITLE, WARM, painted};
-use crate::table::percent;
-use crate::term::line;
-use crate::term::{counted, grouped, printable, scaled};
+use crate::terminal::names::shorten;
+use crate::terminal::paint::{HOT, QUIET, TITLE, WARM, painted};
+use crate::terminal::table::percent;
+use crate::terminal::term::line;
+use crate::terminal::term::{counted, grouped, printable, scaled};
 use anstyle::Style;
 use skipheap_profile::Profile;
 use skipheap_profile::report::collapsed::Value;
@@ -167,7 +167,7 @@ impl Drawing<'_> {
 mod tests {
     use super::*;
     use crate::options::tree::{From, TreeOptions};
-    use crate::paint::plain;
+    use crate::terminal::paint::plain;
     use skipheap_profile::testing::{of_sites, small};
 
     const OPTIONS: TreeOptions = TreeOptions {

@@ -2,7 +2,7 @@
 //! in their view of the files (containers, `chroot`) or is closed to their user, or there is no room for
 //! them there. They say so at an abstract socket, which needs no file.
 
-use crate::term::{counted, grouped, path, printable};
+use crate::terminal::term::{counted, grouped, path, printable};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use skipheap_config::session::{KEY_LEN, SOCKET_PREFIX, key_of, name_of, parse};

@@ -7,7 +7,7 @@
 
 use super::put;
 use crate::error::naming;
-use crate::progress::Progress;
+use crate::terminal::progress::Progress;
 use skipheap_export::parquet::{Compaction, inputs_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -1,9 +1,9 @@
 //! Options about what the terminal shows.
 
 use super::tree::TreeOptions;
-use crate::paint::When;
 use crate::plumbing::PlumbingOptions;
-use crate::term;
+use crate::terminal::paint::When;
+use crate::terminal::term;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use skipheap_profile::report::collapsed::Value;

@@ -12,8 +12,8 @@ pub(crate) mod tree;
 
 use crate::following::{Following, Needs};
 use crate::labels::{self, Label};
-use crate::paint::When;
 use crate::shape::Shape;
+use crate::terminal::paint::When;
 use crate::version;
 use check::CheckOptions;
 use clap::error::ErrorKind;

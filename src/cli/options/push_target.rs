@@ -48,7 +48,11 @@ impl fmt::Display for Target {
             Self::Parca(_) => "parca",
         };
         let Place { base, name, .. } = self.place();
-        write!(f, "{server}+{base}/{}", crate::term::printable(name))
+        write!(
+            f,
+            "{server}+{base}/{}",
+            crate::terminal::term::printable(name)
+        )
     }
 }
 

@@ -9,7 +9,7 @@ mod send;
 
 use crate::options::ReportOptions;
 use crate::options::push_target::Target;
-use crate::term;
+use crate::terminal::term;
 use skipheap_export as export;
 use skipheap_export::Format;
 use skipheap_profile::Profile;

@@ -3,7 +3,7 @@
 //! A server may never answer, and the client's own limit (`DEBUGINFOD_TIMEOUT`) holds for each file: all requests
 //! together have one limit here, after which only files that the client has kept are taken.
 
-use crate::term;
+use crate::terminal::term;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use skipheap_profile::sum::hex;
 use std::env;

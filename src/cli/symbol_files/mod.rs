@@ -5,7 +5,7 @@
 pub(crate) mod debuginfod;
 mod folder;
 
-use crate::term;
+use crate::terminal::term;
 use debuginfod::Debuginfod;
 use folder::Folder;
 use skipheap_profile::Profile;

@@ -2,7 +2,7 @@
 
 use super::glibc::TooOld;
 use crate::error::Code;
-use crate::term;
+use crate::terminal::term;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};

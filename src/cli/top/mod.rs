@@ -26,7 +26,7 @@ use crate::attach::{Attached, NotAttached, attach, profiled};
 use crate::control::unusable;
 use crate::error::{Code, Failure};
 use crate::options::top::TopOptions;
-use crate::term;
+use crate::terminal::term;
 use clap::ValueEnum;
 use rustix::time::{ClockId, clock_gettime};
 use screen::Screen;

@@ -6,7 +6,7 @@ use super::view;
 use super::watch::Watch;
 use crate::attach::Attached;
 use crate::signals;
-use crate::term::printable;
+use crate::terminal::term::printable;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;

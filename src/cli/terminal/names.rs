@@ -1,7 +1,7 @@
 //! Names of functions in few columns: what tells them apart stays, which is the function's own name and not its
 //! parameters or where it is declared.
 
-use crate::term::{columns_of, cut};
+use crate::terminal::term::{columns_of, cut};
 use std::ops::Range;
 
 /// Names cut to fewer columns say nothing.

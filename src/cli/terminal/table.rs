@@ -1,9 +1,9 @@
 //! Tables of the summary: numbers with a stack or a name behind them, and a bar for the share where there is one.
 
-use crate::names::{fitted, shorten};
-use crate::paint::{BAR, QUIET, painted};
-use crate::term::line;
-use crate::term::{columns_of, cut};
+use crate::terminal::names::{fitted, shorten};
+use crate::terminal::paint::{BAR, QUIET, painted};
+use crate::terminal::term::line;
+use crate::terminal::term::{columns_of, cut};
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -103,7 +103,7 @@ pub(crate) fn table<const N: usize>(
         row + names
     };
     let head = put(&headings.map(str::to_owned), "share", "", &cut(names, room));
-    let head = crate::paint::plain(&head);
+    let head = crate::terminal::paint::plain(&head);
     line(text, format_args!("\n{}", painted(QUIET, head)));
     for (row, share) in lines.iter().zip(&percentages) {
         let filled = row
@@ -190,7 +190,7 @@ pub(crate) fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paint::plain;
+    use crate::terminal::paint::plain;
 
     fn lines() -> Vec<Line<2>> {
         let line = |bytes: &str, calls: &str, share, names: &[&str]| Line {

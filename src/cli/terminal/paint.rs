@@ -47,7 +47,7 @@ pub(crate) fn write<S: RawStream>(stream: S, text: &str, when: When) -> io::Resu
         When::Always => ColorChoice::Always,
         When::Never => ColorChoice::Never,
     };
-    let text = &*crate::term::harmless(text);
+    let text = &*crate::terminal::term::harmless(text);
     // At once: other processes may write to the terminal too.
     let plain = || anstream::adapter::strip_str(text).to_string();
     let mut stream = stream;

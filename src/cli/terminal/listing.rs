@@ -1,7 +1,7 @@
 //! Lines of tables that say where memory was allocated: by function, or by stack.
 
-use crate::table::{Line, Responsible, table};
-use crate::term::printable;
+use crate::terminal::table::{Line, Responsible, table};
+use crate::terminal::term::printable;
 use skipheap_profile::functions::Function;
 use skipheap_profile::report::rows::Row;
 
