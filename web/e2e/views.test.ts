@@ -40,7 +40,7 @@ describe("the other views", () => {
         const { page } = opened;
         const rows = () => page.locator(".leaks tbody th .name").allInnerTexts();
         await expect.poll(rows).toEqual(["root", "node"]);
-        await expect.poll(() => page.locator("#leak-sum").innerText()).toContain("8 B in 1 blocks directly, 900 B in 9 blocks indirectly, from 2 stacks");
+        await expect.poll(() => page.locator("#leak-sum").innerText()).toContain("8 B in 1 block directly, 900 B in 9 blocks indirectly, from 2 stacks");
         await page.getByRole("button", { name: "indirectly" }).click();
         await expect.poll(rows).toEqual(["node", "root"]);
         expect(await page.evaluate(() => location.hash)).toContain("leaks=indirect_bytes");

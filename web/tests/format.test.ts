@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { amount, bytes, change, count, duration, exact, parts, percent, plain, short, visibleText } from "../src/core/format.ts";
+import { amount, bytes, change, count, counted, duration, exact, parts, percent, plain, short, visibleText } from "../src/core/format.ts";
 import { bucketLabel, bucketOf, rangeOf, sumByBucket } from "../src/core/histogram.ts";
 
 test.each([[0, "0 B"], [999, "999 B"], [1000, "1.00 kB"], [9994, "9.99 kB"], [9996, "10.0 kB"], [99_960, "100 kB"], [999_499, "999 kB"], [999_500, "1.00 MB"], [25_272_007, "25.3 MB"], [-1536, "\u22121.54 kB"], [2 ** 53, "9.01 PB"]])("%d bytes are %s", (value, text) => expect(bytes(value)).toBe(text));
+
+test.each([[0, "0 blocks"], [1, "1 block"], [1234, "1,234 blocks"]])("%d of them are %s", (value, text) => expect(counted(value, "block")).toBe(text));
 
 test.each([[99_999_999, "99,999,999"], [123_456_789, "123 M"], [1_234_567_890, "1.23 G"], [999_600_000, "1.00 G"], [5e12, "5.00 T"]])("%d blocks are %s", (value, text) => expect(amount(value, "count")).toBe(text));
 

@@ -32,6 +32,11 @@ export function count(value: number, plus = false): string {
     return sign(value, plus) + WHOLE.format(Math.round(Math.abs(value)));
 }
 
+/** A number of things: "1 block", "188,464 blocks". */
+export function counted(value: number, one: string): string {
+    return `${count(value)} ${value === 1 ? one : `${one}s`}`;
+}
+
 /** A short form of a number, for axes: "1.2 M". */
 export function short(value: number): string {
     let size = Math.abs(value);

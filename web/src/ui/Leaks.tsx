@@ -1,6 +1,6 @@
 // Every stack of which blocks are lost: what is lost directly, and what is lost with it.
 import { useMemo, useState } from "preact/hooks";
-import { amount, bytes, count, exact } from "../core/format";
+import { amount, bytes, count, counted, exact } from "../core/format";
 import { LEAK_COLUMNS, type LeakColumn, type LeakStack, leakStacks, sortLeaks } from "../core/leaks";
 import { stackOf } from "../core/stacks";
 import type { State } from "../state";
@@ -91,7 +91,7 @@ function Sum({ leaks }: { leaks: LeakStack[] }) {
     if (leaks.length === 0) return <p class="empty">No leaks were found.</p>;
     return (
         <p class="sub" aria-live="polite" id="leak-sum">
-            {bytes(sum("direct_bytes"))} in {count(sum("direct_blocks"))} blocks directly, {bytes(sum("indirect_bytes"))} in {count(sum("indirect_blocks"))} blocks indirectly, from {count(leaks.length)} {leaks.length === 1 ? "stack" : "stacks"}. A block is
+            {bytes(sum("direct_bytes"))} in {counted(sum("direct_blocks"), "block")} directly, {bytes(sum("indirect_bytes"))} in {counted(sum("indirect_blocks"), "block")} indirectly, from {counted(leaks.length, "stack")}. A block is
             lost indirectly if only lost blocks lead to it.
         </p>
     );

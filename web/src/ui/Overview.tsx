@@ -1,6 +1,6 @@
 // The first view: the figures, what is missing from them, memory over time, and who asks for the most.
 import { useMemo } from "preact/hooks";
-import { amount, bytes, change, count, duration, exact, percent, short } from "../core/format";
+import { amount, bytes, change, count, counted, duration, exact, percent, short } from "../core/format";
 import { GroupTree, orderBy } from "../core/grouping";
 import { quoted } from "../core/search";
 import type { Metric } from "../data/metrics";
@@ -102,15 +102,15 @@ function Figures({ state }: { state: State }) {
             note: `in ${count(processes)} processes, ${duration(peak_ns / 1e6)} after the start`,
         });
     }
-    add("live_bytes", "Never freed", () => `${count(sum(profile.metric("live_blocks") ?? profile.metric("calls")!))} blocks`);
+    add("live_bytes", "Never freed", () => counted(sum(profile.metric("live_blocks") ?? profile.metric("calls")!), "block"));
     add("direct_bytes", "Leaked", () => {
         const indirect = sum(profile.metric("indirect_bytes")!);
-        const blocks = count(sum(profile.metric("direct_blocks")!));
-        return `${blocks} blocks${indirect ? `, with them ${bytes(indirect)} indirectly` : ""}`;
+        const blocks = counted(sum(profile.metric("direct_blocks")!), "block");
+        return `${blocks}${indirect ? `, with them ${bytes(indirect)} indirectly` : ""}`;
     });
     add("temporary", "Temporary", (value) => `${percent(calls ? value / calls : 0)} of calls`);
     const functions = new GroupTree(sites, [state.keys.get("who")], ({ order }) => order).root.size;
-    figures.push({ label: "Call sites", value: count(sites.length), title: "Different stacks, sizes and threads", note: `in ${count(functions)} functions` });
+    figures.push({ label: "Call sites", value: count(sites.length), title: "Different stacks, sizes and threads", note: `in ${counted(functions, "function")}` });
     const [first] = profile.processes;
     if (profile.processes.length > 1) figures.push({ label: "Processes", value: count(profile.processes.length), title: "Processes that are in this report" });
     else if (first?.duration_ms != null) {
