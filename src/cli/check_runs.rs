@@ -6,8 +6,9 @@ use crate::options::{ReportOptions, RunOptions};
 use crate::remaining::Running;
 use crate::run::{Finished, run_once};
 use crate::side::Side;
+use crate::signals;
+use crate::summary;
 use crate::terminal::term::{self, printable};
-use crate::{signals, summary};
 use skipheap_compare::gate::places::{Places, places};
 use skipheap_format::loss::Loss;
 use skipheap_profile::report::rows::{Row, totals};
@@ -238,7 +239,7 @@ impl Measured {
 
     /// What does not make the figures wrong, but should be known.
     fn note(&mut self, harvest: &Harvest) {
-        if let Some(text) = crate::ends::text(harvest) {
+        if let Some(text) = crate::summary::ends::text(harvest) {
             self.notes.push(text);
         }
         self.notes

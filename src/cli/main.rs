@@ -22,12 +22,10 @@ mod copies;
 mod dataset;
 mod differences;
 mod differences_table;
-mod ends;
 mod error;
 mod following;
 mod from_profile;
 mod harvest;
-mod hints;
 mod history;
 #[cfg(test)]
 mod hostile_profiles;
@@ -64,7 +62,6 @@ mod signals;
 mod snapshots;
 mod stripped;
 mod summary;
-mod summary_live;
 mod survey;
 mod symbol_files;
 mod sys;
@@ -73,7 +70,6 @@ mod terminal;
 #[cfg(test)]
 mod testing;
 mod top;
-mod tree;
 mod unreached;
 mod values;
 mod version;

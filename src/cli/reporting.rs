@@ -6,11 +6,14 @@ use crate::labels::Labels;
 use crate::load::{self, LoadError, Why};
 use crate::options::ReportOptions;
 use crate::output::Output;
+use crate::summary;
+use crate::summary::live;
+use crate::summary::tree;
 use crate::symbol_files::debuginfod;
 use crate::terminal::listing;
 use crate::terminal::paint;
 use crate::terminal::term;
-use crate::{inputs, push, session, snapshots, summary, summary_live, tree};
+use crate::{inputs, push, session, snapshots};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -223,7 +226,7 @@ fn tell(harvest: &Harvest, wanted: &ReportOptions, output: &Output, tree: Option
     }
     if wanted.quiet && harvest.prints_suppressions {
         let mut text = String::new();
-        summary_live::suppressions(&mut text, harvest);
+        live::suppressions(&mut text, harvest);
         term::say(&text);
     }
     let text = if !wanted.quiet {

@@ -1,6 +1,5 @@
 //! Runs a program under the library and reports what it did.
 
-use crate::ends;
 use crate::error::{Code, Failure};
 use crate::following;
 use crate::harvest::{Harvest, HarvestError, Wish, harvest};
@@ -9,6 +8,7 @@ use crate::options::{ReportOptions, RunOptions};
 use crate::output::Output;
 use crate::remaining::Running;
 use crate::session::Session;
+use crate::summary::ends;
 use crate::target::{self, Target};
 use crate::terminal::term;
 use crate::{

@@ -1,10 +1,13 @@
 //! The summary on standard error.
 
-use crate::ends;
+pub(crate) mod ends;
+pub(crate) mod hints;
+pub(crate) mod live;
+pub(crate) mod tree;
+
 use crate::harvest::{Harvest, Process};
-use crate::hints::hints;
 use crate::largest::figure;
-use crate::summary_live;
+use crate::summary::hints::hints;
 use crate::terminal::listing::{LISTED, RESPONSIBLE, STACK, function_line, listed, names_of};
 use crate::terminal::paint::{TITLE, WARNING, painted};
 use crate::terminal::table::{Line, percent, share, table};
@@ -49,7 +52,7 @@ pub(crate) fn text(harvest: &Harvest, width: usize, tree: Option<&str>) -> Strin
             threads(&mut text, harvest);
         }
     }
-    summary_live::live(&mut text, harvest, width);
+    live::live(&mut text, harvest, width);
     let files = files(harvest);
     if !files.is_empty() {
         line(&mut text, format_args!("\n{}", files.trim_end()));
