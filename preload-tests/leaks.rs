@@ -238,6 +238,26 @@ fn valgrind_finds_the_same_leaks_in_each_situation() {
 }
 
 #[test]
+fn words_below_the_stack_pointers_of_waiting_threads_hide_no_leaks() {
+    for flag in ["-O0", "-O1", "-O2"] {
+        let flags = ["-g", "-pthread", "-fno-builtin", flag];
+        let program = Source::c("lost").flags(&flags).build();
+        for depth in ["4", "full"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            Run::preloaded(&program)
+                .arg("waiting_threads")
+                .env("SKIP_HEAP_LEAK_CHECK", "1")
+                .env("SKIP_HEAP_STACK_DEPTH", depth)
+                .env("SKIP_HEAP_SESSION", folder.path())
+                .succeed();
+            let lost = unreachable(folder.path()).into_values();
+            let blocks: u64 = lost.map(|[direct, _]| direct).sum();
+            assert_eq!(blocks, 60, "{flag} {depth}");
+        }
+    }
+}
+
+#[test]
 fn what_threads_hold_that_run_on_is_found_or_it_is_said() {
     let program = Source::c("lost")
         .flags(&["-g", "-pthread", "-fno-builtin", "-O1"])

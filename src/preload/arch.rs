@@ -233,6 +233,11 @@ pub(crate) const REGISTERS: usize = 27;
 /// The kernel's set of the registers that may hold addresses besides those (`NT_X86_XSTATE`).
 pub(crate) const OTHER_REGISTERS: i32 = 0x202;
 
+/// Where the instructions go on, among these registers.
+pub(crate) fn ip_of(registers: &[u64; REGISTERS]) -> u64 {
+    registers[16]
+}
+
 /// The stack pointer among these registers.
 pub(crate) fn sp_of(registers: &[u64; REGISTERS]) -> usize {
     registers[19] as usize

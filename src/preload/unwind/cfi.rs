@@ -5,6 +5,7 @@
 use super::compiled;
 use super::modules::EhFrame;
 use super::row::Row;
+use core::ops::Range;
 use gimli::{
     BaseAddresses, EhFrame as Section, EhFrameHdr, EndianSlice, FrameDescriptionEntry,
     LittleEndian, UnwindContext, UnwindSection,
@@ -62,6 +63,14 @@ pub(super) fn look_up_any(eh: &EhFrame, lookup: u64) -> Entry {
         .ok()
         .and_then(|row| Row::new(&unwind.section, row))
         .map_or(Entry::Unsupported, Entry::Row)
+}
+
+/// The code of the function, or the part of it, that contains an address.
+pub(super) fn function_around(eh: &EhFrame, address: u64) -> Option<Range<u64>> {
+    let fde = Unwind::of(eh).entry_before(eh, address)?;
+    let start = fde.initial_address();
+    let range = start..start.checked_add(fde.len())?;
+    range.contains(&address).then_some(range)
 }
 
 /// The address at which the last entry begins that does not begin behind `address`.

@@ -14,6 +14,7 @@ mod guess;
 mod jit_dump;
 mod made_code;
 mod modules;
+mod red_zone;
 mod registers;
 mod row;
 mod row_table;
@@ -31,6 +32,7 @@ pub(crate) use modules::find;
 pub(crate) use modules::{
     Found, Place, each_segment, find_by_iteration, is_code, place_of, with_unlisted,
 };
+pub(crate) use red_zone::may_be_used as may_use_red_zone;
 pub(crate) use row_table::{is_from_sp, saved_bp};
 pub(crate) use rule::{Rule, Special};
 pub(crate) use second::{Seen, Wanted, frames as by_libgcc};

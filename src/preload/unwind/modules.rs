@@ -233,6 +233,17 @@ pub(crate) fn eh_frame_at(address: u64) -> Option<EhFrame> {
     unsafe { eh_frame_of(&found) }
 }
 
+/// As [`eh_frame_at`], where the object's headers are found without the loader's lock.
+pub(crate) fn eh_frame_without_lock(address: u64) -> Option<EhFrame> {
+    let found = find(address)?;
+    // SAFETY: the start of an object that was just found mapped.
+    let has_headers = unsafe { *(found.start as *const [u8; 4]) } == *b"\x7fELF";
+    // SAFETY: as above.
+    has_headers
+        .then(|| unsafe { eh_frame_of(&found) })
+        .flatten()
+}
+
 /// The readable, executable segment of an object that contains an address: where it begins, and what
 /// is in it.
 pub(crate) fn code_around(address: u64) -> Option<(u64, &'static [u8])> {

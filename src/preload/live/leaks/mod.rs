@@ -174,7 +174,7 @@ impl Roots {
         }];
         for other in others.iter().flatten().flat_map(Others::each) {
             threads.push(Thread {
-                sp: other.sp.saturating_sub(arch::RED_ZONE),
+                sp: other.sp,
                 tp: other.tp,
             });
         }

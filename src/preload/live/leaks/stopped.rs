@@ -11,7 +11,7 @@
 //! thread-local memory is that of the thread that waits for it.
 
 use crate::kernel::call;
-use crate::{arch, recording, sys, thread};
+use crate::{arch, recording, sys, thread, unwind};
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::*};
@@ -44,7 +44,7 @@ struct Slot {
 
 /// What a stopped thread has.
 pub(super) struct Stopped<'s> {
-    /// Its stack pointer.
+    /// Its stack pointer, less what the interrupted function may have below it.
     pub(super) sp: usize,
     /// Its thread pointer.
     pub(super) tp: usize,
@@ -83,6 +83,15 @@ impl Shared {
     fn first(&self) -> *mut Slot {
         ptr::from_ref(self).wrapping_add(1).cast_mut().cast()
     }
+}
+
+/// Where the stack that is in use ends.
+fn sp_of(registers: &[u64; arch::REGISTERS]) -> usize {
+    let below = match unwind::may_use_red_zone(arch::ip_of(registers)) {
+        true => arch::RED_ZONE,
+        false => 0,
+    };
+    arch::sp_of(registers).saturating_sub(below)
 }
 
 /// The threads stand until this is dropped.
@@ -176,7 +185,7 @@ impl Others {
         let slots = unsafe { core::slice::from_raw_parts(self.shared.first(), used) };
         let stopped = slots.iter().filter(|slot| slot.is_stopped != 0);
         stopped.map(|slot| Stopped {
-            sp: arch::sp_of(&slot.registers),
+            sp: sp_of(&slot.registers),
             tp: arch::tp_of(&slot.registers),
             words: [&slot.registers, &slot.others],
         })
