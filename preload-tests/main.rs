@@ -43,6 +43,7 @@
 //! | `missing_calls.rs` | kernels and sandboxes without a system call that the library or the tool uses |
 //! | `formats.rs` | every format of profiles, read by programs that are not ours (`readers/`) |
 //! | `fleet.rs` | `merge`: many runs as one profile; `--push` |
+//! | `names.rs` | names of functions whose file is gone, replaced or out of reach |
 //! | `symbols.rs` | names and lines from `--symbols` and debuginfod |
 //! | `manners.rs` | how the tool ends: signals, command lines that it refuses, what it leaves behind |
 //! | `outputs.rs` | inputs that are read once and spared, files that are written or not, endings, what is missing |
@@ -85,6 +86,7 @@ mod manners;
 mod missing_calls;
 mod modules;
 mod musl;
+mod names;
 mod oracle;
 mod outputs;
 mod profile_summaries;

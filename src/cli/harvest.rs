@@ -8,6 +8,7 @@ use crate::largest;
 use crate::leak_gaps::LeakGaps;
 use crate::live::{self, LiveHeap, LiveRows};
 use crate::load::{self, Head, LoadError};
+use crate::missing_files;
 use crate::notes::Notes;
 use crate::options::Merge;
 use crate::output::Output;
@@ -328,13 +329,11 @@ pub(crate) fn harvest(
     all.finish(&mut harvest)?;
     drop(progress);
     harvest.heads = heads;
+    harvest.remarks = reader.remarks();
     if let Some(file) = reader.timeline {
         file.finish().map_err(HarvestError::Write)?;
         harvest.timeline = wish.timeline.clone();
     }
-    harvest.remarks = reader
-        .symbols
-        .map_or(Vec::new(), |symbols| symbols.remarks());
     Ok(harvest)
 }
 
@@ -520,6 +519,14 @@ impl<'w> Reader<'w> {
         let needs_places = self.detail().lines == Lines::Everywhere;
         let places = needs_places.then_some(&mut self.places);
         survey(heads, &mut self.symbolizer, places);
+    }
+
+    /// What there is to say of files with names.
+    fn remarks(&self) -> Vec<String> {
+        let symbols = self.symbols.as_ref();
+        let mut remarks = symbols.map_or(Vec::new(), SymbolFiles::remarks);
+        remarks.extend(missing_files::remark(&self.symbolizer, symbols));
+        remarks
     }
 
     /// Leaves out names that are not known yet when a signal has asked for the report.

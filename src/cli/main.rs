@@ -26,6 +26,7 @@ mod error;
 mod following;
 mod from_profile;
 mod harvest;
+mod held_files;
 mod history;
 #[cfg(test)]
 mod hostile_profiles;
@@ -40,6 +41,7 @@ mod leak_gaps;
 mod live;
 mod load;
 mod merging;
+mod missing_files;
 mod notes;
 mod options;
 mod others;

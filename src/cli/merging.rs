@@ -15,7 +15,7 @@ use crate::options::merge::{Apart, MergeOptions};
 use crate::symbol_files::SymbolFiles;
 use crate::terminal::progress::Progress;
 use crate::terminal::term;
-use crate::{reporting, shape};
+use crate::{missing_files, reporting, shape};
 use skipheap_export as export;
 use skipheap_profile::build::Detail;
 use skipheap_profile::sum::{By, Sum};
@@ -212,8 +212,12 @@ fn add_up(
                         break;
                     }
                 }
-                let symbols = reader.symbols;
-                symbols.map_or(Vec::new(), |symbols| symbols.remarks())
+                let symbols = reader.symbols.as_ref();
+                let mut remarks = symbols.map_or(Vec::new(), SymbolFiles::remarks);
+                if let Some((symbolizer, _)) = &reader.names {
+                    remarks.extend(missing_files::remark(symbolizer, symbols));
+                }
+                remarks
             }));
         }
         for receive in receivers.iter().cycle() {

@@ -1,5 +1,6 @@
 //! The folders in which all processes of a run leave their recordings.
 
+use crate::held_files::Taker;
 use crate::install::check_owners;
 use crate::others::{self, Others};
 use crate::unreached::{self, Listener};
@@ -30,6 +31,7 @@ pub(crate) struct Session {
     folder: scratch::Folder,
     others: Option<Others>,
     listener: Option<Listener>,
+    _taker: Taker,
 }
 
 /// What the processes of a session are told by.
@@ -71,11 +73,14 @@ impl Session {
         let others = Others::new(PREFIX);
         let path = others.as_ref().map(|others| others.path().as_os_str());
         // Without it nobody says what is missing, but nothing more is.
-        let listener = Listener::new(folder.path(), path.unwrap_or_default().as_bytes());
+        let path = path.unwrap_or_default().as_bytes();
+        let listener = Listener::new(folder.path(), path);
+        let taker = Taker::new(folder.path(), path);
         Ok(Self {
             folder,
             others,
             listener: listener.ok(),
+            _taker: taker,
         })
     }
 

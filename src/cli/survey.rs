@@ -8,19 +8,32 @@
 use crate::load::{self, Head};
 use crate::signals;
 use skipheap_format::reader::Recording;
-use skipheap_profile::report::frames::lookups;
+use skipheap_profile::report::frames::{self, lookups};
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::jit_dump;
 use skipheap_symbolize::places::{Place, Places};
-use skipheap_symbolize::{ObjectId, Symbolizer};
+use skipheap_symbolize::{Build, ObjectId, Symbolizer};
 use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-/// Path and build id of a module.
-type Key = (Vec<u8>, Vec<u8>);
+/// Path and build of a module.
+type Key = (Vec<u8>, Build);
+
+/// The module that a key stands for.
+fn object((path, build): &Key) -> ObjectId<'_> {
+    let (build_id, file) = match build {
+        Build::Id(id) => (&id[..], None),
+        Build::File(file) => (&[][..], *file),
+    };
+    ObjectId {
+        path,
+        build_id,
+        file,
+    }
+}
 
 /// Most threads: beyond that they wait for the disk.
 const MOST_THREADS: usize = 16;
@@ -52,14 +65,13 @@ pub(crate) fn survey(heads: &[Head], symbolizer: &mut Symbolizer, places: Option
         } else {
             index - (tasks - modules.len())
         };
-        let ((path, build_id), addresses) = &modules[index];
-        Found::of(index, ObjectId { path, build_id }, addresses, is_places)
+        let (key, addresses) = &modules[index];
+        Found::of(index, object(key), addresses, is_places)
     };
     let found = side_by_side(tasks, |next| next.map(task).collect::<Vec<_>>());
     let mut places = places;
     for found in found.into_iter().flatten() {
-        let (path, build_id) = &modules[found.module].0;
-        let module = ObjectId { path, build_id };
+        let module = object(&modules[found.module].0);
         match (found.is_places, &mut places) {
             (true, Some(places)) => found.teach_places(&module, places),
             _ => found.teach_names(&module, symbolizer),
@@ -120,7 +132,7 @@ fn lookups_of(
             };
             // What was made at run time is another thing in each process.
             if jit_dump::process_of(module.path).is_none() {
-                let key = (module.path.to_vec(), module.build_id.to_vec());
+                let key = (module.path.to_vec(), frames::object(&module).build());
                 wanted.entry(key).or_default().extend(addresses);
             }
         }

@@ -16,6 +16,7 @@ use skipheap_profile::build::{self, Detail};
 use skipheap_profile::report::{csv, csv_all};
 use skipheap_profile::rows::rows;
 use skipheap_symbolize::Symbolizer;
+use skipheap_symbolize::object_file::Missing;
 use skipheap_symbolize::places::Places;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -140,6 +141,7 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
     }
     result.map_err(|error| complain(&format!("cannot write {}: {error}", path.escape_ascii())))?;
     log::seed_line(&[b"heap profiler: wrote allocation log to ", path]);
+    say_missing_names(&symbolizer);
     exit_lines::estimate(&recording, &rows);
     exit_lines::leaks(&recording, &mut symbolizer, &mut places);
     for loss in Loss::counted() {
@@ -149,6 +151,19 @@ fn write_csv(bytes: &[u8]) -> Result<(), ()> {
         }
     }
     Ok(())
+}
+
+/// Says which functions have no names because the file of their module is missing.
+fn say_missing_names(symbolizer: &Symbolizer) {
+    for file in symbolizer.missing_files() {
+        let why = match file.why {
+            Missing::Gone => "no longer exists",
+            Missing::Replaced => "is another build now",
+            Missing::Unreadable | Missing::NeverAFile => "cannot be read",
+        };
+        let path = file.path.escape_ascii();
+        complain(&format!("functions without names: {path} {why}"));
+    }
 }
 
 /// Says why there is no report, where there was no memory for it. Allocates nothing.

@@ -14,6 +14,7 @@ use skipheap_config::settings::{
     STACK_DEPTH_VALUES,
 };
 use skipheap_format::loss::Loss;
+use skipheap_symbolize::object_file::look_elsewhere;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Nothing decided yet.
@@ -125,6 +126,7 @@ fn start() -> bool {
     c_library::at_exit(at_exit);
     c_library::at_quick_exit(at_exit);
     stack::begin();
+    look_elsewhere(unwind::find_elsewhere);
     process.begin();
     let too_early = TOO_EARLY.load(Relaxed);
     process.recording.lose(Loss::TooEarly, too_early);

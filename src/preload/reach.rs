@@ -10,8 +10,11 @@ use crate::sys;
 use core::ffi::c_int;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
-use skipheap_config::session::{SOCKET_PREFIX, key_of, name_of};
+use skipheap_config::session::{
+    FILE_LEN, FILES_SOCKET, KEY_LEN, SOCKET_PREFIX, file_words, key_of, name_of,
+};
 use skipheap_format::layout::{Header, STATE_FINISHED, STATE_RUNNING};
+use skipheap_symbolize::FileId;
 
 /// Why the last file could not be made.
 static ERROR: AtomicI32 = AtomicI32::new(0);
@@ -68,6 +71,33 @@ pub(crate) fn finish_parents(parent: u32) {
         }
     }
     sys::set_access(page, len, false);
+}
+
+/// Hands an open file that a module was loaded from to the tool. That it does not arrive has no consequences but for
+/// names, should the file be gone when the tool looks for it.
+pub(crate) fn hand_over(file: c_int, id: FileId) {
+    let (session, others) = (settings().session.get(), settings().others.get());
+    let (mut message, mut len) = ([0; KEY_LEN + FILE_LEN], 0);
+    let words = file_words(id.device, id.inode, id.size, id.modified_ns);
+    for part in [key_of(others), &words] {
+        if let Some(room) = message.get_mut(len..len + part.len()) {
+            room.copy_from_slice(part);
+            len += part.len();
+        }
+    }
+    let message = message.get(..len).unwrap_or(&[]);
+    let in_folder = [session, b"/", FILES_SOCKET];
+    let is_taken = sys::hand_over(in_folder.into_iter(), message, file);
+    if !is_taken {
+        let unnamed = [
+            &b"\0"[..],
+            SOCKET_PREFIX,
+            name_of(session),
+            b"/",
+            FILES_SOCKET,
+        ];
+        sys::hand_over(unnamed.into_iter(), message, file);
+    }
 }
 
 /// Tells the tool, if there is one, that this process makes no recording in a file.

@@ -24,6 +24,7 @@ use skipheap_format::PAGE;
 use skipheap_format::layout::*;
 use skipheap_format::loss::Loss;
 use skipheap_format::note::Note;
+use skipheap_symbolize::FileId;
 
 /// Length of the file at first, as a hole: room for 30 million sites.
 const FIRST_LEN: u64 = 1 << 30;
@@ -110,6 +111,7 @@ pub(crate) struct Recording {
     lock: SpinLock,
     frames: UnsafeCell<Appender>,
     modules: UnsafeCell<Appender>,
+    files: UnsafeCell<Appender>,
     notes: UnsafeCell<Appender>,
     functions: UnsafeCell<Appender>,
     threads: UnsafeCell<Appender>,
@@ -520,6 +522,24 @@ impl Recording {
         let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<ModuleRecord>()]>() };
         self.append(&self.modules, CHUNK_MODULES, &[bytes, path, build_id])
             .map(|(id, _)| id)
+    }
+
+    /// Says which file a module was loaded from.
+    pub(crate) fn add_file(&self, module: u32, file: FileId) {
+        let record = FileRecord {
+            module,
+            reserved: 0,
+            device: file.device,
+            inode: file.inode,
+            size: file.size,
+            modified_ns: file.modified_ns,
+            padding: 0,
+        };
+        // SAFETY: a file's record is 48 bytes without padding.
+        let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<FileRecord>()]>() };
+        if let Err(why) = self.append(&self.files, CHUNK_FILES, &[bytes]) {
+            self.lose(why.loss(), 1);
+        }
     }
 
     /// Adds a thread; the record, whose other fields are the thread's to write, or null when there is

@@ -460,6 +460,60 @@ pub(crate) fn memory_file() -> c_int {
     unsafe { syscall!(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC) as c_int }
 }
 
+/// Reads the first `whole` bytes of the file whose first bytes are mapped at `start`: what the kernel has no path
+/// to any more, and may not be opened by its mapping. `None` where the kernel cannot do that (before Linux
+/// 5.13), or the file is shorter.
+pub(crate) fn read_mapped_file(start: usize, len: usize, whole: usize) -> Option<Vec<u8>> {
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    // SAFETY: the range stays mapped, and its pages are read from the file again: the caller has a mapping that
+    // nobody writes to.
+    let twin = unsafe { libc::mremap(start as *mut _, len, len, flags) };
+    if twin == libc::MAP_FAILED {
+        return None;
+    }
+    let (mut at, mut mapped) = (twin, len);
+    if whole > len {
+        // SAFETY: the twin is ours alone.
+        let longer = unsafe { libc::mremap(twin, len, whole, libc::MREMAP_MAYMOVE) };
+        if longer != libc::MAP_FAILED {
+            (at, mapped) = (longer, whole);
+        }
+    }
+    let mut bytes = Vec::new();
+    if mapped >= whole {
+        // Behind the end of a file is nothing that could be read, which a system call survives.
+        let mut block = [0_u64; 8192];
+        while bytes.len() < whole {
+            let wanted = (whole - bytes.len()).min(size_of_val(&block));
+            let read = read_own(at as usize + bytes.len(), &mut block, wanted);
+            let words = block.iter().flat_map(|word| word.to_ne_bytes());
+            bytes.extend(words.take(read.min(wanted)));
+            if read < wanted {
+                break;
+            }
+        }
+    }
+    // SAFETY: made above, and nobody else knows it.
+    unsafe {
+        libc::munmap(at, mapped);
+    }
+    (bytes.len() == whole).then_some(bytes)
+}
+
+/// Writes all of `bytes` to a file that is open.
+pub(crate) fn write_all(fd: c_int, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        // SAFETY: the kernel reads no more than there is.
+        let written = unsafe { syscall!(libc::SYS_write, fd, rest.as_ptr(), rest.len()) };
+        match usize::try_from(written) {
+            Ok(len) if len > 0 => rest = rest.get(len..).unwrap_or(&[]),
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Reads as [`read_own`] does, by way of a file: also memory that no process but this one may read, and the
 /// kernel for it (`memfd_secret`).
 pub(crate) fn read_by_file(fd: c_int, start: usize, buffer: &mut [u64], len: usize) -> usize {
@@ -769,34 +823,88 @@ pub(crate) fn set_access(start: *mut u8, len: usize, access: bool) -> bool {
 /// Sends `message` to who listens at the abstract socket whose name is `parts`. Waits for nobody; that it
 /// does not arrive has no consequences.
 pub(crate) fn tell(parts: &[&[u8]], message: &[u8]) {
+    // An abstract name begins with a NUL.
+    let name = core::iter::once(&b"\0"[..]).chain(parts.iter().copied());
+    if let Some(fd) = connect(name) {
+        send(fd, message, None);
+        close(fd);
+    }
+}
+
+/// Sends a message with an open file to the socket of this name, a path or an abstract one. Returns whether the
+/// kernel took it.
+pub(crate) fn hand_over<'p>(
+    name: impl Iterator<Item = &'p [u8]>,
+    message: &[u8],
+    file: c_int,
+) -> bool {
+    let Some(fd) = connect(name) else {
+        return false;
+    };
+    let sent = send(fd, message, Some(file));
+    close(fd);
+    sent
+}
+
+/// Connects to the socket of this name, without waiting.
+fn connect<'p>(name: impl Iterator<Item = &'p [u8]>) -> Option<c_int> {
     // SAFETY: zeros are a valid address.
     let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    // An abstract name begins with a NUL.
-    let mut len = 1;
-    for &byte in parts.iter().copied().flatten() {
-        let Some(slot) = address.sun_path.get_mut(len) else {
-            return;
-        };
-        *slot = byte as core::ffi::c_char;
+    let mut len = 0;
+    for &byte in name.flatten() {
+        *address.sun_path.get_mut(len)? = byte as core::ffi::c_char;
         len += 1;
     }
     let len = core::mem::offset_of!(libc::sockaddr_un, sun_path) + len;
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: the address and the message are as long as said; the descriptor is ours. Not by the functions
-    // of the C library, which others interpose.
+    // SAFETY: the address is as long as said; the descriptor is ours. Not by the functions of the C library,
+    // which others interpose.
     unsafe {
         let fd = syscall!(libc::SYS_socket, libc::AF_UNIX, kind, 0) as c_int;
         if fd < 0 {
-            return;
+            return None;
         }
-        if syscall!(libc::SYS_connect, fd, &raw const address, len) == 0 {
-            let to = ptr::null::<libc::sockaddr>();
-            let (start, flags) = (message.as_ptr(), libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-            syscall!(libc::SYS_sendto, fd, start, message.len(), flags, to, 0);
+        if syscall!(libc::SYS_connect, fd, &raw const address, len) != 0 {
+            close(fd);
+            return None;
         }
-        close(fd);
+        Some(fd)
     }
+}
+
+/// Sends a message, with an open file if there is one. Returns whether the kernel took it.
+fn send(socket: c_int, message: &[u8], file: Option<c_int>) -> bool {
+    /// Room for one descriptor, aligned as the kernel reads it.
+    #[repr(C)]
+    struct Control {
+        header: libc::cmsghdr,
+        file: c_int,
+    }
+    let mut control = Control {
+        header: libc::cmsghdr {
+            // Without the padding at the end.
+            cmsg_len: core::mem::offset_of!(Control, file) + size_of::<c_int>(),
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        },
+        file: file.unwrap_or(-1),
+    };
+    let mut part = libc::iovec {
+        iov_base: message.as_ptr().cast_mut().cast(),
+        iov_len: message.len(),
+    };
+    // SAFETY: zeros are a valid message header.
+    let mut header: libc::msghdr = unsafe { core::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    if file.is_some() {
+        header.msg_control = (&raw mut control).cast();
+        header.msg_controllen = size_of::<Control>();
+    }
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the header and all that it points to live until the call returns.
+    unsafe { syscall!(libc::SYS_sendmsg, socket, &raw const header, flags) >= 0 }
 }
 
 /// Closes a descriptor that we own.

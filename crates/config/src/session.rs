@@ -9,6 +9,33 @@ pub const SOCKET_PREFIX: &[u8] = b"skip-heapprof/";
 /// sender knows the name, and not enough to find the folder.
 pub const KEY_LEN: usize = 16;
 
+/// The name of the socket at which the tool takes files that modules were loaded from: in the session's folder,
+/// and behind the abstract name for processes that cannot enter it.
+pub const FILES_SOCKET: &[u8] = b"files";
+
+/// Bytes of what a message says of a file, behind the key.
+pub const FILE_LEN: usize = 32;
+
+/// What a message says of the file that comes with it: device, inode, size and time of the last change.
+pub fn file_words(device: u64, inode: u64, size: u64, modified_ns: u64) -> [u8; FILE_LEN] {
+    let mut words = [0; FILE_LEN];
+    let values = [device, inode, size, modified_ns];
+    for (word, value) in words.chunks_exact_mut(8).zip(values) {
+        word.copy_from_slice(&value.to_le_bytes());
+    }
+    words
+}
+
+/// Understands a message that comes with a file: the key, and the words of [`file_words`].
+pub fn parse_file(message: &[u8]) -> Option<(&[u8], [u64; 4])> {
+    let (key, words) = message.split_at_checked(message.len().checked_sub(FILE_LEN)?)?;
+    let mut values = [0; 4];
+    for (value, word) in values.iter_mut().zip(words.chunks_exact(8)) {
+        *value = u64::from_le_bytes(word.try_into().ok()?);
+    }
+    Some((key, values))
+}
+
 /// The last part of a path.
 pub fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
@@ -56,6 +83,16 @@ mod tests {
         for bad in [b"".as_slice(), b"key", b"key 1", b"key x /bin/sh"] {
             assert_eq!(parse(bad), None);
         }
+    }
+
+    #[test]
+    fn a_file_is_told_by_four_numbers_behind_the_key() {
+        let message = [b"key".as_slice(), &file_words(1, 2, 3, u64::MAX)].concat();
+        assert_eq!(
+            parse_file(&message),
+            Some((&b"key"[..], [1, 2, 3, u64::MAX]))
+        );
+        assert_eq!(parse_file(&message[4..]), None);
     }
 
     #[test]

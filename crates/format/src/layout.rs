@@ -34,6 +34,8 @@ pub const CHUNK_THREADS: u32 = 8;
 pub const CHUNK_PHASES: u32 = 9;
 /// Chunk of [`LeakRecord`]s: what the leak check found at the end.
 pub const CHUNK_LEAKS: u32 = 10;
+/// Chunk of [`FileRecord`]s: which files the modules were loaded from.
+pub const CHUNK_FILES: u32 = 11;
 
 /// [`Header::state`]: the process had not ended in a way that the library sees.
 pub const STATE_RUNNING: u32 = 0;
@@ -148,6 +150,27 @@ pub struct ModuleRecord {
     pub path_len: u32,
     /// Bytes of the build id that follows the path.
     pub build_id_len: u32,
+}
+
+/// The file that a module was loaded from, as it was when the module was met. A file at the same path
+/// with another identity is not it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FileRecord {
+    /// Id of the module.
+    pub module: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Device that the file is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Bytes in it.
+    pub size: u64,
+    /// When it was last written to, nanoseconds since 1970.
+    pub modified_ns: u64,
+    /// Zero.
+    pub padding: u64,
 }
 
 /// A place in the code where some call returns to.
@@ -489,6 +512,7 @@ pub const FUNCTION_NAMES: [&str; 10] = [
 const _: () = assert!(size_of::<Header>() == HEADER_LEN as usize);
 const _: () = assert!(size_of::<ChunkHeader>() == 32);
 const _: () = assert!(size_of::<ModuleRecord>() == 32);
+const _: () = assert!(size_of::<FileRecord>() == 48);
 const _: () = assert!(size_of::<FrameRecord>() == 16);
 const _: () = assert!(size_of::<TextRecord>() == 16);
 const _: () = assert!(size_of::<SiteRecord>() == 32);

@@ -30,6 +30,7 @@
 //! | [`layout::CHUNK_THREADS`] | [`layout::ThreadRecord`]s of 32 bytes |
 //! | [`layout::CHUNK_PHASES`] | [`layout::PhaseRecord`]s, each followed by its label, padded to 16 bytes |
 //! | [`layout::CHUNK_LEAKS`] | [`layout::LeakRecord`]s of 32 bytes |
+//! | [`layout::CHUNK_FILES`] | [`layout::FileRecord`]s of 48 bytes |
 //!
 //! References are file offsets in units of the record's size: a frame id is `offset / 16`, a module
 //! id is `offset / 16`, a stack's `offset / 8`. Offset 0 is the header, so id 0 is free to mean "none".

@@ -70,6 +70,21 @@ pub struct Module<'a> {
     pub path: &'a [u8],
     /// Build id, empty when the file has none.
     pub build_id: &'a [u8],
+    /// The file that it was loaded from; `None` when that is not known.
+    pub file: Option<ModuleFile>,
+}
+
+/// What tells the file of a module from others, and from what was written to it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModuleFile {
+    /// Device that the file is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Bytes in it.
+    pub size: u64,
+    /// When it was last written to, nanoseconds since 1970.
+    pub modified_ns: u64,
 }
 
 /// A frame as recorded.
@@ -564,7 +579,21 @@ impl<'a> Recording<'a> {
             bias: u64_at(self.bytes, offset + 16),
             path: &self.bytes[path_start..path_end],
             build_id: &self.bytes[path_end..id_end],
+            file: self.file_of(id),
         })
+    }
+
+    /// The file that a module was loaded from.
+    fn file_of(&self, id: u32) -> Option<ModuleFile> {
+        let word = |record, at| u64_at(record, at);
+        self.records(CHUNK_FILES, size_of::<FileRecord>())
+            .find(|record| u32_at(record, 0) == id)
+            .map(|record| ModuleFile {
+                device: word(record, std::mem::offset_of!(FileRecord, device)),
+                inode: word(record, std::mem::offset_of!(FileRecord, inode)),
+                size: word(record, std::mem::offset_of!(FileRecord, size)),
+                modified_ns: word(record, std::mem::offset_of!(FileRecord, modified_ns)),
+            })
     }
 
     /// The frame with this id.

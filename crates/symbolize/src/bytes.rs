@@ -1,11 +1,13 @@
 //! The bytes of object files: mapped, or unpacked into memory.
 
+use crate::identity::FileId;
 use memmap2::{Mmap, UncheckedAdvice};
 use std::fs::{File, OpenOptions};
 use std::ops::Deref;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes that stay where they are for as long as this lives.
 pub enum Bytes {
@@ -13,6 +15,8 @@ pub enum Bytes {
     Mapped(Mmap),
     /// What was packed in a file.
     Owned(Vec<u8>),
+    /// What several look at.
+    Shared(Arc<Bytes>),
 }
 
 impl Bytes {
@@ -20,10 +24,14 @@ impl Bytes {
     /// kernel's cache, as a rule. Without this a look through the symbols of a large library would
     /// make the program twenty megabytes larger.
     pub fn let_go_of_memory(&self) {
-        if let Self::Mapped(map) = self {
-            // SAFETY: the mapping is private, of a file, and never written to: the pages come back
-            // with what they held.
-            let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+        match self {
+            Self::Mapped(map) => {
+                // SAFETY: the mapping is private, of a file, and never written to: the pages come back
+                // with what they held.
+                let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+            }
+            Self::Owned(_) => {}
+            Self::Shared(bytes) => bytes.let_go_of_memory(),
         }
     }
 }
@@ -35,15 +43,22 @@ impl Deref for Bytes {
         match self {
             Self::Mapped(map) => map,
             Self::Owned(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 }
 
-/// A mapped file, and its path without links as far as the kernel tells it.
+/// The bytes of a file, and the file itself where there still is one.
 pub struct MappedFile {
     /// What is in it.
     pub bytes: Bytes,
-    file: File,
+    source: Source,
+}
+
+enum Source {
+    Open(File),
+    /// What was known of a file of which only the bytes are left.
+    Lost(FileId),
 }
 
 impl MappedFile {
@@ -68,13 +83,36 @@ impl MappedFile {
         // fault, as it would in the program itself. Reading hundreds of megabytes in place of
         // mapping them is no option.)
         let bytes = Bytes::Mapped(unsafe { Mmap::map(&file) }.ok()?);
-        Some(Self { bytes, file })
+        let source = Source::Open(file);
+        Some(Self { bytes, source })
+    }
+
+    /// Bytes that were copied from a file that cannot be opened.
+    pub fn of_memory(bytes: Bytes, id: FileId) -> Self {
+        let source = Source::Lost(id);
+        Self { bytes, source }
+    }
+
+    /// The open file; `None` of bytes in memory.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        match &self.source {
+            Source::Open(file) => Some(file.as_raw_fd()),
+            Source::Lost(_) => None,
+        }
+    }
+
+    /// What tells the file from others.
+    pub fn id(&self) -> Option<FileId> {
+        match &self.source {
+            Source::Open(file) => file.metadata().ok().map(|metadata| FileId::of(&metadata)),
+            Source::Lost(id) => Some(*id),
+        }
     }
 
     /// The path with all links followed.
     ///
     /// Asks the kernel: `realpath` of libc would call the program's malloc.
     pub fn real_path(&self) -> Option<PathBuf> {
-        std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+        std::fs::read_link(format!("/proc/self/fd/{}", self.descriptor()?)).ok()
     }
 }

@@ -10,6 +10,7 @@ use super::dwarf_names::{QualifiedNames, Slice};
 use super::dwz;
 use super::elf::Elf;
 use super::hash::FastMap;
+use super::identity::ObjectId;
 use super::object_file::open_checked;
 use super::split_dwarf::{SplitFiles, needed};
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
@@ -34,13 +35,8 @@ pub struct Located<'a> {
 
 /// Tells `found` of each address (SVMA) that functions contain it, innermost first. Of addresses without
 /// debug information it is told nothing.
-pub fn locate(
-    path: &[u8],
-    build_id: &[u8],
-    lookups: &[u64],
-    mut found: impl FnMut(u64, Located<'_>),
-) {
-    let Some((file, near)) = with_debug_info(path, build_id) else {
+pub fn locate(module: &ObjectId<'_>, lookups: &[u64], mut found: impl FnMut(u64, Located<'_>)) {
+    let Some((file, near)) = with_debug_info(module) else {
         return;
     };
     guarded(&file.bytes, &near, lookups, &mut found);
@@ -49,9 +45,9 @@ pub fn locate(
 
 /// Finds the symbols or qualified names of the functions that contain the addresses (SVMA) and are not
 /// inlined. Functions that the debug information does not name are left out.
-pub fn outer_names(path: &[u8], build_id: &[u8], lookups: &[u64]) -> FastMap<u64, Vec<u8>> {
+pub fn outer_names(module: &ObjectId<'_>, lookups: &[u64]) -> FastMap<u64, Vec<u8>> {
     let mut names: FastMap<u64, Vec<u8>> = FastMap::default();
-    locate(path, build_id, lookups, |lookup, located| {
+    locate(module, lookups, |lookup, located| {
         // The outermost function comes last.
         match located.function {
             Some(name) if !name.is_empty() => names.insert(lookup, name.to_vec()),
@@ -62,11 +58,11 @@ pub fn outer_names(path: &[u8], build_id: &[u8], lookups: &[u64]) -> FastMap<u64
 }
 
 /// The file that has the debug information of a module, and the paths beside which its further files lie.
-fn with_debug_info(path: &[u8], build_id: &[u8]) -> Option<(MappedFile, Vec<PathBuf>)> {
+fn with_debug_info(id: &ObjectId<'_>) -> Option<(MappedFile, Vec<PathBuf>)> {
     let has_it =
         |file: &MappedFile| Elf::parse(&file.bytes).is_some_and(|elf| elf.has_debug_info());
-    let module = open_checked(path, build_id)?;
-    let mut near = vec![PathBuf::from(OsStr::from_bytes(path))];
+    let module = open_checked(id).ok()?;
+    let mut near = vec![PathBuf::from(OsStr::from_bytes(id.path))];
     near.extend(module.real_path());
     if has_it(&module) {
         return Some((module, near));

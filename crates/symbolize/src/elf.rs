@@ -8,9 +8,11 @@ use super::names::{HashTable, Names};
 use object::LittleEndian as Le;
 use object::elf::{
     ELFCOMPRESS_ZLIB, ELFCOMPRESS_ZSTD, FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD,
-    ProgramHeader64, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_GNU_HASH, SHT_SYMTAB, STB_GLOBAL,
-    STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE, Sym64,
+    ProgramHeader64, SHF_COMPRESSED, SHF_EXECINSTR, SHN_UNDEF, SHT_DYNSYM, SHT_GNU_HASH,
+    SHT_NOBITS, SHT_SYMTAB, STB_GLOBAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
+    SectionHeader64, Sym64,
 };
+use object::pod::bytes_of;
 use object::read::elf::{
     CompressionHeader, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym,
 };
@@ -97,6 +99,13 @@ impl<'d> Elf<'d> {
         })
     }
 
+    /// The length of a file by its start: up to the end of the section headers, which come last.
+    pub fn len(start: &[u8]) -> Option<usize> {
+        let header = FileHeader64::<Le>::parse(start).ok()?;
+        let headers = u64::from(header.e_shnum(Le)) * u64::from(header.e_shentsize(Le));
+        usize::try_from(header.e_shoff(Le).checked_add(headers)?).ok()
+    }
+
     /// The bytes of a section.
     pub fn section(&self, name: &[u8]) -> Option<&'d [u8]> {
         let (_, section) = self.sections.section_by_name(Le, name)?;
@@ -111,34 +120,83 @@ impl<'d> Elf<'d> {
     /// The bytes of a section as they were before they were compressed; none where there is no such
     /// section, or it does not unpack.
     pub fn unpacked_section(&self, name: &[u8]) -> Cow<'d, [u8]> {
-        let unpack = || {
-            let Some((_, section)) = self.sections.section_by_name(Le, name) else {
-                return self.unpacked_gnu_section(name).map(Cow::Owned);
-            };
-            let Some((header, at, len)) = section.compression(Le, self.data).ok()? else {
-                return section.data(Le, self.data).ok().map(Cow::Borrowed);
-            };
-            let start = usize::try_from(at).ok()?;
-            let end = start.checked_add(usize::try_from(len).ok()?)?;
-            let data = self.data.get(start..end)?;
-            let size = header.ch_size(Le);
-            if !self.may_unpack(data.len(), size) {
-                return None;
-            }
-            match header.ch_type(Le) {
-                ELFCOMPRESS_ZLIB => {
-                    let packed = CompressedData {
-                        format: CompressionFormat::Zlib,
-                        data,
-                        uncompressed_size: size,
-                    };
-                    packed.decompress().ok()
-                }
-                ELFCOMPRESS_ZSTD => unpack_zstd(data, size).map(Cow::Owned),
-                _ => None,
-            }
+        let unpacked = match self.sections.section_by_name(Le, name) {
+            Some((_, section)) => self.unpack(section),
+            None => self.unpacked_gnu_section(name).map(Cow::Owned),
         };
-        unpack().unwrap_or_default()
+        unpacked.unwrap_or_default()
+    }
+
+    /// The bytes of a section, unpacked if they are compressed.
+    fn unpack(&self, section: &SectionHeader64<Le>) -> Option<Cow<'d, [u8]>> {
+        let Some((header, at, len)) = section.compression(Le, self.data).ok()? else {
+            return section.data(Le, self.data).ok().map(Cow::Borrowed);
+        };
+        let start = usize::try_from(at).ok()?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        let data = self.data.get(start..end)?;
+        let size = header.ch_size(Le);
+        if !self.may_unpack(data.len(), size) {
+            return None;
+        }
+        match header.ch_type(Le) {
+            ELFCOMPRESS_ZLIB => {
+                let packed = CompressedData {
+                    format: CompressionFormat::Zlib,
+                    data,
+                    uncompressed_size: size,
+                };
+                packed.decompress().ok()
+            }
+            ELFCOMPRESS_ZSTD => unpack_zstd(data, size).map(Cow::Owned),
+            _ => None,
+        }
+    }
+
+    /// A file of nothing but this file's section headers and its full symbol table, unpacked; `None` if
+    /// that is not compressed. Symbol tables are read in place, and a compressed one has no place.
+    pub fn unpacked_symbols(&self) -> Option<Vec<u8>> {
+        let (index, symbols) = self
+            .sections
+            .enumerate()
+            .find(|(_, section)| section.sh_type(Le) == SHT_SYMTAB)?;
+        let names = SectionIndex(symbols.sh_link(Le) as usize);
+        let strings = self.sections.section(names).ok()?;
+        if !is_compressed(symbols) && !is_compressed(strings) {
+            return None;
+        }
+        let (symbols, strings) = (self.unpack(symbols)?, self.unpack(strings)?);
+        let header_len = size_of::<FileHeader64<Le>>();
+        let symbols_at = header_len + self.sections.len() * size_of::<SectionHeader64<Le>>();
+        let strings_at = symbols_at + symbols.len();
+        let mut header = *FileHeader64::<Le>::parse(self.data).ok()?;
+        header.e_shoff.set(Le, header_len as u64);
+        header.e_phoff.set(Le, 0);
+        header.e_phnum.set(Le, 0);
+        let mut file = bytes_of(&header).to_vec();
+        for (at, section) in self.sections.enumerate() {
+            let mut section = *section;
+            let place = match at {
+                _ if at == index => Some((symbols_at, symbols.len())),
+                _ if at == names => Some((strings_at, strings.len())),
+                _ => None,
+            };
+            match place {
+                Some((start, len)) => {
+                    let flags = section.sh_flags(Le) & !u64::from(SHF_COMPRESSED);
+                    section.sh_flags.set(Le, flags);
+                    section.sh_offset.set(Le, start as u64);
+                    section.sh_size.set(Le, len as u64);
+                }
+                // The first one may hold the number of sections.
+                None if at.0 == 0 => {}
+                None => section.sh_type.set(Le, SHT_NOBITS),
+            }
+            file.extend_from_slice(bytes_of(&section));
+        }
+        file.extend_from_slice(&symbols);
+        file.extend_from_slice(&strings);
+        Some(file)
     }
 
     /// The bytes of a `.debug_` section that is packed as GNU tools did before ELF had a format for it:
@@ -220,8 +278,11 @@ impl<'d> Elf<'d> {
                 .sections
                 .enumerate()
                 .find(|(_, section)| section.sh_type(Le) == kind)?;
-            let symbols = section.data_as_array(Le, self.data).ok()?;
             let strings = self.sections.section(section.link(Le)).ok()?;
+            if is_compressed(section) || is_compressed(strings) {
+                return None;
+            }
+            let symbols = section.data_as_array(Le, self.data).ok()?;
             let (offset, size) = strings.file_range(Le)?;
             let start = usize::try_from(offset).ok()?;
             let end = start.checked_add(usize::try_from(size).ok()?)?;
@@ -281,6 +342,10 @@ impl<'d> Elf<'d> {
                     .filter(|bytes| !bytes.is_empty())
             })
     }
+}
+
+fn is_compressed(section: &SectionHeader64<Le>) -> bool {
+    section.sh_flags(Le) & u64::from(SHF_COMPRESSED) != 0
 }
 
 /// Unpacks zstd frames that hold `size` bytes together; `None` when they hold less or more.

@@ -47,8 +47,8 @@ mod tests;
 use code_map::CodeMap;
 use demangle::demangle;
 use hash::FastMap;
-pub use identity::{ObjectId, Origin};
-use object_file::ObjectFile;
+pub use identity::{Build, FileId, ObjectId, Origin};
+use object_file::{Missing, ObjectFile};
 use skipheap_text::printable;
 use std::rc::Rc;
 use symbols::find_all;
@@ -59,8 +59,8 @@ const UNKNOWN: &str = "[unknown]";
 
 /// Names functions; remembers each file and each name.
 pub struct Symbolizer {
-    /// By path, then by build id: a file may be replaced and loaded again.
-    modules: FastMap<Vec<u8>, Vec<(Vec<u8>, ModuleNames)>>,
+    /// By path, then by build: a file may be replaced and loaded again.
+    modules: FastMap<Vec<u8>, Vec<(Build, ModuleNames)>>,
     /// `None` for processes without a map.
     perf_maps: FastMap<Origin, Option<CodeMap>>,
     /// By path and process; `None` for those that cannot be read.
@@ -71,9 +71,9 @@ pub struct Symbolizer {
     debug_names: Option<DebugNames>,
 }
 
-/// Finds the symbols or qualified names of functions in the debug information of a module, by its path,
-/// its build id and addresses (SVMA).
-pub type DebugNames = fn(&[u8], &[u8], &[u64]) -> FastMap<u64, Vec<u8>>;
+/// Finds the symbols or qualified names of functions in the debug information of a module, by addresses
+/// (SVMA).
+pub type DebugNames = fn(&ObjectId<'_>, &[u64]) -> FastMap<u64, Vec<u8>>;
 
 impl Default for Symbolizer {
     fn default() -> Self {
@@ -137,6 +137,21 @@ impl Symbolizer {
         }
     }
 
+    /// The modules whose functions have no names because their files are missing, by path, and why they
+    /// are missing. Modules that never were files are left out.
+    pub fn missing_files(&self) -> Vec<MissingFile<'_>> {
+        let mut missing = Vec::new();
+        for (path, builds) in &self.modules {
+            let of_path = builds.iter().filter_map(|(build, names)| {
+                let why = names.missing.filter(|&why| why != Missing::NeverAFile)?;
+                Some(MissingFile { path, build, why })
+            });
+            missing.extend(of_path);
+        }
+        missing.sort_unstable();
+        missing
+    }
+
     /// Takes over names that another symbolizer has found for these addresses of a module.
     pub fn learn(&mut self, module: &ObjectId<'_>, found: impl Iterator<Item = (u64, Rc<str>)>) {
         if let Some(names) = self.names_of(module) {
@@ -149,22 +164,21 @@ impl Symbolizer {
             self.modules.insert(module.path.to_vec(), Vec::new());
         }
         let builds = self.modules.get_mut(module.path)?;
-        let known = builds
-            .iter()
-            .position(|(build_id, _)| build_id == module.build_id);
+        let build = module.build();
+        let known = builds.iter().position(|(known, _)| *known == build);
         let index = known.unwrap_or(builds.len());
         if known.is_none() {
-            let file = match self.is_hurried {
-                true => None,
-                false => ObjectFile::open(module.path, module.build_id),
-            };
-            let mut names = ModuleNames::new(module.path, file);
+            let opened = (!self.is_hurried).then(|| ObjectFile::open(module));
+            let missing = opened.as_ref().and_then(|opened| opened.as_ref().err());
+            let missing = missing.copied();
+            let mut names = ModuleNames::new(module.path, opened.and_then(Result::ok));
+            names.missing = missing;
             if !self.is_hurried
                 && let Some(find) = self.debug_names
             {
-                names.use_debug_names(module.path, module.build_id, find);
+                names.use_debug_names(module, find);
             }
-            builds.push((module.build_id.to_vec(), names));
+            builds.push((build, names));
         }
         builds.get_mut(index).map(|(_, names)| names)
     }
@@ -196,6 +210,17 @@ impl Symbolizer {
     }
 }
 
+/// A module whose file is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MissingFile<'s> {
+    /// Its path.
+    pub path: &'s [u8],
+    /// Which of the files that were at this path.
+    pub build: &'s Build,
+    /// Why it is missing.
+    pub why: Missing,
+}
+
 /// Names of the functions of one module.
 pub struct ModuleNames {
     /// What names of functions without a symbol begin with.
@@ -203,7 +228,17 @@ pub struct ModuleNames {
     file: Option<ObjectFile>,
     by_address: FastMap<u64, Rc<str>>,
     by_start: FastMap<u64, Rc<str>>,
-    debug_names: Option<(Vec<u8>, Vec<u8>, DebugNames)>,
+    debug_names: Option<DebugNamesOf>,
+    /// Why there is no file.
+    missing: Option<Missing>,
+}
+
+/// Where a module's names in debug information come from.
+struct DebugNamesOf {
+    path: Vec<u8>,
+    build_id: Vec<u8>,
+    file: Option<FileId>,
+    find: DebugNames,
 }
 
 impl ModuleNames {
@@ -220,12 +255,18 @@ impl ModuleNames {
             by_address: FastMap::default(),
             by_start: FastMap::default(),
             debug_names: None,
+            missing: None,
         }
     }
 
     /// Functions that have no symbol get the names that `find` has for them.
-    fn use_debug_names(&mut self, path: &[u8], build_id: &[u8], find: DebugNames) {
-        self.debug_names = Some((path.to_vec(), build_id.to_vec(), find));
+    fn use_debug_names(&mut self, module: &ObjectId<'_>, find: DebugNames) {
+        self.debug_names = Some(DebugNamesOf {
+            path: module.path.to_vec(),
+            build_id: module.build_id.to_vec(),
+            file: module.file,
+            find,
+        });
     }
 
     /// As [`Symbolizer::function`].
@@ -291,9 +332,14 @@ impl ModuleNames {
     /// Names addresses without a symbol, each of which stands beside the start of its function.
     fn name_by_debug_info(&mut self, nameless: &[(u64, u64)]) {
         let found = match &self.debug_names {
-            Some((path, build_id, find)) if !nameless.is_empty() => {
+            Some(of) if !nameless.is_empty() => {
                 let lookups: Vec<u64> = nameless.iter().map(|&(lookup, _)| lookup).collect();
-                find(path, build_id, &lookups)
+                let module = ObjectId {
+                    path: &of.path,
+                    build_id: &of.build_id,
+                    file: of.file,
+                };
+                (of.find)(&module, &lookups)
             }
             _ => FastMap::default(),
         };

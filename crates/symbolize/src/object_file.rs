@@ -4,11 +4,14 @@ use super::bytes::{Bytes, MappedFile};
 use super::debug_file;
 use super::elf::{Elf, FunctionSymbol, name_at};
 use super::fde;
+use super::identity::ObjectId;
 use super::names::Names;
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The bytes that describe a module: the file that was loaded first, then the separate debug file.
 pub struct ObjectFile {
@@ -30,28 +33,35 @@ const BLOCK: usize = 1 << 14;
 impl ObjectFile {
     /// Opens a module's file.
     ///
-    /// `None` when it is not there, is no ELF file, or not the one that was loaded, because its
-    /// build id is another: symbols of a file that was replaced would be lies. A module without a
-    /// recorded build id is believed.
-    pub fn open(path: &[u8], build_id: &[u8]) -> Option<Self> {
-        let file = open_checked(path, build_id)?;
-        let debug = if Elf::parse(&file.bytes)?.has_symtab() {
-            None
-        } else {
-            debug_file::find(&file)
+    /// # Errors
+    /// When the file that was loaded is not there: symbols of one that replaced it would be lies.
+    pub fn open(module: &ObjectId<'_>) -> Result<Self, Missing> {
+        open_checked(module).map(Self::of_file)
+    }
+
+    /// Of an open file, and of the debug file that was split from it.
+    pub fn of_file(file: MappedFile) -> Self {
+        let has_symtab = Elf::parse(&file.bytes).is_some_and(|elf| elf.has_symtab());
+        let debug = match has_symtab {
+            true => None,
+            false => debug_file::find(&file),
         };
-        Some(Self::new(
-            std::iter::once(file.bytes).chain(debug).collect(),
-        ))
+        Self::new(std::iter::once(file.bytes).chain(debug).collect())
     }
 
     /// As [`Self::open`], without a look for a debug file.
-    pub fn open_alone(path: &[u8], build_id: &[u8]) -> Option<Self> {
-        open_checked(path, build_id).map(|file| Self::new(vec![file.bytes]))
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_alone(module: &ObjectId<'_>) -> Result<Self, Missing> {
+        open_checked(module).map(|file| Self::new(vec![file.bytes]))
     }
 
     /// Of bytes that are at hand: the file that was loaded first, then what has more symbols of it.
-    pub fn new(sources: Vec<Bytes>) -> Self {
+    pub fn new(mut sources: Vec<Bytes>) -> Self {
+        let unpacked = |bytes: &Bytes| Elf::parse(bytes)?.unpacked_symbols();
+        let unpacked: Vec<_> = sources.iter().filter_map(unpacked).collect();
+        sources.extend(unpacked.into_iter().map(Bytes::Owned));
         Self { sources }
     }
 
@@ -141,16 +151,74 @@ impl ObjectFile {
     }
 }
 
-/// The file of a module, if it is the one that was loaded.
-pub fn open_checked(path: &[u8], build_id: &[u8]) -> Option<MappedFile> {
+/// Why there is no file of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Missing {
+    /// The module never was a file: the kernel or a JIT made it.
+    NeverAFile,
+    /// Nothing is at its path.
+    Gone,
+    /// What is at its path cannot be opened, or is no ELF file.
+    Unreadable,
+    /// Another build, or another file, is at its path.
+    Replaced,
+}
+
+/// Opens the file of a module that is not at its path.
+pub type OpenElsewhere = fn(&ObjectId<'_>) -> Option<MappedFile>;
+
+/// Where files are looked for that are not at their paths; set once for the whole process.
+static ELSEWHERE: OnceLock<OpenElsewhere> = OnceLock::new();
+
+/// Has files that are not at their paths opened by `open`. Only the first call counts.
+pub fn look_elsewhere(open: OpenElsewhere) {
+    let _ = ELSEWHERE.set(open);
+}
+
+/// The file that was loaded as a module: at its path, or elsewhere.
+///
+/// # Errors
+/// Why the file at the path is not it, when it is not elsewhere either.
+pub fn open_checked(module: &ObjectId<'_>) -> Result<MappedFile, Missing> {
+    open_at_path(module).or_else(|missing| {
+        let open = ELSEWHERE.get().ok_or(missing)?;
+        open(module)
+            .filter(|file| is_of_module(file, module))
+            .ok_or(missing)
+    })
+}
+
+fn open_at_path(module: &ObjectId<'_>) -> Result<MappedFile, Missing> {
     // Names that the loader makes up, such as that of the vDSO, are no paths.
-    if !path.contains(&b'/') {
-        return None;
+    if !module.path.contains(&b'/') {
+        return Err(Missing::NeverAFile);
     }
-    let file = MappedFile::open(Path::new(OsStr::from_bytes(path)))?;
-    let elf = Elf::parse(&file.bytes)?;
-    if !build_id.is_empty() && elf.build_id() != build_id {
-        return None;
+    let path = Path::new(OsStr::from_bytes(module.path));
+    let Some(file) = MappedFile::open(path) else {
+        let is_gone = path
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        return Err(match is_gone {
+            true => Missing::Gone,
+            false => Missing::Unreadable,
+        });
+    };
+    match Elf::parse(&file.bytes) {
+        None => Err(Missing::Unreadable),
+        Some(_) if !is_of_module(&file, module) => Err(Missing::Replaced),
+        Some(_) => Ok(file),
     }
-    Some(file)
+}
+
+/// Returns whether a file is the one that was loaded: by the build id, or by what identifies files
+/// where there is none. A module of which neither is known is believed.
+pub fn is_of_module(file: &MappedFile, module: &ObjectId<'_>) -> bool {
+    let Some(elf) = Elf::parse(&file.bytes) else {
+        return false;
+    };
+    match (module.build_id, module.file) {
+        ([], None) => true,
+        ([], Some(loaded)) => file.id() == Some(loaded),
+        (build_id, _) => elf.build_id() == build_id,
+    }
 }

@@ -3,7 +3,7 @@
 use super::demangle::demangle;
 use super::dwarf::{Located, locate};
 use super::hash::FastMap;
-use crate::identity::ObjectId;
+use crate::identity::{Build, ObjectId};
 use skipheap_text::printable;
 use std::rc::Rc;
 
@@ -29,8 +29,8 @@ struct ModulePlaces {
 /// Remembers each address; texts are shared.
 #[derive(Default)]
 pub struct Places {
-    /// By path, then by build id.
-    modules: FastMap<Vec<u8>, FastMap<Vec<u8>, ModulePlaces>>,
+    /// By path, then by build.
+    modules: FastMap<Vec<u8>, FastMap<Build, ModulePlaces>>,
     functions: FastMap<Vec<u8>, Rc<str>>,
     files: FastMap<String, Rc<str>>,
     /// No further files are opened.
@@ -46,7 +46,7 @@ impl Places {
     /// Looks these addresses (SVMA; for a return address one less) of a module up, at once.
     pub fn prepare(&mut self, module: &ObjectId<'_>, mut lookups: Vec<u64>) {
         let builds = self.modules.entry(module.path.to_vec()).or_default();
-        let known = builds.entry(module.build_id.to_vec()).or_default();
+        let known = builds.entry(module.build()).or_default();
         lookups.retain(|lookup| !known.by_address.contains_key(lookup));
         lookups.sort_unstable();
         lookups.dedup();
@@ -54,24 +54,19 @@ impl Places {
         if self.is_hurried || lookups.is_empty() {
             return;
         }
-        locate(
-            module.path,
-            module.build_id,
-            &lookups,
-            |lookup, located: Located<'_>| {
-                let place = Place {
-                    function: located.function.map(|name| text(functions, name, demangle)),
-                    file: located.file.map(|file| {
-                        let escape = |file: &str| printable(file.as_bytes());
-                        text(files, file, escape)
-                    }),
-                    line: located.line,
-                };
-                let start = known.places.len() as u32;
-                known.by_address.entry(lookup).or_insert((start, 0)).1 += 1;
-                known.places.push(place);
-            },
-        );
+        locate(module, &lookups, |lookup, located: Located<'_>| {
+            let place = Place {
+                function: located.function.map(|name| text(functions, name, demangle)),
+                file: located.file.map(|file| {
+                    let escape = |file: &str| printable(file.as_bytes());
+                    text(files, file, escape)
+                }),
+                line: located.line,
+            };
+            let start = known.places.len() as u32;
+            known.by_address.entry(lookup).or_insert((start, 0)).1 += 1;
+            known.places.push(place);
+        });
         for lookup in lookups {
             known.by_address.entry(lookup).or_default();
         }
@@ -85,7 +80,7 @@ impl Places {
         found: impl Iterator<Item = Place>,
     ) {
         let builds = self.modules.entry(module.path.to_vec()).or_default();
-        let known = builds.entry(module.build_id.to_vec()).or_default();
+        let known = builds.entry(module.build()).or_default();
         let start = known.places.len();
         known.places.extend(found);
         let len = known.places.len() - start;
@@ -96,7 +91,7 @@ impl Places {
     /// symbol, the others are inlined into it. None where there is no debug information.
     pub fn at(&self, module: &ObjectId<'_>, lookup: u64) -> &[Place] {
         let find = || {
-            let known = self.modules.get(module.path)?.get(module.build_id)?;
+            let known = self.modules.get(module.path)?.get(&module.build())?;
             let &(start, len) = known.by_address.get(&lookup)?;
             known.places.get(start as usize..(start + len) as usize)
         };
@@ -176,6 +171,7 @@ int main(void) { free(take(7)); }
         let module = ObjectId {
             path: path.as_os_str().as_encoded_bytes(),
             build_id: &[],
+            file: None,
         };
         let mut places = Places::default();
         places.prepare(&module, vec![lookup, 1]);
@@ -310,6 +306,7 @@ int main(void) { free(take(7)); }
         let module = ObjectId {
             path: path.as_os_str().as_encoded_bytes(),
             build_id: &[],
+            file: None,
         };
         let nobody = Origin {
             pid: 1,

@@ -135,6 +135,7 @@ fn module<'a>(path: &'a Path, build_id: &'a [u8]) -> ObjectId<'a> {
     ObjectId {
         path: path.as_os_str().as_bytes(),
         build_id,
+        file: None,
     }
 }
 
@@ -368,7 +369,7 @@ fn a_nameless_function_behind_one_without_a_size_keeps_its_own_name() {
     );
     run(folder.path(), &["strip", "a.so"]);
     let path = folder.path().join("a.so");
-    let file = ObjectFile::open(path.to_str().unwrap().as_bytes(), b"").unwrap();
+    let file = ObjectFile::open(&module(&path, b"")).unwrap();
     let mut first = 0;
     file.function_tables(|_, symbols| first = symbols.next().unwrap().start);
     let mut symbolizer = Symbolizer::new();
@@ -462,4 +463,126 @@ fn globs_without_a_word_are_compared_with_the_functions_that_are_met() {
     }
     let wrappers = wrappers::Wrappers::new(b"*(int)").in_file(file());
     assert!(!wrappers.contains(0x1100) && !wrappers.contains(0x1400));
+}
+
+#[test]
+fn a_file_without_a_build_id_is_known_by_what_it_was_when_it_was_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p");
+    std::fs::write(
+        folder.path().join("a.c"),
+        "void shown(void) {}\nint main(void) {}\n",
+    )
+    .unwrap();
+    let build = ["cc", "-Wl,--build-id=none", "a.c", "-o", "p"];
+    run(folder.path(), &build);
+    let loaded = FileId::of(&path.metadata().unwrap());
+    let is_it = |file| {
+        let module = ObjectId {
+            file: Some(file),
+            ..module(&path, b"")
+        };
+        object_file::open_checked(&module).map(|_| ())
+    };
+    assert_eq!(is_it(loaded), Ok(()));
+    let other = FileId {
+        modified_ns: loaded.modified_ns + 1,
+        ..loaded
+    };
+    assert_eq!(is_it(other), Err(Missing::Replaced));
+    // The same text, built again.
+    std::fs::rename(&path, folder.path().join("old")).unwrap();
+    assert_eq!(is_it(loaded), Err(Missing::Gone));
+    run(folder.path(), &build);
+    assert_eq!(is_it(loaded), Err(Missing::Replaced));
+    let mut symbolizer = Symbolizer::new();
+    let gone = module(Path::new("/nowhere/libgone.so"), b"");
+    symbolizer.function(&NOBODY, &gone, 0x1234);
+    symbolizer.function(&NOBODY, &module(Path::new("linux-vdso.so.1"), b""), 1);
+    let expected = MissingFile {
+        path: b"/nowhere/libgone.so",
+        build: &Build::File(None),
+        why: Missing::Gone,
+    };
+    assert_eq!(symbolizer.missing_files(), [expected]);
+}
+
+/// A zlib stream that holds `bytes` as they are.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = vec![0x78, 0x01];
+    let blocks: Vec<_> = bytes.chunks(0xffff).collect();
+    for (i, block) in blocks.iter().enumerate() {
+        let len = block.len() as u16;
+        stream.push(u8::from(i + 1 == blocks.len()));
+        stream.extend(len.to_le_bytes());
+        stream.extend((!len).to_le_bytes());
+        stream.extend(*block);
+    }
+    let (mut low, mut high) = (1_u32, 0_u32);
+    for &byte in bytes {
+        low = (low + u32::from(byte)) % 65521;
+        high = (high + low) % 65521;
+    }
+    stream.extend((high << 16 | low).to_be_bytes());
+    stream
+}
+
+/// The file with its full symbol table, or the names of that, compressed as ELF says.
+fn with_compressed(file: &[u8], is_names: bool) -> Vec<u8> {
+    let word = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) as usize;
+    let half = |at: usize| usize::from(u16::from_le_bytes(file[at..at + 2].try_into().unwrap()));
+    let header = |number: usize| word(0x28) + number * half(0x3a);
+    let kind = |number: usize| file[header(number) + 4];
+    let symbols = (0..half(0x3c))
+        .find(|&number| u32::from(kind(number)) == object::elf::SHT_SYMTAB)
+        .unwrap();
+    let section = match is_names {
+        true => header(usize::from(file[header(symbols) + 0x28])),
+        false => header(symbols),
+    };
+    let (at, len) = (word(section + 0x18), word(section + 0x20));
+    let mut changed = file.to_vec();
+    let start = changed.len();
+    // The compression header: zlib, the length, and what the section was aligned to.
+    for number in [1, len as u64, 8] {
+        changed.extend(number.to_le_bytes());
+    }
+    changed.extend(stored(&file[at..at + len]));
+    let new_len = changed.len() - start;
+    // SHF_COMPRESSED
+    changed[section + 9] |= 8;
+    for (field, value) in [(0x18, start), (0x20, new_len)] {
+        let field = section + field;
+        changed[field..field + 8].copy_from_slice(&(value as u64).to_le_bytes());
+    }
+    changed
+}
+
+#[test]
+fn compressed_symbol_tables_are_read() {
+    let built = build();
+    let path = built.folder.path().join("p");
+    let file = std::fs::read(&path).unwrap();
+    for is_names in [false, true] {
+        let packed = with_compressed(&file, is_names);
+        std::fs::write(built.folder.path().join("packed"), &packed).unwrap();
+        let sections = run(built.folder.path(), &["readelf", "-SW", "packed"]);
+        assert!(
+            sections
+                .lines()
+                .any(|line| line.contains("tab ") && line.contains(" C ")),
+            "{sections}"
+        );
+        for name in ["hidden", "shown", "main"] {
+            assert_eq!(built.name("packed", &built.build_id, name), name);
+        }
+        // One that ends early names nothing, and harms nobody.
+        std::fs::write(
+            built.folder.path().join("cut"),
+            &packed[..packed.len() - 40],
+        )
+        .unwrap();
+        let hidden = built.name("cut", &built.build_id, "hidden");
+        assert!(hidden.starts_with("cut+0x"), "{hidden}");
+    }
 }

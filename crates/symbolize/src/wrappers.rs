@@ -86,12 +86,6 @@ impl Wrappers {
     /// The wrappers of a module.
     ///
     /// Symbols without a size are passed over: hand-written assembly wraps no allocator.
-    pub fn of(&self, path: &[u8], build_id: &[u8]) -> ModuleWrappers {
-        ObjectFile::open(path, build_id)
-            .map_or_else(ModuleWrappers::default, |file| self.in_file(file))
-    }
-
-    /// As [`Self::of`], of a file that is open.
     pub fn in_file(&self, file: ObjectFile) -> ModuleWrappers {
         ModuleWrappers {
             ranges: self.ranges_in(&file),

@@ -56,6 +56,12 @@ impl SymbolFiles {
         resymbolize(profile, self)
     }
 
+    /// Returns whether functions of the module with this build id have got names.
+    pub(crate) fn names(&self, build_id: &[u8]) -> bool {
+        let known = self.modules.get(build_id);
+        known.is_some_and(|known| known.values().any(|known| known.name.is_some()))
+    }
+
     /// What did not fit.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.mismatches.iter().take(SAID).cloned().collect();

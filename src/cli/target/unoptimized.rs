@@ -2,6 +2,7 @@
 //! frames of a stack hold nobody who is responsible for an allocation.
 
 use memchr::{memchr, memmem};
+use skipheap_symbolize::ObjectId;
 use skipheap_symbolize::object_file::ObjectFile;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -17,7 +18,12 @@ const INLINED: [(&[u8], &[u8]); 3] = [
 /// Returns whether the program has its containers' smallest functions as functions of their own. A program without a
 /// symbol table does not say.
 pub(super) fn is_unoptimized(program: &Path) -> bool {
-    let Some(file) = ObjectFile::open_alone(program.as_os_str().as_bytes(), &[]) else {
+    let program = ObjectId {
+        path: program.as_os_str().as_bytes(),
+        build_id: &[],
+        file: None,
+    };
+    let Ok(file) = ObjectFile::open_alone(&program) else {
         return false;
     };
     let mut found = false;

@@ -10,6 +10,7 @@ use crate::elf::{
 use crate::settings::settings;
 use crate::unwind::{Place, place_of};
 use core::ffi::CStr;
+use skipheap_symbolize::ObjectId;
 use skipheap_symbolize::elf::{FunctionSymbol, name_at};
 use skipheap_symbolize::names::Names;
 use skipheap_symbolize::object_file::ObjectFile;
@@ -97,7 +98,7 @@ impl Object {
     /// Hands each function of the object to `add`. Separate debug files are read too, if the object
     /// has no symbols of its own: that takes its time.
     pub(crate) fn functions(&self, add: &mut dyn FnMut(Symbol<'_>)) {
-        let Some(file) = ObjectFile::open(self.file(), self.place.build_id) else {
+        let Ok(file) = ObjectFile::open(&self.id()) else {
             return;
         };
         file.function_tables(|strings, functions| {
@@ -114,7 +115,7 @@ impl Object {
 
     /// Hands each function of the object that has one of these names to `add`.
     pub(crate) fn named_functions(&self, names: &Names, add: &mut dyn FnMut(Symbol<'_>)) {
-        if let Some(file) = ObjectFile::open_alone(self.file(), self.place.build_id) {
+        if let Ok(file) = ObjectFile::open_alone(&self.id()) {
             file.named_functions(names, |function, name| self.add(function, name, add));
         }
     }
@@ -127,6 +128,15 @@ impl Object {
                 name,
                 is_indirect: function.indirect,
             });
+        }
+    }
+
+    /// What its file is known by.
+    fn id(&self) -> ObjectId<'_> {
+        ObjectId {
+            path: self.file(),
+            build_id: self.place.build_id,
+            file: None,
         }
     }
 

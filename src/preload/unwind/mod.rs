@@ -13,6 +13,7 @@ mod derive;
 mod guess;
 mod jit_dump;
 mod made_code;
+mod module_file;
 mod modules;
 mod red_zone;
 mod registers;
@@ -40,9 +41,11 @@ pub(crate) use table::{GENERATION, HEAD as TABLE_HEAD, TABLE, generation, view a
 pub(crate) use walk::{Regs, step};
 
 use crate::c_library;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::thread::cold_section;
 use core::sync::atomic::Ordering::*;
+use skipheap_symbolize::ObjectId;
+use skipheap_symbolize::bytes::MappedFile;
 
 /// Set in a key when the address is of an interrupted instruction and not a return address. No
 /// address of the program has this bit.
@@ -50,6 +53,13 @@ const EXACT: u64 = 1 << 63;
 /// Most frames that a walk looks at. Deep recursion that collapses into one frame would else be
 /// paid for at each allocation.
 pub(crate) const LONGEST_WALK: u32 = 256;
+
+/// Opens the file of a module that is not at its path, for names: it is mapped, or was when the module was
+/// unloaded.
+pub(crate) fn find_elsewhere(module: &ObjectId<'_>) -> Option<MappedFile> {
+    let removed = || registry(process::process()?)?.modules.removed(module);
+    module_file::find_mapped(module).or_else(removed)
+}
 
 /// Four frame ids, innermost first, in two words: the record's layout, in which the root of a
 /// shorter stack is repeated.
@@ -100,7 +110,12 @@ pub(crate) fn forget(process: &Process, start: u64, end: u64) {
 /// Runs the program's `dlclose` so that no rule of an unloaded module is used for another that
 /// takes its place.
 pub(crate) fn around_unload<T>(process: &Process, unload: impl FnOnce() -> T) -> T {
-    cold_section(|| table::suspend(&process.rules_lock));
+    cold_section(|| {
+        if let Some(registry) = registry(process) {
+            registry.modules.keep_removed();
+        }
+        table::suspend(&process.rules_lock);
+    });
     let result = unload();
     cold_section(|| {
         if let Some(registry) = registry(process) {

@@ -6,6 +6,7 @@
 //!
 //! Runs in cold sections. No lock of ours is held around a call into the loader.
 
+use super::module_file;
 use crate::settings::settings;
 use crate::{c_library, confined};
 use core::ffi::{CStr, c_int, c_void};
@@ -14,8 +15,10 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use dashmap::DashMap;
 use dashmap::try_result::TryResult;
+use skipheap_symbolize::bytes::{Bytes, MappedFile};
 use skipheap_symbolize::module_wrappers::ModuleWrappers;
 use skipheap_symbolize::wrappers::Wrappers;
+use skipheap_symbolize::{Build, FileId, ObjectId};
 use std::sync::Arc;
 
 /// Hashes what the maps of the cold paths are keyed by (FNV-1a, 64 bits).
@@ -280,6 +283,12 @@ pub(crate) struct Module {
     /// Id in the recording.
     pub(crate) id: u32,
     path: Box<[u8]>,
+    /// Empty without one.
+    build_id: Box<[u8]>,
+    /// The path of its file, absolute.
+    file_path: Arc<[u8]>,
+    /// What tells that from others; `None` where it could not be opened.
+    file: Option<FileId>,
     /// The program headers, as they were.
     headers: Box<[u8]>,
     /// What tells the file from another with the same path and program headers: where it lies in
@@ -313,8 +322,22 @@ pub(crate) struct Modules {
     by_start: Map<u64, Arc<Module>>,
     /// By identity: the id in the recording and the wrappers. A file that is loaded again, also
     /// elsewhere, keeps them, so that a program that loads and unloads in a loop adds nothing.
-    known: Map<Vec<u8>, (u32, Arc<ModuleWrappers>)>,
+    known: Map<Vec<u8>, Known>,
     wrappers: Wrappers,
+    /// Files of modules that are unloaded and were not at their paths then, by path and build.
+    removed: Map<(Vec<u8>, Build), Arc<Bytes>>,
+}
+
+/// What is known of a file that was loaded.
+#[derive(Clone)]
+struct Known {
+    /// Id of the module in the recording.
+    id: u32,
+    wrappers: Arc<ModuleWrappers>,
+    /// Its path, absolute.
+    path: Arc<[u8]>,
+    /// What tells the file from others; `None` where it could not be opened.
+    file: Option<FileId>,
 }
 
 /// The program headers of a mapped object; none when they cannot be found.
@@ -535,6 +558,7 @@ impl Modules {
         Self {
             by_start: map(),
             known: map(),
+            removed: map(),
             wrappers: Wrappers::new(settings().trim.get()),
         }
     }
@@ -571,19 +595,22 @@ impl Modules {
         self.forget_where(process, |module| {
             module.found.start < found.end && found.start < module.found.end
         });
-        let (id, wrappers) = self.describe(process, &found, path, build_id, &identity);
+        let known = self.describe(process, &found, path, build_id, &identity);
         // SAFETY: code at `address` keeps the object mapped.
         let eh_frame = unsafe { eh_frame_of(&found) };
         let module = Arc::new(Module {
             bias: found.bias,
             found,
-            id,
+            id: known.id,
             path: path.into(),
+            build_id: build_id.into(),
+            file_path: known.path,
+            file: known.file,
             // SAFETY: code at `address` keeps the object mapped.
             headers: bytes_of(unsafe { headers(&found) }).into(),
             mark: (mark, mark.into()),
             eh_frame,
-            wrappers,
+            wrappers: known.wrappers,
         });
         Some(get_or_put(&self.by_start, &found.start, module))
     }
@@ -595,22 +622,72 @@ impl Modules {
         path: &[u8],
         build_id: &[u8],
         identity: &[u8],
-    ) -> (u32, Arc<ModuleWrappers>) {
+    ) -> Known {
         let identity = identity.to_vec();
         if let Some(known) = get(&self.known, &identity) {
             return known;
         }
-        let id = process
-            .recording
-            .add_module(found.start, found.end, found.bias, path, build_id)
-            .unwrap_or(0);
-        let wrappers = if confined::is_confined() {
-            ModuleWrappers::default()
-        } else {
-            self.wrappers.of(path, build_id)
+        let recording = &process.recording;
+        let add = |path: &[u8]| {
+            recording
+                .add_module(found.start, found.end, found.bias, path, build_id)
+                .unwrap_or(0)
         };
-        let wrappers = wrappers.into();
-        get_or_put(&self.known, &identity, (id, wrappers))
+        let known = if confined::is_confined() {
+            Known {
+                id: add(path),
+                wrappers: Arc::default(),
+                path: path.into(),
+                file: None,
+            }
+        } else {
+            let module = module_file::find(found, path, build_id);
+            let id = add(&module.path);
+            if let Some(file) = module.id() {
+                recording.add_file(id, file);
+            }
+            module.hand_over(build_id);
+            Known {
+                id,
+                path: (&*module.path).into(),
+                file: module.id(),
+                wrappers: module
+                    .into_object()
+                    .map(|object| self.wrappers.in_file(object))
+                    .unwrap_or_default()
+                    .into(),
+            }
+        };
+        get_or_put(&self.known, &identity, known)
+    }
+
+    /// Before `dlclose`, where the names are found at the end of the process: keeps what can still be read of
+    /// files that are not at their paths any more.
+    pub(crate) fn keep_removed(&self) {
+        if !settings().session.get().is_empty() || confined::is_confined() {
+            return;
+        }
+        for module in self.by_start.iter() {
+            let id = ObjectId {
+                path: &module.file_path,
+                build_id: &module.build_id,
+                file: module.file,
+            };
+            let key = (id.path.to_vec(), id.build());
+            if module_file::is_gone(&id)
+                && get(&self.removed, &key).is_none()
+                && let Some(file) = module_file::find_mapped(&id)
+            {
+                get_or_put(&self.removed, &key, Arc::new(file.bytes));
+            }
+        }
+    }
+
+    /// The file of a module that is not at its path, and was not there when the module was unloaded.
+    pub(crate) fn removed(&self, module: &ObjectId<'_>) -> Option<MappedFile> {
+        let key = (module.path.to_vec(), module.build());
+        let bytes = Bytes::Shared(get(&self.removed, &key)?);
+        Some(MappedFile::of_memory(bytes, module.file?))
     }
 
     /// Forgets the rules of modules that fit the condition, and the modules.

@@ -4,7 +4,7 @@ use skipheap_format::layout::FIRST_FRAME_ID;
 use skipheap_format::reader::{FormatError, Frame, Module, Recording};
 use skipheap_symbolize::hash::FastMap;
 use skipheap_symbolize::places::{Place, Places};
-use skipheap_symbolize::{ObjectId, Origin, Symbolizer};
+use skipheap_symbolize::{FileId, ObjectId, Origin, Symbolizer};
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
@@ -23,6 +23,12 @@ pub fn object<'a>(module: &Module<'a>) -> ObjectId<'a> {
     ObjectId {
         path: module.path,
         build_id: module.build_id,
+        file: module.file.map(|file| FileId {
+            device: file.device,
+            inode: file.inode,
+            size: file.size,
+            modified_ns: file.modified_ns,
+        }),
     }
 }
 

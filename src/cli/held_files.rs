@@ -1,0 +1,302 @@
+//! Files that modules were loaded from, as the processes of a run hand them over: open, so that functions
+//! have names although the files may be gone, replaced, or out of reach when names are looked for.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown, recvmsg, shutdown,
+};
+use rustix::process::geteuid;
+use skipheap_config::session::{
+    FILE_LEN, FILES_SOCKET, KEY_LEN, SOCKET_PREFIX, key_of, name_of, parse_file,
+};
+use skipheap_symbolize::bytes::MappedFile;
+use skipheap_symbolize::elf::Elf;
+use skipheap_symbolize::object_file::look_elsewhere;
+use skipheap_symbolize::{FileId, ObjectId};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// Files that are held at most: half of the descriptors that a process may have, as a rule.
+const MOST: usize = 512;
+/// How long is waited before those who have connected are heard again.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
+};
+
+/// Everything that was handed over, in all runs of this tool.
+static HELD: LazyLock<Mutex<Held>> = LazyLock::new(Mutex::default);
+
+/// Takes the files of a run for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Taker {
+    sockets: Vec<Arc<Socket>>,
+}
+
+impl Taker {
+    /// Takes files of the session with these folders, and has names looked for in them. Where a socket
+    /// cannot be had, names come from the files' paths alone.
+    pub(crate) fn new(session: &Path, others: &[u8]) -> Self {
+        look_elsewhere(find);
+        let name = name_of(session.as_os_str().as_bytes());
+        let name = [SOCKET_PREFIX, name, b"/", FILES_SOCKET].concat();
+        let in_folder = UnixListener::bind(session.join(OsStr::from_bytes(FILES_SOCKET)));
+        let unnamed =
+            SocketAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name));
+        let sockets = [in_folder, unnamed]
+            .into_iter()
+            .flatten()
+            .filter(|listener| listener.set_nonblocking(true).is_ok())
+            .map(|listener| {
+                let key = key_of(others).to_vec();
+                let socket = Arc::new(Socket { listener, key });
+                held().sockets.push(Arc::clone(&socket));
+                socket.watch();
+                socket
+            })
+            .collect();
+        Self { sockets }
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            let mut held = held();
+            held.take(socket);
+            held.sockets.retain(|other| !Arc::ptr_eq(socket, other));
+            held.senders
+                .retain(|(other, _)| !Arc::ptr_eq(socket, other));
+            // Ends the thread that watches it.
+            let _ = shutdown(&socket.listener, Shutdown::Both);
+        }
+    }
+}
+
+/// Where processes connect.
+#[derive(Debug)]
+struct Socket {
+    listener: UnixListener,
+    /// What messages begin with; empty where only the tool's own user is heard.
+    key: Vec<u8>,
+}
+
+impl Socket {
+    /// Takes what comes in a thread of its own. Without it, files wait until names are looked for.
+    fn watch(self: &Arc<Self>) {
+        let socket = Arc::clone(self);
+        let wait = move || {
+            let mut ready = [PollFd::new(&socket.listener, PollFlags::IN)];
+            let mut wait = None;
+            while poll(&mut ready, wait).is_ok() && !ready[0].revents().contains(PollFlags::HUP) {
+                let is_sending = held().take(&socket);
+                wait = is_sending.then_some(&PAUSE);
+            }
+        };
+        let _ = thread::Builder::new().spawn(wait);
+    }
+
+    /// The file that comes by a connection, and what it was; an error where nothing has come so far. Who
+    /// sends it the kernel says; who does not know the key, or is another user where there is none, is
+    /// not heard.
+    fn read(&self, stream: &UnixStream) -> Result<Option<(FileId, OwnedFd)>, Errno> {
+        let mut message = [0; KEY_LEN + FILE_LEN];
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut room);
+        let received = recvmsg(
+            stream,
+            &mut [IoSliceMut::new(&mut message)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+        )?;
+        let file = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+            _ => None,
+        });
+        let message = message.get(..received.bytes).and_then(parse_file);
+        let (Some((key, [device, inode, size, modified_ns])), Some(file)) = (message, file) else {
+            return Ok(None);
+        };
+        let is_known = !self.key.is_empty() || socket_peercred(stream)?.uid == geteuid();
+        let id = FileId {
+            device,
+            inode,
+            size,
+            modified_ns,
+        };
+        Ok((is_known && key == self.key).then_some((id, file)))
+    }
+}
+
+/// Files that were handed over.
+#[derive(Default)]
+struct Held {
+    sockets: Vec<Arc<Socket>>,
+    /// Those that have connected, and may be about to send.
+    senders: Vec<(Arc<Socket>, UnixStream)>,
+    files: HashMap<FileId, File>,
+    by_build_id: HashMap<Vec<u8>, FileId>,
+}
+
+impl Held {
+    /// Takes the files that wait at a socket. Returns whether somebody has connected and not sent anything
+    /// yet.
+    fn take(&mut self, socket: &Arc<Socket>) -> bool {
+        while self.senders.len() < MOST
+            && let Ok((stream, _)) = socket.listener.accept()
+        {
+            self.senders.push((Arc::clone(socket), stream));
+        }
+        for (socket, stream) in std::mem::take(&mut self.senders) {
+            match socket.read(&stream) {
+                Ok(Some((id, file))) => {
+                    let _ = self.keep(id, file);
+                }
+                Err(Errno::AGAIN) => self.senders.push((socket, stream)),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        !self.senders.is_empty()
+    }
+
+    fn keep(&mut self, id: FileId, file: OwnedFd) -> io::Result<()> {
+        if self.files.len() >= MOST || self.files.contains_key(&id) {
+            return Ok(());
+        }
+        let file = File::from(file);
+        let mapped = MappedFile::of(file.try_clone()?);
+        let Some(elf) = mapped.as_ref().and_then(|file| Elf::parse(&file.bytes)) else {
+            return Ok(());
+        };
+        if !elf.build_id().is_empty() {
+            self.by_build_id.insert(elf.build_id().to_vec(), id);
+        }
+        self.files.insert(id, file);
+        Ok(())
+    }
+}
+
+fn held() -> MutexGuard<'static, Held> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The file of a module that is not at its path, if it was handed over.
+fn find(module: &ObjectId<'_>) -> Option<MappedFile> {
+    let mut held = held();
+    for socket in held.sockets.clone() {
+        held.take(&socket);
+    }
+    let id = match module.build_id {
+        [] => module.file?,
+        build_id => *held.by_build_id.get(build_id)?,
+    };
+    let file = MappedFile::of(held.files.get(&id)?.try_clone().ok()?)?;
+    Some(match id.is_of_copy() {
+        true => MappedFile::of_memory(file.bytes, id),
+        // It may have been written to.
+        false => file,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use skipheap_config::session::file_words;
+    use std::fs;
+    use std::io::IoSlice;
+    use std::os::fd::AsFd;
+
+    fn hand_over(session: &Path, key: &[u8], id: FileId, path: &Path) {
+        let socket = UnixStream::connect(session.join("files")).expect("somebody listens");
+        let file = File::open(path).expect("a file");
+        let words = file_words(id.device, id.inode, id.size, id.modified_ns);
+        let message = [key, &words].concat();
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut room);
+        let files = [file.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+        let parts = [IoSlice::new(&message)];
+        sendmsg(&socket, &parts, &mut control, SendFlags::empty()).expect("sent");
+    }
+
+    #[test]
+    fn a_file_that_was_handed_over_is_found_after_it_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        fs::copy("/proc/self/exe", &path).expect("copied");
+        let id = FileId::of(&path.metadata().expect("it is there"));
+        let build_id = {
+            let file = MappedFile::of(File::open(&path).expect("a file")).expect("mapped");
+            Elf::parse(&file.bytes).expect("a file").build_id().to_vec()
+        };
+        let others = b"/tmp/x/0123456789abcdef0123456789abcdef";
+        let taker = Taker::new(folder.path(), others);
+        hand_over(folder.path(), b"0123456789abcdee", id, &path);
+        let module = ObjectId {
+            path: b"/nowhere/program",
+            build_id: &[],
+            file: Some(id),
+        };
+        assert!(
+            find(&module).is_none(),
+            "who does not know the key is not heard"
+        );
+        hand_over(folder.path(), b"0123456789abcdef", id, &path);
+        fs::remove_file(&path).expect("removed");
+        let found = find(&module).expect("the file");
+        assert_eq!(found.id(), Some(id));
+        let by_build_id = ObjectId {
+            build_id: &build_id,
+            file: None,
+            ..module
+        };
+        assert_eq!(find(&by_build_id).is_some(), !build_id.is_empty());
+        drop(taker);
+        assert!(find(&module).is_some(), "files stay");
+        let socket = folder.path().join("files");
+        assert!(
+            UnixStream::connect(&socket).is_err(),
+            "nobody listens any more"
+        );
+        fs::remove_file(socket).expect("removed");
+        let other = FileId {
+            modified_ns: id.modified_ns + 1,
+            ..id
+        };
+        let other = ObjectId {
+            file: Some(other),
+            ..module
+        };
+        assert!(find(&other).is_none());
+        let copy = FileId {
+            modified_ns: 0,
+            ..id
+        };
+        let taker = Taker::new(folder.path(), others);
+        hand_over(
+            folder.path(),
+            b"0123456789abcdef",
+            copy,
+            Path::new("/proc/self/exe"),
+        );
+        let of_copy = ObjectId {
+            file: Some(copy),
+            ..module
+        };
+        assert_eq!(find(&of_copy).and_then(|file| file.id()), Some(copy));
+        drop(taker);
+    }
+}
