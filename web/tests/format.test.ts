@@ -21,6 +21,10 @@ test.each([[0, 5, "new"], [5, 0, "gone"], [4, 5, "+25.0 %"], [5, 4, "\u221220.0 
 
 test.each([[0.5, "500 µs"], [12.3, "12.3 ms"], [1500, "1.50 s"], [200_000, "3 min 20 s"], [119_700, "120 s"], [7_500_000, "2 h 5 min"]])("%d ms are %s", (ms, text) => expect(duration(ms)).toBe(text));
 
+test("things are counted in words that are right", () => {
+    expect([counted(1, "block"), counted(1000, "block"), counted(2, "process", "processes")]).toEqual(["1 block", "1,000 blocks", "2 processes"]);
+});
+
 test("axes have no zeros at the end of a number", () => {
     expect(["20.0 GB", "1.50 s", "100 kB", "0 B", "1.00 s"].map(plain)).toEqual(["20 GB", "1.5 s", "100 kB", "0 B", "1 s"]);
     expect([0, 999, 1500, 2e6].map(short)).toEqual(["0", "999", "1.5 k", "2 M"]);

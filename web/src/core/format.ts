@@ -32,9 +32,9 @@ export function count(value: number, plus = false): string {
     return sign(value, plus) + WHOLE.format(Math.round(Math.abs(value)));
 }
 
-/** A number of things: "1 block", "188,464 blocks". */
-export function counted(value: number, one: string): string {
-    return `${count(value)} ${value === 1 ? one : `${one}s`}`;
+/** A number of things: "1 block", "2 blocks". */
+export function counted(value: number, one: string, many = `${one}s`): string {
+    return `${count(value)} ${Math.round(value) === 1 ? one : many}`;
 }
 
 /** A short form of a number, for axes: "1.2 M". */

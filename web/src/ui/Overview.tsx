@@ -139,13 +139,13 @@ function Honesty({ state }: { state: State }) {
     if (losses.length === 0 && sampleBytes === 0 && unfinished === 0) {
         return (
             <p class="honest good">
-                <span aria-hidden="true">✓</span> Nothing is known to be missing: no counter of losses is above 0.
+                <span aria-hidden="true">✓</span> Complete: no data lost
             </p>
         );
     }
     return (
         <section class="honest warn" aria-labelledby="honesty">
-            <h2 id="honesty">What these numbers lack</h2>
+            <h2 id="honesty">What's missing</h2>
             <ul>
                 {sampleBytes > 0 && (
                     <li>
