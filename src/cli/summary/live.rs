@@ -103,7 +103,7 @@ pub(crate) fn suppressions(text: &mut String, harvest: &Harvest) {
     let plumbing = functions::plumbing();
     let mut sums: HashMap<&str, Left> = HashMap::new();
     for leak in leaks {
-        let place = leak.stack.get(responsible(leak, &plumbing));
+        let place = leak.stack.get(responsible(&functions_of(leak), &plumbing));
         if let Some(name) = place.and_then(|place| place.function.as_deref()) {
             sums.entry(name).or_default().add(leak.left);
         }
@@ -319,13 +319,39 @@ fn growth(text: &mut String, rows: &LiveRows, width: usize) {
             bytes(sums.copied)
         ),
     );
-    let cells = |row: &Row| {
-        let live = row.live.clone().unwrap_or_default();
-        [scaled(live.copied), grouped(live.grown), grouped(row.size)]
-    };
-    let lines = rows.grown.iter();
-    let lines = lines.map(|row| (cells(row), names_of(row))).collect();
-    listing(text, ["copied", "times", "largest"], lines, width);
+    let plumbing = functions::plumbing();
+    let mut sums: Vec<(Vec<String>, u64, u64, u64)> = Vec::new();
+    for row in &rows.grown {
+        let names: Vec<String> = row
+            .names
+            .iter()
+            .flatten()
+            .map(|name| name.to_string())
+            .collect();
+        let first = responsible(&names, &plumbing);
+        let names: Vec<String> = names
+            .iter()
+            .skip(first)
+            .map(|name| printable(name))
+            .collect();
+        let (copied, times) = row
+            .live
+            .as_ref()
+            .map_or((0, 0), |live| (live.copied, live.grown));
+        match sums.iter_mut().find(|sum| sum.0 == names) {
+            Some(sum) => {
+                sum.1 = sum.1.saturating_add(copied);
+                sum.2 = sum.2.saturating_add(times);
+                sum.3 = sum.3.max(row.size);
+            }
+            None => sums.push((names, copied, times, row.size)),
+        }
+    }
+    sums.sort_by_key(|&(_, copied, times, _)| Reverse((copied, times)));
+    let lines = sums.into_iter().map(|(names, copied, times, size)| {
+        ([scaled(copied), grouped(times), grouped(size)], names)
+    });
+    listing(text, ["copied", "times", "largest"], lines.collect(), width);
 }
 
 /// Adds what a process has not freed, or nothing points to.
@@ -379,15 +405,17 @@ fn left(
         );
     }
     let plumbing = functions::plumbing();
-    let shown = left.largest.iter().take(listed(harvest.listed));
-    let more = left.stacks.saturating_sub(shown.len());
+    let mut shown = by_names(&left.largest, &plumbing);
+    shown.truncate(listed(harvest.listed));
+    let stacks: usize = shown.iter().map(|row| row.stacks).sum();
+    let more = left.stacks.saturating_sub(stacks);
     if left.indirect.blocks == 0 {
-        let cells = |leak: &Leak| [scaled(leak.left.all.bytes), grouped(leak.left.all.blocks)];
-        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak, &plumbing)));
+        let cells = |row: &LeftRow| [scaled(row.left.all.bytes), grouped(row.left.all.blocks)];
+        let lines = shown.into_iter().map(|row| (cells(&row), row.names));
         listing(text, ["bytes", "blocks"], lines.collect(), width);
     } else {
-        let cells = |leak: &Leak| {
-            let (direct, indirect) = (leak.left.direct(), leak.left.indirect);
+        let cells = |row: &LeftRow| {
+            let (direct, indirect) = (row.left.direct(), row.left.indirect);
             let [direct, indirect] = [direct, indirect].map(|left| match left.blocks {
                 0 => ["-".to_owned(), "-".to_owned()],
                 blocks => [scaled(left.bytes), grouped(blocks)],
@@ -395,7 +423,7 @@ fn left(
             let ([bytes, blocks], [with, blocks_with]) = (direct, indirect);
             [bytes, blocks, with, blocks_with]
         };
-        let lines = shown.map(|leak| (cells(leak), names_of_leak(leak, &plumbing)));
+        let lines = shown.into_iter().map(|row| (cells(&row), row.names));
         let headings = ["directly", "blocks", "indirectly", "blocks"];
         listing(text, headings, lines.collect(), width);
     }
@@ -405,15 +433,41 @@ fn left(
     }
 }
 
+/// What is left of stacks that look the same from their responsible functions outwards.
+struct LeftRow {
+    left: Left,
+    names: Vec<String>,
+    stacks: usize,
+}
+
+/// The rows of these stacks, the largest first.
+fn by_names(leaks: &[Leak], plumbing: &Plumbing) -> Vec<LeftRow> {
+    let mut rows: Vec<LeftRow> = Vec::new();
+    for leak in leaks {
+        let names = names_of_leak(leak, plumbing);
+        match rows.iter_mut().find(|row| row.names == names) {
+            Some(row) => {
+                row.left.add(leak.left);
+                row.stacks += 1;
+            }
+            None => rows.push(LeftRow {
+                left: leak.left,
+                names,
+                stacks: 1,
+            }),
+        }
+    }
+    rows.sort_by_key(|row| Reverse(row.left));
+    rows
+}
+
 fn amount(blocks: Blocks) -> String {
     let number = counted(blocks.blocks, "block", "blocks");
     format!("{} in {number}", bytes(blocks.bytes))
 }
 
-/// Index of the frame of a leak's responsible function.
-fn responsible(leak: &Leak, plumbing: &Plumbing) -> usize {
-    let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
-    let names: Vec<String> = leak.stack.iter().map(name).collect();
+/// Index of the responsible function in a stack, innermost first; 0 where all are plumbing.
+fn responsible(names: &[String], plumbing: &Plumbing) -> usize {
     let kinds: Vec<_> = names.iter().map(|name| plumbing.kind(name)).collect();
     let unnamed = |at: usize| names.get(at).is_some_and(|name| is_unnamed(name));
     match Plumbing::responsible(&kinds, unnamed) {
@@ -422,16 +476,18 @@ fn responsible(leak: &Leak, plumbing: &Plumbing) -> usize {
     }
 }
 
+/// The functions of a leak, innermost first.
+fn functions_of(leak: &Leak) -> Vec<String> {
+    let name = |place: &Place| place.function.as_deref().unwrap_or("?").to_owned();
+    leak.stack.iter().map(name).collect()
+}
+
 /// The functions of a leak from the responsible one outwards, that with its line.
 fn names_of_leak(leak: &Leak, plumbing: &Plumbing) -> Vec<String> {
-    let name = |place: &'_ Place| place.function.as_deref().unwrap_or("?").to_owned();
-    let first = responsible(leak, plumbing);
-    let mut names: Vec<String> = leak
-        .stack
-        .iter()
-        .skip(first)
-        .map(|place| printable(&fold(&name(place))))
-        .collect();
+    let names = functions_of(leak);
+    let first = responsible(&names, plumbing);
+    let names = names.iter().skip(first);
+    let mut names: Vec<String> = names.map(|name| printable(&fold(name))).collect();
     if let (Some(name), Some(place)) = (names.first_mut(), leak.stack.get(first))
         && let (Some(file), Some(number)) = (&place.file, place.line)
     {
@@ -488,13 +544,19 @@ mod tests {
             });
         }
         let left = &mut harvest.processes[0].live.as_mut().expect("a heap").left;
-        left.stacks = 13;
+        left.stacks = 14;
         let leak = left.largest[0].clone();
         left.largest = vec![leak; 12];
+        for (number, leak) in left.largest.iter_mut().enumerate() {
+            // The first two look the same.
+            leak.stack[0].line = Some(number.max(1) as u32);
+        }
         let mut said = String::new();
         live(&mut said, &harvest, 80);
         let said = crate::terminal::paint::plain(&said);
-        assert_eq!(said.matches("take (a.c:3)").count(), 10, "{said}");
+        assert_eq!(said.matches("take (a.c:").count(), 10, "{said}");
+        assert_eq!(said.matches("take (a.c:1)").count(), 1, "{said}");
+        assert!(said.contains("\n 800 B       8  take (a.c:1)\n"), "{said}");
         let leaks = said.find("jq 0: leaked").expect(&said);
         assert!(
             said.find("idle 4: leaked").is_none_or(|at| leaks < at),
@@ -517,6 +579,7 @@ mod tests {
         let leaks = &mut harvest.processes[0].live.as_mut().expect("a heap").left;
         leaks.largest[0].left = left;
         leaks.largest.push(leaks.largest[0].clone());
+        leaks.largest[1].stack[0].line = Some(4);
         leaks.indirect = left.indirect;
         leaks.stacks = 2;
         let mut said = String::new();
