@@ -646,7 +646,10 @@ impl Modules {
             if let Some(file) = module.id() {
                 recording.add_file(id, file);
             }
-            module.hand_over(build_id);
+            // Where no recording can be made, a filter may forbid more, and the tool looks for no names.
+            if recording.path().is_some() {
+                module.hand_over(build_id);
+            }
             Known {
                 id,
                 path: (&*module.path).into(),
