@@ -17,16 +17,17 @@ use skipheap_symbolize::object_file::look_elsewhere;
 use skipheap_symbolize::{FileId, ObjectId};
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::{fs, thread};
 
 /// Files that are held at most: half of the descriptors that a process may have, as a rule.
 const MOST: usize = 512;
@@ -42,6 +43,8 @@ static HELD: LazyLock<Mutex<Held>> = LazyLock::new(Mutex::default);
 /// Takes the files of a run for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Taker {
+    /// The socket in the session's folder.
+    path: PathBuf,
     sockets: Vec<Arc<Socket>>,
 }
 
@@ -52,7 +55,10 @@ impl Taker {
         look_elsewhere(find);
         let name = name_of(session.as_os_str().as_bytes());
         let name = [SOCKET_PREFIX, name, b"/", FILES_SOCKET].concat();
-        let in_folder = UnixListener::bind(session.join(OsStr::from_bytes(FILES_SOCKET)));
+        let path = session.join(OsStr::from_bytes(FILES_SOCKET));
+        let in_folder = UnixListener::bind(&path);
+        // The folder is ours alone, and what is in it is nobody else's either.
+        let _ = fs::set_permissions(&path, Permissions::from_mode(0o600));
         let unnamed =
             SocketAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name));
         let sockets = [in_folder, unnamed]
@@ -67,12 +73,14 @@ impl Taker {
                 socket
             })
             .collect();
-        Self { sockets }
+        Self { path, sockets }
     }
 }
 
 impl Drop for Taker {
     fn drop(&mut self) {
+        // The folder may be kept.
+        let _ = fs::remove_file(&self.path);
         for socket in &self.sockets {
             let mut held = held();
             held.take(socket);
@@ -215,12 +223,11 @@ mod tests {
     use super::*;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     use skipheap_config::session::file_words;
-    use std::fs;
     use std::io::IoSlice;
     use std::os::fd::AsFd;
 
     fn hand_over(session: &Path, key: &[u8], id: FileId, path: &Path) {
-        let socket = UnixStream::connect(session.join("files")).expect("somebody listens");
+        let socket = UnixStream::connect(session.join(".files")).expect("somebody listens");
         let file = File::open(path).expect("a file");
         let words = file_words(id.device, id.inode, id.size, id.modified_ns);
         let message = [key, &words].concat();
@@ -266,12 +273,8 @@ mod tests {
         assert_eq!(find(&by_build_id).is_some(), !build_id.is_empty());
         drop(taker);
         assert!(find(&module).is_some(), "files stay");
-        let socket = folder.path().join("files");
-        assert!(
-            UnixStream::connect(&socket).is_err(),
-            "nobody listens any more"
-        );
-        fs::remove_file(socket).expect("removed");
+        let socket = folder.path().join(".files");
+        assert!(!socket.exists(), "nobody listens any more");
         let other = FileId {
             modified_ns: id.modified_ns + 1,
             ..id

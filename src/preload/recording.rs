@@ -537,9 +537,29 @@ impl Recording {
         };
         // SAFETY: a file's record is 48 bytes without padding.
         let bytes = unsafe { &*(&raw const record).cast::<[u8; size_of::<FileRecord>()]>() };
-        if let Err(why) = self.append(&self.files, CHUNK_FILES, &[bytes]) {
+        // Hashes of stacks are made of the ids of frames, which are places in the file: files do not change
+        // them.
+        let added = self
+            .begin_frames()
+            .and_then(|()| self.append(&self.files, CHUNK_FILES, &[bytes]));
+        if let Err(why) = added {
             self.lose(why.loss(), 1);
         }
+    }
+
+    /// Takes the first chunk of frames, if there is none yet.
+    fn begin_frames(&self) -> Result<(), Full> {
+        let _guard = self.lock.lock();
+        // SAFETY: the lock makes this the only reference.
+        let frames = unsafe { &mut *self.frames.get() };
+        if frames.chunk.len == 0 {
+            *frames = Appender {
+                chunk: self.chunk(CHUNK_FRAMES, FIRST_CHUNK)?,
+                used: 0,
+                pages: FIRST_CHUNK,
+            };
+        }
+        Ok(())
     }
 
     /// Adds a thread; the record, whose other fields are the thread's to write, or null when there is

@@ -11,7 +11,7 @@ pub const KEY_LEN: usize = 16;
 
 /// The name of the socket at which the tool takes files that modules were loaded from: in the session's folder,
 /// and behind the abstract name for processes that cannot enter it.
-pub const FILES_SOCKET: &[u8] = b"files";
+pub const FILES_SOCKET: &[u8] = b".files";
 
 /// Bytes of what a message says of a file, behind the key.
 pub const FILE_LEN: usize = 32;
