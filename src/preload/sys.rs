@@ -465,9 +465,11 @@ pub(crate) fn memory_file() -> c_int {
 /// 5.13), or the file is shorter.
 pub(crate) fn read_mapped_file(start: usize, len: usize, whole: usize) -> Option<Vec<u8>> {
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+    // The kernel reads this argument with these flags, too.
+    let anywhere = ptr::null_mut::<core::ffi::c_void>();
     // SAFETY: the range stays mapped, and its pages are read from the file again: the caller has a mapping that
     // nobody writes to.
-    let twin = unsafe { libc::mremap(start as *mut _, len, len, flags) };
+    let twin = unsafe { libc::mremap(start as *mut _, len, len, flags, anywhere) };
     if twin == libc::MAP_FAILED {
         return None;
     }
