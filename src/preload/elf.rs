@@ -6,6 +6,7 @@
 //!
 //! May run before the constructor, in the first allocation of the process. Must not allocate.
 
+pub(crate) use crate::arch::own_dynamic;
 use crate::c_library;
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr;
@@ -95,21 +96,6 @@ const STT_FUNC: u8 = 2;
 const STT_GNU_IFUNC: u8 = 10;
 /// Set in a version index when the symbol is not the default version of its name.
 const VERSYM_HIDDEN: u16 = 0x8000;
-
-/// Where this library's dynamic section lies.
-pub(crate) fn own_dynamic() -> *const Dyn {
-    let own: *const Dyn;
-    // SAFETY: takes the address of our own dynamic section, which the linker defines.
-    unsafe {
-        core::arch::asm!(
-            ".hidden _DYNAMIC",
-            "lea {}, [rip + _DYNAMIC]",
-            out(reg) own,
-            options(nomem, nostack, preserves_flags)
-        );
-    }
-    own
-}
 
 /// The function that the loader calls before and after each change of its list, for debuggers.
 pub(crate) fn debugger_entry() -> usize {

@@ -12,19 +12,19 @@ use core::sync::atomic::AtomicPtr;
 use skipheap_format::layout::SIZE_BITS;
 
 hook! { /// `malloc` of C.
-malloc, real::MALLOC, function 0, pushes "push rdi" }
+malloc, real::MALLOC, function 0, size first }
 hook! { /// `calloc` of C. (Where the product overflows there is no memory to record.)
-calloc, real::CALLOC, function 1, pushes "mov rax, rdi", "imul rax, rsi", "push rax" }
+calloc, real::CALLOC, function 1, size product }
 jump! { /// `realloc` of C.
 realloc, REALLOC }
 hook! { /// `aligned_alloc` of C11.
-aligned_alloc, real::ALIGNED_ALLOC, function 5, pushes "push rsi" }
+aligned_alloc, real::ALIGNED_ALLOC, function 5, size second }
 hook! { /// `memalign` of SunOS and glibc.
-memalign, real::MEMALIGN, function 6, pushes "push rsi" }
+memalign, real::MEMALIGN, function 6, size second }
 hook! { /// `valloc` of BSD and glibc.
-valloc, real::VALLOC, function 7, pushes "push rdi" }
+valloc, real::VALLOC, function 7, size first }
 hook! { /// `pvalloc` of SysV and glibc.
-pvalloc, real::PVALLOC, function 8, pushes "push rdi" }
+pvalloc, real::PVALLOC, function 8, size first }
 
 jump! { /// `free` of C.
 free, FREE }

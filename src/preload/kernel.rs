@@ -2,38 +2,11 @@
 //!
 //! May run at any moment. errno changes as it does for the C library's functions.
 
+pub(crate) use crate::arch::call;
 use crate::sys;
-use core::arch::asm;
 
 /// The largest error number that the kernel returns, negated.
 const LARGEST_ERROR: isize = 4095;
-
-/// Makes a system call; the kernel's own result, in which an error is a negative number.
-///
-/// # Safety
-/// The arguments keep the contract of that call.
-#[inline(always)]
-pub(crate) unsafe fn call(number: i64, arguments: [usize; 6]) -> isize {
-    let [a, b, c, d, e, f] = arguments;
-    let result;
-    // SAFETY: the kernel keeps all registers but these; what it does to memory the caller answers for.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") number as isize => result,
-            in("rdi") a,
-            in("rsi") b,
-            in("rdx") c,
-            in("r10") d,
-            in("r8") e,
-            in("r9") f,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
-}
 
 /// The result as the C library's functions give it: -1 with errno for an error.
 #[inline(always)]

@@ -20,10 +20,12 @@
 
 #![cfg(not(test))] // The unit tests are programs, whose own functions these names would replace.
 
+use crate::arch::{
+    skipheap_memcmp, skipheap_memcpy, skipheap_memmove, skipheap_memset, skipheap_strlen,
+};
 use crate::c_library::{self, FindObject};
 use crate::elf::LinkMap;
 use crate::{arch, elf, kernel, sys, unwind};
-use core::arch::global_asm;
 use core::ffi::{CStr, c_int, c_long, c_void};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -31,17 +33,7 @@ use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 /// Defines a function of the C library for this library alone: it goes on to a function of ours.
 macro_rules! hidden {
     ($name:literal, $function:path) => {
-        global_asm!(
-            ".text",
-            concat!(".globl ", $name),
-            concat!(".hidden ", $name),
-            concat!(".type ", $name, ", @function"),
-            concat!($name, ":"),
-            "endbr64",
-            "jmp {function}",
-            concat!(".size ", $name, ", . - ", $name),
-            function = sym $function,
-        );
+        arch::define_as! { $name, $function }
     };
 }
 
@@ -108,16 +100,14 @@ system_calls! {
     "process_vm_readv" process_vm_readv = SYS_process_vm_readv(a, b, c, d, e, f);
     "pwrite" pwrite = SYS_pwrite64(a, b, c, d);
     "read" read = SYS_read(a, b, c);
-    "readlink" readlink = SYS_readlink(a, b, c);
-    "rename" rename = SYS_rename(a, b);
     "sched_yield" sched_yield = SYS_sched_yield(0);
     "stat" stat = SYS_newfstatat(HERE, a, b, 0);
     "stat64" stat64 = SYS_newfstatat(HERE, a, b, 0);
     "statx" statx = SYS_statx(a, b, c, d, e);
-    "unlink" unlink = SYS_unlink(a);
     "write" write = SYS_write(a, b, c);
     "writev" writev = SYS_writev(a, b, c);
 }
+arch::path_calls! { system_calls }
 
 const fn name_of(text: &str) -> &CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
@@ -143,7 +133,7 @@ macro_rules! forwarded {
             static $slot: AtomicPtr<c_void> = AtomicPtr::new($first as *mut c_void);
             arch::look_up_and_jump! { /// The first call: looks all of them up, and goes on.
             $first, $slot }
-            hidden_jump!($name, $slot);
+            arch::define_by_slot!($name, $slot);
         )*
 
         /// Finds the C library's functions. Repeating it stores the same values again.
@@ -160,23 +150,6 @@ macro_rules! forwarded {
                 $slot.store(found, Relaxed);
             )*
         }
-    };
-}
-
-/// Defines a function for this library alone that jumps to what a slot holds.
-macro_rules! hidden_jump {
-    ($name:literal, $slot:path) => {
-        global_asm!(
-            ".text",
-            concat!(".globl ", $name),
-            concat!(".hidden ", $name),
-            concat!(".type ", $name, ", @function"),
-            concat!($name, ":"),
-            "endbr64",
-            "jmp qword ptr [rip + {slot}]",
-            concat!(".size ", $name, ", . - ", $name),
-            slot = sym $slot,
-        );
     };
 }
 
@@ -238,37 +211,12 @@ extern "C" fn no_errno() -> *mut c_int {
     NOWHERE.as_ptr().cast()
 }
 
-// Blocks of memory, until the C library's functions may be used: byte by byte, in assembly, which no compiler turns
-// into a call of the very function.
-global_asm!(
-    ".text",
-    ".globl skipheap_memcpy\n .hidden skipheap_memcpy\n skipheap_memcpy: mov rax, rdi\n mov rcx, rdx\n rep movsb\n ret",
-    ".globl skipheap_memmove\n .hidden skipheap_memmove\n skipheap_memmove: mov rax, rdi\n mov rcx, rdx\n mov r8, rdi\n sub r8, rsi\n cmp r8, rdx\n jb 2f",
-    "rep movsb\n ret",
-    "2: lea rdi, [rdi + rcx - 1]\n lea rsi, [rsi + rcx - 1]\n std\n rep movsb\n cld\n ret",
-    ".globl skipheap_memset\n .hidden skipheap_memset\n skipheap_memset: mov r8, rdi\n mov eax, esi\n mov rcx, rdx\n rep stosb\n mov rax, r8\n ret",
-    ".globl skipheap_memcmp\n .hidden skipheap_memcmp\n skipheap_memcmp: mov rcx, rdx\n xor eax, eax\n cmp eax, eax\n repe cmpsb\n je 3f",
-    "movzx eax, byte ptr [rdi - 1]\n movzx ecx, byte ptr [rsi - 1]\n sub eax, ecx",
-    "3: ret",
-    ".globl skipheap_strlen\n .hidden skipheap_strlen\n skipheap_strlen: xor eax, eax",
-    "4: cmp byte ptr [rdi + rax], 0\n je 5f\n inc rax\n jmp 4b",
-    "5: ret",
-);
-
-unsafe extern "C" {
-    safe fn skipheap_memcpy();
-    safe fn skipheap_memmove();
-    safe fn skipheap_memset();
-    safe fn skipheap_memcmp();
-    safe fn skipheap_strlen();
-}
-
 /// Defines functions that are a few instructions until [`settle`] has found the C library's.
 macro_rules! fast_later {
     ($($name:literal $slot:ident $now:path;)*) => {
         $(
             static $slot: AtomicPtr<c_void> = AtomicPtr::new($now as *mut c_void);
-            hidden_jump!($name, $slot);
+            arch::define_by_slot!($name, $slot);
         )*
 
         fn find_fast() {
@@ -295,7 +243,7 @@ fast_later! {
 
 /// `clock_gettime`: the function of the vDSO, or the system call.
 static CLOCK: AtomicPtr<c_void> = AtomicPtr::new(clock_gettime as *mut c_void);
-hidden_jump!("clock_gettime", CLOCK);
+arch::define_by_slot!("clock_gettime", CLOCK);
 
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
     let arguments = [clock as usize, time as usize, 0, 0, 0, 0];

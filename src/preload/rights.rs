@@ -117,8 +117,8 @@ crate::arch::announced! {
     umount2, c"umount2";
 }
 
-/// System calls of this kind among those from [`FIRST_NUMBER`] on: bit N is for the Nth.
-pub(crate) const NUMBERS: u64 = bits(&[
+/// System calls of this kind that Linux has always had, but for those of namespaces.
+pub(crate) const CALLS: [i64; 14] = [
     libc::SYS_setuid,
     libc::SYS_setgid,
     libc::SYS_setreuid,
@@ -133,17 +133,4 @@ pub(crate) const NUMBERS: u64 = bits(&[
     libc::SYS_chroot,
     libc::SYS_mount,
     libc::SYS_umount2,
-]);
-/// The lowest number of [`NUMBERS`].
-pub(crate) const FIRST_NUMBER: i64 = libc::SYS_setuid;
-
-const fn bits(numbers: &[i64]) -> u64 {
-    let (mut bits, mut i) = (0, 0);
-    while i < numbers.len() {
-        let bit = numbers[i] - FIRST_NUMBER;
-        assert!(bit >= 0 && bit < 64);
-        bits |= 1 << bit;
-        i += 1;
-    }
-    bits
-}
+];

@@ -18,7 +18,7 @@ pub(crate) struct Bounds {
 }
 
 /// The kernel keeps at least this much free below the main thread's stack (`MIN_GAP` of
-/// arch/x86/mm/mmap.c): what lies there can be nothing but that stack.
+/// arch/x86/mm/mmap.c and mm/util.c): what lies there can be nothing but that stack.
 const MAIN_GAP: usize = 128 << 20;
 
 /// The bounds of the stack that `sp` is on, if it is this thread's own; `None` on an alternate
@@ -58,7 +58,7 @@ fn main_bounds() -> Option<Bounds> {
     })
 }
 
-/// Byte offset of the stack in the thread descriptor, once it was found.
+/// Byte offset of the stack in the thread descriptor from the thread pointer on, once it was found.
 static STACK_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
 fn thread_bounds(sp: usize, tp: usize) -> Option<Bounds> {
@@ -67,10 +67,10 @@ fn thread_bounds(sp: usize, tp: usize) -> Option<Bounds> {
     unsafe { c_library::stack_at(tp, offset, sp) }
 }
 
-/// Byte offset at which the descriptor at the thread pointer has the stack that `sp` is on, if it has. It
+/// Byte offset from the thread pointer (modulo 2^64) at which the descriptor has the stack that `sp` is on, if it has. It
 /// differs between versions of the C library: it is where numbers satisfy what those of a stack must.
 pub(crate) fn place_in_descriptor(tp: usize, sp: usize) -> Option<usize> {
-    // SAFETY: the descriptor begins at the thread pointer, and all these places lie in it.
+    // SAFETY: all these places lie in the descriptor.
     let is_at = |&offset: &usize| unsafe { c_library::stack_at(tp, offset, sp) }.is_some();
     let known = STACK_OFFSET.load(Relaxed);
     if known != 0 {

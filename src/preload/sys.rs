@@ -3,9 +3,9 @@
 //!
 //! May run at any moment. Nothing here allocates; errno may change, and callers restore it.
 
+use crate::arch;
 use crate::kernel::syscall;
 use crate::wiped;
-use core::arch::x86_64::_rdtsc;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -355,16 +355,6 @@ pub(crate) fn threads() -> u64 {
     }
 }
 
-/// Returns whether the calling thread has a shadow stack, on which return addresses cannot be replaced.
-pub(crate) fn has_shadow_stack() -> bool {
-    /// `<asm/prctl.h>` since Linux 6.6.
-    const ARCH_SHSTK_STATUS: c_int = 0x5005;
-    let mut features = 0_u64;
-    // SAFETY: the kernel fills the word; kernels that do not know the request change nothing.
-    let result = unsafe { syscall!(libc::SYS_arch_prctl, ARCH_SHSTK_STATUS, &raw mut features) };
-    result == 0 && features & 1 != 0
-}
-
 /// Process id, from the kernel.
 pub(crate) fn pid() -> u32 {
     // SAFETY: no preconditions.
@@ -401,11 +391,10 @@ pub(crate) fn forbid_counter() {
     COUNTER_IS_FORBIDDEN.store(true, Relaxed);
 }
 
-/// The processor's time stamp counter, where it may be read.
+/// The processor's clock, in ticks, where it may be read.
 #[inline(always)]
 pub(crate) fn counter() -> Option<u64> {
-    // SAFETY: every x86-64 machine has the instruction.
-    (!COUNTER_IS_FORBIDDEN.load(Relaxed)).then(|| unsafe { _rdtsc() })
+    (!COUNTER_IS_FORBIDDEN.load(Relaxed)).then(arch::ticks)
 }
 
 /// Nanoseconds since 1970.

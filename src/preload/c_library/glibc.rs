@@ -1,5 +1,6 @@
 //! The GNU C library.
 
+use crate::arch::GLIBC_STACK_PLACES;
 use crate::elf::{self, Debug, LinkMap};
 use crate::stack::{self, Bounds};
 use crate::unwind::{self, Found};
@@ -12,7 +13,7 @@ use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 #[inline]
 pub(super) fn debug() -> *const Debug {
     #[cfg(not(test))]
-    let address = super::weak!("_r_debug");
+    let address = crate::arch::weak!("_r_debug");
     // In a program, the linker may resolve a weak symbol to nothing.
     #[cfg(test)]
     let address = {
@@ -48,7 +49,7 @@ pub(super) fn replace_nested() {}
 /// Where the kernel left the argument count, which the loader exports.
 pub(super) fn main_stack_end() -> usize {
     #[cfg(not(test))]
-    let address = super::weak!("__libc_stack_end") as *const usize;
+    let address = crate::arch::weak!("__libc_stack_end") as *const usize;
     #[cfg(test)]
     let address = {
         unsafe extern "C" {
@@ -60,9 +61,8 @@ pub(super) fn main_stack_end() -> usize {
     unsafe { address.as_ref() }.copied().unwrap_or(0)
 }
 
-/// The descriptor's size is about 0x900 in all versions so far.
 pub(super) fn stack_places() -> Range<usize> {
-    0x100..0x800
+    GLIBC_STACK_PLACES
 }
 
 /// glibc puts the thread descriptor at the top of the stack that it made, or that the program gave,
@@ -77,7 +77,7 @@ pub(super) unsafe fn stack_at(tp: usize, offset: usize, sp: usize) -> Option<Bou
     const FARTHEST_END: usize = 1 << 16;
     // SAFETY: as the caller promises.
     let (start, size) = unsafe {
-        let word = (tp + offset) as *const usize;
+        let word = tp.wrapping_add(offset) as *const usize;
         (*word, *word.add(1))
     };
     let end = start.checked_add(size)?;
@@ -100,13 +100,13 @@ const START_BEFORE_STACK: [usize; 2] = [0x58, 0x50];
 /// started with.
 pub(super) fn start_functions(tp: usize) -> Option<[u64; 2]> {
     // The descriptor lies at the top of the stack.
-    let stack = tp + stack::place_in_descriptor(tp, tp - 1)?;
-    // SAFETY: within the thread's own descriptor, which starts at the thread pointer, 0x100 bytes
-    // or more in front of where it keeps its stack.
+    let stack = tp.wrapping_add(stack::place_in_descriptor(tp, tp - 1)?);
+    // SAFETY: within the thread's own descriptor, which starts 0x100 bytes or more in front of where it
+    // keeps its stack.
     Some(START_BEFORE_STACK.map(|before| unsafe { *((stack - before) as *const u64) }))
 }
 
-/// glibc's `struct dl_find_object` (`<dlfcn.h>`, x86-64).
+/// glibc's `struct dl_find_object` (`<dlfcn.h>`).
 #[repr(C)]
 pub(crate) struct FindObject {
     pub(crate) flags: u64,

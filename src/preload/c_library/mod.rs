@@ -27,24 +27,6 @@ pub(crate) enum CLibrary {
     Musl,
 }
 
-/// The address of a symbol that not every C library defines; 0 where nobody does.
-macro_rules! weak {
-    ($name:literal) => {{
-        let address: usize;
-        // SAFETY: reads a word of this library's own global offset table.
-        unsafe {
-            core::arch::asm!(
-                concat!(".weak ", $name),
-                concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
-                out(reg) address,
-                options(nostack, preserves_flags, readonly),
-            );
-        }
-        address
-    }};
-}
-use weak;
-
 /// The C library of the program, by what its loader has set.
 #[inline]
 pub(crate) fn kind() -> CLibrary {

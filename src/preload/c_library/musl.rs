@@ -20,7 +20,7 @@ type Header = libc::Elf64_Phdr;
 /// What the loader keeps for debuggers: not by glibc's name, but by a pointer to it.
 #[inline]
 pub(super) fn debug() -> *const Debug {
-    let address = super::weak!("_dl_debug_addr") as *const *const Debug;
+    let address = crate::arch::weak!("_dl_debug_addr") as *const *const Debug;
     // SAFETY: null, or the loader's variable, which never changes.
     unsafe { address.as_ref() }.copied().unwrap_or(ptr::null())
 }

@@ -32,7 +32,7 @@ const SEEN: usize = 512;
 
 /// A call that was recorded. All zeros is none.
 #[repr(C, align(1024))]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Address of its return address; 0 for none, and while the rest changes.
     entry: u64,
     ra: u64,
@@ -49,15 +49,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) const OFFSET_ENTRY: usize = offset_of!(Self, entry);
-    pub(super) const OFFSET_RA: usize = offset_of!(Self, ra);
-    pub(super) const OFFSET_SIZE: usize = offset_of!(Self, size);
-    pub(super) const OFFSET_BP: usize = offset_of!(Self, bp);
-    pub(super) const OFFSET_BP_MASK: usize = offset_of!(Self, bp_mask);
-    pub(super) const OFFSET_RULES: usize = offset_of!(Self, rules);
-    pub(super) const OFFSET_RECORD: usize = offset_of!(Self, record);
-    pub(super) const OFFSET_LEN: usize = offset_of!(Self, len);
-    pub(super) const OFFSET_WORDS: usize = offset_of!(Self, words);
+    pub(crate) const OFFSET_ENTRY: usize = offset_of!(Self, entry);
+    pub(crate) const OFFSET_RA: usize = offset_of!(Self, ra);
+    pub(crate) const OFFSET_SIZE: usize = offset_of!(Self, size);
+    pub(crate) const OFFSET_BP: usize = offset_of!(Self, bp);
+    pub(crate) const OFFSET_BP_MASK: usize = offset_of!(Self, bp_mask);
+    pub(crate) const OFFSET_RULES: usize = offset_of!(Self, rules);
+    pub(crate) const OFFSET_RECORD: usize = offset_of!(Self, record);
+    pub(crate) const OFFSET_LEN: usize = offset_of!(Self, len);
+    pub(crate) const OFFSET_WORDS: usize = offset_of!(Self, words);
 }
 
 /// Calls whose places and sizes have the same hash.
@@ -82,15 +82,15 @@ pub(super) struct Calls {
 
 // What the hash of a call is made of; `super::hot` computes the same from the lower 32 bits of each.
 // (Places are multiples of 16: the first factor is a random one when it has been shifted by four bits.)
-pub(super) const ENTRY_FACTOR: u32 = 0x09E3_779B;
-pub(super) const RA_FACTOR: u32 = 0x85EB_CA6B;
-pub(super) const SIZE_FACTOR: u32 = 0xC2B2_AE35;
+pub(crate) const ENTRY_FACTOR: u32 = 0x09E3_779B;
+pub(crate) const RA_FACTOR: u32 = 0x85EB_CA6B;
+pub(crate) const SIZE_FACTOR: u32 = 0xC2B2_AE35;
 /// How far to shift the hash for the number of a set.
-pub(super) const HASH_SHIFT: u32 = u32::BITS - SETS.ilog2();
+pub(crate) const HASH_SHIFT: u32 = u32::BITS - SETS.ilog2();
 /// How far to shift the number of a set for its place.
-pub(super) const SET_SHIFT: u32 = size_of::<Set>().ilog2();
+pub(crate) const SET_SHIFT: u32 = size_of::<Set>().ilog2();
 /// How far behind the first call of a set the second one is.
-pub(super) const CALL_LEN: usize = size_of::<Call>();
+pub(crate) const CALL_LEN: usize = size_of::<Call>();
 
 const _: () = assert!(SETS == u128::BITS as usize && SET_SHIFT == 11 && CALL_LEN == 1024);
 const _: () = assert!(WORDS.is_multiple_of(STRIDE) && size_of::<Word>() == 16);
@@ -115,7 +115,7 @@ pub(super) struct Recorded {
 }
 
 impl Calls {
-    pub(super) const OFFSET_SETS: usize = offset_of!(Self, sets);
+    pub(crate) const OFFSET_SETS: usize = offset_of!(Self, sets);
 
     /// Forgets all calls: another thread begins.
     pub(super) fn clear(&mut self) {

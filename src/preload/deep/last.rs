@@ -11,6 +11,7 @@
 
 use super::calls::{Calls, Recorded};
 use super::{MOST, Stack};
+use crate::arch::rule::word_of_ra;
 use crate::stack::Bounds;
 use crate::sys;
 use crate::unwind::{self, Regs, Rule, Special};
@@ -44,6 +45,15 @@ pub(super) struct Seen {
     pub(super) bp: u64,
     /// The rule for `ra`. Its frame id is 0 for what does not count as a frame, and [`NO_ROOM`].
     pub(super) rule: Rule,
+}
+
+impl Seen {
+    /// The registers of the frame.
+    #[inline(always)]
+    pub(super) fn regs(self) -> Regs {
+        let Self { sp, ra, bp, .. } = self;
+        Regs { ra, sp, bp }
+    }
 }
 
 /// Frame id of a frame that the recording has no room for.
@@ -128,8 +138,8 @@ pub(super) enum Found {
 }
 
 impl Last {
-    pub(super) const OFFSET_WALKER: usize = offset_of!(Self, walker);
-    pub(super) const OFFSET_CALLS: usize = offset_of!(Self, calls) + Calls::OFFSET_SETS;
+    pub(crate) const OFFSET_WALKER: usize = offset_of!(Self, walker);
+    pub(crate) const OFFSET_CALLS: usize = offset_of!(Self, calls) + Calls::OFFSET_SETS;
 
     /// Memory for one; null when there is none. A child of fork inherits it with what was there, so that
     /// a walk which was interrupted by the fork comes to its end.
@@ -441,9 +451,10 @@ impl Last {
                         self.keep_special(words, seen, (sp, ra), uses_bp.then_some(bp));
                 } else {
                     if sp != NOWHERE {
-                        self.keep_word(words, sp.wrapping_sub(8), ra);
-                        // Of use only if rbp is used.
-                        self.keep_word(words + 1, sp.wrapping_sub(rule.saved_bp_below_cfa()), bp);
+                        let (ra_at, bp_at) = rule.places(seen.regs(), sp);
+                        self.keep_word(words, ra_at, word_of_ra(ra_at, ra));
+                        // Of use only if the frame pointer is used.
+                        self.keep_word(words + 1, bp_at, bp);
                         words += 1 + usize::from(rule.saves_bp() & uses_bp);
                     }
                     uses_bp = rule.is_bp_based() | (uses_bp & !rule.saves_bp());
@@ -503,9 +514,14 @@ impl Last {
             _ => return (words, true),
         };
         let mut count = words + 1;
-        // SAFETY: as the caller promises.
+        let ra_at = match seen.rule.kind() {
+            Some(Special::Row) => unwind::saved_ra(seen.ra, sp),
+            _ => None,
+        };
+        let ra_at = ra_at.unwrap_or(sp.wrapping_sub(8));
+        // SAFETY: as the caller promises; the step read the return address there.
         unsafe {
-            self.keep_word(words, sp.wrapping_sub(8), ra);
+            self.keep_word(words, ra_at, word_of_ra(ra_at, ra));
             if let Some(cfa_at) = cfa_at {
                 self.keep_word(count, cfa_at, sp);
                 count += 1;

@@ -1,25 +1,21 @@
 //! Whole stacks: each site is a stack up to its root, and a size, not four frames and a size.
 //!
-//! Where it is asked for, the hooks go on in [`hot`] and not in [`crate::hot`], whose own check of
+//! Where it is asked for, the hooks go on in [`crate::arch::deep_hot`] and not in [`crate::hot`], whose own check of
 //! the stack's bounds fails: the state of a thread keeps them in [`Last`]. A call that was recorded
 //! lately with the same stack is found there ([`calls`]); else [`record_call`] walks. A walk ([`walk`]) finds most of
 //! the stack as the last one left it; what a stack is known by is a hash, and the stack itself is
 //! written to the recording once ([`nodes`]).
 //!
-//! [`record`] may run at any moment, also in a signal handler that interrupted it. Such a handler works in
+//! [`record_call`] may run at any moment, also in a signal handler that interrupted it. Such a handler works in
 //! the same [`Last`]; the interrupted call notices and starts over.
 
-mod calls;
-mod hot;
+pub(crate) mod calls;
 mod last;
 mod nodes;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-pub(crate) use hot::{
-    record, record_and_follow, record_at_entry, record_at_entry_and_sum_up, record_object_at_entry,
-};
 pub(crate) use last::Last;
 pub(crate) use nodes::Nodes;
 

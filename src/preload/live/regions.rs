@@ -18,7 +18,7 @@ use super::count::{behind, keep_share};
 use super::{Sums, clock};
 use crate::heap::SpinLock;
 use crate::process::{self, Process};
-use crate::thread::{self, OFFSET_LAST_OBJECT, Thread, cold_section};
+use crate::thread::{self, Thread, cold_section};
 use crate::unwind::{Frames, careful_walk};
 use crate::{arch, hooks, patch, real, sample};
 use core::cell::UnsafeCell;
@@ -320,32 +320,6 @@ impl State {
         }
         Some(page)
     }
-}
-
-/// In place of [`crate::hot::record`] where blocks of malloc are not reported: one that is asked for
-/// first after an object was asked for may be a page.
-///
-/// # Safety
-/// To be jumped to with rsp and rbp as the caller of the hook left them.
-#[unsafe(naked)]
-pub(crate) unsafe extern "C" fn record_page() {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "mov rcx, qword ptr [rip + skipheap_thread_word@GOTTPOFF]",
-        "mov rcx, qword ptr fs:[rcx]",
-        "cmp rcx, 1",
-        "jbe 2f",
-        "cmp qword ptr [rcx + {last}], 0",
-        "je 2f",
-        "lea rsi, [rsp]",
-        "mov rdx, rbp",
-        "mov rcx, rax",
-        "jmp {rest}",
-        "2: ret",
-        ".cfi_endproc",
-        last = const OFFSET_LAST_OBJECT,
-        rest = sym page_rest,
-    )
 }
 
 /// # Safety

@@ -6,12 +6,13 @@
 use super::find::Object;
 use super::leads::code_at;
 use super::memory;
+use super::paths;
 use super::plan::{self, Padding, Plan, Tail};
 use super::trampoline::{self, SHARED, SLOT};
 use super::wanted::{Part, Piece, Target, piece_of};
-use crate::hot;
+use crate::arch::{self, hot};
 use crate::unwind::is_code;
-use crate::{process, sys, unwind};
+use crate::{process, unwind};
 use iced_x86::Instruction;
 use skipheap_config::hook_spec::Nested;
 use skipheap_format::note::Reason;
@@ -284,7 +285,7 @@ fn plan_of(target: &Target, padding: &[Padding]) -> Result<Plan, Reason> {
         code,
         target.start,
         padding,
-        !sys::has_shadow_stack(),
+        !arch::has_shadow_stack(),
         |address| is_code(address, address + 1),
     )
 }
@@ -316,8 +317,8 @@ fn bypasses(all: &[Hooked], drafts: &[Option<Draft>]) -> FastMap<u64, u64> {
 fn assemble(all: &mut [Hooked], drafts: &mut [Option<Draft>], base: u64) -> Vec<u8> {
     loop {
         let mut image = trampoline::shared([
-            hot::at_entry() as *const () as u64,
-            hot::at_entry_of_object() as *const () as u64,
+            paths::at_entry() as *const () as u64,
+            paths::at_entry_of_object() as *const () as u64,
             hot::tell_at_entry as *const () as u64,
         ])
         .to_vec();

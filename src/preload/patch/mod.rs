@@ -2,7 +2,7 @@
 //! whatever the user names.
 //!
 //! The function's entry is replaced by a jump to a trampoline ([`trampoline`]) that records the
-//! call ([`crate::hot::record_at_entry`]), runs the instructions that made room for the jump, and
+//! call ([`crate::arch::hot::record_at_entry`]), runs the instructions that made room for the jump, and
 //! jumps on to the rest. It leaves no frame behind, so exceptions and backtraces pass as before.
 //!
 //! # Nested calls
@@ -36,6 +36,7 @@ mod leads;
 mod memory;
 mod nested;
 mod obstack;
+mod paths;
 mod plan;
 mod trampoline;
 mod wanted;
@@ -43,12 +44,12 @@ mod watch;
 
 pub(crate) use frames::Flags;
 pub(crate) use nested::{is_nested, makes_pages};
-pub(crate) use trampoline::Unwinding;
 pub(crate) use watch::loader_changed;
 
 use crate::live::regions;
 use crate::process::{self, Process};
 use crate::settings::settings;
+use crate::unwind::Rule;
 use crate::{elf, hooks, real, sys};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::*};
@@ -58,6 +59,7 @@ use skipheap_config::hook_spec::{self, HookSpec};
 use skipheap_config::settings::{ALLOCATORS, ALLOCATORS_VALUES, AllocatorKind, Allocators, HOOKS};
 use skipheap_format::layout::{FUNCTION_NAMES, SIZE_BITS};
 use skipheap_format::note::{Kind, Note, Reason};
+use trampoline::Unwinding;
 use wanted::{Builtin, Found};
 use watch::Change;
 
@@ -270,10 +272,13 @@ pub(crate) fn describe(process: &Process) {
     }
 }
 
-/// How to unwind from a trampoline to which something returns, or which was interrupted. Cold
-/// section.
-pub(crate) fn unwinding_at(address: u64) -> Option<Unwinding> {
-    hooked::with(|hooks| hooks.unwinding_at(address)).flatten()
+/// The rule of a place in a trampoline to which something returns, or which was interrupted. `of_code` is
+/// asked for that of a place in a hooked function. Cold section.
+pub(crate) fn rule_at(address: u64, of_code: impl FnOnce(u64) -> Option<Rule>) -> Option<Rule> {
+    match hooked::with(|hooks| hooks.unwinding_at(address)).flatten()? {
+        Unwinding::Cfa(offset) => Rule::from_sp(offset, None),
+        Unwinding::AsAt(original) => of_code(original),
+    }
 }
 
 /// What standard error has to be told.

@@ -11,11 +11,13 @@
 
 use super::call::{self, is_readable};
 use super::guess::Guess;
-use super::registers::{self, COUNT, RA, RBP, RSP, Registers};
+use super::registers::{self, FP, Registers};
 use super::row::{Fault, Saved};
 use super::rule::{Rule, Special};
 use super::walk::{Regs, pack};
 use super::{EXACT, Frames, LONGEST_WALK, registry, row_table, table};
+use crate::arch::code;
+use crate::arch::rule::strip;
 use crate::{process, stack, thread};
 use skipheap_format::layout::{
     CUT_NO_UNWIND_INFO, CUT_TOO_DEEP, CUT_UNPROVED, CUT_UNREADABLE, CUT_UNSUPPORTED, MOST_FRAMES,
@@ -280,15 +282,17 @@ impl Climb {
             Some(Special::Signal) => self.signal(),
             Some(Special::LateBp(offset)) => {
                 let cfa = self.regs.bp().wrapping_add_signed(offset);
-                self.look_at(cfa)?;
+                let ra_at = cfa.wrapping_sub(8);
+                self.look_at(cfa, ra_at)?;
                 let bp = self.read(cfa.wrapping_sub(16))?;
-                self.arrive(cfa, bp)
+                self.arrive(cfa, ra_at, bp)
             }
             Some(Special::Deref(offset)) => {
                 let cfa = self.read(self.regs.bp().wrapping_add_signed(offset))?;
                 let bp = self.read(self.regs.bp())?;
-                self.look_at(cfa)?;
-                self.arrive(cfa, bp)
+                let ra_at = cfa.wrapping_sub(8);
+                self.look_at(cfa, ra_at)?;
+                self.arrive(cfa, ra_at, bp)
             }
         }
     }
@@ -297,20 +301,21 @@ impl Climb {
         self.memory.read(address).ok_or(CUT_UNREADABLE)
     }
 
-    /// Prepares for the frame that ends at `cfa`, if that is on another stack: unwind information may
-    /// lead there, as it does from a stack that a function has changed to and back.
-    fn look_at(&mut self, cfa: u64) -> Result<(), u32> {
+    /// Prepares for the frame that ends at `cfa`, with its return address at `ra_at`, if that is on another
+    /// stack: unwind information may lead there, as it does from a stack that a function has changed to
+    /// and back.
+    fn look_at(&mut self, cfa: u64, ra_at: u64) -> Result<(), u32> {
         let is_outward = cfa > self.regs.sp() && (!self.memory.own || cfa <= self.memory.hi);
         if is_outward {
             return Ok(());
         }
-        let lo = cfa.wrapping_sub(16);
+        let lo = cfa.wrapping_sub(16).min(ra_at.wrapping_sub(8));
         if !cfa.is_multiple_of(8) || !is_readable(lo) || !is_readable(cfa - 8) {
             return Err(CUT_UNREADABLE);
         }
         self.memory = Memory::around(lo);
         // A wild frame pointer leads nowhere.
-        let ra = self.read(cfa - 8)?;
+        let ra = strip(self.read(ra_at)?);
         if call::is_before(ra) {
             Ok(())
         } else {
@@ -318,8 +323,8 @@ impl Climb {
         }
     }
 
-    fn arrive(&mut self, cfa: u64, bp: u64) -> Result<(), u32> {
-        let ra = self.read(cfa.wrapping_sub(8))?;
+    fn arrive(&mut self, cfa: u64, ra_at: u64, bp: u64) -> Result<(), u32> {
+        let ra = strip(self.read(ra_at)?);
         self.regs = Registers::of_frame(ra, cfa, bp);
         self.exact = false;
         // Some start routines push a return address of zero as the end of the stack.
@@ -327,19 +332,15 @@ impl Climb {
     }
 
     fn plain(&mut self, rule: Rule) -> Result<(), u32> {
-        let base = if rule.is_bp_based() {
-            self.regs.bp()
-        } else {
-            self.regs.sp()
-        };
-        let cfa = base.wrapping_add(rule.offset());
-        self.look_at(cfa)?;
+        let cfa = rule.cfa(self.regs.sp(), self.regs.bp());
+        let (ra_at, bp_at) = rule.places(self.regs(), cfa);
+        self.look_at(cfa, ra_at)?;
         let bp = if rule.saves_bp() {
-            self.read(cfa.wrapping_sub(rule.saved_bp_below_cfa()))?
+            self.read(bp_at)?
         } else {
             self.regs.bp()
         };
-        self.arrive(cfa, bp)
+        self.arrive(cfa, ra_at, bp)
     }
 
     fn has_row(&self) -> bool {
@@ -362,7 +363,7 @@ impl Climb {
             Ok(caller) => caller,
         };
         // It may be kept in a register that was not followed.
-        let lacks_bp = caller.get(RBP).is_none() && row.saved[RBP as usize] != Saved::Undefined;
+        let lacks_bp = caller.get(FP).is_none() && row.saved[FP as usize] != Saved::Undefined;
         if lacks_bp && !matches!(self.start, Start::Here) {
             self.begin_anew()?;
             return self.by_row();
@@ -422,7 +423,7 @@ impl Climb {
     fn along_frame_pointer(&mut self, is_kept: bool) -> Result<(), u32> {
         const NO_INFO: u32 = CUT_NO_UNWIND_INFO;
         let (address, sp, frame) = (self.regs.ra(), self.regs.sp(), self.regs.bp());
-        if frame < sp || !frame.is_multiple_of(8) {
+        if !code::RECORD_ENDS_FRAME || frame < sp || !frame.is_multiple_of(8) {
             return Err(NO_INFO);
         }
         // What no call returns to was put there by hand.
@@ -449,16 +450,13 @@ impl Climb {
         Ok(())
     }
 
-    /// The kernel's frame (`struct rt_sigframe` of arch/x86/include/asm/sigframe.h): rsp points at
-    /// the ucontext, whose registers lie where the ABI fixed them. The interrupted code may have
+    /// The kernel's frame, in which registers lie where the ABI fixed them. The interrupted code may have
     /// been on another stack.
     fn signal(&mut self) -> Result<(), u32> {
-        /// Where r8 lies, and behind it the others in this order, by DWARF number.
-        const FIRST: u64 = 40;
-        const ORDER: [u8; COUNT] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, RBP, 3, 1, 0, 2, RSP, RA];
         let frame = self.regs.sp();
         let mut regs = Registers::NONE;
-        for (at, number) in (frame + FIRST..).step_by(8).zip(ORDER) {
+        let places = (frame + code::SIGNAL_REGISTERS..).step_by(8);
+        for (at, number) in places.zip(code::SIGNAL_ORDER) {
             regs.set(number, self.read(at)?);
         }
         let sp = regs.sp();

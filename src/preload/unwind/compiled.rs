@@ -12,7 +12,10 @@
 
 use super::modules::EhFrame;
 use super::registers::{COUNT, RA};
-use super::row::{Cfa, Row, Saved};
+use super::row::{Cfa, Row, Saved, through_link};
+use crate::arch::{
+    LINK_REGISTER, RETURN_COLUMN, RegisterSet, says_nothing_of_entries, says_nothing_of_places,
+};
 
 /// `DW_EH_PE_udata4`: how many entries the search table has.
 const COUNT_ENCODING: u8 = 0x03;
@@ -130,10 +133,11 @@ impl<'b> Cie<'b> {
                     };
                     data.skip(len)?;
                 }
+                _ if says_nothing_of_entries(*name) => {}
                 _ => return None,
             }
         }
-        let is_usual = encoding == ADDRESS_ENCODING && return_address == RA;
+        let is_usual = encoding == ADDRESS_ENCODING && return_address == RETURN_COLUMN;
         is_usual.then_some(Self {
             code_factor,
             data_factor,
@@ -148,10 +152,10 @@ pub(super) struct State {
     register: u8,
     offset: i64,
     /// A bit for each register that was saved, at this many bytes from the CFA.
-    saved: u32,
+    saved: RegisterSet,
     at: [i64; COUNT],
     /// A bit for each register whose value is lost.
-    undefined: u32,
+    undefined: RegisterSet,
 }
 
 impl State {
@@ -166,7 +170,7 @@ impl State {
 
     /// Forgets what was said of a register; its place in the list.
     fn clear(&mut self, register: u8) -> Option<&mut i64> {
-        let bit = 1_u32.checked_shl(u32::from(register))?;
+        let bit = RegisterSet::from(1_u8).checked_shl(u32::from(register))?;
         self.saved &= !bit;
         self.undefined &= !bit;
         self.at.get_mut(usize::from(register))
@@ -194,8 +198,12 @@ impl State {
 
     /// Where the caller's value of a register is.
     pub(super) fn saved(&self, register: u8) -> Saved {
-        let is_in = |set: u32| set >> register & 1 != 0;
-        if is_in(self.saved) {
+        let is_in = |set: RegisterSet| set >> register & 1 != 0;
+        if register == RA
+            && let Some(link) = LINK_REGISTER
+        {
+            through_link(&self.saved(link))
+        } else if is_in(self.saved) {
             Saved::At(self.at.get(usize::from(register)).copied().unwrap_or(0))
         } else if is_in(self.undefined) || register == RA {
             Saved::Undefined
@@ -244,6 +252,7 @@ fn run(
                     0xc0..=0xff => state.restore(operand, initial?)?,
                     // DW_CFA_nop
                     0x00 => {}
+                    _ if says_nothing_of_places(instruction) => {}
                     // DW_CFA_undefined
                     0x07 => {
                         let register = u8::try_from(code.uleb()?).ok()?;

@@ -7,17 +7,17 @@
 //! Runs in cold sections.
 
 use super::cfi::Entry;
-use super::code_path::{self, Exit};
 use super::jit_dump::JitDump;
 use super::modules::{EhFrame, Map, Module, Modules, get, get_or_put, map};
-use super::registers::{RA, RBP, RSP};
-use super::row::{Cfa, ENCODING, Row, Saved};
+use super::registers::{FP, RA, SP};
+use super::row::Row;
 use super::rule::{Rule, Special};
-use super::{EXACT, call, cfi, compiled, made_code, modules, table};
+use super::{EXACT, call, cfi, compiled, modules, table};
+use crate::arch::code;
+use crate::arch::rule::rule_of;
 use crate::c_library;
-use crate::patch::{self, Unwinding};
+use crate::patch;
 use crate::process::Process;
-use gimli::{EndianSlice, Expression, LittleEndian, Operation, OperationIter, X86_64};
 use skipheap_format::layout::{FRAME_EXACT, FrameRecord};
 
 /// What all threads share about modules and frames.
@@ -55,13 +55,14 @@ impl Registry {
             .map_or(address, |m| address.wrapping_sub(m.bias));
         let of_trampoline = match &module {
             Some(_) => None,
-            None => patch::unwinding_at(address).and_then(|how| self.of_trampoline(process, how)),
+            None => patch::rule_at(address, |original| {
+                let module = self.modules.at(process, original)?;
+                Some(Self::step(&module, original, original, true))
+            }),
         };
         let step = match &module {
             Some(module) => Self::step(module, address, lookup, exact),
-            None => of_trampoline
-                .or_else(|| made_code::rule(address).filter(|_| !exact))
-                .unwrap_or_else(|| by_frame_pointer(code_path::exit_at(address))),
+            None => of_trampoline.unwrap_or_else(|| code::rule_of_made_code(address, exact)),
         };
         let wrapped = match &module {
             Some(module) => module.is_wrapper(if exact { svma } else { svma.wrapping_sub(1) }),
@@ -97,16 +98,6 @@ impl Registry {
         rule
     }
 
-    fn of_trampoline(&self, process: &Process, how: Unwinding) -> Option<Rule> {
-        match how {
-            Unwinding::Cfa(offset) => Rule::from_sp(offset, None),
-            Unwinding::AsAt(original) => {
-                let module = self.modules.at(process, original)?;
-                Some(Self::step(&module, original, original, true))
-            }
-        }
-    }
-
     /// The frame of a function's first instruction; `None` where no object file holds it as code.
     pub(crate) fn function(&self, process: &Process, address: u64) -> Option<u32> {
         if !modules::is_code(address, address.checked_add(1)?) {
@@ -135,7 +126,7 @@ impl Registry {
         let eh_frame = module.eh_frame.as_ref();
         let entry = match eh_frame.map(|eh| (eh, compiled::look_up(eh, lookup))) {
             Some((_, Some(Some(state)))) => {
-                let [ra, bp, sp] = [RA, RBP, RSP].map(|register| state.saved(register));
+                let [ra, bp, sp] = [RA, FP, SP].map(|register| state.saved(register));
                 return rule_of(&state.cfa(), &ra, &bp, &sp);
             }
             Some((eh, None)) => cfi::look_up_any(eh, lookup),
@@ -143,7 +134,7 @@ impl Registry {
         };
         match entry {
             Entry::Row(Row { cfa, saved }) => {
-                let [ra, bp, sp] = [RA, RBP, RSP].map(|register| &saved[register as usize]);
+                let [ra, bp, sp] = [RA, FP, SP].map(|register| &saved[register as usize]);
                 rule_of(&cfa, ra, bp, sp)
             }
             Entry::Signal => Rule::special(Special::Signal),
@@ -166,18 +157,16 @@ fn by_code(address: u64, exact: bool) -> Rule {
     if !exact && !call::is_before(address) {
         return Rule::special(Special::Guess);
     }
-    let exit = code_path::exit_at(address);
-    exit.rule().unwrap_or_else(|| by_frame_pointer(exit))
+    code::rule_of_object_code(address)
 }
 
 /// Returns whether a signal handler returns there: to the system call `rt_sigreturn`, in the one form in which
 /// C libraries have it, and by which libgcc's unwinder knows it too. (musl's has no unwind information.)
 fn returns_from_signal(address: u64) -> bool {
-    /// `mov $15, %rax; syscall`
-    const CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
-    modules::is_code(address, address.saturating_add(CODE.len() as u64))
+    const LEN: usize = code::SIGNAL_RETURN.len();
+    modules::is_code(address, address.saturating_add(LEN as u64))
         // SAFETY: all of it was just found to be readable code.
-        && unsafe { *(address as *const [u8; CODE.len()]) } == CODE
+        && unsafe { *(address as *const [u8; LEN]) } == code::SIGNAL_RETURN
 }
 
 /// Returns whether a program, or a thread, returns there from its first function.
@@ -190,87 +179,11 @@ fn is_root_of_libc(address: u64) -> bool {
         })
 }
 
-/// The rule that follows rbp. That made code moves is no matter to it.
-fn by_frame_pointer(exit: Exit) -> Rule {
-    Rule::special(match exit {
-        Exit::FramePointer => Special::FramePointer,
-        _ => Special::Guess,
-    })
-}
-
 /// Returns whether a return address that no unwind information covers is the root of a stack: the
 /// start of a function, or code that ends the process, and behind no call. Such an address is put at
 /// the base of a stack that was made by hand, for its first function to return to. glibc's
 /// `makecontext` puts `__start_context` there.
 fn is_root(eh_frame: Option<&EhFrame>, address: u64) -> bool {
     let begin = || eh_frame.and_then(|eh_frame| cfi::last_begin(eh_frame, address));
-    !call::is_before(address) && (begin() == Some(address) || made_code::ends_the_process(address))
-}
-
-/// The rule that steps as a row says, of which the CFA and where the return address, rbp and rsp are
-/// were picked out; [`Special::Row`] where one word cannot say it.
-fn rule_of(cfa: &Cfa, ra: &Saved, bp: &Saved, sp: &Saved) -> Rule {
-    if *ra == Saved::Undefined {
-        return Rule::special(Special::End);
-    }
-    let rule = match (cfa, ra) {
-        _ if *sp != Saved::Same => None,
-        (&Cfa::Register(RSP, offset), Saved::At(-8)) if offset > 0 => {
-            let saved = match *bp {
-                Saved::Same | Saved::Undefined => Some(None),
-                // A slot below rsp is no longer the frame's: an epilogue has restored rbp already,
-                // and the table does not tell.
-                Saved::At(at) if -at > offset => Some(None),
-                Saved::At(at) if at < 0 => Some(Some(at.unsigned_abs())),
-                _ => None,
-            };
-            saved.and_then(|saved| Rule::from_sp(offset as u64, saved))
-        }
-        (&Cfa::Register(RBP, 16), Saved::At(-8)) if *bp == Saved::At(-16) => Some(Rule::from_bp()),
-        (&Cfa::Register(RBP, offset), Saved::At(-8)) if *bp == Saved::At(-16) => {
-            Rule::with_operand(Special::LateBp(offset))
-        }
-        (Cfa::Expression(expression), Saved::At(-8)) if is_at_bp(bp) => {
-            word_at_bp(expression).and_then(|offset| Rule::with_operand(Special::Deref(offset)))
-        }
-        _ => None,
-    };
-    rule.unwrap_or(Rule::special(Special::Row))
-}
-
-/// The offset from rbp if the expression is the word there, as in GCC's realigning prologues.
-fn word_at_bp(expression: &[u8]) -> Option<i64> {
-    let mut operations = operations(expression);
-    let mut next = || operations.next().ok().flatten();
-    let Operation::RegisterOffset {
-        register, offset, ..
-    } = next()?
-    else {
-        return None;
-    };
-    let Operation::Deref {
-        size: 8,
-        space: false,
-        ..
-    } = next()?
-    else {
-        return None;
-    };
-    (register == X86_64::RBP && next().is_none()).then_some(offset)
-}
-
-/// Returns whether the caller's rbp was saved where rbp points, as realigning prologues do.
-fn is_at_bp(saved: &Saved) -> bool {
-    let Saved::AtExpression(expression) = saved else {
-        return false;
-    };
-    let mut operations = operations(expression);
-    matches!(
-        operations.next(),
-        Ok(Some(Operation::RegisterOffset { register, offset: 0, .. })) if register == X86_64::RBP
-    ) && matches!(operations.next(), Ok(None))
-}
-
-fn operations(expression: &[u8]) -> OperationIter<EndianSlice<'_, LittleEndian>> {
-    Expression(EndianSlice::new(expression, LittleEndian)).operations(ENCODING)
+    !call::is_before(address) && (begin() == Some(address) || code::ends_the_process(address))
 }

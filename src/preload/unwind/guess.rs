@@ -148,6 +148,6 @@ impl Guess {
 }
 
 /// Returns whether unwind information covers an address.
-pub(super) fn is_covered(address: u64) -> bool {
+pub(crate) fn is_covered(address: u64) -> bool {
     row_table::of(address | super::EXACT).is_some()
 }

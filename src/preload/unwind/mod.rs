@@ -4,20 +4,18 @@
 //! meets only now and then goes to [`careful`]; rules are made by [`mod@derive`] of what [`cfi`]
 //! finds in the object files that [`modules`] keeps track of. What no rule can say, a [`row`] says.
 
-mod call;
+pub(crate) mod call;
 mod careful;
 mod cfi;
-mod code_path;
 mod compiled;
 mod derive;
-mod guess;
+pub(crate) mod guess;
 mod jit_dump;
-mod made_code;
 mod module_file;
-mod modules;
+pub(crate) mod modules;
 mod red_zone;
-mod registers;
-mod row;
+pub(crate) mod registers;
+pub(crate) mod row;
 mod row_table;
 mod rule;
 mod second;
@@ -26,6 +24,7 @@ mod table;
 mod verify;
 pub(crate) mod walk;
 
+pub(crate) use crate::arch::rule::step;
 pub(crate) use careful::{Climb, rule_for, walk_anywhere as careful_walk};
 pub(crate) use derive::Registry;
 #[cfg(not(test))]
@@ -34,11 +33,11 @@ pub(crate) use modules::{
     Found, Place, each_segment, find_by_iteration, is_code, place_of, with_unlisted,
 };
 pub(crate) use red_zone::may_be_used as may_use_red_zone;
-pub(crate) use row_table::{is_from_sp, saved_bp};
+pub(crate) use row_table::{is_from_sp, saved_bp, saved_ra};
 pub(crate) use rule::{Rule, Special};
 pub(crate) use second::{Seen, Wanted, frames as by_libgcc};
 pub(crate) use table::{GENERATION, HEAD as TABLE_HEAD, TABLE, generation, view as rules};
-pub(crate) use walk::{Regs, step};
+pub(crate) use walk::{Astray, Regs};
 
 use crate::c_library;
 use crate::process::{self, Process};

@@ -1,11 +1,11 @@
 //! Whether an interrupted function may have something below its stack pointer.
 //!
-//! The ABI gives each function the 128 bytes there, the red zone. Compilers use them only in functions that
+//! The ABI of x86-64 gives each function the 128 bytes there, the red zone. Compilers use them only in functions that
 //! call nothing: a call would overwrite them. Everywhere else, what lies there is left of functions that
 //! have returned.
 
 use super::{cfi, modules};
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
+use crate::arch::code::calls_nothing;
 
 /// Longest function that is looked at, in bytes.
 const LONGEST: u64 = 1 << 16;
@@ -30,32 +30,9 @@ fn function_around(address: u64) -> Option<(u64, &'static [u8])> {
     Some((range.start, code))
 }
 
-fn calls_nothing(start: u64, code: &[u8]) -> bool {
-    let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
-    !decoder.iter().any(|instruction| {
-        matches!(
-            instruction.flow_control(),
-            FlowControl::Call | FlowControl::IndirectCall
-        ) && !instruction.is_invalid()
-            // A system call overwrites nothing.
-            && instruction.mnemonic() != iced_x86::Mnemonic::Syscall
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_function_that_calls_has_no_red_zone() {
-        // mov [rsp - 8], rdi; mov eax, 39; syscall; ret
-        let leaf = b"\x48\x89\x7c\x24\xf8\xb8\x27\0\0\0\x0f\x05\xc3";
-        assert!(calls_nothing(0x1000, leaf));
-        // push rbx; call rel32; pop rbx; ret
-        assert!(!calls_nothing(0x1000, b"\x53\xe8\0\0\0\0\x5b\xc3"));
-        // call [rip + 0]
-        assert!(!calls_nothing(0x1000, b"\xff\x15\0\0\0\0\xc3"));
-    }
 
     #[test]
     fn code_that_is_not_known_may_use_it() {

@@ -8,25 +8,16 @@
 
 use super::modules;
 use super::row_table;
+use crate::arch::{CAPTURED, RegisterSet, capture};
+pub(crate) use crate::arch::{COUNT, FP, RA, SP};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-/// How many registers there are: those of general purpose and the return address.
-pub(crate) const COUNT: usize = 17;
-/// DWARF numbers of registers (System V ABI, x86-64).
-pub(crate) const RBX: u8 = 3;
-/// See [`RBX`].
-pub(crate) const RBP: u8 = 6;
-/// See [`RBX`].
-pub(crate) const RSP: u8 = 7;
-/// The return address, or the address of the interrupted instruction.
-pub(crate) const RA: u8 = 16;
 
 /// The registers of a frame: those after the return to [`Registers::ra`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registers {
     values: [u64; COUNT],
     /// One bit for each register whose value is known. rsp and the return address always are.
-    known: u32,
+    known: RegisterSet,
 }
 
 impl Registers {
@@ -40,8 +31,8 @@ impl Registers {
     pub(crate) fn of_frame(ra: u64, sp: u64, bp: u64) -> Self {
         let mut regs = Self::NONE;
         regs.set(RA, ra);
-        regs.set(RSP, sp);
-        regs.set(RBP, bp);
+        regs.set(SP, sp);
+        regs.set(FP, bp);
         regs
     }
 
@@ -66,12 +57,12 @@ impl Registers {
 
     /// The stack pointer.
     pub(crate) fn sp(&self) -> u64 {
-        self.values[RSP as usize]
+        self.values[SP as usize]
     }
 
     /// The frame pointer; 0, which is no frame's, where it is not known.
     pub(crate) fn bp(&self) -> u64 {
-        self.get(RBP).unwrap_or(0)
+        self.get(FP).unwrap_or(0)
     }
 }
 
@@ -86,7 +77,7 @@ pub(crate) fn of_call(entry: *const u64) -> Option<Registers> {
     let mut regs = Registers::NONE;
     // SAFETY: there is room for each register that it writes.
     unsafe { capture(&mut regs.values) };
-    for number in [RBX, RBP, RSP, 12, 13, 14, 15, RA] {
+    for number in CAPTURED {
         regs.known |= 1 << number;
     }
     for _ in 0..MOST_OWN {
@@ -115,27 +106,4 @@ fn own_code() -> Option<core::ops::Range<u64>> {
         END.store(found.end, Relaxed);
     }
     Some(START.load(Relaxed)..END.load(Relaxed))
-}
-
-/// Writes the registers that a call preserves, as they are after the return from here.
-///
-/// # Safety
-/// `values` can be written.
-#[unsafe(naked)]
-unsafe extern "C" fn capture(values: *mut [u64; COUNT]) {
-    core::arch::naked_asm!(
-        ".cfi_startproc",
-        "mov qword ptr [rdi + 3 * 8], rbx",
-        "mov qword ptr [rdi + 6 * 8], rbp",
-        "lea rax, [rsp + 8]",
-        "mov qword ptr [rdi + 7 * 8], rax",
-        "mov qword ptr [rdi + 12 * 8], r12",
-        "mov qword ptr [rdi + 13 * 8], r13",
-        "mov qword ptr [rdi + 14 * 8], r14",
-        "mov qword ptr [rdi + 15 * 8], r15",
-        "mov rax, qword ptr [rsp]",
-        "mov qword ptr [rdi + 16 * 8], rax",
-        "ret",
-        ".cfi_endproc",
-    )
 }

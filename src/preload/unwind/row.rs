@@ -5,7 +5,9 @@
 //!
 //! [`Row::caller`] may run at any moment.
 
-use super::registers::{COUNT, RA, RBP, RSP, Registers};
+use super::registers::{COUNT, FP, RA, Registers, SP};
+use crate::arch::LINK_REGISTER;
+use crate::arch::rule::strip;
 use gimli::{
     CfaRule, EhFrame, Encoding, EndianSlice, Evaluation, EvaluationResult, EvaluationStorage,
     Format, LittleEndian, Location, Piece, Reader, RegisterRule, UnwindExpression, UnwindTableRow,
@@ -14,8 +16,8 @@ use gimli::{
 
 type Bytes<'b> = EndianSlice<'b, LittleEndian>;
 
-/// How expressions of `.eh_frame` are encoded on x86-64.
-pub(super) const ENCODING: Encoding = Encoding {
+/// How expressions of `.eh_frame` are encoded.
+pub(crate) const ENCODING: Encoding = Encoding {
     address_size: 8,
     format: Format::Dwarf32,
     version: 4,
@@ -31,7 +33,7 @@ pub(crate) enum Cfa {
 }
 
 /// Where the caller's value of a register is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Saved {
     /// In the register itself.
     Same,
@@ -55,6 +57,15 @@ pub(crate) struct Row {
     pub(crate) cfa: Cfa,
     /// By DWARF number.
     pub(crate) saved: [Saved; COUNT],
+}
+
+/// Where the return address is, by where the caller's value of the link register is: unwind information
+/// knows that register alone.
+pub(super) fn through_link(link: &Saved) -> Saved {
+    match (link, LINK_REGISTER) {
+        (Saved::Same, Some(register)) => Saved::Register(register),
+        _ => link.clone(),
+    }
 }
 
 /// Why a row does not lead to the caller.
@@ -100,7 +111,9 @@ impl Row {
             CfaRule::Expression(expression) => Cfa::Expression(bytes(expression)?),
         };
         let mut saved = [const { Saved::Same }; COUNT];
-        saved[RA as usize] = Saved::Undefined;
+        if LINK_REGISTER.is_none() {
+            saved[RA as usize] = Saved::Undefined;
+        }
         for (register, rule) in row.registers() {
             let Some(place) = saved.get_mut(usize::from(register.0)) else {
                 // Vector registers and the like.
@@ -117,16 +130,19 @@ impl Row {
                 _ => return None,
             };
         }
+        if let Some(register) = LINK_REGISTER {
+            saved[RA as usize] = through_link(&saved[register as usize]);
+        }
         Some(Self { cfa, saved })
     }
 
-    /// Returns whether rsp and words of the frame suffice to step.
+    /// Returns whether the stack pointer and words of the frame suffice to step.
     pub(crate) fn is_from_sp(&self) -> bool {
         let in_frame = |saved: &Saved| matches!(saved, Saved::Same | Saved::At(..0));
-        matches!(self.cfa, Cfa::Register(RSP, _))
-            && self.saved[RA as usize] == Saved::At(-8)
-            && self.saved[RSP as usize] == Saved::Same
-            && in_frame(&self.saved[RBP as usize])
+        matches!(self.cfa, Cfa::Register(SP, _))
+            && matches!(self.saved[RA as usize], Saved::At(..0))
+            && self.saved[SP as usize] == Saved::Same
+            && in_frame(&self.saved[FP as usize])
     }
 
     /// The registers of the caller. `read` reads a word of memory, at any address.
@@ -145,13 +161,13 @@ impl Row {
         // A slot below rsp is no longer the frame's: an epilogue has restored the register already,
         // which GCC does not state.
         let live = match self.cfa {
-            Cfa::Register(RSP, _) => regs.sp(),
+            Cfa::Register(SP, _) => regs.sp(),
             _ => 0,
         };
         let mut caller = Registers::NONE;
         for (number, saved) in (0_u8..).zip(&self.saved) {
             let value = match saved {
-                Saved::Same if number == RSP => Ok(cfa),
+                Saved::Same if number == SP => Ok(cfa),
                 Saved::Same => regs.get(number).ok_or(Fault::UnknownRegister),
                 Saved::Undefined => Err(Fault::NoCaller),
                 Saved::At(offset) => {
@@ -169,9 +185,10 @@ impl Row {
                 Saved::Expression(expression) => evaluate(expression, Some(cfa), regs, read),
             };
             match value {
+                Ok(value) if number == RA => caller.set(RA, strip(value)),
                 Ok(value) => caller.set(number, value),
                 // Without these there is no caller; others may not be needed.
-                Err(fault) if number == RA || number == RSP => return Err(fault),
+                Err(fault) if number == RA || number == SP => return Err(fault),
                 Err(_) => {}
             }
         }
@@ -230,8 +247,10 @@ fn evaluate(
 
 #[cfg(test)]
 mod tests {
-    use super::super::registers::RBX;
     use super::*;
+
+    /// A register that a call preserves: rbx on x86-64.
+    const RBX: u8 = 3;
 
     const DW_OP_DEREF: u8 = 0x06;
     const DW_OP_AND: u8 = 0x1a;
@@ -254,7 +273,7 @@ mod tests {
     #[test]
     fn a_procedure_linkage_table_finds_its_caller_at_each_instruction() {
         let plt = [
-            DW_OP_BREG0 + RSP,
+            DW_OP_BREG0 + SP,
             8,
             DW_OP_BREG0 + RA,
             0,
@@ -271,7 +290,7 @@ mod tests {
             let regs = Registers::of_frame(pc, 0x8000, 0x7000);
             let caller = row.caller(&regs, &mut |at| Some(at + 1)).expect("a caller");
             assert_eq!(
-                (caller.sp(), caller.ra(), caller.get(RBP)),
+                (caller.sp(), caller.ra(), caller.get(FP)),
                 (cfa, cfa - 7, Some(0x7000))
             );
         }
@@ -295,7 +314,7 @@ mod tests {
             from_rbx.caller(&known, &mut |_| None).err(),
             Some(Fault::Unreadable)
         );
-        let mut last = row(Cfa::Register(RSP, 8));
+        let mut last = row(Cfa::Register(SP, 8));
         last.saved[RA as usize] = Saved::Undefined;
         assert_eq!(last.caller(&known, read).err(), Some(Fault::NoCaller));
         let endless = row(Cfa::Expression([DW_OP_LIT0, 0x2f, 0xfd, 0xff].into()));
@@ -304,12 +323,12 @@ mod tests {
 
     #[test]
     fn registers_are_found_wherever_they_were_moved() {
-        let mut moved = row(Cfa::Register(RSP, 0x40));
-        moved.saved[RBP as usize] = Saved::Register(12);
+        let mut moved = row(Cfa::Register(SP, 0x40));
+        moved.saved[FP as usize] = Saved::Register(12);
         moved.saved[RA as usize] = Saved::At(-24);
-        moved.saved[RBX as usize] = Saved::AtExpression([DW_OP_BREG0 + RBP, 8].into());
+        moved.saved[RBX as usize] = Saved::AtExpression([DW_OP_BREG0 + FP, 8].into());
         moved.saved[13] = Saved::Value(-8);
-        moved.saved[14] = Saved::Expression([DW_OP_BREG0 + RBP, 16, DW_OP_DEREF].into());
+        moved.saved[14] = Saved::Expression([DW_OP_BREG0 + FP, 16, DW_OP_DEREF].into());
         // Restored already, as the slot is below rsp.
         moved.saved[15] = Saved::At(-0x48);
         let mut known = regs(0x8000);
@@ -318,7 +337,7 @@ mod tests {
         let caller = moved
             .caller(&known, &mut |at| Some(at | 1 << 32))
             .expect("a caller");
-        let got = [RBX, RBP, RSP, 13, 14, 15, RA].map(|n| caller.get(n).expect("known"));
+        let got = [RBX, FP, SP, 13, 14, 15, RA].map(|n| caller.get(n).expect("known"));
         let expected = [
             0x1_0000_7008,
             0x12,

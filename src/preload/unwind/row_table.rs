@@ -6,7 +6,7 @@
 //!
 //! [`of`] may run at any moment; a row is derived in a cold section of its own.
 
-use super::registers::RBP;
+use super::registers::{FP, RA};
 use super::row::{Row, Saved};
 use super::{EXACT, cfi, modules};
 use crate::thread;
@@ -63,9 +63,18 @@ pub(crate) fn is_from_sp(ra: u64) -> bool {
         .is_some_and(Row::is_from_sp)
 }
 
-/// Where the frame of a return address, which ends at `cfa`, has saved rbp.
+/// Where the frame of a return address, which ends at `cfa`, has saved the frame pointer.
 pub(crate) fn saved_bp(ra: u64, cfa: u64) -> Option<u64> {
-    match known(ra)?.row.as_ref()?.saved[RBP as usize] {
+    saved(ra, cfa, FP)
+}
+
+/// Where the frame of a return address, which ends at `cfa`, has its own return address.
+pub(crate) fn saved_ra(ra: u64, cfa: u64) -> Option<u64> {
+    saved(ra, cfa, RA)
+}
+
+fn saved(ra: u64, cfa: u64, register: u8) -> Option<u64> {
+    match *known(ra)?.row.as_ref()?.saved.get(usize::from(register))? {
         Saved::At(offset) => Some(cfa.wrapping_add_signed(offset)),
         _ => None,
     }

@@ -7,9 +7,9 @@
 //!
 //! May run at any moment, also in a signal handler that interrupted it: it writes nothing.
 
-use super::rule::Rule;
 use super::table;
 use super::{Frames, LONGEST_WALK, careful};
+use crate::arch::rule::step;
 use skipheap_format::layout::CUT_TOO_DEEP;
 
 /// The registers of a frame, as far as unwinding needs them: those after the return to `ra`.
@@ -23,40 +23,6 @@ pub(crate) struct Regs {
 /// The next frame would lie outside the thread's own stack, or not towards its root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Astray;
-
-/// Makes a plain step.
-///
-/// # Safety
-/// `16 <= regs.sp <= hi`, and the memory from `regs.sp - 8` to `hi` is readable.
-#[inline(always)]
-pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), Astray> {
-    if rule.is_bp_based() {
-        let frame = regs.bp;
-        if frame < regs.sp || frame > hi - 16 {
-            return Err(Astray);
-        }
-        // SAFETY: sp <= frame and frame + 16 <= hi, as just checked.
-        unsafe {
-            regs.ra = *((frame + 8) as *const u64);
-            regs.bp = *(frame as *const u64);
-        }
-        regs.sp = frame + 16;
-    } else {
-        let cfa = regs.sp + rule.offset();
-        if cfa > hi {
-            return Err(Astray);
-        }
-        if rule.saves_bp() {
-            // SAFETY: a rule from rsp saves rbp within its frame: sp <= cfa - below < hi.
-            regs.bp = unsafe { *((cfa - rule.saved_bp_below_cfa()) as *const u64) };
-        }
-        // SAFETY: sp - 8 <= cfa - 8 < hi. (The offset is 8 at least, but 0 in the special rules
-        // that the hot path steps over.)
-        regs.ra = unsafe { *((cfa - 8) as *const u64) };
-        regs.sp = cfa;
-    }
-    Ok(())
-}
 
 /// The innermost four frames of a walk on the thread's own stack: direct recursion collapses into
 /// one frame, allocation wrappers are passed over, and what is not a plain step is left to

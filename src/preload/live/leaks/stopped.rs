@@ -474,17 +474,17 @@ impl Slot {
 
     /// Reads the thread's registers.
     fn read(&mut self) {
-        let sets = [
-            (libc::NT_PRSTATUS, self.registers.as_mut_slice()),
-            (arch::OTHER_REGISTERS, self.others.as_mut_slice()),
-        ];
-        for (set, room) in sets {
+        let read = |set, room: &mut [u64]| {
             let mut vector = libc::iovec {
                 iov_base: room.as_mut_ptr().cast(),
                 iov_len: size_of_val(room),
             };
             let vector = &raw mut vector as usize;
             trace(libc::PTRACE_GETREGSET, self.tid, set as usize, vector);
+        };
+        for (set, words) in arch::REGISTER_SETS {
+            read(set, self.registers.get_mut(words).unwrap_or_default());
         }
+        read(arch::OTHER_REGISTERS, &mut self.others);
     }
 }

@@ -8,8 +8,8 @@
 use crate::testing;
 use crate::unwind::modules::{self, EhFrame, Module};
 use crate::unwind::rule::{Rule, Special};
-use crate::unwind::walk::{self, Regs};
-use crate::unwind::{Registry, careful, cfi, compiled, registry};
+use crate::unwind::walk::Regs;
+use crate::unwind::{self, Registry, careful, cfi, compiled, registry};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, EhFrame as Section, EndianSlice, EvaluationResult,
     FrameDescriptionEntry, LittleEndian, Location, RegisterRule, UnwindContext, UnwindExpression,
@@ -220,7 +220,7 @@ fn by_rule(rule: Rule, regs: Regs, exact: bool, hi: u64) -> Option<Regs> {
     }
     let mut caller = regs;
     // SAFETY: sp lies well inside of the made-up stack, which ends at hi.
-    unsafe { walk::step(&mut caller, rule, hi) }.ok()?;
+    unsafe { unwind::step(&mut caller, rule, hi) }.ok()?;
     // The careful walk has a step of its own for plain rules.
     let careful = careful::step_for_tests(regs, exact, rule, Some(hi)).ok()?.0;
     assert_eq!(

@@ -6,8 +6,8 @@ use crate::testing;
 use crate::unwind::modules::Module;
 use crate::unwind::rule::{Rule, Special};
 use crate::unwind::walk::{self, Regs};
-use crate::unwind::{EXACT, Frames, LONGEST_WALK, careful, careful_walk, registry};
-use crate::{hot, stack, thread};
+use crate::unwind::{self, EXACT, Frames, LONGEST_WALK, careful, careful_walk, registry};
+use crate::{stack, thread};
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ unsafe extern "C" fn allocate(ra: *mut u64, size: u64) -> *mut u64 {
         "mov rdi, rsi",
         "jmp {record}",
         ".cfi_endproc",
-        record = sym hot::record,
+        record = sym crate::arch::hot::record,
     )
 }
 
@@ -128,7 +128,7 @@ fn by_rules(mut regs: Regs, mut own: Option<u64>) -> Result<Walked, TestCaseErro
         if let (Some(hi), false) = (own, rule.is_special()) {
             let mut plain = regs;
             // SAFETY: the frame lies on the thread's own stack, which ends at hi.
-            let done = unsafe { walk::step(&mut plain, rule, hi) };
+            let done = unsafe { unwind::step(&mut plain, rule, hi) };
             prop_assert_eq!(
                 done.ok().map(|()| words(plain)),
                 careful.ok().map(|(next, _)| words(next))

@@ -6,11 +6,11 @@
 //!
 //! Runs in cold sections.
 
-use super::rule::Rule;
 use crate::sys;
+use crate::unwind::Rule;
 
 /// The rule of a return address if the code there is `add rsp, N; ret`.
-pub(crate) fn rule(address: u64) -> Option<Rule> {
+pub(super) fn rule(address: u64) -> Option<Rule> {
     if !sys::is_readable(address as usize) {
         return None;
     }

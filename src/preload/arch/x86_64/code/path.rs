@@ -7,8 +7,7 @@
 //!
 //! Runs in cold sections.
 
-use super::rule::Rule;
-use super::{call, modules};
+use crate::unwind::{Rule, call, guess, modules};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 /// How a function returns.
@@ -43,7 +42,7 @@ pub(super) fn exit_at(address: u64) -> Exit {
     };
     code.map_or(Exit::Unknown, |(start, code)| {
         follow(address, start, code, |at| {
-            modules::find(at).is_none() || !super::guess::is_covered(at)
+            modules::find(at).is_none() || !guess::is_covered(at)
         })
     })
 }

@@ -1,5 +1,5 @@
 //! The hot path where whole stacks are recorded: a call that was recorded lately with the same
-//! stack ([`super::calls`]).
+//! stack ([`crate::deep::calls`]).
 //!
 //! In Rust it would read:
 //!
@@ -17,18 +17,20 @@
 //! rest
 //! ```
 //!
-//! `rest` is [`super::record_call`], which walks. That the call lies on the thread's own stack need
+//! `rest` is [`crate::deep::record_call`], which walks. That the call lies on the thread's own stack need
 //! not be tested: one that does not is never kept.
 //!
-//! May run at any moment, also in a signal handler that interrupted it, as [`crate::hot`], whose
+//! May run at any moment, also in a signal handler that interrupted it, as [`super::hot`], whose
 //! registers these are: in r9 is the call that is looked at.
 
-use super::calls::{CALL_LEN, Call, ENTRY_FACTOR, HASH_SHIFT, RA_FACTOR, SET_SHIFT, SIZE_FACTOR};
-use super::last::Last;
-use crate::hot::{
-    SITE_EPOCH, SITE_THREAD, after_call, before_call, before_call_body, call_with_all_saved, count,
-    leave, pop, push,
+use super::hot::{
+    after_call, before_call, before_call_body, call_with_all_saved, count, leave, pop, push,
 };
+use crate::deep::Last;
+use crate::deep::calls::{
+    CALL_LEN, Call, ENTRY_FACTOR, HASH_SHIFT, RA_FACTOR, SET_SHIFT, SIZE_FACTOR,
+};
+use crate::hot::{SITE_EPOCH, SITE_THREAD};
 use crate::thread::{
     OFFSET_GENERATION, OFFSET_HOOKED_CALLS, OFFSET_LAST_OBJECT, OFFSET_LAST_STACK,
 };
@@ -147,7 +149,7 @@ macro_rules! body {
             rules = sym crate::unwind::GENERATION,
             control = sym crate::control::PAGE,
             word = const crate::control::WORD,
-            rest = sym super::record_call,
+            rest = sym crate::deep::record_call,
             $($operand = $kind $value,)*
         )
     };

@@ -1,0 +1,29 @@
+//! Everything that differs between processor architectures: a folder for each, with the same files and
+//! the same names in them. Nothing else in the library knows registers, instructions or system call
+//! numbers.
+//!
+//! | file | what it has to say |
+//! |---|---|
+//! | `thread_word` | the thread's word and the escape word in initial-exec TLS, the thread pointer; where a thread descriptor lies from there |
+//! | `symbols` | addresses of symbols that may be missing, and of this library's dynamic section |
+//! | `hooks` | the exported functions: `hook!`, `entry!`, `jump!`, `announced!`, `look_up_and_jump!`, `realloc_*`, `prctl`, `syscall` |
+//! | `hot`, `deep_hot`, `sample`, `pages` | the paths that a hook goes on to ([`crate::hot::begin`] chooses) |
+//! | `switch` | `catch_escape` and `escape`, `with_callers_on_stack`, `start_helper` |
+//! | `registers` | numbers of registers in unwind information, `capture`, what the kernel gives of a stopped thread, floating-point and vector state |
+//! | `counters` | changes of a word that are whole for signal handlers of the same thread |
+//! | `system_call` | the system call itself, calls on paths, the processor's counter |
+//! | `libc` | functions of the C library that this library defines for itself: jumps, and blocks of memory |
+//! | `rule` | the packed unwind rule of a plain step, the step itself, and which rows it can express |
+//! | `code` | what machine code says: calls in front of return addresses, jumps, signal frames, code without unwind information |
+//!
+//! # The frame of a hook
+//!
+//! What records a call is told where its return address lies (`entry`) and what the caller has in its
+//! frame pointer (`bp`). On each architecture `entry + 8` is the caller's stack pointer: where a call
+//! leaves the return address in a register, the hook puts it there.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::*;
