@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,9 +57,7 @@ fn main() {
 fn link_library() {
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     println!("cargo::rustc-cdylib-link-arg=-Wl,-Bsymbolic-functions");
-    println!("cargo::rerun-if-env-changed=CC");
-    let cc = env::var_os("CC").unwrap_or("cc".into());
-    let found = output(Command::new(cc).arg("-print-file-name=libgcc_eh.a"));
+    let found = output(Command::new(compiler()).arg("-print-file-name=libgcc_eh.a"));
     // A compiler that has none prints the bare name.
     match found.as_deref().map(Path::new).and_then(Path::parent) {
         Some(folder) if folder.is_absolute() => {
@@ -68,6 +66,25 @@ fn link_library() {
         }
         _ => println!("cargo::warning=no libgcc_eh.a: the library will load libgcc_s.so.1"),
     }
+}
+
+/// The C compiler for the target, by the variables that the cc crate reads; for another architecture than
+/// this machine's, GCC's by its usual name.
+fn compiler() -> OsString {
+    let target = env::var("TARGET").expect("set by cargo");
+    let of_target = format!("CC_{}", target.replace('-', "_"));
+    for name in [of_target.as_str(), "CC"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let usual = if env::var("HOST").is_ok_and(|host| host == target) {
+        "cc".to_owned()
+    } else {
+        let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("set by cargo");
+        format!("{arch}-linux-gnu-gcc")
+    };
+    env::var_os(&of_target)
+        .or_else(|| env::var_os("CC"))
+        .unwrap_or(usual.into())
 }
 
 /// Hands the path of the library to `include_bytes!`.

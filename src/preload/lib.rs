@@ -22,14 +22,20 @@
     clippy::print_stdout
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+// What hooks by name alone use is unused where there are none.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, unused_imports))]
 // What a failing test prints is for its author.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 // In unit tests, exported functions have no names, and `allow(dead_code)`, since nobody calls them.
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_env = "gnu"
+)))]
 compile_error!(
-    "libskipheap is built for x86-64 Linux with glibc, and serves programs of musl too; other targets have \
-     no entry code yet"
+    "libskipheap is built for x86-64 and AArch64 Linux with glibc, and on x86-64 serves programs of musl \
+     too; other targets have no folder in src/preload/arch"
 );
 
 mod api;
@@ -54,6 +60,7 @@ mod live;
 mod log;
 mod names;
 mod own_libc;
+#[cfg_attr(not(target_arch = "x86_64"), path = "no_patch.rs")]
 mod patch;
 mod pieces;
 mod process;

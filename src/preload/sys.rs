@@ -351,7 +351,8 @@ pub(crate) fn threads() -> u64 {
             return 0;
         }
         // A folder has two links and one for each folder in it.
-        stat.assume_init().st_nlink.saturating_sub(2)
+        #[allow(clippy::useless_conversion)] // Not everywhere: it has 32 bits on AArch64.
+        u64::from(stat.assume_init().st_nlink).saturating_sub(2)
     }
 }
 

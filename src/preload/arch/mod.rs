@@ -19,11 +19,15 @@
 //! # The frame of a hook
 //!
 //! What records a call is told where its return address lies (`entry`) and what the caller has in its
-//! frame pointer (`bp`). On each architecture `entry + 8` is the caller's stack pointer: where a call
-//! leaves the return address in a register, the hook puts it there.
+//! frame pointer (`bp`). In both architectures `entry + 8` is the caller's stack pointer: on x86-64 the
+//! call has put the return address there, on AArch64 the hook puts its frame record there.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;

@@ -5,6 +5,7 @@
 use super::compiled;
 use super::modules::EhFrame;
 use super::row::Row;
+use crate::arch::VENDOR;
 use core::ops::Range;
 use gimli::{
     BaseAddresses, EhFrame as Section, EhFrameHdr, EndianSlice, FrameDescriptionEntry,
@@ -81,8 +82,10 @@ pub(crate) fn last_begin(eh: &EhFrame, address: u64) -> Option<u64> {
 
 impl Unwind {
     fn of(eh: &EhFrame) -> Self {
+        let mut section = Section::new(eh.frame, LittleEndian);
+        section.set_vendor(VENDOR);
         Self {
-            section: Section::new(eh.frame, LittleEndian),
+            section,
             bases: BaseAddresses::default()
                 .set_eh_frame_hdr(eh.hdr_address)
                 .set_eh_frame(eh.frame_address),

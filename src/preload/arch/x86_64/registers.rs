@@ -4,9 +4,12 @@
 use core::arch::asm;
 use core::ffi::c_int;
 use core::ops::Range;
+use gimli::Vendor;
 
 /// How many registers unwinding follows: those of general purpose and the return address.
 pub(crate) const COUNT: usize = 17;
+/// Whose own instructions unwind information may have.
+pub(crate) const VENDOR: Vendor = Vendor::Default;
 /// A set of registers, one bit for each.
 pub(crate) type RegisterSet = u32;
 /// The frame pointer, rbp, by its number in unwind information (System V ABI), as all of these.

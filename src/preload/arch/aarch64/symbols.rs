@@ -1,0 +1,41 @@
+//! Addresses that the linker and the loader know.
+//!
+//! May run at any moment.
+
+use crate::elf::Dyn;
+use core::arch::asm;
+
+/// The address of a symbol that not every C library defines; 0 where nobody does.
+macro_rules! weak {
+    ($name:literal) => {{
+        let address: usize;
+        // SAFETY: reads a word of this library's own global offset table.
+        unsafe {
+            core::arch::asm!(
+                concat!(".weak ", $name),
+                concat!("adrp {0}, :got:", $name),
+                concat!("ldr {0}, [{0}, :got_lo12:", $name, "]"),
+                out(reg) address,
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+        address
+    }};
+}
+pub(crate) use weak;
+
+/// Where this library's dynamic section lies.
+pub(crate) fn own_dynamic() -> *const Dyn {
+    let own: *const Dyn;
+    // SAFETY: takes the address of our own dynamic section, which the linker defines.
+    unsafe {
+        asm!(
+            ".hidden _DYNAMIC",
+            "adrp {0}, _DYNAMIC",
+            "add {0}, {0}, :lo12:_DYNAMIC",
+            out(reg) own,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    own
+}
