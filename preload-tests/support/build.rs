@@ -1,6 +1,6 @@
 //! Builds fixtures once for each source and set of options.
 
-use super::{is_musl, musl_gcc, output_of};
+use super::{emulated, is_musl, musl_gcc, output_of};
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -38,14 +38,14 @@ impl Source {
     /// `programs/NAME.c`, a program built by gcc.
     pub(crate) fn c(name: &str) -> Self {
         let flags = &["-O2", "-pthread"];
-        Self::new(c_compiler(), format!("{name}.c"), name, flags)
+        Self::new(&c_compiler(), format!("{name}.c"), name, flags)
     }
 
     /// `programs/NAME.c`, a shared library built by gcc.
     pub(crate) fn c_library(name: &str) -> Self {
         let output = format!("lib{name}.so");
         Self::new(
-            c_compiler(),
+            &c_compiler(),
             format!("{name}.c"),
             &output,
             &["-O2", "-shared", "-fPIC"],
@@ -67,7 +67,9 @@ impl Source {
 
     /// `programs/NAME.cpp`, a program built by g++.
     pub(crate) fn cpp(name: &str) -> Self {
-        Self::new("g++", format!("{name}.cpp"), name, &["-O2", "-pthread"])
+        let compiler = emulated::compiler("g++");
+        let compiler = compiler.as_deref().unwrap_or("g++");
+        Self::new(compiler, format!("{name}.cpp"), name, &["-O2", "-pthread"])
     }
 
     /// `programs/NAME.rs`, a program built by rustc.
@@ -154,12 +156,13 @@ impl Source {
     }
 }
 
-/// gcc for glibc, or for musl with `PRELOAD_TESTS_LIBC=musl`.
-fn c_compiler() -> &'static str {
-    match is_musl() {
-        true => musl_gcc().expect("musl, which the tests were asked to be run with"),
-        false => "gcc",
+/// gcc for glibc, for musl with `PRELOAD_TESTS_LIBC=musl`, or for AArch64 with `PRELOAD_TESTS_TARGET=aarch64`.
+fn c_compiler() -> String {
+    if is_musl() {
+        let compiler = musl_gcc().expect("musl, which the tests were asked to be run with");
+        return compiler.to_owned();
     }
+    emulated::compiler("gcc").unwrap_or_else(|| "gcc".to_owned())
 }
 
 /// What a compiler says that it is, asked once; nothing where there is none, which is said when it is to build something.

@@ -13,6 +13,9 @@ pub(crate) fn tool() -> &'static Path {
 pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
+        if let Some(path) = super::emulated::library() {
+            return path;
+        }
         let printed = super::output_of(&tool().to_string_lossy(), &["library"]);
         let path = PathBuf::from(printed.trim_end());
         assert!(

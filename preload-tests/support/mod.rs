@@ -2,6 +2,7 @@
 
 mod build;
 mod callgrind;
+mod emulated;
 mod library;
 mod musl;
 mod process;
@@ -10,6 +11,7 @@ mod report;
 
 pub(crate) use build::{Source, copied, fixture_dir, patched_copy, script};
 pub(crate) use callgrind::instructions;
+pub(crate) use emulated::is_emulated;
 pub(crate) use library::{library, tool};
 pub(crate) use musl::{is_musl, musl_gcc, musl_loader};
 pub(crate) use process::{Outcome, Run, Running};

@@ -31,13 +31,14 @@ impl Run {
         let folder = tempfile::tempdir().expect("a folder for the run");
         let tmp = folder.path().join("tmp");
         fs::create_dir(&tmp).expect("a fresh TMPDIR");
-        let mut command = Command::new(program);
+        let mut command = Command::new(super::emulated::program(program.as_ref()));
         command
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", folder.path())
             .env("LANG", "C.UTF-8")
             .env("TMPDIR", &tmp)
+            .envs(super::emulated::environment())
             .process_group(0);
         // Everything can be tested with other settings: `PRELOAD_TESTS_WITH="SKIP_HEAP_LIVE=1 ..."`.
         let with = std::env::var("PRELOAD_TESTS_WITH").unwrap_or_default();

@@ -19,9 +19,9 @@ const SETTINGS: [Row; 13] = [
     }),
     (PROGRAMS, "--programs", |value| globs(value)),
     (TRIM, "--trim", |value| globs(value)),
-    (HOOKS, "--hook", hooks),
+    (HOOKS, "--hook", |value| hooks(value, HOOKS_BY_NAME)),
     (ALLOCATORS, "--allocators", |value| {
-        unless(Allocators::parse(Some(value)).is_some(), ALLOCATORS_VALUES)
+        allocators(value, HOOKS_BY_NAME)
     }),
     (VERIFY, "--verify", |value| {
         unless(one_in(Some(value)).is_some(), VERIFY_VALUES)
@@ -79,7 +79,18 @@ fn globs(list: &[u8]) -> Option<String> {
     patterns(list).find_map(|glob| glob_error(glob.strip_prefix(b"!").unwrap_or(glob)))
 }
 
-fn hooks(list: &[u8]) -> Option<String> {
+fn allocators(value: &[u8], hooks_by_name: bool) -> Option<String> {
+    match Allocators::parse(Some(value)) {
+        None => unless(false, ALLOCATORS_VALUES),
+        Some(chosen) if chosen.needs_hooks() && !hooks_by_name => Some(NO_HOOKS_BY_NAME.to_owned()),
+        Some(_) => None,
+    }
+}
+
+fn hooks(list: &[u8], hooks_by_name: bool) -> Option<String> {
+    if !list.is_empty() && !hooks_by_name {
+        return Some(NO_HOOKS_BY_NAME.to_owned());
+    }
     hook_spec::parse(&String::from_utf8_lossy(list)).find_map(|spec| match spec {
         Ok(spec) => glob_error(spec.name.as_bytes()),
         Err(error) => Some(error.to_string()),
@@ -97,6 +108,9 @@ mod tests {
                 .err()
                 .map(|failure| failure.error.to_string())
         };
+        if !HOOKS_BY_NAME {
+            return;
+        }
         let hook = |hook: &str| {
             said(RunOptions {
                 hook: vec![hook.to_owned()],
@@ -128,6 +142,22 @@ mod tests {
             ..RunOptions::default()
         };
         assert!(said(allocators).is_some_and(|text| text.contains("must be auto, all, none")));
+    }
+
+    #[test]
+    fn hooks_are_refused_where_there_are_none() {
+        assert_eq!(hooks(b"", false), None);
+        assert_eq!(
+            hooks(b"f(size=arg0)", false).as_deref(),
+            Some(NO_HOOKS_BY_NAME)
+        );
+        assert_eq!(allocators(b"auto", false), None);
+        assert_eq!(allocators(b"malloc", false), None);
+        for value in ["all", "none", "jemalloc", "malloc,obstack"] {
+            assert_eq!(allocators(value.as_bytes(), true), None, "{value}");
+            let said = allocators(value.as_bytes(), false);
+            assert_eq!(said.as_deref(), Some(NO_HOOKS_BY_NAME), "{value}");
+        }
     }
 
     #[test]

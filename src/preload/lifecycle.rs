@@ -8,7 +8,7 @@ use crate::{
     stack, sys, thread, unwind, wiped,
 };
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::*};
 use skipheap_config::settings::{
     COLUMNS, COLUMNS_VALUES, PROFILE, PROFILE_VALUES, SAMPLE, SAMPLE_VALUES, STACK_DEPTH,
     STACK_DEPTH_VALUES,
@@ -31,6 +31,8 @@ static MODE: AtomicU8 = AtomicU8::new(ASLEEP);
 /// Allocations before the environment could be read: of resolvers of indirect functions and of what runs
 /// before all constructors.
 static TOO_EARLY: AtomicU64 = AtomicU64::new(0);
+/// This program is left alone because of [`arch::obstacle`], which is said once.
+static HINDERED: AtomicBool = AtomicBool::new(false);
 /// The pthread key whose destructor gives thread states back.
 static KEY: AtomicI32 = AtomicI32::new(-1);
 
@@ -101,6 +103,10 @@ fn wake() -> bool {
     let recording = thread::cold_section(|| {
         // SAFETY: the exchange above lets one caller through, once.
         let wanted = unsafe { settings::read() };
+        if wanted && arch::obstacle().is_some() {
+            HINDERED.store(true, Relaxed);
+            return false;
+        }
         wanted && start()
     });
     let recording = recording == Some(true);
@@ -222,6 +228,12 @@ fn count_internal() {
 fn constructor() {
     real::look_up();
     if !is_recording() {
+        if let Some(why) = arch::obstacle().filter(|_| HINDERED.load(Relaxed)) {
+            thread::cold_section(|| {
+                log::remember_stderr();
+                log::line(&[b"heap profiler: not recorded: ", why]);
+            });
+        }
         if settings::settings().bad_profile {
             thread::cold_section(|| {
                 log::remember_stderr();

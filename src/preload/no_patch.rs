@@ -7,7 +7,7 @@ use crate::process::Process;
 use crate::recording::Recording;
 use crate::settings::settings;
 use crate::unwind::{Frames, Rule};
-use skipheap_config::settings::{ALLOCATORS, AllocatorKind, Allocators, HOOKS};
+use skipheap_config::settings::{ALLOCATORS, HOOKS, NO_HOOKS_BY_NAME};
 use skipheap_format::note::{Kind, Note};
 
 /// Nothing is hooked at its entry. May run at any moment.
@@ -47,12 +47,7 @@ pub(crate) fn describe(process: &Process) {
 pub(crate) fn complaints() -> Vec<String> {
     asked_for()
         .into_iter()
-        .map(|what| {
-            format!(
-                "{what}: functions cannot be hooked by name on this architecture; malloc and its kin \
-                 are recorded"
-            )
-        })
+        .map(|what| format!("{what}: {NO_HOOKS_BY_NAME}"))
         .collect()
 }
 
@@ -60,15 +55,11 @@ pub(crate) fn complaints() -> Vec<String> {
 fn asked_for() -> Vec<String> {
     let s = settings();
     let hooks = String::from_utf8_lossy(s.hooks.get());
-    let wants_others = match s.allocators {
-        Allocators::Auto => false,
-        chosen => chosen != Allocators::Chosen(AllocatorKind::Malloc as u8),
-    };
     let mut asked = Vec::new();
     if !hooks.is_empty() || s.hooks_too_long {
         asked.push(format!("{HOOKS}={hooks}"));
     }
-    if wants_others || s.bad_allocators {
+    if s.allocators.needs_hooks() || s.bad_allocators {
         asked.push(ALLOCATORS.to_owned());
     }
     asked

@@ -150,6 +150,12 @@ pub enum Allocators {
     Chosen(u8),
 }
 
+/// Whether functions can be hooked by name, and with them other allocators than the C library's: on x86-64.
+pub const HOOKS_BY_NAME: bool = cfg!(target_arch = "x86_64");
+
+/// Why that is refused elsewhere.
+pub const NO_HOOKS_BY_NAME: &str = "functions cannot be hooked by name on this architecture; malloc and its relatives are recorded";
+
 /// An allocator that can be asked for. The value is its bit in [`Allocators::Chosen`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -168,7 +174,15 @@ pub enum AllocatorKind {
     Persistent = 32,
 }
 
+const MALLOC_ALONE: u8 = AllocatorKind::Malloc as u8;
+
 impl Allocators {
+    /// Returns whether functions have to be hooked by name, or the C library's left out, which is done in the
+    /// same way. (`auto` asks for what there is.)
+    pub fn needs_hooks(self) -> bool {
+        !matches!(self, Self::Auto | Self::Chosen(MALLOC_ALONE))
+    }
+
     /// Reads the value of [`ALLOCATORS`], names separated by commas; `None` when one of them is
     /// unknown.
     pub fn parse(value: Option<&[u8]>) -> Option<Self> {

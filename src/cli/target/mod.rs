@@ -66,6 +66,9 @@ pub(crate) fn find(program: &OsStr) -> Result<Target, Refusal> {
     Err(Refusal::NotAProgram(path))
 }
 
+/// Whether programs for musl can be profiled: on x86-64.
+const MUSL: bool = cfg!(target_arch = "x86_64");
+
 impl Target {
     /// Returns whether it was built without optimisation, as far as its symbols tell.
     pub(crate) fn is_unoptimized(&self) -> bool {
@@ -114,6 +117,9 @@ impl Target {
             return Err(self.explain(Refusal::NoLoader(self.exe.clone(), loader)));
         }
         if elf::c_library_of(&loader) == CLibrary::Musl {
+            if !MUSL {
+                return Err(self.explain(Refusal::Musl(self.exe.clone())));
+            }
             if let Some(version) = musl::too_old(&loader) {
                 return Err(self.explain(Refusal::OldMusl(self.exe.clone(), version)));
             }

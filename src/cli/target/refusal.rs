@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     Machine(PathBuf, String),
     /// Its musl, of this version, does not let malloc be replaced.
     OldMusl(PathBuf, String),
+    /// It is a program for musl, on an architecture where those cannot be profiled.
+    Musl(PathBuf),
     /// A glibc that this build of the library cannot be loaded with.
     OldLibc(PathBuf, TooOld),
     /// The loader that it asks for is not there.
@@ -66,6 +68,7 @@ impl Refusal {
             | Self::Bits32(_)
             | Self::Machine(..)
             | Self::OldMusl(..)
+            | Self::Musl(_)
             | Self::OldLibc(..)
             | Self::Privileged(..)
             | Self::AddressSanitizer(..) => Code::Failed,
@@ -127,6 +130,12 @@ impl fmt::Display for Refusal {
                 f,
                 "{}: cannot be profiled: its C library is musl {version}, whose aligned_alloc fails where \
                  another library has malloc; the profiler needs musl 1.2.2 or later",
+                term::path(path)
+            ),
+            Self::Musl(path) => write!(
+                f,
+                "{}: cannot be profiled: its C library is musl, which the profiler knows on x86-64 only; \
+                 build it for glibc to profile it",
                 term::path(path)
             ),
             Self::OldLibc(path, why) => write!(

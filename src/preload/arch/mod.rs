@@ -11,7 +11,7 @@
 //! | `switch` | `catch_escape` and `escape`, `with_callers_on_stack`, `start_helper` |
 //! | `registers` | numbers of registers in unwind information, `capture`, what the kernel gives of a stopped thread, floating-point and vector state |
 //! | `counters` | changes of a word that are whole for signal handlers of the same thread |
-//! | `system_call` | the system call itself, calls on paths, the processor's counter |
+//! | `system_call` | the system call itself, calls on paths, the processor's counter, and `obstacle`: what cannot be recorded here |
 //! | `libc` | functions of the C library that this library defines for itself: jumps, and blocks of memory |
 //! | `rule` | the packed unwind rule of a plain step, the step itself, and which rows it can express |
 //! | `code` | what machine code says: calls in front of return addresses, jumps, signal frames, code without unwind information |
@@ -21,6 +21,9 @@
 //! What records a call is told where its return address lies (`entry`) and what the caller has in its
 //! frame pointer (`bp`). In both architectures `entry + 8` is the caller's stack pointer: on x86-64 the
 //! call has put the return address there, on AArch64 the hook puts its frame record there.
+
+/// What the library cannot record with on an architecture, in the words of a message.
+pub(crate) type Obstacle = &'static [u8];
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

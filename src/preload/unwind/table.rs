@@ -272,13 +272,14 @@ pub(crate) fn reset() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unwind::Special;
 
     #[test]
     fn rules_survive_growth_and_are_forgotten_by_range() {
         let _turn = crate::testing::rules_in_turn();
         let lock = SpinLock::new();
         reset();
-        let rule = |key: u64| Rule::from_sp(8, None).unwrap().with_frame(key as u32);
+        let rule = |key: u64| Rule::special(Special::LateBp(8)).with_frame(key as u32);
         // Keys that collide in their low bits, so that probing is exercised.
         let keys: Vec<u64> = (1..20_000_u64)
             .map(|i| (i % 300) + (i / 300) * 0x1_0000_0000)
@@ -310,11 +311,8 @@ mod tests {
     fn readers_never_see_the_rule_of_another_address() {
         const KEYS: u64 = if cfg!(miri) { 60 } else { 16_000 };
         const FORGOTTEN: core::ops::Range<u64> = 1 << 32..2 << 32;
-        let rule = |key: u64| {
-            Rule::from_sp(8 + key % 64 * 8, None)
-                .unwrap()
-                .with_frame(key as u32)
-        };
+        let rule =
+            |key: u64| Rule::special(Special::LateBp((key % 64 * 8) as i64)).with_frame(key as u32);
         // Several in each place.
         let layer = KEYS / 4;
         let key = move |i: u64| (i % layer * 16 + 1) | (i / layer) << 32;

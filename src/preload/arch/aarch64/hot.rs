@@ -126,6 +126,7 @@ macro_rules! count {
          83: ldxr x9, [x8]\n add x9, x9, #1\n stxr w12, x9, [x8]\n cbnz w12, 83b\n"
     };
 }
+pub(crate) use count;
 
 /// The path as a whole. `$count` is what is done with the site's record in x11, `$done` what follows.
 #[rustfmt::skip]
@@ -234,7 +235,7 @@ macro_rules! path {
 }
 
 /// Half a word of an immediate.
-const fn part(value: u64, number: u32) -> u64 {
+pub(super) const fn part(value: u64, number: u32) -> u64 {
     value >> (16 * number) & 0xffff
 }
 

@@ -2,6 +2,7 @@
 //!
 //! May run at any moment.
 
+use crate::c_library::{self, CLibrary};
 use core::arch::asm;
 
 /// Makes a system call; the kernel's own result, in which an error is a negative number.
@@ -75,4 +76,18 @@ pub(super) static NUMBERS: [u64; SETS] = {
 
 const fn add(sets: &mut [u64; SETS], number: i64) {
     sets[(number / 64) as usize] |= 1 << (number % 64);
+}
+
+/// What this program or this system has that the library cannot record with: musl keeps what is needed of
+/// a thread elsewhere, and a recording is made of pages of 4 KiB.
+pub(crate) fn obstacle() -> Option<crate::arch::Obstacle> {
+    // SAFETY: asks for a number.
+    let page = unsafe { libc::getauxval(libc::AT_PAGESZ) };
+    if c_library::kind() == CLibrary::Musl {
+        Some(b"programs for musl cannot be recorded on AArch64 yet")
+    } else if page != skipheap_format::PAGE {
+        Some(b"this kernel has pages of 16 or 64 KiB, with which nothing can be recorded yet")
+    } else {
+        None
+    }
 }

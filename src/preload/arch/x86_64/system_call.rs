@@ -87,3 +87,8 @@ const fn bits(numbers: &[i64]) -> u64 {
     }
     bits
 }
+
+/// What this program or this system has that the library cannot record with.
+pub(crate) fn obstacle() -> Option<crate::arch::Obstacle> {
+    None
+}
