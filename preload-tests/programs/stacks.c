@@ -101,10 +101,17 @@ FUNCTION void deep_and_equal(int depth) {
 
 /* A frame pointer that points nowhere while malloc runs, in code without unwind information that
    does not show where it returns to. */
+#ifdef __aarch64__
+__asm__(".text\n.globl no_information\n.type no_information, @function\nno_information:\n"
+        "stp x29, x30, [sp, #-16]!\nmov x29, #0x1234\nmov x0, #72\nbl malloc\n"
+        "ldp x29, x30, [sp], #16\nret\n"
+        ".size no_information, .-no_information\n");
+#else
 __asm__(".text\n.globl no_information\n.type no_information, @function\nno_information:\n"
         "push %rbp\nmov $0x123456789, %rbp\nmov $72, %edi\ncall malloc@PLT\npop %rbp\n"
         "pop %rcx\njmp *%rcx\n"
         ".size no_information, .-no_information\n");
+#endif
 void *no_information(void);
 FUNCTION void around_no_information(void) {
     KEEP(no_information());

@@ -80,6 +80,17 @@ FUNCTION void *jumps_on(size_t size) { return ask(size + 1); }
 /* No unwind information, no frame pointer; and one in which rbp is anything. */
 void *without_information(size_t);
 void *with_a_wild_pointer(size_t, uintptr_t);
+#ifdef __aarch64__
+__asm__(".text\n"
+        ".type without_information, @function\n"
+        "without_information:\n"
+        "sub sp, sp, #32\n str x30, [sp, #16]\n bl ask\n ldr x30, [sp, #16]\n add sp, sp, #32\n ret\n"
+        ".size without_information, . - without_information\n"
+        ".type with_a_wild_pointer, @function\n"
+        "with_a_wild_pointer:\n"
+        "stp x29, x30, [sp, #-16]!\n mov x29, x1\n bl ask\n ldp x29, x30, [sp], #16\n ret\n"
+        ".size with_a_wild_pointer, . - with_a_wild_pointer\n");
+#else
 __asm__(".text\n"
         ".type without_information, @function\n"
         "without_information:\n"
@@ -89,10 +100,31 @@ __asm__(".text\n"
         "with_a_wild_pointer:\n"
         "push %rbp\n mov %rsi, %rbp\n call ask\n pop %rbp\n ret\n"
         ".size with_a_wild_pointer, . - with_a_wild_pointer\n");
+#endif
 
 /* Calls ask on a stack whose last bytes are those of a page before unmapped memory, with nothing
    above the return address that could be a frame. */
 void *on_stack(void *top, size_t size);
+#ifdef __aarch64__
+__asm__(".text\n"
+        ".type on_stack, @function\n"
+        "on_stack:\n"
+        ".cfi_startproc\n"
+        "stp x29, x30, [sp, #-32]!\n .cfi_def_cfa_offset 32\n .cfi_offset x29, -32\n .cfi_offset x30, -24\n"
+        "str x19, [sp, #16]\n .cfi_offset x19, -16\n"
+        "mov x19, sp\n .cfi_def_cfa_register x19\n"
+        "mov sp, x0\n mov x0, x1\n bl ask\n"
+        "mov sp, x19\n .cfi_def_cfa_register sp\n ldr x19, [sp, #16]\n ldp x29, x30, [sp], #32\n"
+        ".cfi_def_cfa_offset 0\n ret\n"
+        ".cfi_endproc\n"
+        ".size on_stack, . - on_stack\n"
+        /* The same without a word about it. */
+        ".type on_bare_stack, @function\n"
+        "on_bare_stack:\n"
+        "stp x29, x30, [sp, #-32]!\n str x19, [sp, #16]\n mov x19, sp\n mov sp, x0\n mov x0, x1\n bl ask\n"
+        "mov sp, x19\n ldr x19, [sp, #16]\n ldp x29, x30, [sp], #32\n ret\n"
+        ".size on_bare_stack, . - on_bare_stack\n");
+#else
 __asm__(".text\n"
         ".type on_stack, @function\n"
         "on_stack:\n"
@@ -109,6 +141,7 @@ __asm__(".text\n"
         "push %rbx\n mov %rsp, %rbx\n mov %rdi, %rsp\n mov %rsi, %rdi\n call ask\n"
         "mov %rbx, %rsp\n pop %rbx\n ret\n"
         ".size on_bare_stack, . - on_bare_stack\n");
+#endif
 void *on_bare_stack(void *top, size_t size);
 
 int main(int argc, char **argv) {

@@ -171,8 +171,13 @@ static void jumps(void) {
 
 /* Calls that are jumps: who made them is not on the stack. */
 void tail(size_t size), long_tail(size_t size);
-__asm__(".text\n.type tail, @function\ntail:\n.cfi_startproc\njmp ask\n.cfi_endproc\n.size tail, . - tail\n"
-        ".type long_tail, @function\nlong_tail:\n.cfi_startproc\njmp inner\n.cfi_endproc\n"
+#ifdef __aarch64__
+#define JUMP "b"
+#else
+#define JUMP "jmp"
+#endif
+__asm__(".text\n.globl tail\n.type tail, @function\ntail:\n.cfi_startproc\n" JUMP " ask\n.cfi_endproc\n.size tail, . - tail\n"
+        ".globl long_tail\n.type long_tail, @function\nlong_tail:\n.cfi_startproc\n" JUMP " inner\n.cfi_endproc\n"
         ".size long_tail, . - long_tail\n");
 FUNCTION void calls_tails(int i) {
     if (i % 2) tail(1017);

@@ -1,7 +1,7 @@
 //! Stacks that cannot be taken for granted: tiny, overflowing, wild, at the edge of memory.
 
 use super::{programs_lines, same_as_plain};
-use crate::support::{Outcome, Run, Source};
+use crate::support::{Outcome, Run, Source, is_emulated};
 use std::path::PathBuf;
 
 fn program(flags: &[&str]) -> PathBuf {
@@ -93,10 +93,11 @@ fn a_stack_at_the_edge_of_unmapped_memory() {
 /// Stacks are as always in code that the processor may hold to its indirect branches.
 #[test]
 fn code_for_control_flow_protection_is_walked_as_any() {
-    for flags in [
-        &["-fcf-protection=full"][..],
-        &["-fcf-protection=full", "-O2", "-fomit-frame-pointer"],
-    ] {
+    let option = match is_emulated() {
+        true => "-mbranch-protection=standard",
+        false => "-fcf-protection=full",
+    };
+    for flags in [&[option][..], &[option, "-O2", "-fomit-frame-pointer"]] {
         let program = program(flags);
         for (how, size, calls) in [
             ("coroutine-heap", 44, 100),
