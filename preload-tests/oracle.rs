@@ -4,7 +4,9 @@
 //! environment and input. The two oracle runs must agree with each other, or the program is not
 //! repeatable and the test would prove nothing; the library must agree with them, size by size.
 
-use crate::support::{Outcome, Report, Run, Source, is_system_frame, library, output_of};
+use crate::support::{
+    Outcome, Report, Run, Source, is_emulated, is_system_frame, library, output_of,
+};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -139,7 +141,9 @@ fn sqlite3_agrees() {
         CREATE INDEX by_name ON t (name);\n\
         SELECT count(*), sum(value), max(name) FROM t WHERE name LIKE '%7%';\n\
         SELECT group_concat(name) FROM t WHERE id % 500 = 0 ORDER BY name DESC;\n";
-    compare(10_000, &|| {
+    // That of Debian 13, which is the one for AArch64, keeps its rows in few large blocks.
+    let least = if is_emulated() { 500 } else { 10_000 };
+    compare(least, &|| {
         Run::plain("/usr/bin/sqlite3")
             .arg(":memory:")
             .stdin(script.as_bytes())

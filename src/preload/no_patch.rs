@@ -3,12 +3,14 @@
 //!
 //! Runs in cold sections but where said otherwise.
 
+use crate::elf;
 use crate::process::Process;
 use crate::recording::Recording;
 use crate::settings::settings;
 use crate::unwind::{Frames, Rule};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use skipheap_config::settings::{ALLOCATORS, HOOKS, NO_HOOKS_BY_NAME};
-use skipheap_format::note::{Kind, Note};
+use skipheap_format::note::{Kind, Note, Reason};
 
 /// Nothing is hooked at its entry. May run at any moment.
 pub(crate) fn is_in_use() -> bool {
@@ -30,24 +32,35 @@ pub(crate) fn keeps_vectors() -> bool {
     false
 }
 
-/// Nothing is put in place.
-pub(crate) fn begin(_: &Process) {}
+/// The program, or a library in front of this one, defines `malloc`, whose calls do not come here.
+static HAS_MALLOC_IN_FRONT: AtomicBool = AtomicBool::new(false);
 
-/// Notes in a new recording what was asked for and is not hooked.
+/// Looks at the program. Once, at start.
+pub(crate) fn begin(_: &Process) {
+    HAS_MALLOC_IN_FRONT.store(elf::is_defined_in_front(c"malloc"), Relaxed);
+}
+
+/// Notes in a new recording that what was asked for, or has to be, is not hooked.
 pub(crate) fn describe(process: &Process) {
-    for spec in asked_for() {
+    if !asked_for().is_empty() || HAS_MALLOC_IN_FRONT.load(Relaxed) {
+        let program = String::from_utf8_lossy(settings().exe.get()).into_owned();
+        let (kind, why) = (Kind::ObjectNotHooked, Reason::NotOnThisArchitecture);
         // Without room for the note, the recording says that it is full.
         let _ = process
             .recording
-            .add_note(&Note::new(Kind::HookUnmatched, [spec]));
+            .add_note(&Note::because(kind, why, [program]));
     }
 }
 
 /// What standard error has to be told.
 pub(crate) fn complaints() -> Vec<String> {
+    let own =
+        "the program defines malloc itself, whose calls are not recorded on this architecture";
+    let own = HAS_MALLOC_IN_FRONT.load(Relaxed).then(|| own.to_owned());
     asked_for()
         .into_iter()
         .map(|what| format!("{what}: {NO_HOOKS_BY_NAME}"))
+        .chain(own)
         .collect()
 }
 

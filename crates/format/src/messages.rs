@@ -214,6 +214,9 @@ fn reason(reason: Reason) -> &'static str {
         Reason::NoMemoryToStop => "there is no memory for it",
         Reason::Filtered => "a system call filter (seccomp) is set",
         Reason::MemoryNotTold => "the kernel does not show which memory is the profiler's",
+        Reason::NotOnThisArchitecture => {
+            "functions cannot be hooked by name on this architecture, and its own malloc, if it has one, is not recorded"
+        }
     }
 }
 

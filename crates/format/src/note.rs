@@ -152,6 +152,8 @@ codes! {
         Filtered = 29,
         /// The kernel does not tell the profiler's memory from the program's.
         MemoryNotTold = 30,
+        /// Functions cannot be hooked by name on the program's architecture.
+        NotOnThisArchitecture = 31,
     }
 }
 
