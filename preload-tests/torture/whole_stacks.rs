@@ -1,18 +1,23 @@
 //! Whole stacks, of programs that try to have one taken for another: what is recorded must be what the
 //! program says, and what a second unwinder sees.
 
-use crate::support::{Outcome, Run, Source, read_recording, recordings};
+use crate::support::{Outcome, Run, Source, is_emulated, read_recording, recordings};
 use skipheap_format::reader::Recording;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How the fixture is built: each changes where frames and their registers lie.
-const BUILDS: [&[&str]; 4] = [
-    &["-O0"],
-    &["-O2", "-fomit-frame-pointer"],
-    &["-O2", "-fno-omit-frame-pointer"],
-    &["-O2", "-mavx2", "-fcf-protection=full"],
-];
+fn builds() -> [&'static [&'static str]; 4] {
+    [
+        &["-O0"],
+        &["-O2", "-fomit-frame-pointer"],
+        &["-O2", "-fno-omit-frame-pointer"],
+        match is_emulated() {
+            true => &["-O2", "-mbranch-protection=standard"],
+            false => &["-O2", "-mavx2", "-fcf-protection=full"],
+        },
+    ]
+}
 
 const CASES: [&str; 14] = [
     "same-slots",
@@ -92,7 +97,7 @@ fn assert_exact(outcome: &Outcome, case: &str) {
 
 #[test]
 fn no_stack_is_taken_for_another() {
-    for flags in BUILDS {
+    for flags in builds() {
         let program = Source::c("whole_stacks").flags(flags).build();
         for case in CASES {
             let outcome = whole(program.clone(), case).succeed();
@@ -103,7 +108,7 @@ fn no_stack_is_taken_for_another() {
 
 #[test]
 fn a_second_unwinder_sees_the_same_stacks() {
-    for flags in BUILDS {
+    for flags in builds() {
         let program = Source::c("whole_stacks").flags(flags).build();
         for case in CASES {
             // Each costs as much as hundreds of allocations.

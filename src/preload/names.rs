@@ -21,6 +21,7 @@ pub(crate) type Name = [u8; 16];
 ///
 /// # Safety
 /// As far as its NUL or its fifteenth byte, it can be read.
+#[allow(clippy::unnecessary_cast)] // Characters of C have no sign on AArch64.
 pub(crate) unsafe fn copied(name: *const c_char) -> Name {
     let mut copy = [0; 16];
     for (i, slot) in copy.iter_mut().take(15).enumerate() {
