@@ -182,8 +182,8 @@ __asm__(".text\n.globl tail\n.type tail, @function\ntail:\n.cfi_startproc\n" JUM
 FUNCTION void calls_tails(int i) {
     if (i % 2) tail(1017);
     else ask(1017);
-    void (*volatile function)(size_t) = i % 3 ? long_tail : inner; /* one call, not one for each */
-    function(1018);
+    static void (*const functions[])(size_t) = {inner, long_tail};
+    functions[i % 3 != 0](1018);
     NO_TAIL_CALL();
 }
 static void tails(void) {
