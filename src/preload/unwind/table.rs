@@ -337,14 +337,15 @@ mod tests {
                     std::thread::yield_now();
                     resume(lock);
                 }
+                done.fetch_add(1, Release);
             });
             let reader = move |first: u64| {
                 let mut seen = 0;
                 let mut i = first;
                 let mut looks = 0;
-                // Some of it when all is there, so that something is seen in any case.
-                while done.load(Acquire) == 0 || looks < KEYS {
-                    looks += 1;
+                // Some of it when all is there to stay, so that something is seen in any case.
+                while looks < KEYS {
+                    looks += u64::from(done.load(Acquire) == 2);
                     i = (i + 7) % KEYS;
                     let wanted = rule(key(i));
                     for found in [view().lookup(key(i)), lookup_anywhere(key(i))] {
