@@ -179,6 +179,22 @@ fn mapping(line: &[u8]) -> Option<Mapping<'_>> {
     })
 }
 
+/// Returns whether a text as `/proc/self/smaps` has it says that no page of the range is anonymous or locked.
+fn is_as_in_file(smaps: &str, range: &str) -> bool {
+    let mut lines = smaps.lines().skip_while(|line| {
+        line.strip_prefix(range)
+            .is_none_or(|rest| !rest.starts_with(' '))
+    });
+    let fields = lines.by_ref().skip(1).map_while(|line| {
+        let (name, value) = line.split_once(':')?;
+        // The next mapping begins with its range.
+        (!name.contains(' ')).then_some((name, value.trim()))
+    });
+    let none =
+        fields.filter(|(name, value)| matches!(*name, "Anonymous" | "Locked") && *value == "0 kB");
+    none.count() == 2
+}
+
 impl Mapping<'_> {
     fn holds(&self, address: u64) -> bool {
         (self.start..self.end).contains(&address)
@@ -207,9 +223,15 @@ impl Mapping<'_> {
         open(executable.as_bytes())
     }
 
+    /// Returns whether all of it is what the file has, and may be read from there again: no page was changed (by
+    /// relocations, a patch or a debugger) or is locked.
+    fn is_as_in_file(&self) -> bool {
+        fs::read_to_string("/proc/self/smaps").is_ok_and(|smaps| is_as_in_file(&smaps, self.range))
+    }
+
     /// Copies the whole file by way of a part of it that is mapped and cannot be written to.
     fn copy(&self) -> Option<MappedFile> {
-        if !self.is_constant || self.offset != 0 {
+        if !self.is_constant || self.offset != 0 || !self.is_as_in_file() {
             return None;
         }
         let start = self.start as usize;
@@ -276,6 +298,19 @@ mod tests {
         assert!(*copied.bytes == whole[..copied.bytes.len()]);
         assert!(whole.len() - copied.bytes.len() < 4096);
         assert!(mapping.is_constant && mapping.holds(mapping.start));
+    }
+
+    #[test]
+    fn what_was_changed_or_locked_is_not_read_from_the_file_again() {
+        let smaps = "7f10-7f20 r--p 00000000 fe:01 1 /a\nAnonymous:             0 kB\nLocked: 0 kB\n\
+                     7f20-7f30 r--p 00000000 fe:01 2 /b\nAnonymous:             4 kB\nLocked: 0 kB\n\
+                     7f30-7f40 r--p 00000000 fe:01 3 /c\nAnonymous:             0 kB\nLocked: 4 kB\n\
+                     7f40-7f50 r--p 00000000 fe:01 4 /d\nRss: 0 kB\n";
+        let of = |range| is_as_in_file(smaps, range);
+        assert!(of("7f10-7f20"));
+        for other in ["7f20-7f30", "7f30-7f40", "7f40-7f50", "7f10-7f2", "1-2"] {
+            assert!(!of(other), "{other}");
+        }
     }
 
     #[test]
