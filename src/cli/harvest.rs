@@ -122,9 +122,11 @@ pub(crate) struct Harvest {
     pub(crate) leak_gaps: LeakGaps,
     /// Where the timeline is, if it was wanted.
     pub(crate) timeline: Option<PathBuf>,
-    /// What is missing, above 0: codes of [`Loss`], without [`Loss::CutOff`].
+    /// What is missing, above 0: codes of [`skipheap_format::loss::Loss`], without
+    /// `CutOff`.
     pub(crate) losses: BTreeMap<Cause<String>, u64>,
-    /// Allocations whose stacks were cut, above 0: codes of [`Cut`].
+    /// Allocations whose stacks were cut, above 0: codes of
+    /// [`skipheap_format::cut::Cut`].
     pub(crate) cuts: BTreeMap<Cause<String>, u64>,
     /// Sums of what the stack verifier counted, in the order of [`Verified::ALL`].
     pub(crate) verified: [u64; Verified::ALL.len()],

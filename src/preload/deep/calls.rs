@@ -6,7 +6,7 @@
 //! it, has the same stack: its site is known without a walk. See [`super::last`] for why that is a
 //! proof.
 //!
-//! [`super::hot`] finds a call and compares it. This file keeps them: a call is kept when its site
+//! [`crate::arch::deep_hot`] finds a call and compares it. This file keeps them: a call is kept when its site
 //! is recorded for the second time within some hundreds of others, so that programs whose stacks
 //! hardly ever repeat do not pay for what they have no use for.
 //!

@@ -2,7 +2,7 @@
 //! with their page.
 //!
 //! A page is a block that the runtime gets from malloc while it allocates an object or begins an
-//! ObStack ([`record_page`]); [`free`] tells when it dies. Objects lie on the page that is the
+//! ObStack ([`crate::arch::pages`]); [`free`] tells when it dies. Objects lie on the page that is the
 //! thread's *current* one: the last that it was given, unless the runtime has gone back to an older
 //! one since ([`event`]). The object for which a page was made lies on the new page.
 //!
