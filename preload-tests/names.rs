@@ -185,8 +185,7 @@ fn a_file_that_was_written_to_in_place_gives_no_names_and_the_reason_is_said() {
         assert!(!report.contains("wrong_name"), "{report}");
         let said = "functions without names: ";
         assert!(
-            outcome.stderr.contains(said)
-                && outcome.stderr.contains("/program is another build now"),
+            outcome.stderr.contains(said) && outcome.stderr.contains("/program has been replaced"),
             "{outcome:?}"
         );
     }
@@ -219,7 +218,7 @@ fn a_recording_does_not_take_names_from_a_file_that_was_built_later() {
         after.contains("\"program+0x") && !after.contains("wrong_name"),
         "{after}"
     );
-    assert!(said.contains("/program is another build now"), "{said}");
+    assert!(said.contains("/program has been replaced"), "{said}");
     fs::remove_file(files.path("program")).expect("removed");
     let (_, said) = report("gone.csv");
     assert!(said.contains("/program no longer exists"), "{said}");

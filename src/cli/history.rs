@@ -12,20 +12,20 @@ use skipheap_profile::report::rows::Row;
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-/// Runs that count unless the user says otherwise.
+/// Number of runs that are used by default.
 pub(crate) const RUNS: usize = 20;
 
-/// Returns whether a path is a folder of profiles, and not one of recordings, which are one run.
+/// Returns whether a path is a folder of profiles. A folder of recordings is a single run.
 pub(crate) fn is_history(path: &Path) -> bool {
     path.is_dir()
         && inputs::find(&[path.to_owned()], None).is_ok_and(|found| !found.files.is_empty())
 }
 
-/// Reads the runs that began last, `most` at most: the one in the middle by its bytes, with the least and the
-/// most calls of each site in any of them. Returns what there is to say of runs that were left out, too.
+/// Reads up to `most` runs, those that started last: the median run by bytes, with the fewest and the
+/// most calls of each site in any of the runs. Also returns a note for each run that was left out.
 ///
 /// # Errors
-/// When a profile cannot be read, or none can be a baseline; it is named.
+/// Fails if a profile cannot be read, or if none can be a baseline. The error names the file.
 pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Failure> {
     let found = inputs::find(&[folder.to_owned()], None)
         .map_err(Failure::because(Code::Unusable, "cannot read the baseline"))?;
@@ -51,7 +51,7 @@ pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Fa
         }
         if let Some((newest, own)) = check_runs::others(&programs, &side.programs) {
             flaws.push(format!(
-                "it is a run of {own}, and the newest one is of {newest}"
+                "it is a run of {own}, but the newest run is of {newest}"
             ));
         }
         if flaws.is_empty() {
@@ -89,7 +89,7 @@ pub(crate) fn read(folder: &Path, most: usize) -> Result<(Side, Vec<String>), Fa
     Ok((side, left_out))
 }
 
-/// What makes the state of a run part of the baseline, as a sentence without its end.
+/// Says how to add a run to the baseline, as a sentence without a full stop.
 pub(crate) fn accept(folder: &Path) -> String {
     format!(
         "add the profile of this run to the folder (skip-heapprof --merge -o {}/NAME.skipheap ...)",
@@ -151,7 +151,7 @@ mod tests {
         // The odd one, of another program, began before the last.
         let (side, left_out) = read(folder(&[0, 4, 5, 8]).path(), RUNS).expect("read");
         assert_eq!(left_out.len(), 1, "{left_out:?}");
-        assert!(left_out[0].contains("a run of server1, and the newest one is of server0"));
+        assert!(left_out[0].contains("a run of server1, but the newest run is of server0"));
         assert_eq!(side.programs, ["server0"]);
     }
 

@@ -1,4 +1,4 @@
-//! What the leak checks of a run could not look at, so that to have found nothing says little.
+//! What the leak checks of a run could not check: without it, finding no leaks proves little.
 
 use crate::terminal::term::{counted, printable};
 use skipheap_format::messages;

@@ -1,4 +1,4 @@
-//! What is said of functions that have no names because the file of their module is missing.
+//! The note about functions that have no names because the file of their module is missing.
 
 use crate::symbol_files::SymbolFiles;
 use crate::term::path;
@@ -8,10 +8,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Files that are named.
+/// Number of files that the note names.
 const NAMED: usize = 3;
 
-/// The sentence; `None` where all names were found, in the files or in those of the user.
+/// Returns the note, or `None` if all names were found, in the files or in the user's symbol files.
 pub(crate) fn remark(symbolizer: &Symbolizer, others: Option<&SymbolFiles>) -> Option<String> {
     let is_named = |file: &MissingFile<'_>| match file.build {
         Build::Id(id) => others.is_some_and(|others| others.names(id)),
@@ -28,8 +28,8 @@ fn text(missing: &[MissingFile<'_>]) -> Option<String> {
         let why = match file.why {
             Missing::Gone => "no longer exists",
             Missing::Unreadable => "cannot be read",
-            Missing::Replaced => "is another build now",
-            Missing::NeverAFile => "is no file",
+            Missing::Replaced => "has been replaced",
+            Missing::NeverAFile => "is not a file",
         };
         format!("{name} {why}")
     };
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(
             text(&missing).as_deref(),
             Some(
-                "functions without names: /tmp/a\\x1b no longer exists; /b is another build now; \
+                "functions without names: /tmp/a\\x1b no longer exists; /b has been replaced; \
                  /c cannot be read; and 1 more"
             )
         );

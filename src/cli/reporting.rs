@@ -86,7 +86,7 @@ pub(crate) fn status(status: u8, harvest: &Harvest, wanted: &ReportOptions) -> u
     let gaps = harvest.leak_gaps.lines();
     let why = match &gaps[..] {
         _ if !harvest.is_leak_checked() && gaps.is_empty() => {
-            "no program was checked: none of them exited normally".to_owned()
+            "no program was checked: none exited normally".to_owned()
         }
         [] => return status,
         gaps => gaps.join("; "),

@@ -158,7 +158,7 @@ fn say_missing_names(symbolizer: &Symbolizer) {
     for file in symbolizer.missing_files() {
         let why = match file.why {
             Missing::Gone => "no longer exists",
-            Missing::Replaced => "is another build now",
+            Missing::Replaced => "has been replaced",
             Missing::Unreadable | Missing::NeverAFile => "cannot be read",
         };
         let path = file.path.escape_ascii();

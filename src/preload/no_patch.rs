@@ -55,7 +55,7 @@ pub(crate) fn describe(process: &Process) {
 /// What standard error has to be told.
 pub(crate) fn complaints() -> Vec<String> {
     let own =
-        "the program defines malloc itself, whose calls are not recorded on this architecture";
+        "the program defines its own malloc, whose calls are not recorded on this architecture";
     let own = HAS_MALLOC_IN_FRONT.load(Relaxed).then(|| own.to_owned());
     asked_for()
         .into_iter()

@@ -167,7 +167,7 @@ pub fn note<T: AsRef<str>>(note: &Note<T>) -> String {
                 .into()
         }
         Kind::HookedNotChecked => {
-            "leak check: blocks from functions that are hooked by name are not checked: their leaks are not \
+            "leak check: blocks from functions that are hooked by name are not checked; their leaks are not \
              found"
                 .into()
         }
@@ -175,7 +175,7 @@ pub fn note<T: AsRef<str>>(note: &Note<T>) -> String {
             "first stack that the verifier disagrees with: recorded {a}; libgcc's unwinder saw {b}"
         ),
         Kind::DisagreesWithCarefulWalk => format!(
-            "first stack that the verifier disagrees with: recorded {a}; the profiler's careful walk saw {b}"
+            "first stack that the verifier disagrees with: recorded {a}; the profiler's slow walk saw {b}"
         ),
     }
 }
@@ -215,7 +215,7 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Filtered => "a system call filter (seccomp) is set",
         Reason::MemoryNotTold => "the kernel does not show which memory is the profiler's",
         Reason::NotOnThisArchitecture => {
-            "functions cannot be hooked by name on this architecture, and its own malloc, if it has one, is not recorded"
+            "functions cannot be hooked by name on this architecture; a malloc that it defines is not recorded"
         }
     }
 }

@@ -93,7 +93,7 @@ fn compact_partition(
     new.retain(|file| seen.insert(name_of(file)));
     if let Some(compacted) = new.iter().find(|file| name_of(file) == STEM) {
         return Err(naming(compacted)(io::Error::other(
-            "is compacted already: compact from the dataset that it was made of",
+            "is already compacted: compact the original dataset instead",
         )));
     }
     if new.is_empty() {
@@ -260,7 +260,7 @@ mod tests {
         let before = contents(&path("sum"));
         let error = compact(&[path("all")], &path("sum"), false, &Progress::new(true)).unwrap_err();
         assert!(
-            error.to_string().contains("is compacted already"),
+            error.to_string().contains("is already compacted"),
             "{error}"
         );
         assert_eq!(contents(&path("sum")), before);

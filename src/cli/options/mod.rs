@@ -96,7 +96,7 @@ impl Cli {
             Some(_) if self.run.is_any() => Cli::command()
                 .error(
                     ErrorKind::ArgumentConflict,
-                    "this command does not accept options of runs, only those of reports",
+                    "this command accepts report options, but not run options",
                 )
                 .exit(),
             Some(Verb::Merge(_)) if !self.report.goes_with_merge() => Cli::command()

@@ -134,7 +134,7 @@ impl fmt::Display for Refusal {
             ),
             Self::Musl(path) => write!(
                 f,
-                "{}: cannot be profiled: its C library is musl, which the profiler knows on x86-64 only; \
+                "{}: cannot be profiled: its C library is musl, which is supported on x86-64 only; \
                  build it for glibc to profile it",
                 term::path(path)
             ),

@@ -84,9 +84,9 @@ pub(crate) fn obstacle() -> Option<crate::arch::Obstacle> {
     // SAFETY: asks for a number.
     let page = unsafe { libc::getauxval(libc::AT_PAGESZ) };
     if c_library::kind() == CLibrary::Musl {
-        Some(b"programs for musl cannot be recorded on AArch64 yet")
+        Some(b"programs for musl are not supported on AArch64 yet")
     } else if page != skipheap_format::PAGE {
-        Some(b"this kernel has pages of 16 or 64 KiB, with which nothing can be recorded yet")
+        Some(b"kernels with pages larger than 4 KiB are not supported yet")
     } else {
         None
     }
