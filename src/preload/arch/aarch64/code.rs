@@ -4,15 +4,16 @@ use crate::unwind::call::{Call, code_at, word_at};
 use crate::unwind::registers::COUNT;
 use crate::unwind::{Rule, Special};
 
-/// What the kernel's vDSO and C libraries have a signal handler return to: `mov x8, #139; svc #0`.
+/// The code that a signal handler returns to in the kernel's vDSO and in C libraries: `mov x8,
+/// #139; svc #0`.
 pub(crate) const SIGNAL_RETURN: [u8; 8] = [0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
 
-/// Where the registers lie in the kernel's signal frame (`struct rt_sigframe` of
-/// arch/arm64/kernel/signal.c), from the stack pointer at the return from the handler on: behind 128 bytes
-/// of information on the signal, the 168 of a ucontext up to its registers, which are aligned to 16, and
-/// the address of a fault.
+/// Where the registers are in the kernel's signal frame (`struct rt_sigframe` of
+/// arch/arm64/kernel/signal.c), from the stack pointer at the return from the handler on: after 128
+/// bytes of information on the signal, the 168 bytes of a ucontext before its registers (which are
+/// aligned to 16), and the fault address.
 pub(crate) const SIGNAL_REGISTERS: u64 = 128 + 176 + 8;
-/// The registers in the order in which they lie there, by number: x0 to x30, sp and pc.
+/// The registers in that order, by number: x0 to x30, sp and pc.
 pub(crate) const SIGNAL_ORDER: [u8; COUNT] = {
     let mut order = [0; COUNT];
     let mut i = 0;
@@ -27,7 +28,8 @@ pub(crate) const SIGNAL_ORDER: [u8; COUNT] = {
 /// in the frame.
 pub(crate) const RECORD_ENDS_FRAME: bool = false;
 
-/// Returns whether a function calls no other. There is no red zone here, so that nobody has to know.
+/// Returns whether a function calls no other. AArch64 has no red zone, so the answer is never
+/// needed.
 pub(crate) fn calls_nothing(_: u64, _: &[u8]) -> bool {
     true
 }
@@ -35,7 +37,7 @@ pub(crate) fn calls_nothing(_: u64, _: &[u8]) -> bool {
 /// Bytes of a call.
 pub(crate) const LONGEST_CALL: u64 = 4;
 
-/// What four bytes in front of `address` may be.
+/// The four bytes before `address`, if they may be a call.
 pub(crate) fn call_in(bytes: [u8; LONGEST_CALL as usize], address: u64) -> Option<Call> {
     let instruction = u32::from_le_bytes(bytes);
     match instruction {
@@ -58,8 +60,8 @@ fn branch_target(instruction: u32, at: u64) -> u64 {
     at.wrapping_add_signed(words * 4)
 }
 
-/// Where the code at an address jumps to at once: by `b`, or by the word that a procedure linkage table
-/// loads (`adrp x16; ldr x17, [x16]; add x16; br x17`).
+/// Where the code at an address jumps immediately: with `b`, or to the address that a procedure
+/// linkage table loads (`adrp x16; ldr x17, [x16]; add x16; br x17`).
 pub(crate) fn jump_at(mut at: u64) -> Option<u64> {
     /// `bti c`
     const BTI_C: u32 = 0xd503_245f;
@@ -92,8 +94,8 @@ pub(crate) fn rule_of_made_code(_: u64, _exact: bool) -> Rule {
     Rule::special(Special::Guess)
 }
 
-/// Returns whether the code at an address ends the process, where Boost.Context has the first function of
-/// a coroutine return to (`finish` of `make_fcontext`): `mov x0, #0; bl _exit`.
+/// Returns whether the code at an address ends the process, where the first function of a
+/// Boost.Context coroutine returns to (`finish` of `make_fcontext`): `mov x0, #0; bl _exit`.
 pub(crate) fn ends_the_process(address: u64) -> bool {
     let instruction = |at| code_at::<4>(at).map(u32::from_le_bytes);
     let is_call = |call: u32| call >> 26 == 0b10_0101;

@@ -1,7 +1,8 @@
-//! Changes of a word that a signal handler of the same thread can only come before or after.
+//! Updates of a word that a signal handler of the same thread sees either whole or not at all.
 //!
-//! A load and a store that are exclusive: a signal in between, as anything that the kernel does, lets the
-//! store fail, and both are made again. No other thread writes there, so neither has to be ordered.
+//! Each update is an exclusive load and store. A signal between them, or anything else that enters
+//! the kernel, makes the store fail, and both are repeated. No other thread writes to the word, so
+//! neither needs an ordering.
 //!
 //! May run at any moment.
 
@@ -9,8 +10,8 @@ use core::arch::asm;
 use core::mem::offset_of;
 use skipheap_format::layout::SiteRecord;
 
-/// Adds one to a site's count, so that a signal handler of the same thread that counts there too can
-/// come before or after it but not in its middle.
+/// Adds one to a site's count. A signal handler of the same thread that counts there too runs
+/// before or after the update, never within it.
 ///
 /// # Safety
 /// `record` points to a site record that no other thread counts in.
@@ -20,11 +21,11 @@ pub(crate) unsafe fn increment_count(record: *mut SiteRecord) {
     unsafe { increment_at::<{ offset_of!(SiteRecord, count) }, _>(record) };
 }
 
-/// Adds to the counter at this offset of a structure, whole for signal handlers as
-/// [`increment_count`].
+/// Adds to the counter at this offset of a structure, atomically with respect to signal handlers
+/// like [`increment_count`].
 ///
 /// # Safety
-/// There is a counter of 64 bits, and no other thread counts there.
+/// A counter of 64 bits is at this offset, and no other thread changes it.
 #[inline(always)]
 pub(crate) unsafe fn add_at<const OFFSET: usize, T>(structure: *mut T, n: u64) {
     // SAFETY: the caller's counter lies there, aligned as its type is.
@@ -43,27 +44,28 @@ pub(crate) unsafe fn add_at<const OFFSET: usize, T>(structure: *mut T, n: u64) {
     }
 }
 
-/// Adds one to a counter as [`add_at`].
+/// Adds one to a counter, like [`add_at`].
 ///
 /// # Safety
-/// There is a counter of 64 bits, and no other thread counts there.
+/// A counter of 64 bits is at this offset, and no other thread changes it.
 #[inline(always)]
 pub(crate) unsafe fn increment_at<const OFFSET: usize, T>(structure: *mut T) {
     // SAFETY: the caller's counter is one that `add_at` may change.
     unsafe { add_at::<OFFSET, T>(structure, 1) };
 }
 
-/// Takes one from a counter as [`add_at`].
+/// Subtracts one from a counter, like [`add_at`].
 ///
 /// # Safety
-/// There is a counter of 64 bits, and no other thread counts there.
+/// A counter of 64 bits is at this offset, and no other thread changes it.
 #[inline(always)]
 pub(crate) unsafe fn decrement_at<const OFFSET: usize, T>(structure: *mut T) {
     // SAFETY: the caller's counter is one that `add_at` may change.
     unsafe { add_at::<OFFSET, T>(structure, u64::MAX) };
 }
 
-/// Has the cache line of this address fetched, if there is memory. No access: any address will do.
+/// Prefetches the cache line of this address. Any address is allowed, because a prefetch never
+/// faults.
 #[inline(always)]
 pub(crate) fn prefetch(address: usize) {
     // SAFETY: a hint, which faults nowhere.
@@ -73,8 +75,8 @@ pub(crate) fn prefetch(address: usize) {
     }
 }
 
-/// Puts `new` in the place of `old`, whole for signal handlers as [`increment_count`]; false, and
-/// nothing else, where there is another value.
+/// Replaces `old` with `new`, atomically with respect to signal handlers like [`increment_count`].
+/// Returns false and changes nothing if the word has another value.
 ///
 /// # Safety
 /// `word` is a word that no other thread changes.
@@ -101,7 +103,7 @@ pub(crate) unsafe fn replace(word: *mut usize, old: usize, new: usize) -> bool {
     found == old
 }
 
-/// Adds one to a counter that stays at its end once it is there; true then.
+/// Adds one to a saturating counter. Returns true if it is at its maximum.
 ///
 /// # Safety
 /// There is a counter of 32 bits, and no other thread counts there.

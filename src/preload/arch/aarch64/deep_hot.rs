@@ -1,18 +1,19 @@
-//! The hot path where whole stacks are recorded: a call that was recorded lately with the same
+//! The hot path when whole stacks are recorded: it finds a recently recorded call with the same
 //! stack ([`crate::deep::calls`]).
 //!
-//! It does the same as that of x86-64, whose file has it in Rust: it looks for a kept call with this place
-//! and value of the return address, size, x29 (where the walk used it) and state of the rules, and
-//! compares each word that its walk has read. If one differs, [`crate::deep::record_call`] walks.
+//! It does the same as that of x86-64, whose file shows it in Rust. It looks for a kept call with
+//! the same address and value of the return address, size, x29 (if the walk used it) and state of
+//! the rules, and compares each word that its walk has read. If one differs,
+//! [`crate::deep::record_call`] walks.
 //!
 //! | register | holds |
 //! |---|---|
 //! | x0, x1 | the block to return, the size |
 //! | x2 | the thread's state |
-//! | x3, x5 | where the return address lies, and its value |
+//! | x3, x5 | the address of the return address, and its value |
 //! | x4 | the caller's x29 |
 //! | x6 | the thread's last stack |
-//! | x9 | the call that is looked at |
+//! | x9 | the call that is examined |
 //! | x10, x11 | the end of its words, and those that are compared |
 //! | x7, x8, x12 | what is compared |
 //!
@@ -37,7 +38,7 @@ macro_rules! word {
     ) };
 }
 
-/// The path as a whole. `$count` is what is done with the site's record in x11, `$done` what follows.
+/// The whole path. `$count` updates the site's record in x11, and `$done` follows it.
 #[rustfmt::skip]
 macro_rules! known_call {
     ($count:expr, $done:expr) => { concat!(
@@ -117,7 +118,7 @@ macro_rules! known_call {
     ) };
 }
 
-/// A naked function's body: the lines given, with the operands that [`known_call!`] names.
+/// The body of a naked function: the given lines, with the operands that [`known_call!`] names.
 macro_rules! body {
     ($($line:expr),+; $($operand:ident = $kind:tt $value:expr),* $(,)?) => {
         core::arch::naked_asm!(
@@ -161,17 +162,17 @@ macro_rules! body {
 /// Records an allocation of x1 bytes, as [`super::hot::record`], with its whole stack.
 ///
 /// # Safety
-/// To be jumped to with the frame of a hook ([`super::hooks`]), which it leaves.
+/// Must be jumped to with a hook's frame ([`super::hooks`]), which it removes.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
     body!(known_call!(count!(), leave_frame!());)
 }
 
-/// Records an allocation of x1 bytes with its whole stack, and has its block in x0 followed by
-/// [`crate::live`].
+/// Records an allocation of x1 bytes with its whole stack and lets [`crate::live`] track its block
+/// in x0.
 ///
 /// # Safety
-/// To be jumped to with the frame of a hook ([`super::hooks`]), which it leaves.
+/// Must be jumped to with a hook's frame ([`super::hooks`]), which it removes.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_and_follow() {
     body!(

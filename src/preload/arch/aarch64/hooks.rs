@@ -1,6 +1,6 @@
-//! The exported functions, up to the next definition and to the recording.
+//! The exported functions: they call the next definition and jump to the code that records.
 //!
-//! A hook makes a frame of its own, as a function that makes a call has to:
+//! A hook makes a frame of its own, like every function that calls another:
 //!
 //! ```text
 //! sp + 24   the return address: `entry`
@@ -8,11 +8,11 @@
 //! sp        the size
 //! ```
 //!
-//! The paths that it goes on to ([`super::hot`]) find this frame, and leave it.
+//! The paths that it jumps to ([`super::hot`]) expect this frame and remove it.
 //!
 //! May run at any moment of the program's life.
 
-/// Saves all registers of arguments, calls a function and has them back.
+/// Saves all argument registers, calls a function and restores them.
 macro_rules! with_arguments_saved {
     ($call:literal) => {
         concat!(
@@ -65,7 +65,8 @@ first_prctl, crate::real::PRCTL }
 look_up_and_jump! { /// The first call of `syscall`: looks it up, and goes there with all arguments.
 first_syscall, crate::real::SYSCALL }
 
-/// The body of a [`hook!`]: calls the next definition and goes on to the recording if that gave memory.
+/// The body of a [`hook!`]: calls the next definition and, if that returned memory, jumps to the
+/// code that records.
 macro_rules! hook_body {
     ($slot:path, $function:literal, $size:literal) => {
         core::arch::naked_asm!(
@@ -104,13 +105,13 @@ macro_rules! hook_body {
 pub(crate) use hook_body;
 const _: () = assert!(skipheap_format::layout::SIZE_BITS == 48);
 
-/// Declares an exported function that jumps to what `$slot` holds.
+/// Declares an exported function that jumps to the address in `$slot`.
 macro_rules! jump {
     ($(#[$doc:meta])* $name:ident, $slot:path) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
@@ -127,23 +128,23 @@ macro_rules! jump {
 }
 pub(crate) use jump;
 
-/// `realloc` while blocks are not followed: as any other hook.
+/// `realloc` when blocks are not tracked: a hook like any other.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn realloc_counted() {
     hook_body!(crate::real::REALLOC, 2, "str x1, [sp]")
 }
 
-/// `realloc` while blocks are followed: by way of [`crate::live::hooks::realloc`].
+/// `realloc` when blocks are tracked: calls [`crate::live::hooks::realloc`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn realloc_followed() {
     hook_body!(crate::live::hooks::REAL_REALLOC, 2, "str x1, [sp]")
 }
 
-/// `prctl` of Linux: the next one, by a jump, with all arguments. One option is looked at
+/// `prctl`: jumps to the next definition with all arguments, after it has checked for one option
 /// ([`crate::confined`]).
 ///
 /// # Safety
-/// As the C function of this name.
+/// The contract of the C function of this name.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
 #[unsafe(naked)]
@@ -168,11 +169,11 @@ pub(crate) unsafe extern "C" fn prctl() {
     )
 }
 
-/// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
-/// ([`crate::confined`]), and those that give up rights are announced ([`crate::rights`]).
+/// `syscall`: jumps to the next definition with all arguments, after it has checked for one call
+/// ([`crate::confined`]) and announced calls that give up rights ([`crate::rights`]).
 ///
 /// # Safety
-/// As the C function of this name.
+/// The contract of the C function of this name.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
 #[unsafe(naked)]
@@ -208,14 +209,14 @@ pub(crate) unsafe extern "C" fn syscall() {
     )
 }
 
-/// Declares exported functions of which [`crate::rights`] learns before they run: the next definition, by a jump, with
-/// all arguments.
+/// Declares exported functions that are announced to [`crate::rights`] before they run. Each then
+/// jumps to the next definition with all arguments.
 macro_rules! announced {
     ($($(#[$doc:meta])* $name:ident, $symbol:literal;)*) => { $(
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
@@ -239,9 +240,9 @@ macro_rules! announced {
 }
 pub(crate) use announced;
 
-/// Declares an exported allocation function: it calls the next definition with the arguments as they
-/// are, and goes on to the recording if that gave memory. The unwind rules are stated, so that
-/// debuggers and the program's own unwinding pass through.
+/// Declares an exported allocation function: it calls the next definition with the same arguments
+/// and, if that returned memory, jumps to the code that records. It has unwind information, so
+/// debuggers and the program's own unwinder can pass through.
 ///
 /// The size is the first argument, the second, or the product of both.
 macro_rules! hook {
@@ -260,7 +261,7 @@ macro_rules! hook {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
@@ -271,14 +272,14 @@ macro_rules! hook {
 }
 pub(crate) use hook;
 
-/// Declares an exported function of three arguments that hands them, the address of its return
+/// Declares an exported function of three arguments that passes them, the address of its return
 /// address and the frame pointer to `$body`.
 macro_rules! entry {
     ($(#[$doc:meta])* $name:ident, $body:path) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]

@@ -1,6 +1,6 @@
-//! The hot path in assembly. What it does is written in [`crate::hot`].
+//! The hot path in assembly. [`crate::hot`] describes what it does.
 //!
-//! It changes one count, in a loop that a signal handler can only come before or after
+//! It changes one count, in a loop that is atomic with respect to signal handlers
 //! ([`super::increment_at`]).
 //!
 //! | register | holds |
@@ -15,10 +15,10 @@
 //! | x11, x12 | of a step |
 //! | x13 to x16 | the rules met, whose high halves are the frame ids |
 //!
-//! The rules and the index are read by plain loads, which another thread's stores may reach in any order.
-//! A slot whose key is seen and whose rule is not yet reads as no rule, and is looked up again in Rust,
-//! where the load of the key is an acquire. All other reads are of what this thread has written, or depend
-//! on the address of the table, which keeps them in order.
+//! The rules and the index are read by plain loads, so another thread's stores may become visible
+//! in any order. If a slot's key is visible before its rule, the rule reads as none, and Rust looks
+//! it up again with an acquire load of the key. All other loads read what this thread has written,
+//! or depend on the address of the table, which keeps them in order.
 
 use crate::live;
 use crate::sites::{HASH_FACTOR, SIZE_FACTOR};
@@ -31,7 +31,7 @@ use crate::unwind::Rule;
 //   60  an allocation wrapper 7n  the root 79 all ids are there 8n  the site
 //   97, 98  nothing to do     99  rest
 
-/// Leaves the frame that the hook has made, with the block in x0.
+/// Removes the hook's frame, with the block in x0.
 macro_rules! leave_frame {
     () => {
         "ldp x29, x30, [sp, #16]\n add sp, sp, #32\n ret\n"
@@ -48,7 +48,7 @@ macro_rules! call_rest {
 }
 pub(crate) use call_rest;
 
-/// Looks up the rule of the return address in x5: it goes to `$rule`.
+/// Looks up the rule of the return address in x5 and puts it into `$rule`.
 #[rustfmt::skip]
 macro_rules! lookup {
     ($n:literal, $rule:literal) => { concat!(
@@ -61,7 +61,7 @@ macro_rules! lookup {
     ) };
 }
 
-/// The next slots, for a rule that is not in its own, until a free one.
+/// Searches the next slots for a rule that is not in its own, up to a free slot.
 #[rustfmt::skip]
 macro_rules! look_further {
     ($n:literal, $rule:literal) => { concat!(
@@ -77,7 +77,8 @@ macro_rules! look_further {
     ) };
 }
 
-/// Steps as `$rule` says, if it is the plain step of a frame that saved x29 and is found from sp.
+/// Steps by `$rule` if it is the plain step of a frame that saved x29 and whose CFA is relative to
+/// sp.
 #[rustfmt::skip]
 macro_rules! step {
     ($n:literal, $rule:literal, $rule32:literal) => { concat!(
@@ -119,7 +120,7 @@ macro_rules! other_step {
     ) };
 }
 
-/// Adds one to the count of the site whose record is in x11, and leaves that there.
+/// Adds one to the count of the site whose record is in x11, which stays there.
 macro_rules! count {
     () => {
         "add x8, x11, #24\n\
@@ -128,7 +129,7 @@ macro_rules! count {
 }
 pub(crate) use count;
 
-/// The path as a whole. `$count` is what is done with the site's record in x11, `$done` what follows.
+/// The whole path. `$count` updates the site's record in x11, and `$done` follows it.
 #[rustfmt::skip]
 macro_rules! path {
     ($count:expr, $done:expr) => { concat!(
@@ -246,10 +247,10 @@ pub(super) const fn part(value: u64, number: u32) -> u64 {
     value >> (16 * number) & 0xffff
 }
 
-/// What a rule says of the root of a stack.
+/// The rule of the root of a stack.
 const END: u64 = Rule::END.0;
 
-/// A naked function's body: the lines given, with the operands that [`path!`] names.
+/// The body of a naked function: the given lines, with the operands that [`path!`] names.
 macro_rules! body {
     ($($line:expr),+; $($operand:ident = $kind:tt $value:expr),* $(,)?) => {
         core::arch::naked_asm!(
@@ -288,19 +289,20 @@ const _: () = assert!(SIZE_FACTOR >> 32 == 0);
 const _: () = assert!(crate::thread::OFFSET_STACK_LEN == OFFSET_STACK_LO + 8);
 const _: () = assert!(END >> 32 == 0 && END & (Rule::PLAIN | Rule::TRANSPARENT) == 0);
 
-/// Records an allocation of x1 bytes (with the function's index above), returns the block in x0.
+/// Records an allocation of x1 bytes (with the function's index in the upper bits) and returns the
+/// block in x0.
 ///
 /// # Safety
-/// To be jumped to with the frame of a hook ([`super::hooks`]), which it leaves.
+/// Must be jumped to with a hook's frame ([`super::hooks`]), which it removes.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
     body!(path!(count!(), leave_frame!());)
 }
 
-/// Records an allocation of x1 bytes and has its block in x0 followed by [`crate::live`].
+/// Records an allocation of x1 bytes and lets [`crate::live`] track its block in x0.
 ///
 /// # Safety
-/// To be jumped to with the frame of a hook ([`super::hooks`]), which it leaves.
+/// Must be jumped to with a hook's frame ([`super::hooks`]), which it removes.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_and_follow() {
     body!(
@@ -326,7 +328,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Beside these, a hook has 14.
+    /// In addition, a hook has 14.
     #[test]
     fn the_hot_paths_are_short() {
         assert!(length(super::record) <= 120, "{}", length(super::record));

@@ -4,7 +4,7 @@
 
 use core::arch::global_asm;
 
-/// Defines a function of the C library for this library alone: it goes on to a function of ours.
+/// Defines a C library function for this library alone, which jumps to one of its own functions.
 macro_rules! define_as {
     ($name:literal, $function:path) => {
         core::arch::global_asm!(
@@ -23,7 +23,7 @@ macro_rules! define_as {
 }
 pub(crate) use define_as;
 
-/// Defines a function for this library alone that jumps to what a slot holds.
+/// Defines a function for this library alone that jumps to the address in a slot.
 macro_rules! define_by_slot {
     ($name:literal, $slot:path) => {
         core::arch::global_asm!(

@@ -1,4 +1,4 @@
-//! AArch64. What each file is for is written in [`crate::arch`].
+//! AArch64. [`crate::arch`] describes the files.
 //!
 //! Hooks jump with `br x16` to functions that begin with `bti c`, which is a hint on processors without
 //! branch target identification.

@@ -1,4 +1,4 @@
-//! What the hooks jump to where the pages of an ObStack are followed ([`crate::live::regions`]).
+//! What the hooks jump to when the pages of an ObStack are tracked ([`crate::live::regions`]).
 //!
 //! May run at any moment.
 
@@ -6,11 +6,11 @@ use super::hot::{call_rest, leave_frame};
 use crate::live::regions::page_rest;
 use crate::thread::OFFSET_LAST_OBJECT;
 
-/// In place of [`super::hot::record`] where blocks of malloc are not reported: one that is asked for
-/// first after an object was asked for may be a page.
+/// Replaces [`super::hot::record`] when malloc is not reported: the first block requested after an
+/// object was requested may be a page.
 ///
 /// # Safety
-/// To be jumped to as [`super::hot::record`].
+/// Must be jumped to like [`super::hot::record`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_page() {
     core::arch::naked_asm!(

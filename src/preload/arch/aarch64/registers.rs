@@ -1,5 +1,5 @@
-//! The registers: their numbers in unwind information, what the kernel gives of them, and those of
-//! numbers with a fraction.
+//! The registers: their numbers in unwind information, how the kernel reports them, and the
+//! floating-point registers.
 
 use core::arch::asm;
 use core::ffi::c_int;
@@ -8,7 +8,8 @@ use gimli::Vendor;
 
 /// How many registers unwinding follows: x0 to x30, the stack pointer and the return address.
 pub(crate) const COUNT: usize = 33;
-/// Whose own instructions unwind information may have: that return addresses are signed.
+/// The vendor whose instructions unwind information may contain: those that say that return
+/// addresses are signed.
 pub(crate) const VENDOR: Vendor = Vendor::AArch64;
 /// A set of registers, one bit for each.
 pub(crate) type RegisterSet = u64;
@@ -25,8 +26,8 @@ pub(crate) const LINK_REGISTER: Option<u8> = Some(30);
 /// What [`capture`] writes: the registers that a call preserves, and the return address.
 pub(crate) const CAPTURED: [u8; 13] = [19, 20, 21, 22, 23, 24, 25, 26, 27, 28, FP, SP, RA];
 
-/// Returns whether an instruction of unwind information without operands, of this architecture alone, says
-/// nothing of where registers are.
+/// Returns whether an operand-less unwind instruction specific to this architecture does not affect
+/// where registers are saved.
 pub(crate) fn says_nothing_of_places(instruction: u8) -> bool {
     /// `DW_CFA_AARCH64_negate_ra_state`: from here on the return address is signed, or no longer. A
     /// signature is taken off wherever a return address is read ([`super::rule::strip`]).
@@ -34,18 +35,18 @@ pub(crate) fn says_nothing_of_places(instruction: u8) -> bool {
     instruction == NEGATE_RA_STATE
 }
 
-/// Returns whether a letter of a CIE's augmentation, of this architecture alone, says nothing of how its
-/// entries are encoded, and has no data: `B`, return addresses are signed with the second key, and `G`,
-/// the stack is tagged.
+/// Returns whether a letter of a CIE's augmentation specific to this architecture does not affect
+/// how its entries are encoded, and has no data: `B`, return addresses are signed with the second
+/// key, and `G`, the stack is tagged.
 pub(crate) fn says_nothing_of_entries(letter: u8) -> bool {
     matches!(letter, b'B' | b'G')
 }
 
-/// The registers that a function keeps for its caller, by their numbers in unwind information: x19 to x29.
+/// The callee-saved registers, by their numbers in unwind information: x19 to x29.
 pub(crate) const KEPT_REGISTERS: [i32; 11] = [19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
 
-/// Words of `struct user_pt_regs` of `<asm/ptrace.h>`, which is what the kernel gives as `NT_PRSTATUS`: x0 to
-/// x30, sp, pc and pstate.
+/// Words of `struct user_pt_regs` of `<asm/ptrace.h>`, which the kernel returns for `NT_PRSTATUS`:
+/// x0 to x30, sp, pc and pstate.
 const GENERAL: usize = 34;
 /// Words of the registers of a stopped thread: those, and the thread pointer.
 pub(crate) const REGISTERS: usize = GENERAL + 1;
@@ -59,17 +60,17 @@ const NT_ARM_TLS: c_int = 0x401;
 /// The kernel's set of the registers that may hold addresses besides those (`NT_FPREGSET`).
 pub(crate) const OTHER_REGISTERS: i32 = 2;
 
-/// Where the instructions go on, among these registers.
+/// The index of the program counter in these registers.
 pub(crate) fn ip_of(registers: &[u64; REGISTERS]) -> u64 {
     registers[32]
 }
 
-/// The stack pointer among these registers.
+/// The index of the stack pointer in these registers.
 pub(crate) fn sp_of(registers: &[u64; REGISTERS]) -> usize {
     registers[31] as usize
 }
 
-/// The thread pointer among these registers.
+/// The index of the thread pointer in these registers.
 pub(crate) fn tp_of(registers: &[u64; REGISTERS]) -> usize {
     registers[GENERAL] as usize
 }
@@ -80,7 +81,7 @@ pub(crate) const RED_ZONE: usize = 0;
 /// Bytes that hold the vector registers v0 to v31.
 pub(crate) const VECTORS_LEN: usize = 512;
 
-/// Saves all vector registers in the width that every processor has.
+/// Saves all vector registers, in the width that every processor has.
 ///
 /// # Safety
 /// [`VECTORS_LEN`] bytes at `room`, aligned to 64, can be written.
@@ -98,10 +99,10 @@ pub(crate) unsafe fn save_vectors(room: usize) {
     }
 }
 
-/// Puts back what [`save_vectors`] saved.
+/// Restores what [`save_vectors`] saved.
 ///
 /// # Safety
-/// It did so at `room`.
+/// [`save_vectors`] has saved them at `room`.
 pub(crate) unsafe fn restore_vectors(room: usize) {
     // SAFETY: the caller's room holds them. To the compiler all these registers are changed.
     unsafe {
@@ -120,8 +121,8 @@ pub(crate) unsafe fn restore_vectors(room: usize) {
     }
 }
 
-/// Has the calling thread compute with floating-point numbers as it does at a program's start: no exception
-/// is raised. What it did until now (FPCR), and what it has noted (FPSR), is returned for
+/// Sets the calling thread's floating-point environment to that of a new program, in which no
+/// exception traps. Returns the previous control (FPCR) and status (FPSR) registers for
 /// [`restore_floats`].
 #[inline(always)]
 pub(crate) fn plain_floats() -> [u64; 2] {
@@ -140,7 +141,7 @@ pub(crate) fn plain_floats() -> [u64; 2] {
     [mode, noted]
 }
 
-/// Puts back what [`plain_floats`] returned.
+/// Restores what [`plain_floats`] returned.
 #[inline(always)]
 pub(crate) fn restore_floats([mode, noted]: [u64; 2]) {
     // SAFETY: the values were in the registers before.
@@ -155,7 +156,8 @@ pub(crate) fn restore_floats([mode, noted]: [u64; 2]) {
     }
 }
 
-/// Writes the registers that a call preserves, as they are after the return from here.
+/// Writes the callee-saved registers and the return address, as they are after this function
+/// returns.
 ///
 /// # Safety
 /// `values` can be written.

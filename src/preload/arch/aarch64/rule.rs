@@ -1,4 +1,4 @@
-//! The plain step of a rule, and what rows it can express.
+//! The plain step of a rule, and the rows that it can express.
 //!
 //! ```text
 //! bit  0      SAVES_BP     the caller's x29 was saved, in front of the return address
@@ -7,12 +7,12 @@
 //! bits 21-31  place        from the base to the return address, in words of 8 bytes
 //! ```
 //!
-//! A function saves x29 and x30 side by side nearly everywhere, at either end of its frame. A return
-//! address may be signed (pointer authentication): the signature lies above the 48 bits that addresses of
-//! programs have, and is taken off.
+//! Functions nearly always save x29 and x30 side by side, at either end of the frame. A return
+//! address may be signed (pointer authentication): the signature is above the 48 bits of a
+//! program's addresses, and is stripped.
 //!
-//! Unlike on x86-64, a step by the bits of a special rule would read any word, so that [`super::hot`] asks
-//! whether a rule is plain before it steps.
+//! Unlike on x86-64, a step by the bits of a special rule would read an arbitrary word, so
+//! [`super::hot`] tests whether a rule is plain before it steps.
 //!
 //! [`step`] may run at any moment.
 
@@ -97,7 +97,7 @@ impl Rule {
 /// The word of memory from which a step read the return address `_ra`: with its signature, if it has one.
 ///
 /// # Safety
-/// It did so at `place`, which is readable.
+/// The step read it at `place`, which is readable.
 #[inline(always)]
 pub(crate) unsafe fn word_of_ra(place: u64, _ra: u64) -> u64 {
     // SAFETY: the step has just read the word.
@@ -134,8 +134,8 @@ pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), As
     Ok(())
 }
 
-/// The rule that steps as a row says, of which the CFA and where the return address, x29 and sp are
-/// were picked out; [`Special::Row`] where one word cannot say it.
+/// Returns the rule for a row, given its CFA and where it saves the return address, x29 and sp, or
+/// [`Special::Row`] if one word cannot express the row.
 pub(crate) fn rule_of(cfa: &Cfa, ra: &Saved, bp: &Saved, sp: &Saved) -> Rule {
     if *ra == Saved::Undefined {
         return Rule::special(Special::End);

@@ -1,4 +1,4 @@
-//! What the hooks jump to where only a sample is recorded ([`crate::sample`]).
+//! What the hooks jump to when only a sample is recorded ([`crate::sample`]).
 //!
 //! May run at any moment.
 
@@ -6,10 +6,10 @@ use super::hot::{call_rest, leave_frame};
 use crate::thread::{OFFSET_CLOCK, OFFSET_COUNTDOWN, record_rest};
 use skipheap_format::layout::SIZE_BITS;
 
-/// In place of [`super::hot::record`]: returns at once, unless the allocation is to be recorded.
+/// Replaces [`super::hot::record`]: returns at once unless the allocation is in the sample.
 ///
 /// # Safety
-/// To be jumped to as [`super::hot::record`].
+/// Must be jumped to like [`super::hot::record`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
     core::arch::naked_asm!(

@@ -5,11 +5,11 @@
 use super::thread_word::escape_word;
 use core::ffi::c_void;
 
-/// Calls `f(data)` on another stack, whose end (aligned to 16 bytes) is `stack`, or on this one where that
-/// is 0; false when it was left by [`escape`], which runs no destructors.
+/// Calls `f(data)` on another stack, whose end (aligned to 16 bytes) is `stack`, or on this one if
+/// `stack` is 0. Returns false if `f` was left by [`escape`], which runs no destructors.
 ///
 /// # Safety
-/// The memory below `stack` is nobody else's meanwhile, and enough for `f`.
+/// The memory below `stack` is large enough for `f`, and nothing else uses it during the call.
 pub(crate) unsafe fn catch_escape(
     f: unsafe extern "C" fn(*mut c_void),
     data: *mut c_void,
@@ -36,7 +36,7 @@ pub(crate) fn escape() {
     }
 }
 
-/// Saves what a function has to keep for its caller.
+/// Saves the callee-saved registers.
 macro_rules! begin_call {
     () => {
         "stp x29, x30, [sp, #-160]!\n .cfi_def_cfa_offset 160\n\
@@ -63,8 +63,8 @@ macro_rules! end_of_call {
     };
 }
 
-/// Saves what a function has to keep, leaves sp at `word`, changes to `stack` unless it is 0, and calls
-/// `f(data)`. 1, or 0 by way of `leave`.
+/// Saves the callee-saved registers, stores sp at `word`, switches to `stack` unless that is 0, and
+/// calls `f(data)`. Returns 1, or 0 after `leave`.
 #[unsafe(naked)]
 unsafe extern "C" fn call(
     f: unsafe extern "C" fn(*mut c_void),
@@ -89,8 +89,8 @@ unsafe extern "C" fn call(
     )
 }
 
-/// Calls `f(sp, data)`, where `sp` is a place in the stack from which everything lies that the callers may need:
-/// what they have in registers too.
+/// Calls `f(sp, data)`. Everything that the callers may need, including their registers, is in the
+/// stack from `sp` on.
 #[unsafe(naked)]
 pub(crate) extern "C" fn with_callers_on_stack(
     f: extern "C" fn(sp: usize, data: usize),
@@ -110,8 +110,8 @@ pub(crate) extern "C" fn with_callers_on_stack(
     )
 }
 
-/// Starts a process that shares this one's memory and nothing else, and is nobody's child that a signal
-/// would tell of. It calls `f(data)` and ends. Its id, or an error number below 0.
+/// Starts a process that shares this one's memory and nothing else, calls `f(data)` and ends. No
+/// signal announces its end. Returns its id, or a negative error number.
 ///
 /// # Safety
 /// `stack` is the end of memory that nobody else uses, aligned to 16 bytes, and `f` has the thread-local

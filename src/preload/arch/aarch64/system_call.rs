@@ -5,10 +5,10 @@
 use crate::c_library::{self, CLibrary};
 use core::arch::asm;
 
-/// Makes a system call; the kernel's own result, in which an error is a negative number.
+/// Makes a system call and returns the kernel's result, in which a negative number is an error.
 ///
 /// # Safety
-/// The arguments keep the contract of that call.
+/// The arguments satisfy the contract of that call.
 #[inline(always)]
 pub(crate) unsafe fn call(number: i64, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = arguments;
@@ -78,10 +78,10 @@ const fn add(sets: &mut [u64; SETS], number: i64) {
     sets[(number / 64) as usize] |= 1 << (number % 64);
 }
 
-/// What this program or this system has that the library cannot record with: musl keeps what is needed of
-/// a thread elsewhere, and a recording is made of pages of 4 KiB.
+/// Returns why the library cannot record in this process: under musl, the thread data that it needs
+/// is elsewhere, and a recording consists of 4 KiB pages.
 pub(crate) fn obstacle() -> Option<crate::arch::Obstacle> {
-    // SAFETY: asks for a number.
+    // SAFETY: the call reads a number and has no other effect.
     let page = unsafe { libc::getauxval(libc::AT_PAGESZ) };
     if c_library::kind() == CLibrary::Musl {
         Some(b"programs for musl are not supported on AArch64 yet")

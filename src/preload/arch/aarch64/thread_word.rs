@@ -64,7 +64,7 @@ pub(crate) fn set_thread_word(word: usize) {
     }
 }
 
-/// Where the word of the thread lies that has this thread pointer.
+/// The address of the word of the thread with this thread pointer.
 pub(crate) fn thread_word_of(tp: usize) -> usize {
     let offset: usize;
     // SAFETY: reads the word's distance from the thread pointer, the same for all threads.
@@ -90,12 +90,13 @@ pub(crate) fn thread_pointer() -> usize {
     tp
 }
 
-/// Where glibc's thread descriptor may have the stack of its thread, from the thread pointer on (modulo
-/// 2^64: it lies below). glibc has 0x700 bytes or more there in all versions so far.
+/// Offsets from the thread pointer at which glibc's thread descriptor may hold the stack of its
+/// thread (modulo 2^64: the descriptor is below the pointer). glibc has 0x700 bytes or more there
+/// in all versions so far.
 pub(crate) const GLIBC_STACK_PLACES: Range<usize> =
     0_usize.wrapping_sub(0x600)..0_usize.wrapping_sub(0x100);
 
-/// Where [`super::escape`] returns to: a place on the stack, 0 when nothing catches.
+/// Where [`super::escape`] returns to: an address on the stack, or 0 if nothing catches it.
 #[inline(always)]
 pub(super) fn escape_word() -> *mut usize {
     let word: *mut usize;

@@ -1,4 +1,4 @@
-//! Changes of a word that a signal handler of the same thread can only come before or after.
+//! Updates of a word that a signal handler of the same thread sees either whole or not at all.
 //!
 //! May run at any moment.
 
@@ -6,8 +6,8 @@ use core::arch::asm;
 use core::mem::offset_of;
 use skipheap_format::layout::SiteRecord;
 
-/// Adds one to a site's count, in a single instruction, so that a signal handler of the same thread
-/// that counts there too can come before or after it but not in its middle.
+/// Adds one to a site's count in a single instruction. A signal handler of the same thread that
+/// counts there too runs before or after the update, never within it.
 ///
 /// # Safety
 /// `record` points to a site record that no other thread counts in.
@@ -17,10 +17,11 @@ pub(crate) unsafe fn increment_count(record: *mut SiteRecord) {
     unsafe { increment_at::<{ offset_of!(SiteRecord, count) }, _>(record) };
 }
 
-/// Adds to the counter at this offset of a structure in a single instruction, as [`increment_count`].
+/// Adds to the counter at this offset of a structure in a single instruction, like
+/// [`increment_count`].
 ///
 /// # Safety
-/// There is a counter of 64 bits, and no other thread counts there.
+/// A counter of 64 bits is at this offset, and no other thread changes it.
 #[inline(always)]
 pub(crate) unsafe fn add_at<const OFFSET: usize, T>(structure: *mut T, n: u64) {
     // SAFETY: as the caller promises.
@@ -30,7 +31,7 @@ pub(crate) unsafe fn add_at<const OFFSET: usize, T>(structure: *mut T, n: u64) {
     }
 }
 
-/// As [`add_at`], of one.
+/// Adds one to a counter, like [`add_at`].
 ///
 /// # Safety
 /// As [`add_at`].
@@ -43,7 +44,7 @@ pub(crate) unsafe fn increment_at<const OFFSET: usize, T>(structure: *mut T) {
     }
 }
 
-/// As [`add_at`], less one.
+/// Subtracts one from a counter, like [`add_at`].
 ///
 /// # Safety
 /// As [`add_at`].
@@ -56,7 +57,8 @@ pub(crate) unsafe fn decrement_at<const OFFSET: usize, T>(structure: *mut T) {
     }
 }
 
-/// Has the cache line of this address fetched, if there is memory. No access: any address will do.
+/// Prefetches the cache line of this address. Any address is allowed, because a prefetch never
+/// faults.
 #[inline(always)]
 pub(crate) fn prefetch(address: usize) {
     // SAFETY: a hint, which faults nowhere.
@@ -66,8 +68,8 @@ pub(crate) fn prefetch(address: usize) {
     }
 }
 
-/// Puts `new` in the place of `old` in a single instruction, as [`increment_count`]; false, and nothing
-/// else, where there is another value.
+/// Replaces `old` with `new` in a single instruction, like [`increment_count`]. Returns false and
+/// changes nothing if the word has another value.
 ///
 /// # Safety
 /// `word` is a word that no other thread changes.
@@ -82,8 +84,8 @@ pub(crate) unsafe fn replace(word: *mut usize, old: usize, new: usize) -> bool {
     found == old
 }
 
-/// Adds one to a counter that stays at its end once it is there; true then. A signal handler that comes in
-/// between two instructions at that moment finds it one too small.
+/// Adds one to a saturating counter. Returns true if it is at its maximum. A signal handler that
+/// runs between the two instructions at that moment sees it one too small.
 ///
 /// # Safety
 /// As [`add_at`], of 32 bits.

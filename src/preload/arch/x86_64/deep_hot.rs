@@ -1,4 +1,4 @@
-//! The hot path where whole stacks are recorded: a call that was recorded lately with the same
+//! The hot path when whole stacks are recorded: it finds a recently recorded call with the same
 //! stack ([`crate::deep::calls`]).
 //!
 //! In Rust it would read:
@@ -17,11 +17,11 @@
 //! rest
 //! ```
 //!
-//! `rest` is [`crate::deep::record_call`], which walks. That the call lies on the thread's own stack need
-//! not be tested: one that does not is never kept.
+//! `rest` is [`crate::deep::record_call`], which walks. It need not test whether the call is on the
+//! thread's own stack, because other calls are never kept.
 //!
-//! May run at any moment, also in a signal handler that interrupted it, as [`super::hot`], whose
-//! registers these are: in r9 is the call that is looked at.
+//! May run at any moment, also in a signal handler that interrupted it, like [`super::hot`], whose
+//! registers it uses. r9 holds the call that is examined.
 
 use super::hot::{
     after_call, before_call, before_call_body, call_with_all_saved, count, leave, pop, push,
@@ -121,7 +121,7 @@ macro_rules! known_call {
     ) };
 }
 
-/// A naked function's body: the lines given, with the operands that [`known_call!`] names.
+/// The body of a naked function: the given lines, with the operands that [`known_call!`] names.
 macro_rules! body {
     ($($line:expr),+; $($operand:ident = $kind:tt $value:expr),* $(,)?) => {
         core::arch::naked_asm!(

@@ -1,4 +1,4 @@
-//! The exported functions, up to the next definition and to the recording.
+//! The exported functions: they call the next definition and jump to the code that records.
 //!
 //! May run at any moment of the program's life.
 
@@ -81,13 +81,13 @@ macro_rules! hook_body {
 }
 pub(crate) use hook_body;
 
-/// Declares an exported function that jumps to what `$slot` holds.
+/// Declares an exported function that jumps to the address in `$slot`.
 macro_rules! jump {
     ($(#[$doc:meta])* $name:ident, $slot:path) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
@@ -102,13 +102,13 @@ macro_rules! jump {
 }
 pub(crate) use jump;
 
-/// `realloc` while blocks are not followed: as any other hook.
+/// `realloc` when blocks are not tracked: a hook like any other.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn realloc_counted() {
     hook_body!(crate::real::REALLOC, 2, "push rsi")
 }
 
-/// `realloc` while blocks are followed: the same by way of [`crate::live::hooks::realloc`].
+/// `realloc` when blocks are tracked: calls [`crate::live::hooks::realloc`].
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn realloc_followed() {
     hook_body!(crate::live::hooks::REAL_REALLOC, 2, "push rsi")
@@ -137,8 +137,8 @@ watched! { /// `prctl` of Linux: the next one, by a jump, with all arguments. Th
 /// ([`crate::confined`]).
 prctl, "cmp edi, 15\n je {set}\n cmp edi, 26\n je {set}\n cmp edi, {at}", libc::PR_SET_SECCOMP, crate::confined::set_by_prctl, crate::real::PRCTL }
 const _: () = assert!(libc::PR_SET_NAME == 15 && libc::PR_SET_TSC == 26);
-/// `syscall` of glibc: the next one, by a jump, with all arguments. One call is looked at
-/// ([`crate::confined`]), and those that give up rights are announced ([`crate::rights`]).
+/// `syscall`: jumps to the next definition with all arguments, after it has checked for one call
+/// ([`crate::confined`]) and announced calls that give up rights ([`crate::rights`]).
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
 #[unsafe(naked)]
@@ -181,14 +181,14 @@ pub(crate) unsafe extern "C" fn syscall() {
     )
 }
 
-/// Declares exported functions of which [`crate::rights`] learns before they run: the next definition, by a jump, with
-/// all arguments.
+/// Declares exported functions that are announced to [`crate::rights`] before they run. Each then
+/// jumps to the next definition with all arguments.
 macro_rules! announced {
     ($($(#[$doc:meta])* $name:ident, $symbol:literal;)*) => { $(
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
@@ -237,7 +237,7 @@ macro_rules! hook {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]
@@ -248,7 +248,7 @@ macro_rules! hook {
 }
 pub(crate) use hook;
 
-/// Declares an exported function of three arguments that hands them, the address of its return
+/// Declares an exported function of three arguments that passes them, the address of its return
 /// address and the frame pointer to `$body`.
 ///
 /// The frame is left as the call made it.
@@ -257,7 +257,7 @@ macro_rules! entry {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As the C function of this name.
+        /// The contract of the C function of this name.
         #[cfg_attr(not(test), unsafe(no_mangle))]
         #[cfg_attr(test, allow(dead_code))]
         #[unsafe(naked)]

@@ -1,4 +1,4 @@
-//! The hot path in assembly. What it does is written in [`crate::hot`].
+//! The hot path in assembly. [`crate::hot`] describes what it does.
 //!
 //! It writes one count, in one instruction, so that a signal handler of the same thread runs either
 //! before or after it.
@@ -40,7 +40,7 @@ macro_rules! lookup {
     ) };
 }
 
-/// The next slots, for a rule that is not in its own, until a free one.
+/// Searches the next slots for a rule that is not in its own, up to a free slot.
 #[rustfmt::skip]
 macro_rules! look_further {
     ($n:literal) => { concat!(
@@ -222,7 +222,7 @@ macro_rules! count {
 }
 pub(crate) use count;
 
-/// A naked function's body: the lines given, with the operands that [`path!`] names.
+/// The body of a naked function: the given lines, with the operands that [`path!`] names.
 macro_rules! body {
     ($($line:expr),+; $($operand:ident = $kind:tt $value:expr),* $(,)?) => {
         core::arch::naked_asm!(
@@ -253,19 +253,20 @@ macro_rules! body {
 /// operands of `$body`, and `$rest` where it leads nowhere.
 macro_rules! after_call {
     ($body:ident, $path:ident, $rest:literal) => {
-        /// Records an allocation of rdi bytes (with the function's index above), returns the block in rax.
+        /// Records an allocation of rdi bytes (with the function's index in the upper bits) and
+        /// returns the block in rax.
         ///
         /// # Safety
-        /// To be jumped to with rsp and rbp as the caller of the hook left them.
+        /// Must be jumped to with rsp and rbp as the hook's caller left them.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record() {
             $body!($path!("0", count!(), "ret\n", $rest);)
         }
 
-        /// Records an allocation of rdi bytes and has its block in rax followed by [`crate::live`].
+        /// Records an allocation of rdi bytes and lets [`crate::live`] track its block in rax.
         ///
         /// # Safety
-        /// To be jumped to with rsp and rbp as the caller of the hook left them.
+        /// Must be jumped to with rsp and rbp as the hook's caller left them.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_and_follow() {
             $body!(
@@ -417,7 +418,8 @@ macro_rules! before_call {
         /// none, and no frame of its own.
         ///
         /// # Safety
-        /// To be called by a trampoline that has pushed one word since the hooked function was entered.
+        /// Must be called by a trampoline that has pushed one word since the hooked function was
+        /// entered.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_at_entry() {
             before_call_body!($body, $path, count!();)
@@ -427,7 +429,8 @@ macro_rules! before_call {
         /// is nested: where the live heap is recorded, the timeline states the number of allocations.
         ///
         /// # Safety
-        /// To be called by a trampoline that has pushed one word since the hooked function was entered.
+        /// Must be called by a trampoline that has pushed one word since the hooked function was
+        /// entered.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_at_entry_and_sum_up() {
             before_call_body!(
@@ -449,7 +452,8 @@ macro_rules! before_call {
         /// counts it for the thread unless it is nested.
         ///
         /// # Safety
-        /// To be called by a trampoline that has pushed one word since the hooked function was entered.
+        /// Must be called by a trampoline that has pushed one word since the hooked function was
+        /// entered.
         #[unsafe(naked)]
         pub(crate) unsafe extern "C" fn record_object_at_entry() {
             before_call_body!(
@@ -490,7 +494,7 @@ before_call!(body, path);
 /// the flags as it was.
 ///
 /// # Safety
-/// To be called by a trampoline that has pushed one word since the hooked function was entered.
+/// Must be called by a trampoline that has pushed one word since the hooked function was entered.
 #[unsafe(naked)]
 #[rustfmt::skip]
 pub(crate) unsafe extern "C" fn tell_at_entry() {

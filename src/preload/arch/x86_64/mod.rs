@@ -1,4 +1,4 @@
-//! x86-64. What each file is for is written in [`crate::arch`].
+//! x86-64. [`crate::arch`] describes the files.
 
 pub(crate) mod code;
 mod counters;

@@ -1,5 +1,5 @@
-//! The registers: their numbers in unwind information, what the kernel gives of them, and those of
-//! numbers with a fraction.
+//! The registers: their numbers in unwind information, how the kernel reports them, and the
+//! floating-point registers.
 
 use core::arch::asm;
 use core::ffi::c_int;
@@ -8,7 +8,7 @@ use gimli::Vendor;
 
 /// How many registers unwinding follows: those of general purpose and the return address.
 pub(crate) const COUNT: usize = 17;
-/// Whose own instructions unwind information may have.
+/// The vendor whose instructions unwind information may contain.
 pub(crate) const VENDOR: Vendor = Vendor::Default;
 /// A set of registers, one bit for each.
 pub(crate) type RegisterSet = u32;
@@ -25,40 +25,40 @@ pub(crate) const LINK_REGISTER: Option<u8> = None;
 /// What [`capture`] writes: the registers that a call preserves, and the return address.
 pub(crate) const CAPTURED: [u8; 8] = [3, FP, SP, 12, 13, 14, 15, RA];
 
-/// Returns whether an instruction of unwind information without operands, of this architecture alone, says
-/// nothing of where registers are.
+/// Returns whether an operand-less unwind instruction specific to this architecture does not affect
+/// where registers are saved.
 pub(crate) fn says_nothing_of_places(_: u8) -> bool {
     false
 }
 
-/// Returns whether a letter of a CIE's augmentation, of this architecture alone, says nothing of how its
-/// entries are encoded, and has no data.
+/// Returns whether a letter of a CIE's augmentation specific to this architecture does not affect
+/// how its entries are encoded, and has no data.
 pub(crate) fn says_nothing_of_entries(_: u8) -> bool {
     false
 }
 
-/// The registers that a function keeps for its caller, by their numbers in unwind information: rbx, rbp,
-/// r12 to r15.
+/// The callee-saved registers, by their numbers in unwind information: rbx, rbp, r12 to r15.
 pub(crate) const KEPT_REGISTERS: [i32; 6] = [3, 6, 12, 13, 14, 15];
 
-/// Words of `struct user_regs_struct` of `<sys/user.h>`, which is what the kernel gives as `NT_PRSTATUS`.
+/// Words of `struct user_regs_struct` of `<sys/user.h>`, which the kernel returns for
+/// `NT_PRSTATUS`.
 pub(crate) const REGISTERS: usize = 27;
 /// The kernel's sets of registers that [`REGISTERS`] are read from, and which words each has.
 pub(crate) const REGISTER_SETS: [(c_int, Range<usize>); 1] = [(libc::NT_PRSTATUS, 0..REGISTERS)];
 /// The kernel's set of the registers that may hold addresses besides those (`NT_X86_XSTATE`).
 pub(crate) const OTHER_REGISTERS: i32 = 0x202;
 
-/// Where the instructions go on, among these registers.
+/// The index of the program counter in these registers.
 pub(crate) fn ip_of(registers: &[u64; REGISTERS]) -> u64 {
     registers[16]
 }
 
-/// The stack pointer among these registers.
+/// The index of the stack pointer in these registers.
 pub(crate) fn sp_of(registers: &[u64; REGISTERS]) -> usize {
     registers[19] as usize
 }
 
-/// The thread pointer among these registers.
+/// The index of the thread pointer in these registers.
 pub(crate) fn tp_of(registers: &[u64; REGISTERS]) -> usize {
     registers[21] as usize
 }
@@ -88,10 +88,10 @@ pub(crate) unsafe fn save_vectors(room: usize) {
     }
 }
 
-/// Puts back what [`save_vectors`] saved.
+/// Restores what [`save_vectors`] saved.
 ///
 /// # Safety
-/// It did so at `room`.
+/// [`save_vectors`] has saved them at `room`.
 pub(crate) unsafe fn restore_vectors(room: usize) {
     // SAFETY: as the caller promises. To the compiler all these registers are changed.
     unsafe {
@@ -104,8 +104,9 @@ pub(crate) unsafe fn restore_vectors(room: usize) {
     }
 }
 
-/// Has the calling thread compute with floating-point numbers as it does at a program's start: no exception
-/// is raised. What it did until now, and what it has noted (`fenv.h`), is returned for [`restore_floats`].
+/// Sets the calling thread's floating-point environment to that of a new program, in which no
+/// exception traps. Returns the previous control and status words (`fenv.h`) for
+/// [`restore_floats`].
 #[inline(always)]
 pub(crate) fn plain_floats() -> u32 {
     let plain = 0x1f80_u32;
@@ -118,7 +119,7 @@ pub(crate) fn plain_floats() -> u32 {
     before
 }
 
-/// Puts back what [`plain_floats`] returned.
+/// Restores what [`plain_floats`] returned.
 #[inline(always)]
 pub(crate) fn restore_floats(before: u32) {
     // SAFETY: the value was in the register before.
@@ -127,7 +128,8 @@ pub(crate) fn restore_floats(before: u32) {
     }
 }
 
-/// Writes the registers that a call preserves, as they are after the return from here.
+/// Writes the callee-saved registers and the return address, as they are after this function
+/// returns.
 ///
 /// # Safety
 /// `values` can be written.

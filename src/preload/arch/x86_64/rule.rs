@@ -1,4 +1,4 @@
-//! The plain step of a rule, and what rows it can express.
+//! The plain step of a rule, and the rows that it can express.
 //!
 //! ```text
 //! bit  0      SAVES_BP     the frame saved rbp; the caller's is at CFA - 8 * slot
@@ -94,7 +94,7 @@ impl Rule {
 /// The word of memory from which a step read the return address `ra`.
 ///
 /// # Safety
-/// It did so at `place`.
+/// The step read it at `place`.
 #[inline(always)]
 pub(crate) unsafe fn word_of_ra(_place: u64, ra: u64) -> u64 {
     ra
@@ -140,8 +140,8 @@ pub(crate) unsafe fn step(regs: &mut Regs, rule: Rule, hi: u64) -> Result<(), As
     Ok(())
 }
 
-/// The rule that steps as a row says, of which the CFA and where the return address, rbp and rsp are
-/// were picked out; [`Special::Row`] where one word cannot say it.
+/// Returns the rule for a row, given its CFA and where it saves the return address, rbp and rsp, or
+/// [`Special::Row`] if one word cannot express the row.
 pub(crate) fn rule_of(cfa: &Cfa, ra: &Saved, bp: &Saved, sp: &Saved) -> Rule {
     if *ra == Saved::Undefined {
         return Rule::special(Special::End);

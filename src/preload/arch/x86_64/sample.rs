@@ -1,4 +1,4 @@
-//! What the hooks jump to where only a sample is recorded ([`crate::sample`]).
+//! What the hooks jump to when only a sample is recorded ([`crate::sample`]).
 //!
 //! May run at any moment.
 
@@ -7,10 +7,10 @@ use crate::thread::{
 };
 use skipheap_format::layout::SIZE_BITS;
 
-/// In place of [`super::hot::record`]: returns at once, unless the allocation is to be recorded.
+/// Replaces [`super::hot::record`]: returns at once unless the allocation is in the sample.
 ///
 /// # Safety
-/// To be jumped to with rsp and rbp as the caller of the hook left them.
+/// Must be jumped to with rsp and rbp as the hook's caller left them.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record() {
     core::arch::naked_asm!(
@@ -53,7 +53,7 @@ pub(crate) unsafe extern "C" fn record() {
 /// was, and returns to the trampoline at once, unless the call is to be recorded.
 ///
 /// # Safety
-/// To be called by a trampoline that has pushed one word since the hooked function was entered.
+/// Must be called by a trampoline that has pushed one word since the hooked function was entered.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn record_at_entry() {
     core::arch::naked_asm!(

@@ -5,7 +5,7 @@
 use crate::elf::Dyn;
 use core::arch::asm;
 
-/// The address of a symbol that not every C library defines; 0 where nobody does.
+/// The address of a symbol that not every C library defines, or 0 if none does.
 macro_rules! weak {
     ($name:literal) => {{
         let address: usize;

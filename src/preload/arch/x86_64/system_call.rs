@@ -6,10 +6,10 @@ use core::arch::asm;
 use core::arch::x86_64::_rdtsc;
 use core::ffi::c_int;
 
-/// Makes a system call; the kernel's own result, in which an error is a negative number.
+/// Makes a system call and returns the kernel's result, in which a negative number is an error.
 ///
 /// # Safety
-/// The arguments keep the contract of that call.
+/// The arguments satisfy the contract of that call.
 #[inline(always)]
 pub(crate) unsafe fn call(number: i64, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = arguments;

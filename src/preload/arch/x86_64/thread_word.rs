@@ -84,7 +84,7 @@ pub(crate) fn set_thread_word(word: usize) {
     }
 }
 
-/// Where the word of the thread lies that has this thread pointer.
+/// The address of the word of the thread with this thread pointer.
 pub(crate) fn thread_word_of(tp: usize) -> usize {
     let offset: usize;
     // SAFETY: reads the word's distance from the thread pointer, the same for all threads.
@@ -113,7 +113,7 @@ pub(crate) fn thread_pointer() -> usize {
 /// descriptor's size is about 0x900 in all versions so far.
 pub(crate) const GLIBC_STACK_PLACES: Range<usize> = 0x100..0x800;
 
-/// Where [`super::escape`] returns to: a place on the stack, 0 when nothing catches.
+/// Where [`super::escape`] returns to: an address on the stack, or 0 if nothing catches it.
 #[inline(always)]
 pub(super) fn escape_word() -> *mut usize {
     let word: *mut usize;
