@@ -1,5 +1,5 @@
-//! Files that modules were loaded from, as the processes of a run hand them over: open, so that functions
-//! have names although the files may be gone, replaced, or out of reach when names are looked for.
+//! Receives the open files of modules from the processes of a run, so that functions have names
+//! even if the files are removed, replaced or out of reach when names are looked up.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -29,18 +29,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::{fs, thread};
 
-/// Files that are held at most: half of the descriptors that a process may have, as a rule.
+/// The maximum number of files that are held: half of the usual limit on descriptors.
 const MOST: usize = 512;
-/// How long is waited before those who have connected are heard again.
+/// How long to wait before connected processes are polled again.
 const PAUSE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 5_000_000,
 };
 
-/// Everything that was handed over, in all runs of this tool.
+/// All files that were received, in all runs of this tool.
 static HELD: LazyLock<Mutex<Held>> = LazyLock::new(Mutex::default);
 
-/// Takes the files of a run for as long as it lives.
+/// Receives the files of a run until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Taker {
     /// The socket in the session's folder.
@@ -49,15 +49,15 @@ pub(crate) struct Taker {
 }
 
 impl Taker {
-    /// Takes files of the session with these folders, and has names looked for in them. Where a socket
-    /// cannot be had, names come from the files' paths alone.
+    /// Receives the files of the session with these folders and uses them to look up names. If no
+    /// socket can be created, names come from the files' paths alone.
     pub(crate) fn new(session: &Path, others: &[u8]) -> Self {
         look_elsewhere(find);
         let name = name_of(session.as_os_str().as_bytes());
         let name = [SOCKET_PREFIX, name, b"/", FILES_SOCKET].concat();
         let path = session.join(OsStr::from_bytes(FILES_SOCKET));
         let in_folder = UnixListener::bind(&path);
-        // The folder is ours alone, and what is in it is nobody else's either.
+        // The folder belongs to this user alone, and so must the socket in it.
         let _ = fs::set_permissions(&path, Permissions::from_mode(0o600));
         let unnamed =
             SocketAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name));
@@ -97,12 +97,13 @@ impl Drop for Taker {
 #[derive(Debug)]
 struct Socket {
     listener: UnixListener,
-    /// What messages begin with; empty where only the tool's own user is heard.
+    /// The prefix of messages. If it is empty, only messages of the tool's own user are accepted.
     key: Vec<u8>,
 }
 
 impl Socket {
-    /// Takes what comes in a thread of its own. Without it, files wait until names are looked for.
+    /// Receives files in a thread of its own. If it cannot be started, files wait until names are
+    /// looked up.
     fn watch(self: &Arc<Self>) {
         let socket = Arc::clone(self);
         let wait = move || {
@@ -116,9 +117,9 @@ impl Socket {
         let _ = thread::Builder::new().spawn(wait);
     }
 
-    /// The file that comes by a connection, and what it was; an error where nothing has come so far. Who
-    /// sends it the kernel says; who does not know the key, or is another user where there is none, is
-    /// not heard.
+    /// Returns the file that a connection sends and its identity, or an error if nothing has
+    /// arrived yet. A sender without the key is ignored; if there is no key, so is a sender that
+    /// the kernel reports as another user.
     fn read(&self, stream: &UnixStream) -> Result<Option<(FileId, OwnedFd)>, Errno> {
         let mut message = [0; KEY_LEN + FILE_LEN];
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -148,19 +149,19 @@ impl Socket {
     }
 }
 
-/// Files that were handed over.
+/// Files that were received.
 #[derive(Default)]
 struct Held {
     sockets: Vec<Arc<Socket>>,
-    /// Those that have connected, and may be about to send.
+    /// Connections that have not sent anything yet.
     senders: Vec<(Arc<Socket>, UnixStream)>,
     files: HashMap<FileId, File>,
     by_build_id: HashMap<Vec<u8>, FileId>,
 }
 
 impl Held {
-    /// Takes the files that wait at a socket. Returns whether somebody has connected and not sent anything
-    /// yet.
+    /// Receives the files that wait at a socket. Returns whether a process has connected and not
+    /// sent anything yet.
     fn take(&mut self, socket: &Arc<Socket>) -> bool {
         while self.senders.len() < MOST
             && let Ok((stream, _)) = socket.listener.accept()
@@ -200,7 +201,7 @@ fn held() -> MutexGuard<'static, Held> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The file of a module that is not at its path, if it was handed over.
+/// Returns the file of a module that is not at its path, if it was received.
 fn find(module: &ObjectId<'_>) -> Option<MappedFile> {
     let mut held = held();
     for socket in held.sockets.clone() {
@@ -259,7 +260,7 @@ mod tests {
         };
         assert!(
             find(&module).is_none(),
-            "who does not know the key is not heard"
+            "a sender without the key is ignored"
         );
         hand_over(folder.path(), b"0123456789abcdef", id, &path);
         fs::remove_file(&path).expect("removed");

@@ -9,14 +9,15 @@ pub const SOCKET_PREFIX: &[u8] = b"skip-heapprof/";
 /// sender knows the name, and not enough to find the folder.
 pub const KEY_LEN: usize = 16;
 
-/// The name of the socket at which the tool takes files that modules were loaded from: in the session's folder,
-/// and behind the abstract name for processes that cannot enter it.
+/// The name of the socket at which the tool receives the files of modules. It is in the session's
+/// folder, and appended to the abstract name for processes that cannot enter the folder.
 pub const FILES_SOCKET: &[u8] = b".files";
 
-/// Bytes of what a message says of a file, behind the key.
+/// Bytes of the description of a file that follows the key in a message.
 pub const FILE_LEN: usize = 32;
 
-/// What a message says of the file that comes with it: device, inode, size and time of the last change.
+/// The description of the file that comes with a message: device, inode, size and modification
+/// time.
 pub fn file_words(device: u64, inode: u64, size: u64, modified_ns: u64) -> [u8; FILE_LEN] {
     let mut words = [0; FILE_LEN];
     let values = [device, inode, size, modified_ns];
@@ -26,7 +27,7 @@ pub fn file_words(device: u64, inode: u64, size: u64, modified_ns: u64) -> [u8; 
     words
 }
 
-/// Understands a message that comes with a file: the key, and the words of [`file_words`].
+/// Parses a message that comes with a file: the key, and the words of [`file_words`].
 pub fn parse_file(message: &[u8]) -> Option<(&[u8], [u64; 4])> {
     let (key, words) = message.split_at_checked(message.len().checked_sub(FILE_LEN)?)?;
     let mut values = [0; 4];
@@ -41,25 +42,25 @@ pub fn name_of(path: &[u8]) -> &[u8] {
     path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
 }
 
-/// What a message begins with, for a session with this folder for other users. Empty where it has none:
-/// then only processes of the tool's own user are believed.
+/// The prefix of messages, for a session with this folder for other users. It is empty if there is
+/// no such folder: then only processes of the tool's own user are trusted.
 pub fn key_of(others: &[u8]) -> &[u8] {
     let name = name_of(others);
     name.get(..KEY_LEN).unwrap_or(name)
 }
 
-/// A message: that a process has no recording.
+/// The message of a process that has no recording.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message<'m> {
     /// See [`key_of`].
     pub key: &'m [u8],
-    /// The number of the error that it met; 0 when it is not known.
+    /// The number of the error that occurred, or 0 if it is not known.
     pub error: i32,
     /// Path of its executable.
     pub exe: &'m [u8],
 }
 
-/// Understands a message: the key, the error and the executable, separated by blanks.
+/// Parses a message: the key, the error and the executable, separated by spaces.
 pub fn parse(message: &[u8]) -> Option<Message<'_>> {
     let mut parts = message.splitn(3, |&byte| byte == b' ');
     let key = parts.next()?;

@@ -150,10 +150,11 @@ pub enum Allocators {
     Chosen(u8),
 }
 
-/// Whether functions can be hooked by name, and with them other allocators than the C library's: on x86-64.
+/// Whether functions, and thus allocators other than the C library's, can be hooked by name: only
+/// on x86-64.
 pub const HOOKS_BY_NAME: bool = cfg!(target_arch = "x86_64");
 
-/// Why that is refused elsewhere.
+/// Why hooks by name are refused on other architectures.
 pub const NO_HOOKS_BY_NAME: &str = "functions cannot be hooked by name on this architecture; malloc and its relatives are recorded";
 
 /// An allocator that can be asked for. The value is its bit in [`Allocators::Chosen`].

@@ -1,8 +1,8 @@
-//! The file that a module was loaded from, wherever it is by now: at its path, under another one, or
-//! removed and still mapped.
+//! Finds the file that a module was loaded from, whether it is still at its path, was renamed, or
+//! was removed and is still mapped.
 //!
-//! Runs in cold sections: when a module is met, while its file most likely is where it was, and at the
-//! end of the process for names.
+//! Runs in cold sections: when a module is first seen, because its file is most likely still in
+//! place then, and at the end of the process for names.
 
 use super::modules::Found;
 use crate::settings::settings;
@@ -17,25 +17,25 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What the kernel puts behind the path of a file that was removed or replaced.
+/// The suffix that the kernel adds to the path of a file that was removed or replaced.
 const DELETED: &[u8] = b" (deleted)";
-/// Where packages of the system put what they contain: such files stay during a run.
+/// Where system packages install their files, which are assumed to stay in place during a run.
 const OF_THE_SYSTEM: [&[u8]; 5] = [b"/usr/", b"/lib/", b"/lib64/", b"/bin/", b"/sbin/"];
-/// The longest file that is copied out of memory.
+/// The size limit for a file that is copied from memory.
 const LONGEST_COPY: usize = 256 << 20;
 
-/// A module's file, as it was found.
+/// A module's file.
 pub(crate) struct ModuleFile<'p> {
-    /// Its path: absolute, and without a remark of the kernel's.
+    /// Its path: absolute, and without a suffix of the kernel's.
     pub(crate) path: Cow<'p, [u8]>,
-    /// `None` where it cannot be opened in any way.
+    /// `None` if there is no way to open it.
     pub(crate) file: Option<MappedFile>,
 }
 
 /// Finds the file of a module that the loader calls `path`.
 pub(crate) fn find<'p>(found: &Found, path: &'p [u8], build_id: &[u8]) -> ModuleFile<'p> {
     let path = Cow::Borrowed(path);
-    // Names that the loader makes up, such as that of the vDSO, are no paths.
+    // Names that the loader invents, such as that of the vDSO, are not paths.
     if !path.contains(&b'/') {
         return ModuleFile { path, file: None };
     }
@@ -67,7 +67,8 @@ pub(crate) fn is_gone(module: &ObjectId<'_>) -> bool {
     module.file.is_some() && at_path.ok() != module.file
 }
 
-/// Opens the file of a module that is mapped and is not at its path, for names.
+/// Opens the file of a mapped module that is no longer at its path, so that names can be read from
+/// it.
 pub(crate) fn find_mapped(module: &ObjectId<'_>) -> Option<MappedFile> {
     let maps = fs::read("/proc/self/maps").ok()?;
     let is_it = |mapping: &Mapping<'_>| {
@@ -84,7 +85,7 @@ pub(crate) fn find_mapped(module: &ObjectId<'_>) -> Option<MappedFile> {
                 && copy.inode == loaded.inode
                 && copy.size == loaded.size
             {
-                // What is mapped is the file that was loaded.
+                // The mapped file is the one that was loaded.
                 file = MappedFile::of_memory(file.bytes, loaded);
             }
             is_of_module(&file, module).then_some(file)
@@ -92,7 +93,7 @@ pub(crate) fn find_mapped(module: &ObjectId<'_>) -> Option<MappedFile> {
 }
 
 impl ModuleFile<'_> {
-    /// Hands the file to the tool, if there is one, for the case that it is gone when the tool looks for
+    /// Sends the file to the tool, if there is one, in case it is gone when the tool looks up
     /// names.
     pub(crate) fn hand_over(&self, build_id: &[u8]) {
         let is_of_the_system = OF_THE_SYSTEM
@@ -106,7 +107,7 @@ impl ModuleFile<'_> {
         if let Some(fd) = file.descriptor() {
             reach::hand_over(fd, id);
         } else {
-            // What was copied out of memory is in no file.
+            // Contents that were copied from memory are not in a file.
             let fd = sys::memory_file();
             if fd >= 0 {
                 if sys::write_all(fd, &file.bytes) {
@@ -117,7 +118,7 @@ impl ModuleFile<'_> {
         }
     }
 
-    /// What tells the file from others; `None` where it could not be opened.
+    /// The identity of the file, or `None` if it could not be opened.
     pub(crate) fn id(&self) -> Option<FileId> {
         self.file.as_ref()?.id()
     }
@@ -138,7 +139,7 @@ fn is_build(file: &MappedFile, build_id: &[u8]) -> bool {
     Elf::parse(&file.bytes).is_some_and(|elf| elf.build_id() == build_id)
 }
 
-/// A part of a file that is mapped: a line of `/proc/self/maps`.
+/// A mapped part of a file: a line of `/proc/self/maps`.
 struct Mapping<'m> {
     /// Its first and last address, as the kernel writes them.
     range: &'m str,
@@ -151,7 +152,7 @@ struct Mapping<'m> {
     path: &'m [u8],
 }
 
-/// The mapped parts of files in a text as `/proc/self/maps` has it.
+/// The mapped parts of files in a text in the format of `/proc/self/maps`.
 fn mappings(maps: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
     maps.split(|&c| c == b'\n').filter_map(mapping)
 }
@@ -179,7 +180,8 @@ fn mapping(line: &[u8]) -> Option<Mapping<'_>> {
     })
 }
 
-/// Returns whether a text as `/proc/self/smaps` has it says that no page of the range is anonymous or locked.
+/// Returns whether no page of the range is anonymous or locked, according to a text in the format
+/// of `/proc/self/smaps`.
 fn is_as_in_file(smaps: &str, range: &str) -> bool {
     let mut lines = smaps.lines().skip_while(|line| {
         line.strip_prefix(range)
@@ -187,7 +189,7 @@ fn is_as_in_file(smaps: &str, range: &str) -> bool {
     });
     let fields = lines.by_ref().skip(1).map_while(|line| {
         let (name, value) = line.split_once(':')?;
-        // The next mapping begins with its range.
+        // The next mapping starts with its range.
         (!name.contains(' ')).then_some((name, value.trim()))
     });
     let none =
@@ -205,11 +207,11 @@ impl Mapping<'_> {
         self.path.strip_suffix(DELETED).unwrap_or(self.path)
     }
 
-    /// Opens the file that is mapped, and no other that may have its path by now.
+    /// Opens the mapped file itself, not another one that may now be at its path.
     fn open(&self) -> Option<MappedFile> {
         open(self.path)
             .or_else(|| self.open_executable())
-            // Not everybody may do that.
+            // This needs a privilege that the process may lack.
             .or_else(|| open(format!("/proc/self/map_files/{}", self.range).as_bytes()))
             .or_else(|| self.copy())
     }
@@ -223,13 +225,13 @@ impl Mapping<'_> {
         open(executable.as_bytes())
     }
 
-    /// Returns whether all of it is what the file has, and may be read from there again: no page was changed (by
-    /// relocations, a patch or a debugger) or is locked.
+    /// Returns whether the whole part equals the file and may be read from it again: no page was
+    /// changed (by relocations, a patch or a debugger), and none is locked.
     fn is_as_in_file(&self) -> bool {
         fs::read_to_string("/proc/self/smaps").is_ok_and(|smaps| is_as_in_file(&smaps, self.range))
     }
 
-    /// Copies the whole file by way of a part of it that is mapped and cannot be written to.
+    /// Copies the whole file through a mapped part of it that cannot be written to.
     fn copy(&self) -> Option<MappedFile> {
         if !self.is_constant || self.offset != 0 || !self.is_as_in_file() {
             return None;
@@ -240,7 +242,7 @@ impl Mapping<'_> {
         let part = unsafe { core::slice::from_raw_parts(start as *const u8, len) };
         let whole = Elf::len(part).filter(|&whole| whole <= LONGEST_COPY)?;
         let copied = sys::read_mapped_file(start, len, whole)?;
-        // The kernel does not tell more of a file that it has no path to.
+        // The kernel reports nothing else about a file without a path.
         let id = FileId {
             device: self.device,
             inode: self.inode,
@@ -260,7 +262,7 @@ mod tests {
     fn a_file_that_was_removed_is_found_by_its_mapping() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("part");
-        // This program's own file stands in for a library.
+        // The test uses its own executable in place of a library.
         fs::copy("/proc/self/exe", &path).expect("copied");
         let file = MappedFile::open(&path).expect("it");
         let build = Elf::parse(&file.bytes).expect("a file").build_id().to_vec();
@@ -274,7 +276,7 @@ mod tests {
         assert!(open(module.path).is_none(), "it is gone");
         let found = find_mapped(&module);
         let found = found.and_then(|file| file.id());
-        // The kernel may not let it be opened, and then only its start is mapped for reading.
+        // The kernel may refuse to open it; then only its start is mapped for reading.
         assert!(
             found.is_none() || found == id || found.is_some_and(|found| found.modified_ns == 0)
         );

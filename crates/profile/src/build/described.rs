@@ -1,4 +1,4 @@
-//! What there is to say of a process besides its sites, and of the machine that it ran on.
+//! The properties of a process other than its sites, and of the machine that it ran on.
 
 use crate::intern::Tables;
 use crate::report::cuts::cuts;
@@ -10,7 +10,7 @@ use skipheap_format::loss::Loss;
 use skipheap_format::reader::Recording;
 use skipheap_text::printable;
 
-/// What there is to say of the process besides its sites.
+/// The properties of the process other than its sites.
 pub(super) fn process(tables: &mut Tables, recording: &Recording<'_>) -> Process {
     let exe = printable(recording.exe());
     let arguments = recording.cmdline().split(|&byte| byte == 0);

@@ -1,35 +1,36 @@
-//! How much of a recording goes into a profile. What a report does not show would cost it time and
-//! memory.
+//! How much of a recording goes into a profile. Details that a report does not show would only cost
+//! time and memory.
 
-/// What of a recording is wanted.
+/// The parts of a recording that a report needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Detail {
-    /// How many frames of each stack.
+    /// The number of frames of each stack.
     pub stacks: Depth,
-    /// Which frames have lines and inlined functions, which takes the reading of debug information.
+    /// Which frames get source lines and inlined functions. These require debug information to be
+    /// read.
     pub lines: Lines,
-    /// What tells sites apart.
+    /// What distinguishes sites.
     pub sites: Grouping,
-    /// Whether the process has the sums of what [`Grouping::Size`] leaves out of its sites: bytes by
+    /// Whether the process has sums of what [`Grouping::Size`] omits from its sites: bytes by
     /// thread, and ages of freed blocks.
     pub totals: bool,
-    /// So many stacks with the most leaked bytes have lines and inlined functions, whatever
-    /// [`Self::lines`] is.
+    /// The number of stacks, those with the most leaked bytes, that get lines and inlined functions
+    /// whatever [`Self::lines`] is.
     pub leaks: usize,
 }
 
-/// How many frames of each stack are wanted.
+/// The number of frames that are needed of each stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// The innermost four, direct recursion once.
+    /// The innermost four, with direct recursion collapsed.
     CallSite,
-    /// As many as were to be shown when the program was run.
+    /// As many as the run was asked to show.
     Shown,
     /// All that were recorded.
     Whole,
 }
 
-/// Which frames have lines and inlined functions.
+/// Which frames get lines and inlined functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
     /// None.
@@ -40,12 +41,12 @@ pub enum Lines {
     Everywhere,
 }
 
-/// What tells sites apart.
+/// What distinguishes sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grouping {
     /// Stack and size.
     Size,
-    /// The thread and the allocation function, too. Each site has ages of its freed blocks.
+    /// Stack, size, thread and allocation function. Each site has the ages of its freed blocks.
     Origin,
 }
 
@@ -83,7 +84,7 @@ impl Detail {
         leaks: 0,
     };
 
-    /// Names of whole stacks, and lines of these many with the most leaked bytes.
+    /// Names of whole stacks, and lines of the `most` stacks with the most leaked bytes.
     pub const fn leaks(most: usize) -> Self {
         Self {
             stacks: Depth::Whole,

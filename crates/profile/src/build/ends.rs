@@ -1,16 +1,16 @@
-//! Where the stacks of a recording end in a profile: nodes by the ids of stack nodes, which come in the
-//! order of the ids and mostly without gaps.
+//! Maps ids of a recording's stack nodes to nodes of a profile. Ids are added in ascending order
+//! and mostly without gaps.
 
-/// Numbers by rising ids.
+/// A map from ascending ids to numbers.
 #[derive(Default)]
 pub(super) struct Ends {
-    /// Where ids without gaps begin: the first id, and its place in the list.
+    /// The start of each run of consecutive ids: its first id, and that id's position in the list.
     runs: Vec<(u32, u32)>,
     nodes: Vec<u32>,
 }
 
 impl Ends {
-    /// Adds the number of an id, which is larger than all before it; others are ignored.
+    /// Adds the number of an id. An id that is not larger than all before it is ignored.
     pub(super) fn push(&mut self, id: u32, node: u32) {
         let len = self.nodes.len() as u32;
         match self.runs.last() {
@@ -21,7 +21,7 @@ impl Ends {
         self.nodes.push(node);
     }
 
-    /// The number of an id.
+    /// Returns the number of an id.
     pub(super) fn get(&self, id: u32) -> Option<u32> {
         let next = self.runs.partition_point(|run| run.0 <= id);
         let &(first, start) = self.runs.get(next.checked_sub(1)?)?;

@@ -1,5 +1,5 @@
-//! The sites of a recording, added up from its records: each thread has one of a site, and a thread's
-//! number may have several, where a later thread took it over.
+//! The sites of a recording, summed from its records. Each thread has its own record of a site; a
+//! thread number may have several if a later thread reused it.
 
 use super::{Depth, Detail, Grouping, depth};
 use crate::report::figures::{AllLifetimes, Figures, Rate};
@@ -9,21 +9,21 @@ use crate::{NONE, Site};
 use skipheap_format::reader::{FormatError, Recording, Site as Record};
 use skipheap_symbolize::hash::FastMap;
 
-/// What tells sites apart, whatever the thread.
+/// What distinguishes sites, regardless of the thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Key {
     /// The innermost frames.
     pub(super) frames: [u32; 4],
-    /// The stack; 0 where only the innermost frames are wanted, or known.
+    /// The stack, or 0 if only the innermost frames are needed or known.
     pub(super) node: u32,
     /// Size of each allocation in bytes.
     pub(super) size: u64,
-    /// Index of the allocation function; 0 where that does not matter.
+    /// Index of the allocation function, or 0 if that does not matter.
     pub(super) function: u16,
 }
 
 impl Key {
-    /// What tells the site of a record apart, whatever is wanted of its stack.
+    /// The full identity of a record's site, whatever part of its stack is needed.
     fn new(site: &Record, grouping: Grouping) -> Self {
         Self {
             frames: site.frames,
@@ -36,7 +36,7 @@ impl Key {
         }
     }
 
-    /// What of it is wanted.
+    /// Returns the part of the key that is needed.
     fn shown(mut self, recording: &Recording<'_>, detail: Detail) -> Self {
         if detail.stacks == Depth::CallSite {
             self.node = 0;
@@ -72,16 +72,16 @@ impl Key {
     }
 }
 
-/// What was counted in a recording.
+/// The counts of a recording.
 #[derive(Default)]
 pub(super) struct Gathered {
-    /// What tells each of the sites apart.
+    /// The key of each site.
     pub(super) keys: Vec<Key>,
-    /// The sites, with the numbers of their threads, and without what their frames and functions are called.
+    /// The sites, with the numbers of their threads, and without the names of frames and functions.
     pub(super) sites: Vec<Site>,
-    /// Bytes by the number of the thread, where sites have none.
+    /// Bytes by thread number, if sites have no thread.
     pub(super) thread_bytes: FastMap<u32, u64>,
-    /// Ages of all freed blocks, where sites have none.
+    /// Ages of all freed blocks, if sites have none.
     pub(super) lifetimes: AllLifetimes,
 }
 

@@ -1,4 +1,4 @@
-//! The frames of the leaks that a report lists, which alone need lines where the others do not.
+//! The frames of the leaks that a report lists. In some reports only these need source lines.
 
 use super::gather::{Gathered, Key};
 use crate::report::figures::{LiveSums, Rate};
@@ -10,7 +10,7 @@ use skipheap_symbolize::hash::FastMap;
 /// A stack: its innermost frames and its id.
 type Stack = ([u32; 4], u32);
 
-/// The frame ids of the `most` stacks with the most bytes left.
+/// The frame ids of the `most` stacks with the most unfreed bytes.
 pub(super) fn frames(
     recording: &Recording<'_>,
     gathered: &Gathered,
@@ -21,7 +21,8 @@ pub(super) fn frames(
         depth => depth,
     };
     let mut stacks: FastMap<Vec<u32>, Stack> = FastMap::default();
-    // By stack and size. Sorted, since a map of so many would need more memory than anything else.
+    // By stack and size. A sorted list, because a map of this size would need more memory than
+    // everything else.
     let mut lives: Vec<(Stack, u64, &LiveSums)> = Vec::new();
     for (key, site) in gathered.keys.iter().zip(&gathered.sites) {
         let Some(live) = &site.figures.live else {
@@ -29,7 +30,7 @@ pub(super) fn frames(
         };
         let mut stack = (key.frames, key.node);
         if depth < MOST_FRAMES {
-            // What is farther out than that does not tell stacks apart.
+            // Frames farther out do not distinguish stacks.
             stack = *stacks.entry(key.stack(recording, depth)?).or_insert(stack);
         }
         lives.push((stack, key.size, live));

@@ -1,4 +1,4 @@
-//! From a recording to a profile: names, lines and inlined functions are looked up here, once.
+//! Converts a recording to a profile: names, lines and inlined functions are looked up here, once.
 
 #[cfg(feature = "profiles")]
 mod described;
@@ -30,7 +30,7 @@ use skipheap_text::printable;
 /// The profile of a recording.
 ///
 /// # Errors
-/// When the recording refers to a frame, a stack or a module that it does not hold.
+/// Fails if the recording refers to a frame, a stack or a module that it does not contain.
 pub fn profile(
     recording: &Recording<'_>,
     detail: Detail,
@@ -45,7 +45,7 @@ pub fn profile(
 /// Adds the process of a recording.
 ///
 /// # Errors
-/// When the recording refers to a frame, a stack or a module that it does not hold.
+/// Fails if the recording refers to a frame, a stack or a module that it does not contain.
 pub fn add(
     tables: &mut Tables,
     recording: &Recording<'_>,
@@ -65,7 +65,7 @@ pub fn add(
     )?;
     #[cfg(feature = "profiles")]
     let process = described::process(tables, recording);
-    // The library's report says nothing of the machine.
+    // The library's report does not describe the machine.
     #[cfg(not(feature = "profiles"))]
     let process = crate::Process {
         sample_bytes: recording.sample_bytes(),
@@ -89,7 +89,7 @@ pub fn add(
     adding.sites(gathered)
 }
 
-/// Has the names of all frames that are wanted looked up, and lines where they are.
+/// Looks up the names of all frames that are needed, and their lines if requested.
 fn prepare(
     frames: &mut FrameNames<'_, '_>,
     recording: &Recording<'_>,
@@ -141,7 +141,7 @@ fn live(tables: &mut Tables, recording: &Recording<'_>) -> Option<LiveProcess> {
     })
 }
 
-/// A recording on its way into the tables.
+/// A recording that is being converted into the profile's tables.
 struct Adding<'a, 'r, 'b> {
     process: u32,
     tables: &'a mut Tables,
@@ -157,14 +157,14 @@ struct Adding<'a, 'r, 'b> {
 }
 
 impl Adding<'_, '_, '_> {
-    /// Adds whole stacks, where every frame is wanted.
+    /// Adds whole stacks, if every frame is needed.
     fn stacks(&mut self) -> Result<(), FormatError> {
         let recording = self.recording;
         if !recording.has_whole_stacks() || depth(recording, self.detail) < MOST_FRAMES {
             return Ok(());
         }
-        // Where no two ids are one frame, no two stack nodes are one node: to look for it takes longer than
-        // everything else.
+        // If no two ids are the same frame, no two stack nodes are the same node. The search for an
+        // equal node would take longer than everything else.
         let mut are_apart = self.tables.profile.nodes.is_empty();
         let mut outermost: FastMap<u32, ()> = FastMap::default();
         for (_, node) in recording.stack_nodes() {
@@ -180,7 +180,8 @@ impl Adding<'_, '_, '_> {
             let above = match self.ends.get(parent) {
                 _ if parent == 0 => NONE,
                 Some(above) => above,
-                // Written after a copy had passed its place: no site of that copy has it.
+                // The node was written after the snapshot had copied its position, so no site of
+                // the snapshot refers to it.
                 None if parent < id => continue,
                 None => {
                     return Err(FormatError::Corrupt {
@@ -269,7 +270,7 @@ impl Adding<'_, '_, '_> {
         Ok(end)
     }
 
-    /// From the node of a caller to that of a frame.
+    /// Returns the node of a frame below the node of its caller.
     fn step(&mut self, mut node: u32, id: u32) -> Result<u32, FormatError> {
         if !self.steps.contains_key(&id) {
             let frames = self.frames_of(id)?;
@@ -328,7 +329,7 @@ impl Adding<'_, '_, '_> {
     }
 }
 
-/// How many frames of each stack are wanted.
+/// The number of frames that are needed of each stack.
 fn depth(recording: &Recording<'_>, detail: Detail) -> u32 {
     match (detail.stacks, recording.stack_depth()) {
         (Depth::Whole, _) | (_, 0) => MOST_FRAMES,
