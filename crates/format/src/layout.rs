@@ -6,8 +6,8 @@ use core::mem::offset_of;
 pub const MAGIC: [u8; 8] = *b"SKIPHEAP";
 /// Raised whenever a record below changes in any way.
 pub const FORMAT_VERSION: u32 = 8;
-/// The oldest version that is read. In it notes are sentences, and up to version 7 the fields of a
-/// [`LiveRecord`] had other places; everything else is the same.
+/// The oldest version that can be read. Version 6 stores notes as sentences, and versions 6 and 7
+/// order the fields of a [`LiveRecord`] differently; everything else is the same.
 pub const OLDEST_VERSION: u32 = 6;
 /// Bytes of the header, and offset of the first chunk.
 pub const HEADER_LEN: u64 = 4096;
@@ -99,7 +99,7 @@ pub struct Header {
     /// Live bytes of the whole process at the last [`TimelinePoint`], phase or snapshot, or at the
     /// end. May be below zero for a moment.
     pub live_bytes: i64,
-    /// Live blocks of the whole process at that moment. May be below zero for a moment.
+    /// Live blocks of the whole process at that moment. May briefly be negative.
     pub live_blocks: i64,
     /// Most live bytes at any moment.
     pub peak_bytes: u64,
@@ -152,8 +152,8 @@ pub struct ModuleRecord {
     pub build_id_len: u32,
 }
 
-/// The file that a module was loaded from, as it was when the module was met. A file at the same path
-/// with another identity is not it.
+/// The file that a module was loaded from, as it was when the module was first seen. A file at the
+/// same path with another identity is a different file.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct FileRecord {
@@ -161,13 +161,13 @@ pub struct FileRecord {
     pub module: u32,
     /// Zero.
     pub reserved: u32,
-    /// Device that the file is on.
+    /// The device of the file.
     pub device: u64,
-    /// Its number there.
+    /// Its inode number.
     pub inode: u64,
-    /// Bytes in it.
+    /// Its size in bytes.
     pub size: u64,
-    /// When it was last written to, nanoseconds since 1970.
+    /// The time of its last modification, in nanoseconds since 1970.
     pub modified_ns: u64,
     /// Zero.
     pub padding: u64,
@@ -261,13 +261,14 @@ pub const SHORTEST_TIME_LOG2: u32 = 10;
 /// of its own and of others' blocks it counts in its own record of the site. All blocks of a site have
 /// the same size.
 ///
-/// What nearly every allocation and free looks at lies in the same cache line as the [`SiteRecord`].
+/// The fields that nearly every allocation and free uses are in the same cache line as the
+/// [`SiteRecord`].
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct LiveRecord {
     /// Blocks freed, also by realloc.
     pub frees: u64,
-    /// Usable bytes less requested bytes, summed up over all allocations.
+    /// Usable bytes minus requested bytes, summed over all allocations.
     pub slack: u64,
     /// Number of the peak that `at_peak` belongs to. Where it is not [`Header::epoch`], nothing has
     /// changed here since the highest peak, and the share in it is that of now. [`NESTED_EPOCH`] of
@@ -286,16 +287,17 @@ pub struct LiveRecord {
     pub times: [u32; TIMES],
     /// Of the blocks freed, those freed by the thread that allocated them before its next allocation.
     pub temporary: u64,
-    /// [`SiteRecord::count`] less `frees` at the peak number `epoch`: the share in the live blocks at
-    /// that time, which may be below zero.
+    /// [`SiteRecord::count`] minus `frees` at the peak number `epoch`: the record's share of the
+    /// live blocks at that time, which may be negative.
     pub at_peak: i64,
-    /// Calls of realloc that made a larger block of one (counted at the site of the new size).
+    /// Calls of realloc that made a block larger, counted at the site of the new size.
     pub grown: u64,
-    /// Bytes that these had to copy, because the block changed its place.
+    /// Bytes that these calls copied because the block moved.
     pub copied: u64,
 }
 
-/// Where the fields of a [`LiveRecord`] lie, but for [`LiveRecord::frees`], which comes first.
+/// The offsets of the fields of a [`LiveRecord`], except for [`LiveRecord::frees`], which comes
+/// first.
 #[derive(Debug)]
 pub struct LiveFields {
     /// Of [`LiveRecord::temporary`].
@@ -342,7 +344,7 @@ impl LiveFields {
         times: 164,
     };
 
-    /// Those of a recording of this version.
+    /// Returns the offsets in a recording of this version.
     pub const fn of(version: u32) -> &'static Self {
         if version <= 7 {
             &Self::UP_TO_VERSION_7
@@ -518,7 +520,7 @@ const _: () = assert!(size_of::<TextRecord>() == 16);
 const _: () = assert!(size_of::<SiteRecord>() == 32);
 const _: () = assert!(LIVE_SITE_LEN == 320);
 const _: () = assert!(offset_of!(LiveRecord, frees) == 0);
-// The first cache line ends behind the blocks that were freed at once.
+// The first cache line ends after the count of temporary blocks.
 const _: () = assert!(size_of::<SiteRecord>() + offset_of!(LiveRecord, ages) + 4 == 64);
 const _: () = assert!(size_of::<StackNode>() == 8);
 const _: () = assert!(size_of::<TimelinePoint>() == 40);

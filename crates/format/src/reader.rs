@@ -70,20 +70,20 @@ pub struct Module<'a> {
     pub path: &'a [u8],
     /// Build id, empty when the file has none.
     pub build_id: &'a [u8],
-    /// The file that it was loaded from; `None` when that is not known.
+    /// The file that it was loaded from, or `None` if that is not known.
     pub file: Option<ModuleFile>,
 }
 
-/// What tells the file of a module from others, and from what was written to it later.
+/// The identity of a module's file, which changes when the file is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModuleFile {
-    /// Device that the file is on.
+    /// The device of the file.
     pub device: u64,
-    /// Its number there.
+    /// Its inode number.
     pub inode: u64,
-    /// Bytes in it.
+    /// Its size in bytes.
     pub size: u64,
-    /// When it was last written to, nanoseconds since 1970.
+    /// The time of its last modification, in nanoseconds since 1970.
     pub modified_ns: u64,
 }
 
@@ -849,7 +849,7 @@ impl<'a> Recording<'a> {
             .filter(|(_, node)| node.frame != 0)
     }
 
-    /// Returns whether whole stacks were recorded, and not four frames.
+    /// Returns whether whole stacks were recorded instead of four frames.
     pub fn has_whole_stacks(&self) -> bool {
         self.flags & WHOLE_STACKS != 0
     }
@@ -859,7 +859,7 @@ impl<'a> Recording<'a> {
         self.header_u32(std::mem::offset_of!(Header, stack_depth))
     }
 
-    /// Returns whether blocks were followed until they were freed.
+    /// Returns whether blocks were tracked until they were freed.
     pub fn follows_blocks(&self) -> bool {
         self.flags & LIVE != 0
     }

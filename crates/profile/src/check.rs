@@ -1,4 +1,4 @@
-//! Checks that a profile is consistent. Every file that is read is checked, so that nobody else has to.
+//! Checks that a profile is consistent. Every file that is read is checked, so other code need not.
 
 use super::{NONE, Profile};
 use skipheap_format::cause::Cause;

@@ -1,5 +1,5 @@
-//! Blocks that are still there at the end of a process, by stack: those to which no pointer was found, where
-//! the leak check was made, else all.
+//! Blocks that remain at the end of a process, by stack: the unreachable ones if the leak check
+//! ran, otherwise all of them.
 
 use super::{FrameKind, Profile, Site};
 use crate::report::figures::Rate;
@@ -36,7 +36,7 @@ pub fn leaks(
         };
         let mut node = site.node;
         if depth < MOST_FRAMES {
-            // What is farther out than that does not tell stacks apart.
+            // Frames farther out do not distinguish stacks.
             let shown = shown(profile, node, depth).collect();
             node = *stacks.entry(shown).or_insert(node);
         }

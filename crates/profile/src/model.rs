@@ -72,7 +72,7 @@ pub struct Process {
     pub end_ns: u64,
     /// Whether the library saw the end.
     pub finished: bool,
-    /// Whether whole stacks were recorded, and not four frames.
+    /// Whether whole stacks were recorded instead of four frames.
     pub whole_stacks: bool,
     /// Most frames that were to be shown of a stack.
     pub stack_depth: u32,
@@ -118,9 +118,10 @@ pub struct LiveProcess {
     pub peak_ns: u64,
     /// Frees of blocks that were not followed.
     pub unknown_frees: u64,
-    /// Whether the leak check was made, so that [`leaked`](crate::report::figures::LiveSums::leaked) is known.
+    /// Whether the leak check ran, so that [`leaked`](crate::report::figures::LiveSums::leaked) is
+    /// known.
     pub leak_checked: bool,
-    /// Whether the leak check could not look at some blocks, or at all of them. The notes say why.
+    /// Whether the leak check could not check some or all blocks. The notes say why.
     pub leaks_missed: bool,
     /// The course of the heap, a line of steps whose highest point is `peak_bytes`.
     pub timeline: Vec<Point>,
@@ -354,7 +355,7 @@ impl Profile {
         processes.any(|process| process.sample_bytes != 0)
     }
 
-    /// With which the figures of a process are to be scaled.
+    /// The rate by which the figures of a process are scaled.
     pub fn rate_of(&self, process: &Process) -> Rate {
         match self.scaled {
             true => Rate::new(0),
@@ -497,7 +498,7 @@ impl Profile {
         variances.sum::<f64>().max(0.0).sqrt()
     }
 
-    /// Returns whether blocks were followed in any process.
+    /// Returns whether blocks were tracked in any process.
     pub fn has_live(&self) -> bool {
         self.processes.iter().any(|process| process.live.is_some())
     }

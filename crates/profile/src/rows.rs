@@ -1,4 +1,4 @@
-//! From a profile to the rows of the CSV.
+//! Converts a profile to the rows of the CSV.
 
 use super::{FrameKind, NONE, Profile, Site, Str};
 use crate::report::figures::{Figures, Rate};

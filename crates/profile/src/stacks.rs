@@ -1,4 +1,4 @@
-//! From a profile to collapsed stacks.
+//! Converts a profile to collapsed stacks.
 
 use super::Profile;
 use crate::report::collapsed::{Stacks, Style, Value};

@@ -1,9 +1,10 @@
-//! Prints the functions at addresses of a file, as reports have them: `locate FILE < ADDRESSES`.
+//! Prints the functions at addresses of a file, with the names that reports use: `locate FILE <
+//! ADDRESSES`.
 //!
-//! An address (hexadecimal, as stated in the file) is a line of input; it is looked up as it is. A line
-//! of output has the address, and behind it for each function, innermost first, a tab and its symbol or
-//! name, `@`, and where in the file the address is. `scripts/names-parity` compares them with those of
-//! other programs.
+//! Each line of input is an address of the file, in hexadecimal, which is looked up unchanged. Each
+//! line of output has the address and, for each function, innermost first, a tab, its symbol or
+//! name, `@`, and the source file and line. `scripts/names-parity` compares this output with that
+//! of other programs.
 
 use skipheap_symbolize::ObjectId;
 use skipheap_symbolize::dwarf::{Located, locate};

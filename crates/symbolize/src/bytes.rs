@@ -48,7 +48,7 @@ impl Deref for Bytes {
     }
 }
 
-/// The bytes of a file, and the file itself where there still is one.
+/// The bytes of a file, and the file itself if it still exists.
 pub struct MappedFile {
     /// What is in it.
     pub bytes: Bytes,
@@ -57,7 +57,7 @@ pub struct MappedFile {
 
 enum Source {
     Open(File),
-    /// What was known of a file of which only the bytes are left.
+    /// The identity of a file of which only the bytes are left.
     Lost(FileId),
 }
 
@@ -101,7 +101,7 @@ impl MappedFile {
         }
     }
 
-    /// What tells the file from others.
+    /// The identity of the file.
     pub fn id(&self) -> Option<FileId> {
         match &self.source {
             Source::Open(file) => file.metadata().ok().map(|metadata| FileId::of(&metadata)),

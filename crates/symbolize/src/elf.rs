@@ -99,7 +99,8 @@ impl<'d> Elf<'d> {
         })
     }
 
-    /// The length of a file by its start: up to the end of the section headers, which come last.
+    /// The length of a file, computed from its header: up to the end of the section headers, which
+    /// come last.
     pub fn len(start: &[u8]) -> Option<usize> {
         let header = FileHeader64::<Le>::parse(start).ok()?;
         let headers = u64::from(header.e_shnum(Le)) * u64::from(header.e_shentsize(Le));

@@ -15,7 +15,7 @@ pub struct ObjectId<'a> {
 }
 
 impl ObjectId<'_> {
-    /// What tells this build from others with the same path.
+    /// What distinguishes this build from others with the same path.
     pub fn build(&self) -> Build {
         match self.build_id {
             [] => Build::File(self.file),
@@ -24,7 +24,7 @@ impl ObjectId<'_> {
     }
 }
 
-/// What tells builds with the same path apart: the build id, or else the file.
+/// What distinguishes builds with the same path: the build id, or else the file's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Build {
     /// A build id.

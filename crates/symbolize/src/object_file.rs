@@ -151,7 +151,7 @@ impl ObjectFile {
     }
 }
 
-/// Why there is no file of a module.
+/// Why a module has no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Missing {
     /// The module never was a file: the kernel or a JIT made it.

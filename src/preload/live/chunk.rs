@@ -1,10 +1,10 @@
-//! How large a block is. That of glibc's malloc by the header in front of it, where calling
-//! `malloc_usable_size` would cost as much as a quarter of following the block.
+//! The size of a block. For glibc's malloc it is read from the chunk's header, because a call of
+//! `malloc_usable_size` would cost a quarter of tracking the block.
 //!
-//! The layout is that of `struct malloc_chunk` in glibc's malloc/malloc.c: the word in front of a block has the
-//! chunk's size, this word included, with three flags in its low bits. It has been so since 1996, but is not
-//! promised: so the first blocks are measured both ways, and the header is not looked at again if it was wrong
-//! once.
+//! The layout is that of `struct malloc_chunk` in glibc's malloc/malloc.c: the word in front of a
+//! block has the chunk's size, this word included, with three flags in its low bits. The layout has
+//! been stable since 1996 but is not guaranteed. The first blocks are therefore measured both ways,
+//! and headers are not used again if one was wrong.
 //!
 //! May run at any moment.
 
@@ -17,13 +17,13 @@ const REALLOCARRAY: usize = 3;
 /// Bytes of a chunk that the program cannot use.
 const OVERHEAD: u64 = 8;
 
-/// [`STATE`]: headers are not to be looked at.
+/// [`STATE`]: headers must not be used.
 const NEVER: u32 = 0;
-/// [`STATE`]: headers are right.
+/// [`STATE`]: headers are correct.
 const KNOWN: u32 = 1;
-/// [`STATE`]: so many blocks have to be measured both ways until then, counted down.
+/// [`STATE`]: the number of blocks that are still to be measured both ways, counted down.
 const TRIALS: u32 = KNOWN + 64;
-/// [`STATE`]: nobody has asked whose functions they are.
+/// [`STATE`]: the owner of the functions has not been determined yet.
 const NOT_BEGUN: u32 = u32::MAX;
 /// Kept across fork: the allocator is the same.
 static STATE: AtomicU32 = AtomicU32::new(NOT_BEGUN);
@@ -68,18 +68,18 @@ pub(super) fn begin(is_glibc: bool) {
     STATE.store(state, Relaxed);
 }
 
-/// Returns whether headers may be looked at, now or later.
+/// Returns whether headers may be used, now or later.
 pub(super) fn is_on_trial() -> bool {
     STATE.load(Relaxed) != NEVER
 }
 
-/// Returns whether all blocks are those of glibc's malloc, and their headers are right.
+/// Returns whether all blocks are glibc malloc's and their headers are correct.
 #[inline(always)]
 pub(super) fn is_known() -> bool {
     STATE.load(Relaxed) == KNOWN
 }
 
-/// Usable bytes by the header in front of the block; `None` where it has to be asked for.
+/// Usable bytes according to the block's header, or `None` if the allocator has to be asked.
 ///
 /// # Safety
 /// The block is the caller's, and is not freed.

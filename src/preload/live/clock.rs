@@ -1,14 +1,15 @@
-//! When a block was allocated: in allocations of its thread, and in time.
+//! The age of a block, in allocations of its thread and in time.
 //!
-//! A block's shadow holds the number of its allocation in its thread, so its age in allocations is always
-//! known. To read the time at each birth and each death would cost more than everything else together; so
-//! ages in time are those of one block in sixteen, chosen by number: one of each sixteen in a row, at a
-//! place that looks random, so that no rhythm of the program meets it.
+//! A block's shadow holds the number of its allocation in its thread, so its age in allocations is
+//! always known. Reading the time at each allocation and free would cost more than everything else
+//! together, so the age in time is measured for one block in sixteen. It is chosen by number: one
+//! of sixteen in a row, at a pseudo-random position, so that no pattern of the program coincides
+//! with it.
 //!
-//! Each thread stamps the births of these blocks: the last 256 one by one, of those before every 16th, of those
-//! before that every 256th, and so on. So any birth is known to a sixteenth of its age in allocations or better, in a
-//! few kilobytes. Where only a sample is recorded, most of these blocks are not there to be stamped: each
-//! allocation that is taken stamps for those that it was too late for.
+//! Each thread keeps time stamps of these allocations: of the last 256 every one, of those before
+//! every 16th, of those before that every 256th, and so on. The time of any allocation is thus
+//! known to a sixteenth of its age in allocations or better, in a few kilobytes. In a sample, most
+//! of these allocations are not seen, so each recorded allocation stamps the missed ones before it.
 //!
 //! May run at any moment.
 
@@ -130,7 +131,7 @@ pub(super) fn age(clock: u64, number: u64) -> u64 {
     if age > NUMBER / 2 { 0 } else { age }
 }
 
-/// How many allocations ago `number` was, by the thread's own clock, which has passed it.
+/// How many allocations ago allocation `number` was, by the thread's own clock, which is past it.
 #[inline(always)]
 pub(super) fn own_age(clock: u64, number: u64) -> u64 {
     clock.wrapping_sub(number) & NUMBER
@@ -142,7 +143,7 @@ pub(super) fn number_of(clock: u64) -> u64 {
     clock & NUMBER
 }
 
-/// Now, in ticks, where that may be asked.
+/// The current time in ticks, if it may be read.
 #[inline(always)]
 pub(super) fn ticks() -> Option<u64> {
     sys::counter()

@@ -1,10 +1,10 @@
 //! What an allocation and a free change in the records of their site.
 //!
-//! A record has one writer, but a signal handler of the same thread may come in at any place. So each
-//! counter changes in a single instruction, and what a handler does in between is only that some blocks
-//! count to a peak or not.
+//! A record has one writer, but a signal handler of the same thread may interrupt it anywhere. Each
+//! counter therefore changes in a single instruction. A handler in between can only affect whether
+//! a few blocks count towards a peak.
 //!
-//! This is the way of any block; [`super::quick`] is that of most.
+//! This handles any block; [`super::quick`] handles most.
 //!
 //! May run at any moment.
 
@@ -21,19 +21,19 @@ use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 use skipheap_format::layout::*;
 use skipheap_format::loss::Loss;
 
-/// The record behind a site's.
+/// The live record that follows a site's record.
 #[inline(always)]
 pub(super) fn behind(record: *mut SiteRecord) -> *mut LiveRecord {
     record.wrapping_add(1).cast()
 }
 
-/// Where what lies so far behind the start of a [`LiveRecord`] lies behind that of its site's record.
+/// Converts an offset in a [`LiveRecord`] to an offset from its site's record.
 pub(super) const fn in_record(offset: usize) -> usize {
     size_of::<SiteRecord>() + offset
 }
 
-/// Keeps a site's share in a peak before the first change after it. Returns false, and keeps
-/// nothing, where the site's calls are nested and count nowhere.
+/// Saves a site's share of a peak before the first change after it. Returns false and saves nothing
+/// if the site's calls are nested and therefore not counted.
 ///
 /// # Safety
 /// The calling thread counts in the record.
@@ -53,7 +53,7 @@ pub(super) unsafe fn keep_share(record: *mut SiteRecord, epoch: u32) -> bool {
     true
 }
 
-/// Returns whether the calls of a site are nested: its blocks are followed, and count nowhere.
+/// Returns whether the calls of a site are nested: its blocks are tracked but not counted.
 ///
 /// # Safety
 /// The record is one of this process's recording.
@@ -63,9 +63,9 @@ pub(super) unsafe fn is_nested(record: *mut SiteRecord) -> bool {
     unsafe { (*behind(record)).thread == NESTED_THREAD }
 }
 
-/// What a shadow keeps of a block of this site, but for the number of the allocation. `None` where the
-/// record is none of this process: a child that a handler forked goes on with its parent's, and finds
-/// zeros in its place.
+/// Returns the shadow entry of a block of this site, without the number of the allocation. Returns
+/// `None` if the record does not belong to this process: a child that a handler forked continues
+/// with its parent's record, and finds zeros there.
 ///
 /// # Safety
 /// The calling thread counts in the record.
@@ -76,10 +76,10 @@ pub(super) unsafe fn entry_of(record: *mut SiteRecord) -> Option<u64> {
     (number != 0).then_some(u64::from(number) << clock::NUMBER_BITS)
 }
 
-/// Counts an allocation of the site, and follows the block, which it hands through.
+/// Counts an allocation of the site, tracks its block and returns the block.
 ///
 /// # Safety
-/// The state and the record are the calling thread's, and `block` is what the allocation gave.
+/// The state and the record are the calling thread's, and `block` is what the allocation returned.
 #[inline(never)]
 pub(super) unsafe fn born(
     thread: &Thread,
@@ -107,7 +107,7 @@ pub(super) unsafe fn born(
         arch::increment_count(record);
         let bytes = size & ((1 << SIZE_BITS) - 1);
         let (table, usable) = table_of(size, block);
-        // (Nothing is usable of a block where that is not known.)
+        // The usable size is 0 if it is not known.
         arch::add_at::<{ offset_of!(LiveRecord, slack) }, _>(
             behind(record),
             usable.saturating_sub(bytes),
@@ -125,7 +125,7 @@ pub(super) unsafe fn born(
         }
         match entry {
             None => {
-                // It is not to look like a block that is never freed.
+                // The block must not look like one that is never freed.
                 arch::increment_at::<{ offset_of!(LiveRecord, frees) }, _>(behind(record));
                 process.recording.lose(Loss::NotFollowed, 1);
                 return block;
@@ -141,22 +141,22 @@ pub(super) unsafe fn born(
     }
 }
 
-/// The table that a block of a function belongs in, and its usable bytes, as far as they are known.
+/// The table for a block that a function returned, and the block's usable bytes if they are known.
 ///
 /// # Safety
 /// The block is the caller's, and the function, which stands above `size`, has given it.
 #[inline(always)]
 unsafe fn table_of(size: u64, block: *mut c_void) -> (&'static Shadow, u64) {
     match size >> SIZE_BITS {
-        // Nothing is known of how the program lays out its blocks.
+        // The layout of the program's own blocks is not known.
         CUSTOM_FUNCTION => (&CUSTOM, 0),
         // SAFETY: as the caller promises.
         function => (&BLOCKS, unsafe { chunk::usable(block, function) }),
     }
 }
 
-/// Counts a nested call in its site's record, which readers leave out, and follows its block, which
-/// it hands through: the leak check looks into it, and its free is not that of an unknown block.
+/// Counts a nested call in its site's record, which readers leave out, tracks its block and returns
+/// the block. The leak check can then search it, and its free is not that of an unknown block.
 ///
 /// # Safety
 /// As [`born`], of a site whose calls are nested.
@@ -200,8 +200,8 @@ unsafe fn born_nested(
     }
 }
 
-/// The handler of a signal has forked since the birth began, and this is the child: the block's entry is its parent's.
-/// Hands the block through.
+/// Called in a child that a signal handler forked while the allocation was being counted: the
+/// block's entry is its parent's. Returns the block.
 #[cold]
 #[inline(never)]
 pub(super) fn born_before_fork(table: &Shadow, block: *mut c_void) -> *mut c_void {
@@ -209,7 +209,7 @@ pub(super) fn born_before_fork(table: &Shadow, block: *mut c_void) -> *mut c_voi
     block
 }
 
-/// What is due now and then, after allocation `number` of the thread. Hands the block through.
+/// Does what is due from time to time, after allocation `number` of the thread. Returns the block.
 ///
 /// # Safety
 /// The state is the calling thread's.
@@ -253,7 +253,7 @@ pub(super) unsafe fn after_birth(
     }
 }
 
-/// Lets the thread's clock go on by one allocation, or counts a call of a hooked function.
+/// Advances the thread's clock by one allocation, or counts a call of a hooked function.
 ///
 /// # Safety
 /// The state is the calling thread's.
@@ -270,8 +270,8 @@ pub(crate) unsafe fn pass(thread: &Thread, size: u64) {
     }
 }
 
-/// A block is about to be freed, or was: takes it from its table and counts that. The size of the block,
-/// if it was followed.
+/// Takes a block that is about to be freed, or was freed, from its table and counts the free.
+/// Returns the size of the block if it was tracked.
 ///
 /// # Safety
 /// The block is the caller's to free.
@@ -289,13 +289,13 @@ unsafe fn died_in(shadow: &Shadow, block: *mut c_void) -> Option<u64> {
     unsafe { count_free(take_from(shadow, block)) }
 }
 
-/// What the table of a process had of a block.
+/// The table entry that was taken for a block.
 #[derive(Clone, Copy)]
 pub(super) struct Taken {
     /// 0: nothing.
     entry: u64,
-    /// Where the process's recording lies. A child that a handler forks goes on with what its parent has taken, and
-    /// has another.
+    /// The address of the process's recording. A child that a handler forks continues with the
+    /// entry that its parent took, but has another recording.
     base: *mut u8,
 }
 
@@ -316,7 +316,7 @@ impl Taken {
         clock::number_of(self.entry)
     }
 
-    /// Returns whether the block was followed.
+    /// Returns whether the block was tracked.
     pub(super) fn is_known(self) -> bool {
         self.entry != 0
     }
@@ -345,7 +345,7 @@ fn take_from(shadow: &Shadow, block: *mut c_void) -> Taken {
     Taken { entry, base }
 }
 
-/// Puts a block back that was not freed after all.
+/// Puts back a block that was not freed after all.
 ///
 /// # Safety
 /// The block is the caller's.
@@ -360,8 +360,8 @@ pub(super) unsafe fn put_back(block: *mut c_void, taken: Taken) {
     }
 }
 
-/// The record of the block's site; `None` where the block was not taken in this process. From here on, a
-/// child that a handler forks finds zeros where it was.
+/// Returns the record of the block's site, or `None` if the block was not taken in this process.
+/// After this, a child that a handler forks finds zeros in the record's place.
 ///
 /// # Safety
 /// The block is known.
@@ -377,7 +377,7 @@ pub(super) unsafe fn record_of(process: &Process, taken: Taken) -> Option<*mut S
     Some(unsafe { Numbers::record(array, taken.entry >> clock::NUMBER_BITS) })
 }
 
-/// Counts the free of a block by what its table had; the block's size, if there was an entry.
+/// Counts the free of a block by its table entry. Returns the block's size if there was an entry.
 ///
 /// # Safety
 /// It was taken from the table of this process.
@@ -415,8 +415,8 @@ pub(super) unsafe fn count_free(taken: Taken) -> Option<u64> {
     }
 }
 
-/// The offset of the record that an entry names, `None` where its calls are nested; and the size of
-/// its blocks.
+/// Returns the offset of the record that an entry refers to, or `None` if the record's calls are
+/// nested, and the size of its blocks.
 pub(super) fn site_of(process: &Process, entry: u64) -> (Option<u64>, u64) {
     // SAFETY: an entry has the number of a record of this process's recording, which stays mapped.
     let (record, size, is_nested) = unsafe {
@@ -472,8 +472,8 @@ unsafe fn freed_by(
     }
 }
 
-/// Counts in the record that a block was freed, of this age in allocations and of the thread's own or not, and that the
-/// thread holds so much less. Returns whether a counter of lifetimes was full.
+/// Counts the free of a block with this age in allocations, allocated by this thread or another, in
+/// the record, and reduces what the thread holds. Returns whether a counter of lifetimes was full.
 ///
 /// # Safety
 /// The state and the record are the calling thread's.

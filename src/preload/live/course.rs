@@ -1,14 +1,14 @@
-//! Which points the timeline has: what is added to it, and what goes when it is full.
+//! The points of the timeline: which are added, and which are dropped when it is full.
 //!
-//! Plain functions of numbers, for cold sections.
+//! Pure functions, for cold sections.
 
 use core::ops::Range;
 use skipheap_format::layout::{NOT_KNOWN, TimelinePoint};
 
-/// Most points that [`since`] adds.
+/// The maximum number of points that [`since`] adds.
 pub(super) const MOST_IN_A_SPAN: usize = 4;
-/// Live bytes are told apart if they differ by more than such a part of the peak. A chart of 500
-/// pixels does not show less.
+/// Live bytes count as different if they differ by more than this part of the peak. A chart of 500
+/// pixels cannot show less.
 const RESOLUTION: u64 = 512;
 
 /// Live bytes at a moment.
@@ -19,7 +19,7 @@ pub(super) struct Moment {
     pub(super) bytes: u64,
 }
 
-/// What is known of the time since the last point.
+/// The state of the heap since the last point.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     /// The highest live bytes that were kept.
@@ -36,8 +36,8 @@ pub(super) struct Span {
     pub(super) peak: u64,
 }
 
-/// Adds what has happened since the last point, in the order of time. Returns how many points that are.
-/// `last` is the last point so far, and holds what was read of the resident memory if it is the state until now.
+/// Adds the points since the last one, in chronological order, and returns their number. `last` is
+/// the last point so far; if it holds until now, it gets the resident memory that was read.
 pub(super) fn since(
     last: Option<&mut TimelinePoint>,
     span: &Span,
@@ -102,7 +102,7 @@ pub(super) fn since(
     len + 1
 }
 
-/// Doubles the interval until no more than `most` of the points are left, and returns how many those are.
+/// Doubles the interval until no more than `most` points remain, and returns their number.
 pub(super) fn thin_out(
     points: &mut [TimelinePoint],
     most: usize,

@@ -1,5 +1,5 @@
-//! What realloc did to a block, from then until the allocation is counted: at the site of the new size, which
-//! is found last. (A signal handler that calls realloc in these few instructions has its own counted alone.)
+//! Keeps what realloc did to a block until the allocation is counted at the site of the new size,
+//! which is found last. If a signal handler calls realloc in between, only its own call is counted.
 //!
 //! May run at any moment.
 
@@ -12,18 +12,19 @@ use core::mem::offset_of;
 use core::ptr;
 use skipheap_format::layout::{LiveRecord, SiteRecord};
 
-/// The last block of the thread that realloc made larger, and that was not counted yet. All zeros is none.
+/// The thread's last block that realloc has grown and that was not counted yet. All zeros means
+/// none.
 #[repr(C)]
 pub(super) struct Grown {
     block: *mut c_void,
     /// Bytes that had to be copied.
     copied: u64,
-    /// The thread's clock at that time.
+    /// The thread's clock at the time of the call.
     clock: u64,
 }
 
 impl Grown {
-    /// Says it to the allocation that is counted next.
+    /// Stores it for the next allocation that is counted.
     pub(super) fn new(thread: &Thread, block: *mut c_void, copied: u64) -> Self {
         // SAFETY: the state is the calling thread's.
         let clock = unsafe { (*thread.live()).clock };
@@ -34,15 +35,15 @@ impl Grown {
         }
     }
 
-    /// Returns whether it may be this block. (It is alive until it is counted, so that a signal
-    /// handler cannot be given it.)
+    /// Returns whether it may be this block. The block is alive until it is counted, so a signal
+    /// handler cannot get the same address.
     #[inline(always)]
     pub(super) fn is(&self, block: *mut c_void) -> bool {
         self.block == block
     }
 }
 
-/// Counts it if it is this block, and forgets it.
+/// Counts the grown block if it is this block, and forgets it.
 ///
 /// # Safety
 /// The state and the record are the calling thread's, and the thread's clock has counted the block.
@@ -50,7 +51,7 @@ pub(super) unsafe fn count(live: &mut LiveThread, block: *mut c_void, record: *m
     if !live.grown.is(block) {
         return;
     }
-    // One that the sample passed over is not the same block any more.
+    // If the sample skipped the grown block, this is another block at its address.
     if sample::is_on() && live.clock != live.grown.clock + 1 {
         live.grown.block = ptr::null_mut();
         return;
@@ -59,7 +60,7 @@ pub(super) unsafe fn count(live: &mut LiveThread, block: *mut c_void, record: *m
     unsafe { count_block(live, record) }
 }
 
-/// Counts the one that there is, and forgets it.
+/// Counts the grown block that is stored, and forgets it.
 ///
 /// # Safety
 /// As [`count`].

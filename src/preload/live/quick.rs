@@ -1,6 +1,7 @@
-//! What [`count`] does, for nearly all blocks: of glibc's malloc, all of which are followed, freed by the thread that
-//! allocated them. Straight lines without a call, so that nothing has to be kept across one. Whatever is
-//! not as usual is found out before anything has changed, and handed over; what is seldom due comes last.
+//! The fast version of [`count`], for nearly all blocks: those of glibc's malloc that are freed by
+//! the thread that allocated them, when every block is tracked. It is straight-line code without
+//! calls, so no register has to be saved. Unusual cases are detected before anything has changed
+//! and passed to [`count`]; work that is rarely due comes last.
 //!
 //! See [`count`] for the order in which things change. May run at any moment.
 
@@ -16,8 +17,8 @@ use core::ptr;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 use skipheap_format::layout::*;
 
-/// What the hot path jumps to when it has found the site: [`born`], and hands the block through. The
-/// third register of arguments holds nothing, so that the thread's state is where the path has it.
+/// What the hot path jumps to when it has found the site: calls [`born`] and returns the block. The
+/// third argument is unused, so that the thread's state is already in the right register.
 ///
 /// # Safety
 /// As [`born`].
@@ -31,10 +32,10 @@ pub(crate) unsafe extern "C" fn born_here(
     unsafe { born(&*thread, record, block) }
 }
 
-/// Counts an allocation of the site, and follows the block, which it hands through.
+/// Counts an allocation of the site, tracks its block and returns the block.
 ///
 /// # Safety
-/// The state and the record are the calling thread's, and `block` is what the allocation gave.
+/// The state and the record are the calling thread's, and `block` is what the allocation returned.
 #[inline(always)]
 pub(crate) unsafe fn born(
     thread: &Thread,
@@ -81,7 +82,7 @@ pub(crate) unsafe fn born(
     }
 }
 
-/// `free` of C, where blocks are those of glibc's malloc.
+/// C's `free`, when all blocks are glibc malloc's.
 ///
 /// # Safety
 /// As the C function.
@@ -122,7 +123,7 @@ pub(super) unsafe fn take(block: *mut c_void) -> Taken {
     }
 }
 
-/// Counts the end of a block that was taken; its size, if it was known.
+/// Counts the free of a block that was taken from its table. Returns its size if it was tracked.
 ///
 /// # Safety
 /// It was taken from the table of this process.
@@ -153,7 +154,7 @@ fn take_from(process: &Process, block: *mut c_void) -> Taken {
     Taken::new(BLOCKS.take_aligned(block as usize), base)
 }
 
-/// What came of counting an end.
+/// The result of counting a free.
 struct Death {
     /// Size of the block.
     bytes: u64,
@@ -161,8 +162,8 @@ struct Death {
     is_full: bool,
 }
 
-/// Counts the end of a block of the calling thread's whose age in time is not asked for. `None` of another one, of
-/// which nothing has been counted.
+/// Counts the free of one of the calling thread's blocks whose age in time is not measured. Returns
+/// `None` for any other block, and then counts nothing.
 ///
 /// # Safety
 /// The block is known, was taken from the table of this process and is none of a sample; the state is the calling
@@ -187,7 +188,7 @@ unsafe fn death(process: &Process, thread: &Thread, taken: Taken) -> Option<Deat
     }
 }
 
-/// What is needed for a block of the usual kind.
+/// What counting the free of a usual block needs.
 #[inline(always)]
 fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread)> {
     if block.is_null() {
@@ -198,7 +199,7 @@ fn usual(block: *mut c_void) -> Option<(&'static Process, &'static Thread)> {
     Some((unsafe { process::existing() }, thread))
 }
 
-/// `free` of C, of any block.
+/// C's `free`, for any block.
 ///
 /// # Safety
 /// As [`free`].

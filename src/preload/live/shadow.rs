@@ -1,9 +1,10 @@
-//! From a block's address to its entry: site and birth in eight bytes, and no byte of the block itself.
+//! Maps a block's address to its entry: its site and allocation number in eight bytes, without
+//! touching the block.
 //!
-//! Blocks of n bytes do not begin closer to each other than that, so the tables' granules are of three
-//! sizes: of 512 bytes for all blocks that are at least as large, which is a sixty-fourth of the heap at
-//! most; of 32 bytes for smaller ones (glibc's malloc has no chunk below that): a quarter; and of 8 bytes for
-//! what other allocators may pack closer.
+//! Blocks of n bytes start at least n bytes apart, so the tables have granules of three sizes: 512
+//! bytes for blocks of at least that size, whose entries take at most a sixty-fourth of the heap;
+//! 32 bytes for smaller ones (the minimum chunk of glibc's malloc), whose entries take at most a
+//! quarter; and 8 bytes for blocks that other allocators pack more densely.
 //!
 //! A child of fork finds the tables empty: the blocks that it inherits were allocated before its
 //! recording began.
@@ -33,12 +34,12 @@ pub(super) struct Shadow {
     tiny_below: AtomicU64,
 }
 
-/// The blocks of malloc. Kept across fork, its content is not.
+/// The blocks of malloc. The table is kept across fork, its contents are not.
 pub(super) static BLOCKS: Shadow = Shadow::new();
-/// Those that the program reports: they lie within blocks of malloc.
+/// The blocks that the program reports, which lie within blocks of malloc.
 pub(super) static CUSTOM: Shadow = Shadow::new();
 
-/// Looks at whose blocks they are. Cold section.
+/// Determines which allocator the blocks belong to. Cold section.
 pub(super) fn begin() {
     table::begin();
     let is_glibc = c_library::owner_of_malloc(real::MALLOC.load(Relaxed) as usize) == Malloc::Glibc;
@@ -78,7 +79,7 @@ impl Shadow {
         }
     }
 
-    /// Takes the entry of a block; 0 when it has none.
+    /// Takes the entry of a block and returns it, or 0 if it has none.
     #[inline(always)]
     pub(super) fn take(&self, address: usize) -> u64 {
         match self.small.take(address) {
@@ -108,8 +109,8 @@ impl Shadow {
         }
     }
 
-    /// Hands each block's address and entry to `f`, not in their order. Other threads may change them
-    /// meanwhile.
+    /// Calls `f` with each block's address and entry, in no particular order. Other threads may
+    /// change them meanwhile.
     pub(super) fn each(&self, mut f: impl FnMut(usize, u64)) {
         self.small.each(&mut f);
         self.large.each(&mut f);

@@ -1,15 +1,16 @@
-//! A table from addresses to entries, in three levels, as page tables are: the address's upper bits find
-//! a branch, the ones below a leaf, its lower ones the place, of which there is one for each granule.
-//! Leaves are small, so that the table takes address space only for where blocks are.
+//! A three-level table from addresses to entries, like a page table: the address's upper bits
+//! select a branch, the next bits a leaf, and the lower bits the place of a granule. Leaves are
+//! small, so the table takes address space only where there are blocks.
 //!
-//! No two blocks in one table begin in the same granule. But a block that is in no table, or in another
-//! one, may begin in the granule of one that is: so a place knows where in it its block begins.
-//! Granules have up to 512 bytes, and what is in one of more than 64 begins at a multiple of 16.
+//! No two blocks in one table start in the same granule. But a block that is not in the table may
+//! start in the granule of one that is, so a place also says where in the granule its block starts.
+//! Granules have up to 512 bytes, and blocks in granules of more than 64 bytes start at a multiple
+//! of 16.
 //!
-//! A place belongs to whom its block belongs: the allocator hands an address from thread to thread
-//! with all the ordering that is needed. So plain loads and stores do.
+//! A place belongs to the thread that owns its block: the allocator passes an address between
+//! threads with all the ordering that is needed, so plain loads and stores suffice.
 //!
-//! May run at any moment, but for what makes a root or a leaf, which is a cold section.
+//! May run at any moment, except for code that creates a branch or a leaf, which is a cold section.
 
 use crate::thread::cold_section;
 use crate::{confined, sys};
@@ -73,7 +74,8 @@ impl Place<'_> {
         self.entry.load(Relaxed) != 0
     }
 
-    /// Takes the entry of whatever block begins in this granule; 0 when none does.
+    /// Takes the entry of the block that starts in this granule and returns it, or 0 if there is
+    /// none.
     fn take_any(self) -> u64 {
         let entry = self.entry.load(Relaxed) & ((1 << ENTRY_BITS) - 1);
         self.entry.store(0, Relaxed);
@@ -86,7 +88,7 @@ impl Place<'_> {
         self.entry.load(Relaxed) ^ Self::offset(address)
     }
 
-    /// Takes the entry of a block; 0 when it has none.
+    /// Takes the entry of a block and returns it, or 0 if it has none.
     #[inline(always)]
     fn take(self, address: usize) -> u64 {
         let entry = self.look(address);
@@ -124,8 +126,8 @@ unsafe fn place_in<'l>(leaf: *mut AtomicU64, granule: u32, address: usize) -> Op
     })
 }
 
-/// Where the entry of a block lies in one of two tables; `None` where there is no leaf. There is no
-/// branch between the two: a program's sizes are often as good as random.
+/// The place of a block's entry in one of two tables, or `None` if there is no leaf. The code does
+/// not branch on the table, because a program's sizes are often unpredictable.
 #[inline(always)]
 pub(super) fn place_in_either<'t, const FIRST: u32, const SECOND: u32>(
     is_first: bool,
@@ -140,9 +142,9 @@ pub(super) fn place_in_either<'t, const FIRST: u32, const SECOND: u32>(
     unsafe { place_in(leaf, granule, address) }
 }
 
-/// Takes the entry of a block from one of two tables; 0 when neither has one. The first one's words are
-/// read in any case, those of the second one only where the first one has nothing. There is no branch
-/// between the two: a program's sizes are often as good as random.
+/// Takes the entry of a block from one of two tables and returns it, or 0 if neither has one. The
+/// first table is always read, the second only if the first has no entry. The code does not branch
+/// on the table, because a program's sizes are often unpredictable.
 #[inline(always)]
 pub(super) fn take_from_either<const FIRST: u32, const SECOND: u32>(
     first: &Table<FIRST>,
@@ -208,7 +210,7 @@ impl<const GRANULE: u32> Table<GRANULE> {
         Some(before)
     }
 
-    /// Takes the entry of a block; 0 when it has none.
+    /// Takes the entry of a block and returns it, or 0 if it has none.
     #[inline(always)]
     pub(super) fn take(&self, address: usize) -> u64 {
         self.place(address).map_or(0, |place| place.take(address))
@@ -227,7 +229,7 @@ impl<const GRANULE: u32> Table<GRANULE> {
         self.place(address)
     }
 
-    /// Hands each block's address and entry to `f`. Other threads may change them meanwhile.
+    /// Calls `f` with each block's address and entry. Other threads may change them meanwhile.
     pub(super) fn each(&self, f: &mut impl FnMut(usize, u64)) {
         for branch in (0..BRANCHES).map(|branch| branch << BRANCH) {
             for region in (branch..).step_by(1 << LEAF).take(LEAVES) {

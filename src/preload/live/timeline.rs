@@ -1,10 +1,10 @@
 //! The timeline: live bytes, live blocks and resident memory as the program ran.
 //!
-//! It is a line of steps. A point holds until the next one, and its resident memory is what was read last
-//! before the next one.
+//! It is a step function. A point holds until the next one, and its resident memory is the last
+//! value read before the next one.
 //!
-//! A thread that hands in what it holds ([`super::total`]) changes the live bytes, and asks whether a point is
-//! due: every millisecond at first. So does every 16th allocation. Between two points only the highest
+//! When a thread reports what it holds ([`super::total`]), the live bytes change and it checks whether a
+//! point is due, at first every millisecond. So does every 16th allocation. Between two points only the highest
 //! and the lowest live bytes are kept, each in a word with its moment, and about when the heap was last
 //! seen to change ([`Timeline::keep`]). All threads read these words often, and write them seldom: only what
 //! says something new is stored. What is due then writes up to four points ([`course::since`]): the extremes, the
@@ -39,7 +39,7 @@ const LAST_MOMENT: u64 = (1 << MOMENT_BITS) - 1;
 /// thirty-second of the interval at most.
 const SEEN_LATER: u32 = MOMENT_BITS - 7;
 
-/// The points of a process. All zeros is a process in which it is never time for one.
+/// The points of a process. All zeros means a process in which no point is ever due.
 #[repr(C)]
 pub(crate) struct Timeline {
     lock: SpinLock,
@@ -73,14 +73,14 @@ struct SpanSoFar {
 }
 
 impl Timeline {
-    /// Returns whether it is time for a point.
+    /// Returns whether a point is due.
     #[inline(always)]
     pub(super) fn is_due(&self, now: u64) -> bool {
         // 0 less one is never reached.
         now > self.next.load(Relaxed).wrapping_sub(1)
     }
 
-    /// From now on points are taken.
+    /// Starts to take points.
     pub(super) fn begin(&self) {
         self.interval.store(FIRST_INTERVAL, Relaxed);
         self.begin_span(clock::ticks().unwrap_or(0), sys::now_ns());
@@ -204,7 +204,7 @@ impl Timeline {
         process.recording.set_used(start.cast(), used);
     }
 
-    /// What is known of the time since the last point.
+    /// The state of the heap since the last point.
     fn span(&self, process: &Process, change: i64) -> Span {
         let (base, shift) = (self.base.load(Relaxed), self.shift.load(Relaxed));
         let base_ns = self.base_ns.load(Relaxed);

@@ -1,28 +1,28 @@
 //! Live bytes of the whole process, and their peak.
 //!
-//! Each thread keeps its own sum and hands in what has come together when that exceeds its share of
-//! 1/256 of the peak, so that all threads together hold back no more than that. A new peak is noted when it
-//! exceeds the last by 1/1024. Both together are less than half a percent. (The share is that of when the
-//! thread last handed in. If there are more threads since then, those that do nothing may still hold
-//! back the larger one.) The only thread of a process misses no peak by more than the 1/1024.
+//! Each thread keeps its own sum and reports it when the change exceeds the thread's share of 1/256
+//! of the peak, so that all threads together hold back no more than that. A new peak is noted when
+//! it exceeds the last by 1/1024. Both together are less than half a percent. The share is computed
+//! when a thread reports; if threads are added later, idle ones may still hold back their larger
+//! share. With a single thread, no peak is missed by more than 1/1024.
 //!
-//! Where a peak is so small that this is each call, threads would spend their time on waiting for
-//! the one word that all of them change. So a thread that hands in often, and without a new
-//! peak to come of it, may hold back up to [`LEEWAY`] bytes instead, if that is more than its share. It
-//! hands in again when it has made [`ROUND`] timed allocations, has freed so much that it holds less
-//! than it has handed in, or would have made a new peak if the other threads had changed nothing
-//! since. With the next peak that it sees its leeway ends.
+//! If the peak were so small that every call reported, threads would contend for the one word that
+//! all of them change. A thread that reports often without causing a new peak may therefore hold
+//! back up to [`LEEWAY`] bytes, if that is more than its share. It reports again when it has made
+//! [`ROUND`] timed allocations, when it holds less than it has reported, or when it would have made
+//! a new peak if the other threads had changed nothing. Its leeway ends with the next peak that it
+//! sees.
 //!
-//! What this means for the peak that is noted:
-//! - What was handed in exceeds what lives by no more than the shares, since a thread with leeway
-//!   holds back only what it holds more. So no peak is noted that was none.
-//! - Where the other threads are idle and have handed in all, the peak is missed by nothing.
-//! - A thread that stops allocating with something held back hands that in when it ends, and what it
-//!   holds is missing from every peak until then: up to [`LEEWAY`] bytes for each such thread. At the
-//!   end of the process all of it is added up ([`Total::end`]).
+//! The consequences for the noted peak are:
+//! - The reported sum exceeds the live bytes by no more than the shares, because a thread with
+//!   leeway holds back only increases. No false peak is noted.
+//! - If the other threads are idle and have reported everything, no peak is missed.
+//! - If a thread stops allocating while it holds bytes back, it reports them when it ends. Until then
+//!   every peak lacks them: up to [`LEEWAY`] bytes for each such thread. At the end of the process
+//!   everything is added up ([`Total::end`]).
 //!
-//! A peak has a number, its *epoch*. A site's record that is about to change for the first time since
-//! then keeps its share ([`super::count`]); so to note a peak takes one increment, however many sites there
+//! A peak has a number, its *epoch*. A site's record saves its share before its first change after
+//! a peak ([`super::count`]). Noting a peak therefore takes one increment, however many sites there
 //! are.
 //!
 //! May run at any moment.
@@ -33,27 +33,29 @@ use crate::process::Process;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering::*, compiler_fence};
 
-/// What part of the peak all threads together may hold back.
+/// The part of the peak that all threads together may hold back.
 const HELD_BACK: i64 = 256;
-/// By what part a new peak has to exceed the last one.
+/// The part by which a new peak must exceed the last one.
 const HIGHER: i64 = 1024;
-/// What the only thread of a process may hold back besides, in bytes: nobody else asks.
+/// Bytes that the only thread of a process may hold back in addition; no other thread needs the
+/// sum.
 const ALONE: i64 = 1024;
-/// What each thread may hold more than it has handed in, in bytes, where it hands in often and in vain.
+/// Bytes that a thread may hold beyond what it has reported, if it reports often without a new
+/// peak.
 const LEEWAY: i64 = 4096;
-/// Hand-ins without a new peak, after which a thread looks how long they took.
+/// The number of reports without a new peak after which a thread checks how long they took.
 const TRIES: u32 = 64;
-/// Time from one hand-in to the next, in nanoseconds, above which they are too rare to matter: each
-/// costs a tenth of that.
+/// Nanoseconds between two reports above which they are too rare to matter: a report costs a tenth
+/// of that.
 const RARE: u64 = 1500;
-/// A thread with leeway hands in at one of so many timed allocations ([`clock::is_timed`]).
+/// A thread with leeway reports once in this number of timed allocations ([`clock::is_timed`]).
 const ROUND: u64 = 4;
 
-/// What was handed in, in cache lines of its own: the rest of [`Total`] is read at each call.
+/// The reported sum, in cache lines of its own because the rest of [`Total`] is read at each call.
 #[repr(C, align(128))]
 struct Sum(AtomicI64);
 
-/// The process's totals. All zeros is that of a process without blocks.
+/// The process's totals. All zeros means a process without blocks.
 #[repr(C)]
 pub(crate) struct Total {
     sum: Sum,
@@ -68,8 +70,8 @@ pub(crate) struct Total {
     threads: AtomicU32,
 }
 
-/// What a thread has handed in to [`Total`], and until when it need not do so again. All zeros is
-/// that of a thread that has handed in nothing.
+/// What a thread has reported to [`Total`], and when it must report again. All zeros means a thread
+/// that has reported nothing.
 #[derive(Default)]
 #[repr(C)]
 pub(super) struct HandedIn {
@@ -106,27 +108,28 @@ impl Total {
         self.epoch.load(Relaxed)
     }
 
-    /// Returns whether the thread has to hand in what has come together, now that it holds more.
+    /// Returns whether the thread must report, now that it holds more.
     #[inline(always)]
     pub(super) fn is_due_with_more(&self, thread: &LiveThread) -> bool {
         thread.bytes - thread.handed_in.bytes > thread.handed_in.room
     }
 
-    /// Returns whether it has to, now that it holds less.
+    /// Returns whether the thread must report, now that it holds less.
     #[inline(always)]
     pub(super) fn is_due_with_less(&self, thread: &LiveThread) -> bool {
         thread.handed_in.bytes - thread.bytes > self.held_back.load(Relaxed)
     }
 
-    /// Returns whether it has to after timed allocation `number` ([`clock::is_timed`]): with leeway, in
-    /// each round; without, in case that there are more threads now, and each may hold back less.
+    /// Returns whether the thread must report after timed allocation `number`
+    /// ([`clock::is_timed`]): with leeway, once in each round; without, because there may be more
+    /// threads now, so that each may hold back less.
     pub(super) fn is_due_in_time(&self, thread: &LiveThread, number: u64) -> bool {
         let held = thread.bytes - thread.handed_in.bytes;
         let is_round = clock::timed_before(number).is_multiple_of(ROUND);
         held > self.held_back.load(Relaxed) && (thread.handed_in.leeway == 0 || is_round)
     }
 
-    /// Takes over what has come together in the thread. `now`: in ticks, where that may be asked.
+    /// Reports the change of the thread's live bytes. `now` is in ticks, if the time may be read.
     #[inline(never)]
     pub(super) fn hand_in(&self, thread: &mut LiveThread, process: &Process, now: Option<u64>) {
         let base = process.recording.base();
@@ -140,10 +143,10 @@ impl Total {
         }
     }
 
-    /// Takes over what has come together, and hands what then lives to `raise` if that is a new peak. Returns
-    /// what then lives, and by how much it has changed. `None`, and nothing is taken over, where `is_same_process`
-    /// does not hold any more: this is a child that a signal handler has forked meanwhile, which has read what its
-    /// parent's thread holds, and whose total is its own.
+    /// Adds the change of the thread's live bytes to the total, and passes the new total to `raise`
+    /// if it is a new peak. Returns the new total and its change. Returns `None` and adds nothing
+    /// if `is_same_process` has become false: a signal handler has forked meanwhile, and this is
+    /// the child, which has read what its parent's thread holds but has a total of its own.
     #[inline(always)]
     fn hand_in_with(
         &self,
@@ -152,8 +155,8 @@ impl Total {
         is_same_process: impl Fn() -> bool,
         raise: impl FnOnce(i64),
     ) -> Option<(i64, i64)> {
-        // A signal handler that hands in what it has allocated comes before or after the exchange, so nothing is
-        // handed in twice.
+        // A signal handler that reports what it has allocated runs before or after the exchange, so nothing
+        // is reported twice.
         // SAFETY: both are the calling thread's.
         let held = unsafe {
             let handed_in = (&raw mut thread.handed_in.bytes).cast::<usize>();
@@ -174,14 +177,14 @@ impl Total {
             raise(total);
         }
         self.grant(&mut thread.handed_in, now);
-        // What others hand in meanwhile makes it smaller, and is seen with the next.
+        // Reports of other threads meanwhile make it smaller; the next report sees them.
         let most = thread.handed_in.leeway.max(self.held_back.load(Relaxed));
         thread.handed_in.room = most.min(self.higher.load(Relaxed) - total);
         Some((total, held))
     }
 
-    /// Gives a thread leeway where it handed in often and in vain, and takes it when there is a new peak. Without
-    /// a clock nobody knows how often that is, and there is none.
+    /// Gives a thread leeway if it reported often without a new peak, and takes it away at a new
+    /// peak. Without a clock the frequency is unknown, so no leeway is given.
     #[inline(always)]
     fn grant(&self, thread: &mut HandedIn, now: Option<u64>) {
         let Some(now) = now else {

@@ -33,9 +33,9 @@ impl Budget {
         Ok(Self { matcher, written })
     }
 
-    /// Returns whether a site's memory is that of these functions: one of its four names matches, as it is, without
-    /// parameters, or without its return type. A name that is the glob, letter by letter, matches too: those
-    /// of Rust have brackets and braces.
+    /// Returns whether these functions allocated a site's memory: one of its four names matches, as
+    /// it is, without parameters, or without its return type. A name that is the glob, letter by
+    /// letter, matches too: those of Rust have brackets and braces.
     pub fn covers(&self, site: &Site) -> bool {
         let mut names = site.names.iter().flatten();
         names.any(|name| {

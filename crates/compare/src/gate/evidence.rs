@@ -22,7 +22,7 @@ pub struct Sum {
     pub peak: u64,
     /// Bytes that were not freed.
     pub left: u64,
-    /// Whether some blocks were not followed. The last two figures lack these.
+    /// Whether some blocks were not tracked. The last two figures lack these.
     pub untold: bool,
 }
 

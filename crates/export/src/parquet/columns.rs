@@ -38,7 +38,8 @@ pub(super) enum Role {
     Site,
     /// A figure that is summed.
     Sum,
-    /// A figure of which the highest is kept: peaks of different runs were at different times.
+    /// A figure whose highest value is kept, because the peaks of different runs were at different
+    /// times.
     Highest,
     /// A standard error: the sum of independent estimates has the root of the sum of the squares.
     Error,

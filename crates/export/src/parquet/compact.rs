@@ -245,7 +245,7 @@ impl Compaction {
     /// Returns a number that tells a group of runs from every other group of the dataset: it depends on what the
     /// runs have in common and on the files that they come from.
     fn identity(&self, group: &Group) -> u64 {
-        // Only that it differs from the others matters, and not by which function it is made.
+        // It only has to differ from the others; the function does not matter.
         let mut hasher = DefaultHasher::new();
         for &part in &group.apart {
             match self.texts.value(part) {

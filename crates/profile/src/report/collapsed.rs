@@ -30,7 +30,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Returns whether it is known only where blocks were followed.
+    /// Returns whether it is known only if blocks were tracked.
     pub fn needs_live(self) -> bool {
         !matches!(self, Self::Bytes | Self::Calls)
     }

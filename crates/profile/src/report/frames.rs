@@ -100,7 +100,7 @@ impl<'r, 'b> FrameNames<'r, 'b> {
         Ok(())
     }
 
-    /// The name of the function with a symbol that a frame is in.
+    /// The name of the function with a symbol that contains a frame.
     pub fn name(&mut self, id: u32, symbolizer: &mut Symbolizer) -> Result<Rc<str>, FormatError> {
         let frame = self.recording.frame(id)?;
         let lookup = lookup(&frame);

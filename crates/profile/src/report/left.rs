@@ -73,7 +73,8 @@ impl Left {
     }
 }
 
-/// What is counted of a stack and a size to tell what is left: a few of [`LiveSums`], since there may be many.
+/// The counts of a stack and a size that are needed to compute what is left: a small part of
+/// [`LiveSums`], since there may be many.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Remaining {
     followed: u64,
@@ -82,7 +83,8 @@ pub struct Remaining {
 }
 
 impl Remaining {
-    /// Adds the blocks of a site. Where the leak check was made, those that are lost are `leaked`.
+    /// Adds the blocks of a site. If the leak check ran, `leaked` is the number of unreachable
+    /// ones.
     pub fn add(&mut self, live: &LiveSums, leaked: Option<Leaked>) {
         self.followed = self.followed.saturating_add(live.followed);
         self.frees = self.frees.saturating_add(live.frees);
@@ -91,8 +93,8 @@ impl Remaining {
         }
     }
 
-    /// What is left of blocks of this size: those that are lost, where the leak check was made. Of a sample an
-    /// estimate.
+    /// Returns what is left of blocks of this size: only the unreachable ones if the leak check
+    /// ran. For a sample this is an estimate.
     pub fn left(self, rate: Rate, size: u64) -> Left {
         let (followed, frees) = (
             rate.whole(self.followed, size),

@@ -27,8 +27,8 @@ impl Line {
         ))
     }
 
-    /// The line of a process that began at `start`, with these points and the peak that was noted. Times are of one
-    /// clock.
+    /// Returns the line of a process that started at `start`, with these points and the peak that
+    /// was noted. All times are of one clock.
     pub fn from_start(
         mut points: Vec<TimelinePoint>,
         start: u64,

@@ -1,5 +1,5 @@
-//! What reports are made of besides the profile: rows, figures, leaks, collapsed stacks, and the course of the
-//! heap.
+//! What reports use besides the profile: rows, figures, leaks, collapsed stacks, and the timeline
+//! of the heap.
 
 #![cfg_attr(
     not(test),
