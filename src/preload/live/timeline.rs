@@ -3,13 +3,14 @@
 //! It is a step function. A point holds until the next one, and its resident memory is the last
 //! value read before the next one.
 //!
-//! When a thread reports what it holds ([`super::total`]), the live bytes change and it checks whether a
-//! point is due, at first every millisecond. So does every 16th allocation. Between two points only the highest
-//! and the lowest live bytes are kept, each in a word with its moment, and about when the heap was last
-//! seen to change ([`Timeline::keep`]). All threads read these words often, and write them seldom: only what
-//! says something new is stored. What is due then writes up to four points ([`course::since`]): the extremes, the
-//! state in which the program did nothing, and the state now. A short peak and the time without
-//! allocations around it are therefore on the line.
+//! When a thread reports what it holds ([`super::total`]), the live bytes change and it checks
+//! whether a point is due, at first every millisecond. So does every 16th allocation. Between two
+//! points only the highest and the lowest live bytes are kept, each in a word with its moment, and
+//! about when the heap was last seen to change ([`Timeline::keep`]). All threads read these words
+//! often, and write them seldom: only what says something new is stored. What is due then writes up
+//! to four points ([`course::since`]): the extremes, the state in which the program did nothing,
+//! and the state now. A short peak and the time without allocations around it are therefore on the
+//! line.
 //!
 //! When there are as many points as are kept, they are thinned out ([`course::thin_out`]), and the interval
 //! doubles.

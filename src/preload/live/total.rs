@@ -155,8 +155,8 @@ impl Total {
         is_same_process: impl Fn() -> bool,
         raise: impl FnOnce(i64),
     ) -> Option<(i64, i64)> {
-        // A signal handler that reports what it has allocated runs before or after the exchange, so nothing
-        // is reported twice.
+        // A signal handler that reports what it has allocated runs before or after the
+        // exchange, so nothing is reported twice.
         // SAFETY: both are the calling thread's.
         let held = unsafe {
             let handed_in = (&raw mut thread.handed_in.bytes).cast::<usize>();
