@@ -7,7 +7,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, Shutdown, recvmsg, shutdown,
 };
-use rustix::process::geteuid;
+use rustix::process::{Resource, geteuid, getrlimit};
 use skipheap_config::session::{
     FILE_LEN, FILES_SOCKET, KEY_LEN, SOCKET_PREFIX, key_of, name_of, parse_file,
 };
@@ -15,7 +15,7 @@ use skipheap_symbolize::bytes::MappedFile;
 use skipheap_symbolize::elf::Elf;
 use skipheap_symbolize::object_file::look_elsewhere;
 use skipheap_symbolize::{FileId, ObjectId};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io::{self, IoSliceMut};
@@ -27,15 +27,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use std::{fs, thread};
 
-/// The maximum number of files that are held: half of the usual limit on descriptors.
+/// Files that are held at most.
 const MOST: usize = 512;
-/// How long to wait before connected processes are polled again.
-const PAUSE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 5_000_000,
-};
+/// Connections that are waited for at most. Processes send at once, so that more are nobody's who has a file.
+const MOST_SENDERS: usize = 64;
+/// How long is waited before those who have connected are heard again.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// All files that were received, in all runs of this tool.
 static HELD: LazyLock<Mutex<Held>> = LazyLock::new(Mutex::default);
@@ -83,7 +83,7 @@ impl Drop for Taker {
         let _ = fs::remove_file(&self.path);
         for socket in &self.sockets {
             let mut held = held();
-            held.take(socket);
+            let _ = held.take(socket);
             held.sockets.retain(|other| !Arc::ptr_eq(socket, other));
             held.senders
                 .retain(|(other, _)| !Arc::ptr_eq(socket, other));
@@ -108,10 +108,15 @@ impl Socket {
         let socket = Arc::clone(self);
         let wait = move || {
             let mut ready = [PollFd::new(&socket.listener, PollFlags::IN)];
+            let pause = Timespec::try_from(PAUSE).ok();
             let mut wait = None;
             while poll(&mut ready, wait).is_ok() && !ready[0].revents().contains(PollFlags::HUP) {
-                let is_sending = held().take(&socket);
-                wait = is_sending.then_some(&PAUSE);
+                let taken = held().take(&socket);
+                if taken.is_err() {
+                    // The connection still waits, so `poll` would return at once.
+                    thread::sleep(PAUSE);
+                }
+                wait = pause.as_ref().filter(|_| taken.unwrap_or(true));
             }
         };
         let _ = thread::Builder::new().spawn(wait);
@@ -153,35 +158,53 @@ impl Socket {
 #[derive(Default)]
 struct Held {
     sockets: Vec<Arc<Socket>>,
-    /// Connections that have not sent anything yet.
-    senders: Vec<(Arc<Socket>, UnixStream)>,
+    /// Those that have connected, and may be about to send.
+    senders: VecDeque<(Arc<Socket>, UnixStream)>,
     files: HashMap<FileId, File>,
     by_build_id: HashMap<Vec<u8>, FileId>,
 }
 
 impl Held {
     /// Receives the files that wait at a socket. Returns whether a process has connected and not
-    /// sent anything yet.
-    fn take(&mut self, socket: &Arc<Socket>) -> bool {
-        while self.senders.len() < MOST
-            && let Ok((stream, _)) = socket.listener.accept()
-        {
-            self.senders.push((Arc::clone(socket), stream));
-        }
-        for (socket, stream) in std::mem::take(&mut self.senders) {
-            match socket.read(&stream) {
-                Ok(Some((id, file))) => {
-                    let _ = self.keep(id, file);
+    /// sent anything yet, or an error if connections cannot be accepted, for lack of descriptors.
+    fn take(&mut self, socket: &Arc<Socket>) -> io::Result<bool> {
+        let mut result = Ok(());
+        // A process that connects without end must not keep the lock for ever.
+        for _ in 0..MOST {
+            match socket.listener.accept() {
+                Ok((stream, _)) => self.hear(Arc::clone(socket), stream),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    result = Err(error);
+                    break;
                 }
-                Err(Errno::AGAIN) => self.senders.push((socket, stream)),
-                Ok(None) | Err(_) => {}
             }
         }
-        !self.senders.is_empty()
+        for (socket, stream) in std::mem::take(&mut self.senders) {
+            self.hear(socket, stream);
+        }
+        result.map(|()| !self.senders.is_empty())
+    }
+
+    /// Receives what a connection sends, or keeps the connection until it sends something.
+    fn hear(&mut self, socket: Arc<Socket>, stream: UnixStream) {
+        match socket.read(&stream) {
+            Ok(Some((id, file))) => {
+                let _ = self.keep(id, file);
+            }
+            Err(Errno::AGAIN) => {
+                // The connection that has been silent for longest makes room.
+                if self.senders.len() >= MOST_SENDERS {
+                    self.senders.pop_front();
+                }
+                self.senders.push_back((socket, stream));
+            }
+            Ok(None) | Err(_) => {}
+        }
     }
 
     fn keep(&mut self, id: FileId, file: OwnedFd) -> io::Result<()> {
-        if self.files.len() >= MOST || self.files.contains_key(&id) {
+        if self.files.len() >= most_files() || self.files.contains_key(&id) {
             return Ok(());
         }
         let file = File::from(file);
@@ -197,6 +220,12 @@ impl Held {
     }
 }
 
+/// Returns how many files are held at most: half of the tool's descriptors are left for reports.
+fn most_files() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / 2).map_or(MOST, |half| half.min(MOST))
+}
+
 fn held() -> MutexGuard<'static, Held> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -205,7 +234,7 @@ fn held() -> MutexGuard<'static, Held> {
 fn find(module: &ObjectId<'_>) -> Option<MappedFile> {
     let mut held = held();
     for socket in held.sockets.clone() {
-        held.take(&socket);
+        let _ = held.take(&socket);
     }
     let id = match module.build_id {
         [] => module.file?,
@@ -302,5 +331,48 @@ mod tests {
         };
         assert_eq!(find(&of_copy).and_then(|file| file.id()), Some(copy));
         drop(taker);
+    }
+
+    #[test]
+    fn those_who_connect_and_send_nothing_keep_nobody_else_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        // A file of its own, since what other tests hand over stays.
+        fs::copy("/proc/self/exe", &path).expect("copied");
+        let id = FileId::of(&path.metadata().expect("it is there"));
+        let key = b"fedcba9876543210";
+        let taker = Taker::new(folder.path(), b"/tmp/x/fedcba9876543210fedcba9876543210");
+        let socket = folder.path().join(OsStr::from_bytes(FILES_SOCKET));
+        let silent: Vec<UnixStream> = (0..4 * MOST_SENDERS)
+            .map(|_| UnixStream::connect(&socket).expect("somebody listens"))
+            .collect();
+        hand_over(folder.path(), key, id, &path);
+        let module = ObjectId {
+            path: b"/nowhere/program",
+            build_id: &[],
+            file: Some(id),
+        };
+        assert!(find(&module).is_some(), "it is heard");
+        let waiting = held()
+            .senders
+            .iter()
+            .filter(|(other, _)| {
+                taker
+                    .sockets
+                    .iter()
+                    .any(|socket| Arc::ptr_eq(socket, other))
+            })
+            .count();
+        assert!(waiting <= MOST_SENDERS, "{waiting} are waited for");
+        drop(silent);
+        drop(taker);
+    }
+
+    #[test]
+    fn half_of_the_descriptors_are_left_for_reports() {
+        let limit = getrlimit(Resource::Nofile).current;
+        let most = most_files() as u64;
+        assert!(most <= MOST as u64);
+        assert!(limit.is_none_or(|limit| most <= limit / 2));
     }
 }
