@@ -30,11 +30,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fs, thread};
 
-/// Files that are held at most.
+/// The maximum number of files that are held, if the tool may have twice as many descriptors.
 const MOST: usize = 512;
-/// Connections that are waited for at most. Processes send at once, so that more are nobody's who has a file.
-const MOST_SENDERS: usize = 64;
-/// How long is waited before those who have connected are heard again.
+/// The maximum number of connections that have not sent anything. Processes send as soon as they have
+/// connected.
+const MOST_SENDERS: usize = 16;
+/// How long to wait before connected processes are polled again.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// All files that were received, in all runs of this tool.
