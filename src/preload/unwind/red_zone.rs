@@ -38,6 +38,13 @@ mod tests {
     fn code_that_is_not_known_may_use_it() {
         let _ = crate::testing::process();
         assert!(may_be_used(0x1234));
+    }
+
+    // AArch64 has no red zone.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_function_that_calls_leaves_it_alone() {
+        let _ = crate::testing::process();
         #[inline(never)]
         fn calls(n: u32) -> String {
             format!("{n}")
