@@ -12,9 +12,10 @@
 /// bits 32-63  frame id     in the recording
 /// ```
 ///
-/// The other bits say what a plain step is, and differ between architectures ([`crate::arch::rule`]),
-/// as does where the return address lies. The stack pointer is the CFA after the step. 0 is "no rule",
-/// and not plain.
+/// In a plain step, bits 0, 1, 3-19 and 21-31 describe the step itself: where the CFA, the return
+/// address and the saved frame pointer are. Each architecture has its own encoding, documented at the top
+/// of its `arch/*/rule.rs`. After the step, the stack pointer is the CFA. 0 means "no rule", and is not
+/// plain.
 ///
 /// The hot path relies on this: of a Special, bits 0-19 are 0; of a TRANSPARENT rule the frame id is 0.
 /// A site has the same frame twice in a row only where that is the root of the stack
